@@ -1,0 +1,55 @@
+"""Losses: plain functions of logits and labels, for two or three spatial axes alike.
+
+Shapes: B batch, K classes, *S space. Everything is computed in float32, whatever precision the logits come in.
+Source: paper Zhao et al., JBHI 2024; constants of the released code github.com/AiEson/CrossMatch, commit 59772e0.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from crossmatch.settings import Settings
+
+
+class DiceSettings(Settings):
+    """How Dice is computed. Released: 2D with background, smooth 1e-4; 3D without background, smooth 1e-5."""
+
+    background: bool = True
+    smooth: Annotated[float, Field(gt=0)] = 1e-4
+
+
+def one_hot(label: Tensor, classes: int) -> Tensor:
+    """Labels (B, *S) of integers -> float32 (B, K, *S)."""
+    values = torch.arange(classes, device=label.device).view(1, classes, *[1] * (label.ndim - 1))
+    return (label.unsqueeze(1) == values).float()
+
+
+def dice_loss(probability: Tensor, target: Tensor, mask: Tensor | None, settings: DiceSettings) -> Tensor:
+    """One minus Dice with squared denominators, mean of classes; sums run over batch and space together.
+
+    Args:
+        probability: softmax output (B, K, *S).
+        target: one-hot labels (B, K, *S), already multiplied with `mask` where there is one.
+        mask: float (B, 1, *S), 1 where a voxel counts; voxels at 0 leave all sums. None: every voxel counts.
+        settings: background class in or out, smoothing.
+
+    Returns:
+        A scalar. Where no voxel counts it is 0, "perfect": watch the confident share beside it.
+    """
+    counted = probability if mask is None else probability * mask
+    sums = (0, *range(2, probability.ndim))
+    overlap = (probability * target).sum(sums)
+    size = (counted * probability).sum(sums) + target.sum(sums)  # a mask or label squared is itself
+    per_class = 1 - (2 * overlap + settings.smooth) / (size + settings.smooth)
+    return per_class[0 if settings.background else 1 :].mean()
+
+
+def supervised_loss(logits: Tensor, label: Tensor, settings: DiceSettings) -> Tensor:
+    """Mean of cross entropy and Dice: logits (B, K, *S), label (B, *S) of integers -> scalar (the paper's L_sup)."""
+    logits = logits.float()
+    entropy = functional.cross_entropy(logits, label)
+    target = one_hot(label, logits.shape[1])
+    return (entropy + dice_loss(logits.softmax(1), target, None, settings)) / 2

@@ -1,0 +1,60 @@
+"""What a method is: how a network learns from a batch of labelled and unlabelled images.
+
+Shapes: B batch, C channels, *S space.
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from crossmatch.networks.segmenter import Segmenter
+
+
+class Unlabelled(NamedTuple):
+    """One draw of unlabelled images in three image views, with the CutMix boxes of the two strong ones."""
+
+    weak: Tensor  # (B, C, *S)
+    strong: Tensor  # (B, 2, C, *S), not yet mixed
+    box: Tensor  # (B, 2, *S) bool, True where the partner goes in
+
+
+class Batch(NamedTuple):
+    """What one step learns from; `u` and `mix` are None for methods that use labelled images only."""
+
+    x: Tensor  # (B, C, *S) labelled images, weak view
+    y: Tensor  # (B, *S) int64
+    u: Unlabelled | None
+    mix: Unlabelled | None  # the CutMix partners of u
+
+
+class Method(nn.Module, ABC):
+    """A way to learn. It owns the network and whatever else it trains or follows (a teacher, extra heads).
+
+    Attributes:
+        network: the network that learns.
+        needs_unlabelled: whether batches must carry `u` and `mix`.
+    """
+
+    network: Segmenter
+    needs_unlabelled: bool = True
+
+    @abstractmethod
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """Scalar tensors by name; ``total`` is minimised, the others are logged.
+
+        Args:
+            batch: see `Batch`.
+            progress: scalar tensor, from 0 at the first step to 1 after the last.
+        """
+
+    def forward(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """`loss`, under the name that Lightning Fabric and DDP wrap."""
+        return self.loss(batch, progress)
+
+    def after_step(self) -> None:
+        """Called after each optimiser step, e.g. to move a teacher. Nothing by default."""
+
+    def predictor(self) -> Segmenter:
+        """The network to validate, evaluate and export."""
+        return self.network

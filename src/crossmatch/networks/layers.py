@@ -1,0 +1,41 @@
+"""Layers for images of two or three spatial axes. This is the only file that knows the difference.
+
+Shapes: B batch, C channels, *S space (two or three axes).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
+_CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+def conv(dims: int, inputs: int, outputs: int, kernel: int) -> nn.Module:
+    """Convolution with stride 1 that keeps the size: (B, inputs, *S) -> (B, outputs, *S)."""
+    return _CONV[dims](inputs, outputs, kernel, padding=kernel // 2)
+
+
+def batch_norm(dims: int, channels: int) -> nn.Module:
+    """Batch normalisation with the defaults of PyTorch (momentum 0.1, epsilon 1e-5)."""
+    return _BATCH_NORM[dims](channels)
+
+
+def max_pool(dims: int) -> nn.Module:
+    """Halve every spatial axis."""
+    return _MAX_POOL[dims](2)
+
+
+def resize_linear(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Linear interpolation on a grid whose first and last points are those of the input (``align_corners``)."""
+    return functional.interpolate(x, size=size, mode=_LINEAR_MODE[len(size)], align_corners=True)
+
+
+def channels_last(dims: int) -> Any:
+    """The memory format that convolutions run fastest in; for ``Tensor.to`` and ``Module.to``."""
+    return _CHANNELS_LAST[dims]

@@ -1,0 +1,47 @@
+"""What every network offers: an encoder and a decoder with a list of feature maps between them.
+
+That seam is where methods perturb features. Shapes: B batch, C channels, K classes, *S space.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class Segmenter(nn.Module, ABC):
+    """A segmentation network cut in two.
+
+    Attributes:
+        dims: number of spatial axes, 2 or 3.
+        in_channels: C, channels of the input image.
+        classes: K, classes of the output, background included.
+        multiple: every spatial axis of the input must be a multiple of this.
+    """
+
+    dims: int
+    in_channels: int
+    classes: int
+    multiple: int
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """(B, C, *S) -> feature maps, finest first."""
+
+    @abstractmethod
+    def decode(self, features: Sequence[Tensor]) -> Tensor:
+        """Feature maps, finest first -> logits (B, K, *S)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> logits (B, K, *S)."""
+        return self.decode(self.encode(x))
+
+    def check_input(self, x: Tensor) -> None:
+        """Raise ValueError that names the next legal size when `x` does not fit this network."""
+        if x.ndim != self.dims + 2 or x.shape[1] != self.in_channels:
+            expected = "(B, {}, {})".format(self.in_channels, ", ".join("HWD"[: self.dims]))
+            raise ValueError(f"this network takes images of shape {expected}, got {tuple(x.shape)}")
+        size, step = tuple(x.shape[2:]), self.multiple
+        legal = tuple(-(-n // step) * step for n in size)
+        if size != legal:
+            raise ValueError(f"image size {size} is not a multiple of {step} on every axis; the next legal is {legal}")

@@ -1,0 +1,34 @@
+"""Pseudo-labels: what a prediction teaches, and CutMix of images and of what they teach.
+
+Shapes: B batch, C channels, K classes, *S space.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Target(NamedTuple):
+    """Hard pseudo-labels and how sure they are; no gradient passes through either."""
+
+    label: Tensor  # (B, *S) int64
+    confidence: Tensor  # (B, *S) float32, the softmax maximum
+
+
+def pseudo_label(logits: Tensor) -> Target:
+    """Logits (B, K, *S) -> argmax and softmax maximum, without gradient."""
+    confidence, label = logits.detach().float().softmax(1).max(1)
+    return Target(label, confidence)
+
+
+def cutmix(inside: Tensor, outside: Tensor, box: Tensor) -> Tensor:
+    """`inside` where the box is, `outside` elsewhere: both (B, *S) or (B, C, *S), box (B, *S) bool."""
+    if outside.ndim > box.ndim:
+        box = box.unsqueeze(1)
+    return torch.where(box, inside, outside)
+
+
+def cutmix_target(inside: Target, outside: Target, box: Tensor) -> Target:
+    """CutMix of label and confidence alike; box (B, *S) bool."""
+    return Target(cutmix(inside.label, outside.label, box), cutmix(inside.confidence, outside.confidence, box))
