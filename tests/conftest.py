@@ -1,0 +1,18 @@
+"""Fixtures for every test, and one thread for each pytest worker."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data and golden numbers beside the repository; tests that ask for it skip without it."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared (real data, golden numbers) is not on this machine")
+    return SHARED
