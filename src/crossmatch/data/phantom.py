@@ -1,0 +1,191 @@
+"""An embedded dataset: seeded synthetic short-axis cardiac MR volumes with labels RV, myocardium and LV.
+
+For demonstrations, tests and quick comparisons where no patient data is at hand. `draw_case` makes one patient,
+`make_phantom` a dataset in nnU-Net's layout. Arrays are (x, y, z) in the file's order, slices along z. The generator is
+frozen under `PHANTOM_VERSION`: what it draws for a seed changes only together with that number.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from crossmatch.data.phantom_anatomy import Array, draw_heart, heart_borders, paint_chest, paint_heart
+from crossmatch.errors import UserError
+
+PHANTOM_VERSION = 1
+LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+
+# Ranges of the tissues' grey values (share of full scale) by scanner style, then of the image faults: noise (standard
+# deviation), bias (log amplitude), gamma, blur (pixels). Tissues overlap between cases, within and between styles.
+STYLES: tuple[dict[str, tuple[float, float]], ...] = (
+    {  # balanced steady state: bright blood, dark muscle
+        **{"blood": (0.60, 0.85), "myo": (0.20, 0.36), "fat": (0.70, 1.0), "liver": (0.2, 0.45), "lung": (0.03, 0.10)},
+        **{"noise": (0.02, 0.05), "bias": (0.1, 0.45), "gamma": (0.8, 1.2), "blur": (0.4, 0.7)},
+    },
+    {  # gradient echo: flatter contrast, grey fat
+        **{"blood": (0.50, 0.70), "myo": (0.28, 0.42), "fat": (0.40, 0.70), "liver": (0.3, 0.55), "lung": (0.06, 0.15)},
+        **{"noise": (0.03, 0.07), "bias": (0.1, 0.40), "gamma": (0.7, 1.1), "blur": (0.5, 0.9)},
+    },
+    {  # after contrast agent: muscle and liver bright
+        **{"blood": (0.55, 0.72), "myo": (0.36, 0.48), "fat": (0.75, 1.0), "liver": (0.4, 0.65), "lung": (0.05, 0.20)},
+        **{"noise": (0.02, 0.05), "bias": (0.1, 0.50), "gamma": (0.9, 1.5), "blur": (0.4, 0.8)},
+    },
+    {  # low field: dim, noisy, soft
+        **{"blood": (0.35, 0.55), "myo": (0.15, 0.26), "fat": (0.55, 1.0), "liver": (0.12, 0.4), "lung": (0.03, 0.10)},
+        **{"noise": (0.04, 0.08), "bias": (0.2, 0.70), "gamma": (0.7, 1.0), "blur": (0.6, 1.0)},
+    },
+)
+
+
+def draw_case(
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """Draw one synthetic patient: image and label, both (x, y, z), and the affine (4, 4) from voxels to mm.
+
+    In-plane 76 to 110 pixels of 1.4 to 1.8 mm, 6 to 9 slices 8 to 10 mm apart. Labels as in `LABELS`.
+    """
+    heart = draw_heart(rng)
+    pixel_mm, step_mm = rng.uniform(1.4, 1.8), rng.uniform(8.0, 10.0)
+    nx, ny = rng.integers(76, 111, 2)
+    ny += nx == ny
+    first, last = rng.uniform(-0.13, 0.1), rng.uniform(0.86, 1.1)
+    slices = int(np.clip(round((last - first) * heart.length / step_mm) + 1, 6, 9))
+    s = (first + np.arange(slices) * step_mm / heart.length).astype(np.float32)[None, None]
+    # The heart lies off-centre wherever it roughly fits; each breath-hold shifts a slice a little.
+    extent = np.array([nx, ny]) * pixel_mm
+    centre = rng.uniform(-1, 1, 2) * np.clip(extent / 2 - 48, 4, None) + 12 * np.array([np.cos(heart.turn), 0.3])
+    sway = rng.normal(0, 1.0, (2, slices))
+    x = (((np.arange(nx) + 0.5) * pixel_mm - extent[0] / 2 - centre[0])[:, None, None] - sway[0]).astype(np.float32)
+    y = (((np.arange(ny) + 0.5) * pixel_mm - extent[1] / 2 - centre[1])[None, :, None] - sway[1]).astype(np.float32)
+    borders = heart_borders(heart, x, y, s)
+    style = STYLES[rng.integers(len(STYLES))]
+    grey = draw_grey(rng, style)
+    image = paint_chest(rng, grey, x, y, s, heart.endo + heart.wall)
+    paint_heart(rng, image, grey, heart, borders, s)
+    return (
+        degrade(rng, image, style),
+        borders.label(),
+        draw_affine(rng, (nx, ny, slices), (pixel_mm, pixel_mm, step_mm)),
+    )
+
+
+def draw_grey(rng: np.random.Generator, style: dict[str, tuple[float, float]]) -> dict[str, float]:
+    """Draw the tissues' grey values for one case of a scanner style."""
+    blood, myo = rng.uniform(*style["blood"]), rng.uniform(*style["myo"])
+    return {
+        "lv": blood,
+        "rv": blood * rng.uniform(0.78, 1.12),
+        "myo": myo,
+        "rim": myo * rng.uniform(0.8, 1.2),
+        "fat": rng.uniform(*style["fat"]),
+        "liver": rng.uniform(*style["liver"]),
+        "lung": rng.uniform(*style["lung"]),
+        "muscle": myo * rng.uniform(0.7, 1.3),
+    }
+
+
+def degrade(rng: np.random.Generator, image: Array, style: dict[str, tuple[float, float]]) -> npt.NDArray[np.int16]:
+    """Turn clean grey values (x, y, z) into an acquired image: texture, bias, blur, ghosts, Rician noise, integers."""
+    nx, ny, slices = image.shape
+
+    def smooth_noise(sigma: float) -> Array:
+        noise = ndimage.gaussian_filter(rng.standard_normal(image.shape, np.float32), (sigma, sigma, 0.3))
+        return np.asarray(noise / noise.std(), np.float32)
+
+    image = image * (1 + rng.uniform(0.02, 0.07) * smooth_noise(3.0) + rng.uniform(0.01, 0.08) * smooth_noise(1.0))
+    u, v = (
+        np.linspace(-1, 1, nx, dtype=np.float32)[:, None, None],
+        np.linspace(-1, 1, ny, dtype=np.float32)[None, :, None],
+    )
+    terms = (
+        np.stack(np.broadcast_arrays(u, v, u * v, u**2 - 0.3, v**2 - 0.3)) * rng.normal(0, 1, 5)[:, None, None, None]
+    )
+    field = terms.sum(axis=0)
+    gain = np.exp(rng.uniform(*style["bias"]) * field / np.abs(field).max() + rng.normal(0, 0.05, slices))
+    image = np.clip(image * gain, 0, None) ** rng.uniform(*style["gamma"])
+    blur = rng.uniform(*style["blur"])
+    image = ndimage.gaussian_filter(image, (blur, blur, 0))
+    if rng.random() < 0.5:  # motion ghosts: a weak copy along the phase-encoding direction
+        axis = int(rng.integers(2))
+        copy = np.roll(image, round(image.shape[axis] * rng.uniform(0.25, 0.5)), axis)
+        image = image + rng.uniform(0.02, 0.08) * copy
+    sigma = rng.uniform(*style["noise"])
+    real, imaginary = sigma * rng.standard_normal((2, *image.shape), np.float32)
+    full_scale = np.exp(rng.uniform(np.log(200), np.log(3000)))
+    return np.round(full_scale * np.hypot(image + real, imaginary)).astype(np.int16)
+
+
+def draw_affine(
+    rng: np.random.Generator, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
+) -> npt.NDArray[np.float64]:
+    """Draw an oblique short-axis orientation and position: a proper rotation times the spacing, centre near the origin."""
+    affine = np.eye(4)
+    turns = rng.uniform([-20, 20, 20], [20, 60, 60])
+    affine[:3, :3] = Rotation.from_euler("zxy", turns, degrees=True).as_matrix() * spacing_mm
+    affine[:3, 3] = rng.uniform(-40, 40, 3) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return affine
+
+
+def make_phantom(
+    root: Path | str,
+    train: int = 24,
+    val: int = 4,
+    test: int = 10,
+    seed: int = 0,
+    label_counts: Sequence[int] = (1, 2, 3),
+) -> None:
+    """Write a phantom dataset into the new or empty folder `root`: one case a patient, named train000, val000, test000.
+
+    Every case has its own random stream from (seed, split, index): asking for more cases leaves the others as they
+    were. `label_counts` are the sizes of the nested labelled subsets `splits/train_N_label.txt` (those above `train`
+    are left out). Raises UserError when `root` is not empty or a count is impossible.
+    """
+    root = Path(root)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UserError(f"{root} exists and is not an empty folder, and nothing is overwritten: name a new folder.")
+    if train < 1 or val < 0 or test < 0:
+        raise UserError(
+            f"A phantom needs at least one training case: train={train}, val={val}, test={test} were asked for."
+        )
+    for folder in ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "splits"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    names: dict[str, list[str]] = {}
+    for split_index, (split, count) in enumerate({"train": train, "val": val, "test": test}.items()):
+        names[split] = [f"{split}{index:03d}" for index in range(count)]
+        part = "Ts" if split == "test" else "Tr"
+        for index, name in enumerate(names[split]):
+            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(split_index, index)))
+            image, label, affine = draw_case(rng)
+            write_nifti(root / f"images{part}" / f"{name}_0000.nii.gz", image, affine)
+            write_nifti(root / f"labels{part}" / f"{name}.nii.gz", label, affine)
+    lists = names | {f"train_{n}_label": names["train"][:n] for n in label_counts if 0 < n <= train}
+    for list_name, cases in lists.items():
+        (root / "splits" / f"{list_name}.txt").write_text("".join(f"{case}\n" for case in cases), encoding="utf-8")
+    description = {
+        "name": "Phantom",
+        "description": f"Synthetic short-axis cardiac MR, generator version {PHANTOM_VERSION}, seed {seed}",
+        "channel_names": {"0": "MRI"},
+        "labels": LABELS,
+        "numTraining": train + val,
+        "numTest": test,
+        "file_ending": ".nii.gz",
+        "slice_axis": 2,
+    }
+    (root / "dataset.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def write_nifti(
+    path: Path, array: npt.NDArray[np.int16] | npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]
+) -> None:
+    """Write an integer volume (x, y, z) with its affine in mm, scanner coordinates."""
+    file = nib.Nifti1Image(array, affine)
+    file.header.set_xyzt_units("mm")
+    file.set_sform(affine, code="scanner")
+    file.set_qform(affine, code="scanner")
+    nib.save(file, path)
