@@ -1,5 +1,6 @@
 """Fixtures for every test, and one thread for each pytest worker."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,14 @@ import torch
 torch.set_num_threads(1)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fingerprints go to a folder of the test run: nothing is written beside real data, or into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSMATCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

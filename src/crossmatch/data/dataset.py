@@ -58,31 +58,39 @@ class Dataset:
         train = {case.id: case for case in self.split("train")}
         if subset == "all":
             chosen = [name for name, case in train.items() if case.label is not None]
+        elif (path := self._subset_path(subset)).is_file():
+            refuse(self.root, self.subset_problems(subset))
+            chosen = read_list(path)
         else:
-            chosen = self._label_list(subset, train)
+            raise UserError(
+                f"There is no label list {path}: write one case a line into it, or choose one of "
+                f"{', '.join(['all', *self.subsets()])} as the labelled subset."
+            )
         members = set(chosen)
         unlabelled = tuple(replace(case, label=None) for name, case in train.items() if name not in members)
         return tuple(train[name] for name in chosen), unlabelled
 
-    def _label_list(self, subset: str, train: dict[str, Case]) -> list[str]:
-        path = self.root / "splits" / f"train_{subset}_label.txt"
-        if not path.is_file():
-            there = sorted(p.name[len("train_") : -len("_label.txt")] for p in path.parent.glob("train_*_label.txt"))
-            raise UserError(
-                f"There is no label list {path}: write one case a line into it, or choose one of "
-                f"{', '.join(['all', *there])} as the labelled subset."
-            )
+    def subsets(self) -> tuple[str, ...]:
+        """The N of every list splits/train_N_label.txt."""
+        lists = (self.root / "splits").glob("train_*_label.txt")
+        found = [path.name.removeprefix("train_").removesuffix("_label.txt") for path in lists]
+        return tuple(sorted(found, key=lambda n: (len(n), n)))
+
+    def subset_problems(self, subset: str) -> list[str]:
+        """What is wrong with one label list: it is empty, or names a case outside train or without a label file."""
+        path = self._subset_path(subset)
+        train = {case.id: case for case in self.split("train")}
         chosen = read_list(path)
         problems = [f"{path} names {name}, which is no training case" for name in chosen if name not in train]
         problems += [
-            f"{path} names {name}, which has no label file"
+            f"{path} names {name}, which has no label file: add the file, or take the case out of the list"
             for name in chosen
             if name in train and train[name].label is None
         ]
-        if not chosen:
-            problems = [f"{path} is empty: name at least one case"]
-        refuse(self.root, problems)
-        return chosen
+        return problems if chosen else [f"{path} is empty: name at least one case"]
+
+    def _subset_path(self, subset: str) -> Path:
+        return self.root / "splits" / f"train_{subset}_label.txt"
 
 
 def open_dataset(root: str | os.PathLike[str], splits: Collection[Split] = SPLITS) -> Dataset:

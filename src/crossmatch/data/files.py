@@ -117,9 +117,8 @@ def write_volume(path: str | os.PathLike[str], voxels: Array, like: Volume) -> N
     _check_ending(path)
     if voxels.shape[: len(like.shape)] != like.shape or voxels.ndim > len(like.shape) + 1:
         raise ValueError(f"voxels of shape {voxels.shape} do not lie on the grid {like.shape}")
-    stored: np.dtype[Any] = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}.get(
-        voxels.dtype.name, voxels.dtype
-    )
+    small: dict[str, Any] = {"bool": np.uint8, "float16": np.float32}  # what NIfTI lacks
+    stored = np.dtype(small.get(voxels.dtype.name, voxels.dtype))
     header: Any = copy.deepcopy(like.header)
     header.set_data_dtype(stored)
     header["cal_min"] = header["cal_max"] = 0  # the display window of the image means nothing for other voxels
