@@ -99,6 +99,16 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
     return Grid(shape, _affine(path, image), _spacing_mm(header), np.dtype(header.get_data_dtype()).name)
 
 
+def new_volume(voxels: Array, affine: Array | None = None) -> Volume:
+    """A volume made here, not read: `affine` (4, 4) in millimetres, or None for an unknown spacing (identity)."""
+    known = affine is not None
+    affine = np.eye(4) if affine is None else np.asarray(affine, dtype=np.float64)
+    kind: Any = nib.Nifti1Image
+    image = kind(voxels, affine, dtype=voxels.dtype)
+    image.header.set_xyzt_units("mm" if known else "unknown")
+    return Volume(voxels, affine, _spacing_mm(image.header), image.header)
+
+
 def write_volume(path: str | os.PathLike[str], voxels: Array, like: Volume) -> None:
     """Write `voxels` with the affine, units and qform/sform codes of `like`, in the type of `voxels`, unscaled.
 
