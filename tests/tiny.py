@@ -48,7 +48,7 @@ def write_dataset(
         channels: image files per case.
         classes: with background.
         unlabelled: the last so many training cases get no label file.
-        subsets: for each N in it (N <= n_train) a list splits/train_N_label.txt of the first N training cases.
+        subsets: for each N in it (at most the labelled cases) a list splits/train_N_label.txt of the first N.
         affine, unit: geometry of every file.
         ending: ".nii.gz" or ".nii".
         seed: of the voxels.
@@ -80,7 +80,7 @@ def write_dataset(
                 write_nifti(root / f"labels{kind}" / f"{name}{ending}", label, affine, unit)
         (root / "splits" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names[split]))
     for size in subsets:
-        if size <= n_train:
+        if size <= n_train - unlabelled:
             lines = "".join(f"{name}\n" for name in names["train"][:size])
             (root / "splits" / f"train_{size}_label.txt").write_text(lines)
     return root

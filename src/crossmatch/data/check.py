@@ -77,7 +77,10 @@ def load_fingerprint(root: str | os.PathLike[str], progress: Progress | None = N
 
 def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
     """Look at one case: what was found (None when it cannot be said), and what is wrong."""
-    files = stamps(dataset, case)  # before the voxels are read: a file changed meanwhile makes this stale
+    try:
+        files = stamps(dataset, case)  # before the voxels are read: a file changed meanwhile makes this stale
+    except UserError as error:
+        return None, [str(error).rstrip(".")]
     problems: list[str] = []
     intensity: list[Intensity] = []
     digest = hashlib.sha256()

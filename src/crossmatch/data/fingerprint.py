@@ -126,10 +126,13 @@ def read_fresh(dataset: Dataset) -> Fingerprint | None:
 
 
 def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
-    """Size and time of the files of a case, from the file system alone."""
+    """Size and time of the files of a case, from the file system alone; a UserError for a link that leads nowhere."""
     found = []
     for path in (*case.images, *([case.label] if case.label else [])):
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise UserError(f"{path} cannot be reached ({error.strerror}): mend the link, or copy the file.") from error
         found.append(Stamp(path.relative_to(dataset.root).as_posix(), stat.st_size, stat.st_mtime_ns))
     return tuple(found)
 
