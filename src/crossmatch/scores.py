@@ -1,0 +1,202 @@
+"""What an evaluation found: a row per case and class, statistics over cases, and their table, JSON and CSV.
+
+Distances are in voxels, and in millimetres where the reference's spacing is known. Conventions: docs/metrics.md.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.table import Table
+
+from crossmatch.errors import UserError
+
+SHOWN = 10  # names spelled out in one message
+FORMAT = "crossmatch evaluation 1"
+DISTANCES = ("hd95", "asd", "assd")
+METRICS = ("dice", "jaccard", *(f"{name}_{unit}" for unit in ("voxels", "mm") for name in DISTANCES))
+CONVENTIONS = {
+    "hd95": "95th percentile of the surface distances of both directions pooled (medpy)",
+    "asd": "mean surface distance from prediction to reference, directed",
+    "assd": "mean surface distance of both directions pooled",
+    "surface": "voxels lost by one erosion with the connectivity-1 structure, outside of the image is background",
+    "empty": "both masks empty: Dice and Jaccard 1, distances 0; one empty: Dice and Jaccard 0, distances undefined",
+    "undefined": "null here and nan in cases.csv; left out of means and counted, never 0",
+    "std": "standard deviation over cases, ddof 1",
+    "mean": "mean over cases of each case's mean over its defined classes; undefined counts cases with such a class",
+}
+
+
+class Statistic(NamedTuple):
+    """A metric over cases: NaN for a mean of no case, or a standard deviation (ddof 1) of fewer than two."""
+
+    mean: float
+    std: float
+    cases: int  # that entered mean and std
+    undefined: int  # left out of both
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case and class."""
+
+    case: str
+    name: str  # of the class
+    value: int  # of the class in the label volumes
+    scores: dict[str, float]  # by METRICS; NaN: undefined; the keys in mm are absent where the spacing is unknown
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found; `load_evaluation` reads it back from summary.json."""
+
+    rows: tuple[Row, ...]
+    labels: dict[str, int]  # class -> value, without background
+    predictions: str  # the folder's name only, so that results can be shared
+    references: str
+    dataset: str | None  # name in the references' dataset.json
+    missing: tuple[str, ...]  # references without a prediction, left out
+    extra: tuple[str, ...]  # predictions without a reference, left out
+    prediction: dict[str, Any] | None  # prediction.json of the predictions: which run and checkpoint made them
+
+    def case_means(self, metric: str = "dice") -> dict[str, float]:
+        """Case -> mean of one of METRICS over the case's defined classes; NaN if none is, no entry if unknown."""
+        scores: dict[str, list[float]] = {}
+        for row in self.rows:
+            if metric in row.scores:
+                scores.setdefault(row.case, []).append(row.scores[metric])
+        return {case: _statistic(found).mean for case, found in scores.items()}
+
+    def statistics(self, name: str | None = None) -> dict[str, Statistic]:
+        """Metric -> statistic over cases: of one class, or of the cases' means over classes (None)."""
+        found: dict[str, Statistic] = {}
+        for metric in METRICS:
+            rows = [row for row in self.rows if metric in row.scores and name in (None, row.name)]
+            if name is None and rows:
+                undefined = {row.case for row in rows if math.isnan(row.scores[metric])}
+                found[metric] = _statistic(self.case_means(metric).values())._replace(undefined=len(undefined))
+            elif rows:
+                found[metric] = _statistic(row.scores[metric] for row in rows)
+        return found
+
+    def notes(self) -> list[str]:
+        """A line for each kind of file that was left out; nothing when predictions and references pair up."""
+        kinds = {"without a reference, not evaluated": self.extra, "missing, their references left out": self.missing}
+        return [f"Predictions {what} ({len(names)}): {listed(names)}" for what, names in kinds.items() if names]
+
+    def table(self) -> Table:
+        """Mean ± standard deviation over cases per class; overlap in percent, undefined (NaN) cases counted."""
+        cases = len({row.case for row in self.rows})
+        table = Table(title=f"{self.predictions} against {self.references}: {cases} cases")
+        for column in ("Class", "Dice %", "Jaccard %", "", "HD95", "ASD", "ASSD", "Undefined"):
+            table.add_column(column, justify="left" if column in ("Class", "") else "right", no_wrap=column != "Class")
+        for name in (*self.labels, None) if len(self.labels) > 1 else self.labels:
+            found = self.statistics(name)
+            units = [unit for unit in ("voxels", "mm") if f"hd95_{unit}" in found]
+            distances = ["\n".join(_cell(found[f"{kind}_{unit}"]) for unit in units) for kind in DISTANCES]
+            undefined = "\n".join(str(found[f"hd95_{unit}"].undefined) for unit in units)
+            overlap = [_cell(found[metric], 100) for metric in ("dice", "jaccard")]
+            if name is None:
+                table.add_section()
+            table.add_row(name or "mean", *overlap, "\n".join(units), *distances, undefined)
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain JSON values: undefined numbers are null."""
+        return {
+            "format": FORMAT,
+            "predictions": self.predictions,
+            "references": self.references,
+            "dataset": self.dataset,
+            "labels": self.labels,
+            "missing": list(self.missing),
+            "extra": list(self.extra),
+            "summary": {
+                "classes": {name: _plain(self.statistics(name)) for name in self.labels},
+                "mean": _plain(self.statistics()),
+            },
+            "cases": [
+                {"case": row.case, "class": row.name, "value": row.value, **_plain(row.scores)} for row in self.rows
+            ],
+            "conventions": CONVENTIONS,
+            "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy")},
+            "prediction": self.prediction,
+        }
+
+    def to_csv(self) -> str:
+        """A line per case and class, columns as METRICS: undefined numbers are nan, unknown millimetres empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("case", "class", "value", *METRICS))
+        for row in self.rows:
+            writer.writerow((row.case, row.name, row.value, *(row.scores.get(metric, "") for metric in METRICS)))
+        return text.getvalue()
+
+
+def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
+    """Read an evaluation back from its summary.json, or from the folder that holds one.
+
+    Raises:
+        UserError: no such file, or one that `crossmatch evaluate` did not write.
+    """
+    path = Path(path)
+    path = path / "summary.json" if path.is_dir() else path
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["format"] != FORMAT:
+            raise ValueError(f"format {stored['format']!r}")
+        rows = []
+        for case in stored["cases"]:
+            scores = {metric: _number(case[metric]) for metric in METRICS if metric in case}
+            rows.append(Row(case["case"], case["class"], case["value"], scores))
+        names = {key: stored[key] for key in ("labels", "predictions", "references", "dataset", "prediction")}
+        return Evaluation(tuple(rows), missing=tuple(stored["missing"]), extra=tuple(stored["extra"]), **names)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: make it with `crossmatch evaluate PRED REF --out DIR`.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{path} is no summary of an evaluation ({reason}): run `crossmatch evaluate` again."
+        ) from error
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + rest
+
+
+def _statistic(values: Iterable[float]) -> Statistic:
+    numbers = np.array(list(values), np.float64)
+    defined = numbers[~np.isnan(numbers)]
+    mean = float(defined.mean()) if len(defined) else math.nan
+    std = float(defined.std(ddof=1)) if len(defined) > 1 else math.nan
+    return Statistic(mean, std, len(defined), len(numbers) - len(defined))
+
+
+def _plain(value: Any) -> Any:
+    """Statistics and scores as JSON: NaN is null."""
+    if isinstance(value, Statistic):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _cell(statistic: Statistic, scale: float = 1) -> str:
+    if math.isnan(statistic.mean):
+        return "undefined"
+    mean = f"{statistic.mean * scale:.2f}"
+    return mean if math.isnan(statistic.std) else f"{mean} ± {statistic.std * scale:.2f}"
