@@ -158,4 +158,4 @@ class CrossMatch(Method):
         levels = zip(features, self.weakly(rest), self.strongly(rest), strict=True)
         logits = self.network.decode([torch.cat(views) for views in levels])
         count = len(rest[0])
-        return list(logits.split([skip, count, count, count] if skip else [count, count, count]))
+        return list(torch.split(logits, [skip, count, count, count] if skip else [count, count, count]))

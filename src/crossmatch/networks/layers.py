@@ -3,11 +3,11 @@
 Shapes: B batch, C channels, *S space (two or three axes).
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from crossmatch.networks.segmenter import Segmenter
 
 _CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -36,6 +36,6 @@ def resize_linear(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return functional.interpolate(x, size=size, mode=_LINEAR_MODE[len(size)], align_corners=True)
 
 
-def channels_last(dims: int) -> Any:
-    """The memory format that convolutions run fastest in; for ``Tensor.to`` and ``Module.to``."""
-    return _CHANNELS_LAST[dims]
+def to_channels_last(network: Segmenter) -> Segmenter:
+    """Lay the weights out as convolutions run fastest; feature maps follow the weights."""
+    return network.to(memory_format=_CHANNELS_LAST[network.dims])  # type: ignore[call-overload, no-any-return]

@@ -49,7 +49,7 @@ def from_reference(state: Mapping[str, Tensor]) -> Segmenter:
 
 def _unet(state: Mapping[str, Tensor]) -> UNet:
     renamed = {_rename(name): value for name, value in state.items()}
-    widths = []
+    widths: list[int] = []
     while (weight := renamed.get(f"down.{len(widths)}.0.weight")) is not None:
         widths.append(weight.shape[0])
     first, head = renamed["down.0.0.weight"], renamed.get("head.weight")

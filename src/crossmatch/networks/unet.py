@@ -41,6 +41,7 @@ class Up(nn.Module):
         self.block = ConvBlock(dims, 2 * outputs, outputs, dropout=0.0)
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
+        """Coarse features (B, inputs, *S / 2) and their skip (B, outputs, *S) -> (B, outputs, *S)."""
         upsampled = layers.resize_linear(self.reduce(coarse), tuple(skip.shape[2:]))
         joined: Tensor = self.block(torch.cat([skip, upsampled], dim=1))
         return joined

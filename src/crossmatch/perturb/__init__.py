@@ -1,0 +1,1 @@
+"""Perturbations of images and of features. Draw parameters with a passed generator, then apply a pure function."""

@@ -1,0 +1,74 @@
+"""Checkpoints: one safetensors file whose header holds a JSON description; no pickle. Written aside, then renamed."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from crossmatch.errors import UserError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is needed to predict (`network`) and to go on training (the other tensors, and `step` in `facts`)."""
+
+    facts: dict[str, Any]  # plain values: step, scores, ...
+    network: dict[str, Tensor]  # state dict of the predictor
+    training: dict[str, Tensor]  # state dict of the method, averages and optimiser, under prefixed names
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write atomically: the file is either the old one or the whole new one."""
+    groups = {"network": checkpoint.network, "training": checkpoint.training}
+    tensors = {f"{group}/{name}": value for group, state in groups.items() for name, value in state.items()}
+    unshared = {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".partial")
+    save_file(unshared, aside, metadata={"crossmatch": json.dumps(checkpoint.facts)})
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        UserError: no such file, unreadable, or not one of ours.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}: train first, or choose another with --checkpoint.")
+    state: dict[str, dict[str, Tensor]] = {"network": {}, "training": {}}
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            facts = json.loads((file.metadata() or {})["crossmatch"])
+            for key in file.keys():  # noqa: SIM118 (not a mapping)
+                group, _, name = key.partition("/")
+                state[group][name] = file.get_tensor(key)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"The checkpoint {path} cannot be read ({error}): it is damaged; use another one.") from None
+    except KeyError:
+        raise UserError(f"{path} is a safetensors file, but no checkpoint of crossmatch.") from None
+    return Checkpoint(facts, state["network"], state["training"])
+
+
+def load_weights(module: torch.nn.Module, state: dict[str, Tensor], origin: str) -> None:
+    """Put weights into a module.
+
+    Raises:
+        UserError: the names or shapes are those of another network.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(
+            f"{origin} belongs to another network than the recipe's: {first} "
+            "Use the recipe the checkpoint was trained with."
+        ) from None

@@ -1,0 +1,179 @@
+"""The voxels a run trains on, as integers in one flat tensor: on the compute device if they fit, else memory-mapped.
+
+An item is what one sample is cut from: a slice where the recipe is 2D, a volume where it is 3D.
+Shapes: I items, C channels, D spatial axes, N voxels in all.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossmatch.data.dataset import Case
+from crossmatch.data.files import read_volume
+from crossmatch.data.intensity import Normalise, window
+from crossmatch.errors import UserError
+from crossmatch.perturb.geometry import Lookup
+
+_LEVELS = 65535  # int16 holds integers of this range exactly; other values are rounded to this many levels
+
+
+@dataclass(frozen=True)
+class Store:
+    """Voxels and labels of all items, and where each item lies. Geometry stays on the CPU, where views are drawn."""
+
+    voxels: Tensor  # (N,) int16
+    labels: Tensor  # (M,) uint8, of the labelled items only
+    offset: Tensor  # (I,) int64, first voxel of the item's first channel
+    channel_stride: Tensor  # (I,) int64, voxels from one channel to the next
+    label_offset: Tensor  # (I,) int64, -1 where the item has no label
+    size: Tensor  # (I, D) int64
+    low: Tensor  # (I, C) float32, stored integer that becomes 0
+    factor: Tensor  # (I, C) float32, 1 / (high - low) in stored integers
+    labelled: Tensor  # item numbers
+    unlabelled: Tensor  # item numbers
+
+    def images(self, items: Tensor, lookup: Lookup, device: torch.device) -> Tensor:
+        """Images (B, C, *S) in [0, 1] on `device`, 0 outside the item. `lookup` lies where the voxels are."""
+        per_channel = (len(items), -1, *[1] * (lookup.source.ndim - 1))
+        home = self.voxels.device
+        channel = torch.arange(self.low.shape[1]) * self.channel_stride[items, None] + self.offset[items, None]
+        stored = torch.take(self.voxels, lookup.source.unsqueeze(1) + channel.view(per_channel).to(home))
+        low, factor = (value[items].view(per_channel).to(device) for value in (self.low, self.factor))
+        image = ((stored.to(device).float() - low) * factor).clamp(0, 1)
+        return image * lookup.inside.unsqueeze(1).to(device)
+
+    def label_maps(self, items: Tensor, lookup: Lookup, device: torch.device) -> Tensor:
+        """Labels (B, *S) int64 on `device`, background outside the item."""
+        home = self.voxels.device
+        offset = self.label_offset[items].view(-1, *[1] * (lookup.source.ndim - 1)).to(home)
+        label = torch.take(self.labels, lookup.source + offset) * lookup.inside
+        return label.to(device).long()
+
+
+def load_store(
+    labelled: Sequence[Case],
+    unlabelled: Sequence[Case],
+    *,
+    dims: int,
+    slice_axis: int,
+    normalise: Normalise,
+    device: torch.device,
+    memory_map: Path | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Store:
+    """Read every case once.
+
+    Args:
+        labelled, unlabelled: training cases; a label is opened for the labelled ones alone.
+        dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
+        normalise: see `intensity`.
+        device: where the voxels go, unless `memory_map` names a file to hold them.
+        progress: called after each case.
+
+    Raises:
+        UserError: a file cannot be read, or has fewer axes than the recipe.
+    """
+    writer = _Writer(memory_map)
+    rows: list[tuple[int, int, int, tuple[int, ...], list[float], list[float]]] = []
+    labels: list[NDArray[np.uint8]] = []
+    label_count, groups = 0, ([], [])  # type: ignore[var-annotated]
+    for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
+        channels = [to_items(read_volume(path).voxels, dims, slice_axis, path) for path in case.images]
+        stored, low, factor = zip(*(_to_int16(channel, normalise) for channel in channels), strict=True)
+        start = writer.append(np.stack(stored))
+        count, size = len(channels[0]), channels[0].shape[1:]
+        step, channel_stride = int(np.prod(size)), channels[0].size
+        has_label = group == 0 and case.label is not None
+        if has_label:
+            assert case.label is not None
+            labels.append(to_items(read_volume(case.label).voxels, dims, slice_axis, case.label).astype(np.uint8))
+        for k in range(count):
+            groups[group].append(len(rows))
+            label_start = label_count + k * step if has_label else -1
+            rows.append((start + k * step, channel_stride, label_start, size, list(low), list(factor)))
+        label_count += channel_stride if has_label else 0
+        progress()
+    if not rows:
+        raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
+    offset, stride, label_offset, sizes, lows, factors = zip(*rows, strict=True)
+    flat_labels = np.concatenate([label.ravel() for label in labels]) if labels else np.zeros(1, np.uint8)
+    voxels = writer.finish(device)
+    return Store(
+        voxels=voxels,
+        labels=torch.from_numpy(flat_labels).to(voxels.device),
+        offset=torch.tensor(offset),
+        channel_stride=torch.tensor(stride),
+        label_offset=torch.tensor(label_offset),
+        size=torch.tensor(sizes),
+        low=torch.tensor(lows, dtype=torch.float32),
+        factor=torch.tensor(factors, dtype=torch.float32),
+        labelled=torch.tensor(groups[0], dtype=torch.int64),
+        unlabelled=torch.tensor(groups[1], dtype=torch.int64),
+    )
+
+
+def to_items(voxels: NDArray[np.generic], dims: int, slice_axis: int, path: Path) -> NDArray[np.generic]:
+    """A scan (*S) as items (I, *S'): slices along `slice_axis` where the recipe has one axis less, else the scan itself."""
+    if voxels.ndim == dims:
+        return voxels[np.newaxis]
+    if voxels.ndim == dims + 1:
+        return np.moveaxis(voxels, slice_axis, 0)
+    raise UserError(f"{path} has {voxels.ndim} axes, but the recipe's data.size has {dims}: choose a recipe for it.")
+
+
+def from_items(items: NDArray[np.generic], ndim: int, slice_axis: int) -> NDArray[np.generic]:
+    """Inverse of `to_items`: (I, *S') back to a scan of `ndim` axes."""
+    return items[0] if items.ndim - 1 == ndim else np.moveaxis(items, 0, slice_axis)
+
+
+def _to_int16(items: NDArray[np.generic], normalise: Normalise) -> tuple[NDArray[np.int16], float, float]:
+    """Items of one channel -> (int16 voxels, the stored value that becomes 0, factor that makes the highest 1)."""
+    low, high = window(items, normalise)
+    base, top = float(items.min()), float(items.max())
+    exact = np.issubdtype(items.dtype, np.integer) and top - base <= _LEVELS
+    step = 1.0 if exact else max(top - base, 1e-30) / _LEVELS
+    wide = np.asarray(items, np.int64 if exact else np.float64)
+    stored = np.rint((wide - (int(base) if exact else base)) / step) - 2**15
+    return stored.astype(np.int16), (low - base) / step - 2**15, step / (high - low)
+
+
+class _Writer:
+    """Voxels one case after the other, into memory or into a file that is mapped afterwards."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.count = path, 0
+        self.parts: list[NDArray[np.int16]] = []
+        self.file = path.open("wb") if path else None
+
+    def append(self, stored: NDArray[np.int16]) -> int:
+        """Add voxels; returns the position of the first."""
+        start, self.count = self.count, self.count + stored.size
+        if self.file:
+            self.file.write(np.ascontiguousarray(stored).data)
+        else:
+            self.parts.append(stored.ravel())
+        return start
+
+    def finish(self, device: torch.device) -> Tensor:
+        """All voxels, (N,) int16."""
+        if self.file is None or self.path is None:
+            return torch.from_numpy(np.concatenate(self.parts)).to(device)
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        mapped = torch.from_file(str(self.path), shared=False, size=self.count, dtype=torch.int16)
+        with contextlib.suppress(OSError):  # its space is freed when the process ends, however it ends
+            self.path.unlink()
+        return mapped
+
+
+def voxel_bytes(shapes: Iterable[tuple[int, ...]], channels: int) -> int:
+    """Memory that the voxels of scans of these shapes take in a store."""
+    return sum(2 * channels * int(np.prod(shape)) for shape in shapes)

@@ -1,0 +1,35 @@
+"""An exponential moving average of a network's weights."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from crossmatch.networks.segmenter import Segmenter
+
+
+class Average(nn.Module):
+    """Follows a network: parameters as a moving average, buffers (BatchNorm statistics) copied.
+
+    Args:
+        source: the network to follow; the average begins as a copy of it.
+        decay: share of the old average kept at each update, in [0, 1).
+    """
+
+    def __init__(self, source: Segmenter, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self.network = copy.deepcopy(source).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, source: nn.Module) -> None:
+        """average = decay * average + (1 - decay) * source."""
+        ours: list[Tensor] = list(self.network.parameters())
+        theirs: list[Tensor] = list(source.parameters())
+        torch._foreach_lerp_(ours, theirs, 1 - self.decay)
+        for mine, other in zip(self.network.buffers(), source.buffers(), strict=True):
+            mine.copy_(other)
+
+    def predictor(self) -> Segmenter:
+        """The averaged network."""
+        return self.network

@@ -1,0 +1,163 @@
+"""Masks for scans: slices through the network, back to the scan's own size, in the scan's own geometry.
+
+Shapes: I items (slices of a scan, or the scan itself), C channels, K classes, *S space.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossmatch.config import Recipe
+from crossmatch.data.files import read_volume, same_grid, write_volume
+from crossmatch.data.inputs import group_channels
+from crossmatch.data.intensity import scale
+from crossmatch.data.store import from_items, to_items
+from crossmatch.devices import choose_device, memory_advice, uses_bf16
+from crossmatch.errors import UserError
+from crossmatch.networks import Segmenter
+from crossmatch.networks.layers import resize_linear
+from crossmatch.perturb.geometry import look_up, output_grid
+from crossmatch.run import open_run, write_json
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with all that is needed to segment a scan as it lies on disk."""
+
+    network: Segmenter
+    recipe: Recipe
+    slice_axis: int
+    device: torch.device
+    flips: bool = False  # average over all in-plane mirror images
+
+    @torch.inference_mode()
+    def __call__(self, channels: Sequence[NDArray[Any]], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Segment one scan.
+
+        Args:
+            channels: grey values as stored, one array (*S) a channel.
+            path: the scan's file, for messages.
+
+        Returns:
+            Labels (*S), uint8, and probabilities (K, *S), float32. Where the recipe resizes labels (the published ACDC
+            protocol), the labels are the network's, enlarged by nearest neighbour; else the maximum of the
+            probabilities at the scan's own size.
+        """
+        ndim = channels[0].ndim
+        normalised = [scale(channel, self.recipe.data.normalise) for channel in channels]
+        items = np.stack([to_items(c, self.recipe.dims, self.slice_axis, path) for c in normalised], axis=1)
+        parts = [self._items(torch.from_numpy(np.ascontiguousarray(part))) for part in self._chunks(items)]
+        labels = np.concatenate([label.numpy() for label, _ in parts])
+        probabilities = np.concatenate([probability.numpy() for _, probability in parts])
+        per_class = [from_items(probabilities[:, k], ndim, self.slice_axis) for k in range(probabilities.shape[1])]
+        return from_items(labels, ndim, self.slice_axis).astype(np.uint8), np.stack(per_class)
+
+    def _chunks(self, items: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        count = self.recipe.predict.batch
+        return (items[i : i + count] for i in range(0, len(items), count))
+
+    def _items(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S), on the CPU."""
+        images, native = images.to(self.device), tuple(images.shape[2:])
+        probability = self._average_flips(_resize_nearest(images, self.recipe.data.size))
+        label = probability.argmax(1, keepdim=True)
+        probability = resize_linear(probability, native)
+        if self.recipe.predict.resize == "labels":
+            label = _resize_nearest(label, native)
+        else:
+            label = probability.argmax(1, keepdim=True)
+        return label.squeeze(1).to("cpu", torch.uint8), probability.cpu()
+
+    def _average_flips(self, images: Tensor) -> Tensor:
+        plane = (2, 3)
+        subsets = itertools.chain.from_iterable(itertools.combinations(plane, n) for n in range(3))
+        flips = list(subsets) if self.flips else [()]
+        total = torch.zeros(())
+        for axes in flips:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+                logits = self.network(images.flip(axes))
+            total = total.to(images.device) + logits.float().softmax(1).flip(axes)
+        return total / len(flips)
+
+    @property
+    def _bf16(self) -> bool:
+        return uses_bf16(self.recipe.train.precision, self.device)
+
+
+def _resize_nearest(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(I, C, *S) -> (I, C, *size) by order 0, on the grid that training looks images up on."""
+    native = torch.tensor([images.shape[2:]], device=images.device)
+    lookup = look_up(torch.diag_embed((native.float() - 1) / 2), native, output_grid(size, images.device))
+    return images.flatten(2)[:, :, lookup.source[0]]
+
+
+def predict(
+    run_folder: Path,
+    source: Path,
+    target: Path,
+    *,
+    checkpoint: str = "last",
+    device: str = "auto",
+    flips: bool = False,
+    probabilities: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Path]:
+    """Segment a file or a folder of files with a finished run; writes `target/<case>.nii.gz` in each input's geometry.
+
+    Args:
+        run_folder: a run; source: an image file, or a folder of `<case>_0000.nii.gz` (one file a channel; files
+            without a channel number are single-channel cases); target: a folder, made if it is not there.
+        checkpoint: ``last``, ``best`` or the path of a checkpoint of the same network.
+        flips: average over mirror images. probabilities: also write `<case>_probabilities.nii.gz`, 4D with a class
+            along the last axis.
+        progress: called with cases done and in all.
+
+    Raises:
+        UserError: nothing to segment, unreadable files, another number of channels, or masks that exist already.
+    """
+    run = open_run(run_folder)
+    cases = group_channels(source, len(run.data["channels"]))
+    existing = [name for name in cases if (target / f"{name}.nii.gz").exists()]
+    if existing:
+        raise UserError(
+            f"{target} has masks already ({', '.join(existing[:3])}{', ...' if existing[3:] else ''}): "
+            "choose another folder, or remove them; nothing was overwritten."
+        )
+    network, loaded = run.load_network(checkpoint)
+    chosen = choose_device(device)
+    predictor = Predictor(network.to(chosen), run.recipe, run.data["slice_axis"], chosen, flips)
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    with memory_advice("Lower predict.batch in the run's run.json, or use --device cpu."):
+        for done, (name, paths) in enumerate(cases.items()):
+            progress(done, len(cases))
+            volumes = [read_volume(path) for path in paths]
+            if not all(same_grid(volumes[0], other) for other in volumes[1:]):
+                raise UserError(f"The channels of {name} lie on different grids: resample them onto one.")
+            labels, probability = predictor([volume.voxels for volume in volumes], paths[0])
+            written.append(target / f"{name}.nii.gz")
+            write_volume(written[-1], labels, volumes[0])
+            if probabilities:
+                write_volume(target / f"{name}_probabilities.nii.gz", np.moveaxis(probability, 0, -1), volumes[0])
+    progress(len(cases), len(cases))
+    write_json(
+        target / "prediction.json",
+        {
+            "run": run_folder.name,
+            "checkpoint": checkpoint,
+            "step": loaded.facts["step"],
+            "flips": flips,
+            "recipe": run.record["recipe"],
+            "data": {**run.data, "root": Path(run.data["root"]).name},
+            "code": run.record["code"],
+            "labels": run.data["labels"],
+        },
+    )
+    return written

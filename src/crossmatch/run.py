@@ -1,0 +1,187 @@
+"""A run's folder: what was run, on what, by which code, and where its checkpoints and logs lie.
+
+RUN/run.json                   resolved recipe, dataset facts, seed, commit, versions, device
+RUN/metrics.jsonl              one line each `train.log_every` steps and each validation
+RUN/tensorboard/
+RUN/checkpoints/last.safetensors, best.safetensors (by validation only)
+"""
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossmatch import __version__
+from crossmatch.checkpoint import Checkpoint, load_checkpoint, load_weights
+from crossmatch.config import Recipe, parse_recipe
+from crossmatch.data.dataset import Dataset
+from crossmatch.errors import UserError
+from crossmatch.networks import NETWORKS, Segmenter
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk. `record` is the content of run.json."""
+
+    folder: Path
+    recipe: Recipe
+    record: dict[str, Any]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Facts of the dataset it learns from: root, labels, channels, slice_axis, fingerprint."""
+        facts: dict[str, Any] = self.record["data"]
+        return facts
+
+    @property
+    def classes(self) -> int:
+        """K, background included."""
+        return len(self.data["labels"])
+
+    @property
+    def metrics(self) -> Path:
+        """The log of scalars."""
+        return self.folder / "metrics.jsonl"
+
+    def checkpoint(self, name: str) -> Path:
+        """The file of ``last`` or ``best``, or of a path given as it is."""
+        return self.folder / "checkpoints" / f"{name}.safetensors" if name in ("last", "best") else Path(name)
+
+    def build_network(self) -> Segmenter:
+        """The recipe's network for this dataset's channels and labels, with fresh weights."""
+        settings = self.recipe.network
+        kind = NETWORKS[settings.name]
+        return kind(self.recipe.dims, len(self.data["channels"]), self.classes, settings.channels, settings.dropout)
+
+    def load_network(self, name: str = "last") -> tuple[Segmenter, Checkpoint]:
+        """The trained network, in eval mode, and the checkpoint it comes from."""
+        path = self.checkpoint(name)
+        if name == "best" and not path.is_file() and self.checkpoint("last").is_file():
+            raise UserError(f"The run {self.folder} has no best checkpoint: it has no validation cases. Use last.")
+        checkpoint = load_checkpoint(path)
+        network = self.build_network()
+        load_weights(network, checkpoint.network, str(path))
+        return network.eval(), checkpoint
+
+
+def open_run(folder: Path) -> Run:
+    """An existing run.
+
+    Raises:
+        UserError: no folder, or not a run's.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise UserError(f"{folder} is no run: it has no run.json. Give the folder that `crossmatch train --out` wrote.")
+    try:
+        record = json.loads(path.read_text())
+        return Run(folder, parse_recipe(record["recipe"], str(path)), record)
+    except (json.JSONDecodeError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
+
+
+def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], device: torch.device, bf16: bool) -> Run:
+    """Make the folder and write run.json.
+
+    Raises:
+        UserError: the folder exists already; nothing in it is touched.
+    """
+    if (folder / "run.json").is_file():
+        raise UserError(f"{folder} holds a run already: go on with it by adding --resume, or choose another --out.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
+    record = {
+        "recipe": recipe.model_dump(mode="json"),
+        "data": data,
+        "code": {"crossmatch": __version__, "commit": _commit()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
+        "device": {"type": device.type, "name": _device_name(device), "precision": "bf16" if bf16 else "float32"},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "run.json", record)
+    return Run(folder, recipe, record)
+
+
+def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any]) -> Run:
+    """An existing run that is to go on with exactly its settings and data.
+
+    Raises:
+        UserError: other settings or other data; the differences are listed.
+    """
+    if not folder.exists():
+        raise UserError(f"There is no run {folder} to resume: leave --resume away to start it.")
+    run = open_run(folder)
+    old, new = (
+        _flat({"recipe": tree, "data": facts})
+        for tree, facts in ((run.record["recipe"], run.data), (recipe.model_dump(mode="json"), data))
+    )
+    changed = [
+        f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
+        for key in sorted(old | new)
+        if old.get(key) != new.get(key) and key != "data.root"
+    ]
+    if changed:
+        raise UserError(
+            f"The run {folder} cannot go on with other settings or data: {'; '.join(changed[:8])}. "
+            "Repeat the settings it was started with, or start a new run in another --out."
+        )
+    return run
+
+
+def dataset_facts(dataset: Dataset, fingerprint: str, labelled: list[str], unlabelled: int) -> dict[str, Any]:
+    """What run.json says about the data."""
+    return {
+        "root": str(dataset.root),
+        "name": dataset.name,
+        "fingerprint": fingerprint,
+        "labels": dataset.labels,
+        "channels": list(dataset.channels),
+        "slice_axis": dataset.slice_axis,
+        "labelled": labelled,
+        "unlabelled": unlabelled,
+        "validation": [case.id for case in dataset.split("val")],
+    }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON aside, then rename."""
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(json.dumps(value, indent=1) + "\n")
+    aside.replace(path)
+
+
+_RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {k: v for key, sub in tree.items() for k, v in _flat(sub, f"{prefix}.{key}".lstrip(".")).items()}
+
+
+def _commit() -> str | None:
+    """The commit of this code with "+changes" where files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,228 @@
+"""Training: one loop for every method, network and number of axes; `_train` is the step with the rare work around it."""
+
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from crossmatch import seeding
+from crossmatch.config import Recipe
+from crossmatch.data.check import load_fingerprint
+from crossmatch.data.dataset import Case, Dataset, open_dataset
+from crossmatch.data.files import read_volume
+from crossmatch.data.fingerprint import Fingerprint
+from crossmatch.data.store import Store, load_store, voxel_bytes
+from crossmatch.data.views import Batches
+from crossmatch.devices import choose_device, memory_advice, uses_bf16
+from crossmatch.errors import UserError
+from crossmatch.logbook import Logbook, Recorder
+from crossmatch.methods import METHODS
+from crossmatch.metrics import dice_per_class
+from crossmatch.networks.layers import to_channels_last
+from crossmatch.predict import Predictor
+from crossmatch.run import Run, create_run, dataset_facts, resume_run
+from crossmatch.schedules import poly_decay
+from crossmatch.trainer_state import TrainerState
+
+LOWER_MEMORY = (
+    "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "
+    "--set train.batch.unlabelled=4); data.memory_gb=0 keeps the voxels on disk."
+)
+
+
+class Display(Protocol):
+    """Whatever shows how a run gets on."""
+
+    def loading(self, done: int, total: int) -> None:
+        """Cases read so far."""
+
+    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
+        """After each step; `values` are the means last read, loss terms and validation Dice."""
+
+    def say(self, text: str) -> None:
+        """A line worth keeping."""
+
+
+def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str = "auto", resume: bool = False) -> Run:
+    """Train from a dataset's folder into a run's folder.
+
+    Args:
+        recipe: the whole run; data: a dataset on disk; out: a folder that does not exist yet, or with `resume` a run.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+
+    Returns:
+        The run; it is unfinished, and can be resumed, where Ctrl-C or SIGTERM stopped it.
+
+    Raises:
+        UserError: whatever the user can mend; a run in `out` keeps its last good checkpoint.
+    """
+    chosen = choose_device(device)
+    dataset = open_dataset(data, splits=("train", "val"))
+    labelled, unlabelled = dataset.labelled(recipe.data.labelled)
+    _check_cases(recipe, labelled, unlabelled)
+    fingerprint = load_fingerprint(data, display.loading)
+    facts = dataset_facts(dataset, fingerprint.digest, [case.id for case in labelled], len(unlabelled))
+    bf16 = uses_bf16(recipe.train.precision, chosen)
+    run = resume_run(out, recipe, facts) if resume else create_run(out, recipe, facts, chosen, bf16)
+    with memory_advice(LOWER_MEMORY):
+        torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
+        network = to_channels_last(run.build_network())
+        state = TrainerState.fresh(recipe, network, chosen)
+        state.restore(run)
+        learns_from = unlabelled if state.method.needs_unlabelled else ()
+        store = _load(out, recipe, dataset, fingerprint, labelled, learns_from, chosen, display)
+        batches = Batches(
+            store, recipe.data.size, recipe.views, recipe.train.batch, recipe.seed, chosen, bool(learns_from)
+        )
+        fabric = Fabric(
+            accelerator=chosen.type,
+            devices=[chosen.index or 0] if chosen.type == "cuda" else 1,
+            precision="bf16-mixed" if bf16 else "32-true",
+        )
+        predictor = Predictor(state.predictor, recipe, dataset.slice_axis, chosen)
+        validate = (lambda: validation(predictor, dataset)) if dataset.split("val") else None
+        _train(run, fabric, state, batches, validate, display)
+    return run
+
+
+def _train(
+    run: Run,
+    fabric: Fabric,
+    state: TrainerState,
+    batches: Batches,
+    validate: Callable[[], dict[str, float]] | None,
+    display: Display,
+) -> None:
+    """From the state's step to the last, or until interrupted."""
+    settings = run.recipe.train
+    model, optimizer = fabric.setup(state.method, state.optimizer, move_to_device=False)
+    book, recorder = Logbook(run.metrics, run.folder / "tensorboard", state.step), Recorder()
+    shown: dict[str, float] = {}
+    started = time.monotonic()
+    with _interrupts() as interrupted:
+        while state.step < settings.steps and not interrupted.is_set():
+            progress = state.step / settings.steps
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * poly_decay(progress, settings.poly_power)
+            torch.manual_seed(seeding.mix(run.recipe.seed, seeding.NETWORK, 1 + state.step))  # of dropout
+            model.train()
+            terms = model(batches(state.step), torch.full((), progress, device=batches.device))
+            optimizer.zero_grad()
+            fabric.backward(terms["total"])
+            optimizer.step()
+            state.method.after_step()
+            if state.average:
+                state.average.update(state.method.predictor())
+            state.step += 1
+            recorder.add(state.step, terms)
+
+            ends = state.step == settings.steps or interrupted.is_set()
+            validates = validate is not None and (state.step % settings.validate_every == 0 or ends)
+            saves = state.step % settings.checkpoint_every == 0 or ends
+            # every n steps, and before anything is kept: read the scalars, the only wait for the device
+            if state.step % settings.log_every == 0 or validates or saves:
+                means = recorder.read(_advice(run))
+                rate = optimizer.param_groups[0]["lr"]
+                book.write(state.step, "train", {**means, "learning_rate": rate})
+                shown |= means
+            # now and then: validate by the metric that is reported
+            if validate and validates:
+                dice = validate()
+                book.write(state.step, "validation", dice)
+                shown |= {"validation": dice["mean"]}
+                if state.best is None or dice["mean"] > state.best:
+                    state.best = dice["mean"]
+                    state.save(run, "best")
+            # now and then: something to resume from
+            if saves:
+                state.seconds += time.monotonic() - started
+                started = time.monotonic()
+                state.save(run, "last")
+            display.step(state.step, settings.steps, shown)
+    book.close()
+
+
+def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
+    """Mean Dice over the validation cases of each class and of all, at native size, as `evaluate` computes it."""
+    predictor.network.eval()
+    names = [name for name, value in dataset.labels.items() if value > 0]
+    rows = []
+    for case in dataset.split("val"):
+        assert case.label is not None
+        labels, _ = predictor([read_volume(path).voxels for path in case.images], case.images[0])
+        rows.append(dice_per_class(labels, read_volume(case.label).voxels, len(dataset.labels)))
+    per_class = np.mean(rows, axis=0)
+    return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
+
+
+def _check_cases(recipe: Recipe, labelled: Sequence[Case], unlabelled: Sequence[Case]) -> None:
+    if not labelled:
+        raise UserError(
+            "No training case is labelled: put at least one label file into labelsTr, or name labelled cases in "
+            "splits/train_N_label.txt and set data.labelled=N."
+        )
+    if not unlabelled and METHODS[recipe.method["name"]][0].needs_unlabelled:
+        raise UserError(
+            f"The method {recipe.method['name']} needs unlabelled training cases, and every one is labelled: add "
+            "images without labels to imagesTr, choose a smaller subset with --set data.labelled=N, or train on the "
+            "labels alone with --set method.name=supervised."
+        )
+
+
+def _load(
+    folder: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    fingerprint: Fingerprint,
+    labelled: Sequence[Case],
+    unlabelled: Sequence[Case],
+    device: torch.device,
+    display: Display,
+) -> Store:
+    cases = [*labelled, *unlabelled]
+    names = {case.id for case in cases}
+    shapes = [case.shape for case in fingerprint.cases if case.id in names]
+    fits = voxel_bytes(shapes, len(dataset.channels)) <= recipe.data.memory_gb * 2**30
+    counter = itertools.count(1)
+    return load_store(
+        labelled,
+        unlabelled,
+        dims=recipe.dims,
+        slice_axis=dataset.slice_axis,
+        normalise=recipe.data.normalise,
+        device=device,
+        memory_map=None if fits else folder / "voxels.bin",
+        progress=lambda: display.loading(next(counter), len(cases)),
+    )
+
+
+def _advice(run: Run) -> str:
+    last = run.checkpoint("last")
+    good = f"The last good checkpoint is {last}" if last.is_file() else "No checkpoint had been written yet"
+    return f"{good}. Start a new run with a lower train.learning_rate, or with train.precision=float32."
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event: the step in hand is finished and kept. A second Ctrl-C stops at once."""
+    event = threading.Event()
+    previous: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, previous.get(signal.SIGINT, signal.default_int_handler))
+
+    if threading.current_thread() is threading.main_thread():
+        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,97 @@
+"""All that changes while a run trains, and how it goes into a checkpoint and back out, bit for bit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossmatch.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from crossmatch.config import Recipe
+from crossmatch.errors import UserError
+from crossmatch.methods import METHODS, Method
+from crossmatch.networks import Segmenter
+from crossmatch.networks.average import Average
+from crossmatch.run import Run
+
+
+@dataclass
+class TrainerState:
+    """Method, averaged weights and optimiser, and where the run stands.
+
+    Random numbers are not kept: they are a function of seed and step, see `seeding`.
+    """
+
+    method: Method
+    average: Average | None
+    optimizer: torch.optim.Optimizer
+    step: int = 0  # steps done
+    best: float | None = None  # the highest validation Dice so far
+    seconds: float = 0.0  # spent training, validation and checkpoints included
+
+    @classmethod
+    def fresh(cls, recipe: Recipe, network: Segmenter, device: torch.device) -> "TrainerState":
+        """State before the first step; the method and everything with it is moved to the device."""
+        kind, settings = METHODS[recipe.method["name"]]
+        chosen = settings(**{key: value for key, value in recipe.method.items() if key != "name"})
+        method: Method = kind(network, chosen, recipe.dice).to(device)
+        average = Average(method.predictor(), recipe.train.ema) if recipe.train.ema else None
+        optimizer = torch.optim.SGD(
+            [weight for weight in method.parameters() if weight.requires_grad],
+            lr=recipe.train.learning_rate,
+            momentum=recipe.train.momentum,
+            nesterov=recipe.train.momentum > 0,
+            weight_decay=recipe.train.weight_decay,
+            fused=True,
+        )
+        return cls(method, average, optimizer)
+
+    @property
+    def predictor(self) -> Segmenter:
+        """The network to validate and to keep: the averaged one where there is one."""
+        return self.average.predictor() if self.average else self.method.predictor()
+
+    def save(self, run: Run, name: str) -> None:
+        """Write the checkpoint ``last`` or ``best``; only ``last`` can be resumed from."""
+        facts = {"step": self.step, "best": self.best, "seconds": self.seconds, "method": run.recipe.method["name"]}
+        training = self._tensors() if name == "last" else {}
+        save_checkpoint(run.checkpoint(name), Checkpoint(facts, self.predictor.state_dict(), training))
+
+    def restore(self, run: Run) -> None:
+        """Go back to the run's last checkpoint, if it has one.
+
+        Raises:
+            UserError: the checkpoint belongs to another network or method.
+        """
+        path = run.checkpoint("last")
+        if not path.is_file():
+            return
+        checkpoint = load_checkpoint(path)
+        groups: dict[str, dict[str, Tensor]] = {"method": {}, "average": {}, "optimizer": {}}
+        for key, value in checkpoint.training.items():
+            group, _, name = key.partition("/")
+            groups[group][name] = value
+        load_weights(self.method, groups["method"], str(path))
+        if self.average:
+            load_weights(self.average, groups["average"], str(path))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in groups["optimizer"].items():
+            index, _, kind = name.partition("/")
+            state.setdefault(int(index), {})[kind] = value
+        try:
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        except ValueError as error:
+            raise UserError(f"{path} belongs to another optimiser ({error}): start a new run.") from None
+        self.step, self.best, self.seconds = (checkpoint.facts[key] for key in ("step", "best", "seconds"))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        kept: dict[str, Tensor] = {f"method/{name}": value for name, value in self.method.state_dict().items()}
+        if self.average:
+            kept |= {f"average/{name}": value for name, value in self.average.state_dict().items()}
+        state: dict[int, dict[str, Any]] = self.optimizer.state_dict()["state"]
+        return kept | {
+            f"optimizer/{index}/{kind}": value
+            for index, values in state.items()
+            for kind, value in values.items()
+            if isinstance(value, Tensor)
+        }
