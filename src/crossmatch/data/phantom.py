@@ -8,6 +8,7 @@ frozen under `PHANTOM_VERSION`: what it draws for a seed changes only together w
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -19,26 +20,34 @@ from crossmatch.data.phantom_anatomy import Array, draw_heart, heart_borders, pa
 from crossmatch.errors import UserError
 
 PHANTOM_VERSION = 1
+MAX_MYO_SHARE = 0.72
+"""Myocardium is never brighter than this share of the left ventricle's blood: the border stays visible."""
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 
 # Ranges of the tissues' grey values (share of full scale) by scanner style, then of the image faults: noise (standard
 # deviation), bias (log amplitude), gamma, blur (pixels). Tissues overlap between cases, within and between styles.
 STYLES: tuple[dict[str, tuple[float, float]], ...] = (
     {  # balanced steady state: bright blood, dark muscle
-        **{"blood": (0.60, 0.85), "myo": (0.20, 0.36), "fat": (0.70, 1.0), "liver": (0.2, 0.45), "lung": (0.03, 0.10)},
-        **{"noise": (0.02, 0.05), "bias": (0.1, 0.45), "gamma": (0.8, 1.2), "blur": (0.4, 0.7)},
+        **{"blood": (0.60, 0.80), "myo": (0.22, 0.34), "fat": (0.65, 0.90), "liver": (0.2, 0.4), "lung": (0.03, 0.10)},
+        **{"noise": (0.02, 0.04), "bias": (0.1, 0.30), "gamma": (0.85, 1.1), "blur": (0.5, 0.8)},
     },
     {  # gradient echo: flatter contrast, grey fat
-        **{"blood": (0.50, 0.70), "myo": (0.28, 0.42), "fat": (0.40, 0.70), "liver": (0.3, 0.55), "lung": (0.06, 0.15)},
-        **{"noise": (0.03, 0.07), "bias": (0.1, 0.40), "gamma": (0.7, 1.1), "blur": (0.5, 0.9)},
+        **{"blood": (0.54, 0.72), "myo": (0.26, 0.38), "fat": (0.50, 0.75), "liver": (0.25, 0.5), "lung": (0.06, 0.14)},
+        **{"noise": (0.02, 0.05), "bias": (0.1, 0.30), "gamma": (0.8, 1.1), "blur": (0.6, 0.9)},
     },
     {  # after contrast agent: muscle and liver bright
-        **{"blood": (0.55, 0.72), "myo": (0.36, 0.48), "fat": (0.75, 1.0), "liver": (0.4, 0.65), "lung": (0.05, 0.20)},
-        **{"noise": (0.02, 0.05), "bias": (0.1, 0.50), "gamma": (0.9, 1.5), "blur": (0.4, 0.8)},
+        **{
+            "blood": (0.60, 0.76),
+            "myo": (0.32, 0.43),
+            "fat": (0.68, 0.90),
+            "liver": (0.35, 0.55),
+            "lung": (0.05, 0.15),
+        },
+        **{"noise": (0.02, 0.04), "bias": (0.1, 0.35), "gamma": (0.9, 1.25), "blur": (0.5, 0.8)},
     },
     {  # low field: dim, noisy, soft
-        **{"blood": (0.35, 0.55), "myo": (0.15, 0.26), "fat": (0.55, 1.0), "liver": (0.12, 0.4), "lung": (0.03, 0.10)},
-        **{"noise": (0.04, 0.08), "bias": (0.2, 0.70), "gamma": (0.7, 1.0), "blur": (0.6, 1.0)},
+        **{"blood": (0.46, 0.62), "myo": (0.20, 0.30), "fat": (0.50, 0.80), "liver": (0.18, 0.4), "lung": (0.03, 0.10)},
+        **{"noise": (0.03, 0.05), "bias": (0.15, 0.40), "gamma": (0.8, 1.0), "blur": (0.6, 0.9)},
     },
 )
 
@@ -52,7 +61,7 @@ def draw_case(
     """
     heart = draw_heart(rng)
     pixel_mm, step_mm = rng.uniform(1.4, 1.8), rng.uniform(8.0, 10.0)
-    nx, ny = rng.integers(76, 111, 2)
+    nx, ny = rng.integers(76, 110, 2)
     ny += nx == ny
     first, last = rng.uniform(-0.13, 0.1), rng.uniform(0.86, 1.1)
     slices = int(np.clip(round((last - first) * heart.length / step_mm) + 1, 6, 9))
@@ -77,7 +86,8 @@ def draw_case(
 
 def draw_grey(rng: np.random.Generator, style: dict[str, tuple[float, float]]) -> dict[str, float]:
     """Draw the tissues' grey values for one case of a scanner style."""
-    blood, myo = rng.uniform(*style["blood"]), rng.uniform(*style["myo"])
+    blood = rng.uniform(*style["blood"])
+    myo = min(rng.uniform(*style["myo"]), MAX_MYO_SHARE * blood)
     return {
         "lv": blood,
         "rv": blood * rng.uniform(0.78, 1.12),
@@ -98,7 +108,7 @@ def degrade(rng: np.random.Generator, image: Array, style: dict[str, tuple[float
         noise = ndimage.gaussian_filter(rng.standard_normal(image.shape, np.float32), (sigma, sigma, 0.3))
         return np.asarray(noise / noise.std(), np.float32)
 
-    image = image * (1 + rng.uniform(0.02, 0.07) * smooth_noise(3.0) + rng.uniform(0.01, 0.08) * smooth_noise(1.0))
+    image = image * (1 + rng.uniform(0.02, 0.06) * smooth_noise(3.0) + rng.uniform(0.02, 0.07) * smooth_noise(1.0))
     u, v = (
         np.linspace(-1, 1, nx, dtype=np.float32)[:, None, None],
         np.linspace(-1, 1, ny, dtype=np.float32)[None, :, None],
@@ -118,13 +128,14 @@ def degrade(rng: np.random.Generator, image: Array, style: dict[str, tuple[float
     sigma = rng.uniform(*style["noise"])
     real, imaginary = sigma * rng.standard_normal((2, *image.shape), np.float32)
     full_scale = np.exp(rng.uniform(np.log(200), np.log(3000)))
-    return np.round(full_scale * np.hypot(image + real, imaginary)).astype(np.int16)
+    volume: npt.NDArray[np.int16] = np.round(full_scale * np.hypot(image + real, imaginary)).astype(np.int16)
+    return volume
 
 
 def draw_affine(
     rng: np.random.Generator, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
 ) -> npt.NDArray[np.float64]:
-    """Draw an oblique short-axis orientation and position: a proper rotation times the spacing, centre near the origin."""
+    """Draw an oblique short-axis orientation (a proper rotation) and a position near the scanner's centre."""
     affine = np.eye(4)
     turns = rng.uniform([-20, 20, 20], [20, 60, 60])
     affine[:3, :3] = Rotation.from_euler("zxy", turns, degrees=True).as_matrix() * spacing_mm
@@ -184,7 +195,7 @@ def write_nifti(
     path: Path, array: npt.NDArray[np.int16] | npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]
 ) -> None:
     """Write an integer volume (x, y, z) with its affine in mm, scanner coordinates."""
-    file = nib.Nifti1Image(array, affine)
+    file: Any = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]
     file.header.set_xyzt_units("mm")
     file.set_sform(affine, code="scanner")
     file.set_qform(affine, code="scanner")

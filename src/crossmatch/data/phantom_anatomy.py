@@ -1,8 +1,8 @@
 """Shapes of the cardiac phantom: one random chest, drawn as continuous functions of position.
 
-Everything is in millimetres and NumPy arrays of shape (x, y, z) float32. `s` is the position along the heart's long axis:
-0 at the valve plane (base), 1 at the outer apex. The heart is star-shaped about the axis of the left ventricle: its
-borders are radii as functions of the angle and of `s`, so labels and images come from one description. `phantom.py`
+Everything is in millimetres and NumPy arrays of shape (x, y, z) float32. `s` is the position along the heart's long
+axis: 0 at the valve plane (base), 1 at the outer apex. The heart is star-shaped about the axis of the left ventricle:
+its borders are radii as functions of the angle and of `s`, so labels and images come from one description. `phantom.py`
 turns the result into a noisy integer image.
 """
 
@@ -15,13 +15,16 @@ Array = npt.NDArray[np.float32]
 Range = tuple[float, float]
 
 RV, MYO, LV = 1, 2, 3
+MIN_RADIUS = 5.0
+"""Outer radius of the left ventricle in mm below which the apex is taken to have ended."""
 MAX_TURN = np.deg2rad(40.0)
 """Largest in-plane rotation of the heart about its mean pose, radians."""
 
 
 def soft_inside(distance: Array, width: float) -> Array:
-    """Share of a voxel inside a border, 0 to 1, from a signed distance (negative inside) and a border width, both mm."""
-    return np.clip(0.5 - distance / width, 0.0, 1.0)
+    """Share of a voxel inside a border, 0 to 1, from a signed distance (negative inside) and a border width in mm."""
+    share: Array = np.clip(0.5 - distance / width, 0.0, 1.0)
+    return share
 
 
 def paint(image: Array, share: Array, value: float | Array) -> None:
@@ -49,10 +52,10 @@ class Heart:
 
 def draw_heart(rng: np.random.Generator) -> Heart:
     """Draw a heart: normal, dilated, hypertrophic or with a large right ventricle, filled or contracted."""
-    size = rng.uniform(0.8, 1.1)
+    size = rng.uniform(0.85, 1.12)
     kind = rng.choice(["normal", "dilated", "hypertrophic", "right"], p=[0.4, 0.2, 0.2, 0.2])
     contracted = rng.random() < 0.45
-    squeeze = (rng.uniform(0.8, 0.95) if kind == "dilated" else rng.uniform(0.55, 0.8)) if contracted else 1.0
+    squeeze = (rng.uniform(0.8, 0.95) if kind == "dilated" else rng.uniform(0.6, 0.8)) if contracted else 1.0
     thicken = rng.uniform(1.2, 1.45) if contracted else 1.0
     cavity = {"dilated": 1.3, "hypertrophic": 0.88}.get(kind, 1.0)
     thickness = {"dilated": 0.82, "hypertrophic": 1.5}.get(kind, 1.0)
@@ -109,6 +112,8 @@ def heart_borders(heart: Heart, x: Array, y: Array, s: Array) -> Borders:
     inner_apex = 1.0 - 0.7 * heart.wall / heart.length
     mean_endo = heart.endo * np.sqrt(np.clip(1 - (depth / inner_apex) ** heart.taper, 0, None))
     mean_epi = (heart.endo + heart.wall) * np.sqrt(np.clip(1 - depth**heart.taper, 0, None))
+    mean_epi = np.where(mean_epi > MIN_RADIUS, mean_epi, 0)
+    mean_endo = np.where(mean_epi > 0, mean_endo, 0)
     endo = mean_endo * (1 + ripple(0, 2) + ripple(1, 3))
     epi = endo + (mean_epi - mean_endo) * (1 + ripple(2, 1) + ripple(3, 2))
     # The right ventricle: a crescent of width `width` on the outer wall, within `half` of its middle.
@@ -121,7 +126,7 @@ def heart_borders(heart: Heart, x: Array, y: Array, s: Array) -> Borders:
     width = heart.rv_width * fade**0.6 * (1 + 0.2 * outflow) * np.clip(1 - np.abs(u) ** 2.5, 0, None) ** 0.65
     width = np.where(width > 1.5, width, 0)
     rv_wall = epi + width + np.clip(0.5 * width, 0, 3.0)
-    fat = rv_wall + 7 * np.clip(ripple(4, 1) + ripple(5, 3) - 0.1, 0, 1.2)
+    fat = rv_wall + 7 * np.clip(ripple(4, 1) + ripple(5, 3) - 0.1, 0, 1.2) * (mean_epi > 0)
     return Borders(
         endo=r - endo,
         epi=r - epi,
@@ -139,7 +144,7 @@ def paint_chest(
 ) -> Array:
     """Draw what surrounds a heart: body wall, lungs, liver, and round decoys (aorta, stomach, bowel, lung vessels).
 
-    `x`, `y`, `s` as in `heart_borders`; `grey` names the tissues' grey values; `heart_radius` in mm keeps decoys outside.
+    `x`, `y`, `s` as in `heart_borders`; `grey` has the tissues' grey values; decoys stay outside `heart_radius` (mm).
     """
     shape = np.broadcast_shapes(x.shape, y.shape, s.shape)
     image = np.zeros(shape, np.float32)
@@ -155,6 +160,14 @@ def paint_chest(
     paint(image, soft_inside(body + fat, 2.5), grey["muscle"] + ribs * (grey["fat"] * 0.7 - grey["muscle"]))
     cavity = soft_inside(body + fat + muscle, 3.0)
     paint(image, cavity, grey["lung"])
+    # Soft tissue on the side of the right ventricle in place of lung.
+    if rng.random() < 0.65:
+        toward, gap, waves = rng.uniform(1.7, 3.9), heart_radius * rng.uniform(0.6, 1.7), rng.uniform(8, 20, 2)
+        border = (
+            gap - x * np.cos(toward) - y * np.sin(toward) + 3 * np.sin(x / waves[0]) + 3 * np.cos(y / waves[1] + 3 * s)
+        )
+        tissue = grey["muscle"] * rng.uniform(0.8, 1.5) if rng.random() < 0.5 else grey["fat"] * rng.uniform(0.5, 0.9)
+        paint(image, cavity * soft_inside(border, 4.0), tissue)
     # The diaphragm rises towards the apex; below it liver, with brighter vessels.
     level, rise, slope, bend = rng.uniform(28, 62), rng.uniform(0, 26), rng.uniform(-0.25, 0.25), rng.uniform(0, 0.006)
     diaphragm = level - rise * s + slope * x + bend * (x + rng.uniform(-20, 20)) ** 2
@@ -191,7 +204,7 @@ def paint_chest(
 def paint_heart(
     rng: np.random.Generator, image: Array, grey: dict[str, float], heart: Heart, b: Borders, s: Array
 ) -> None:
-    """Draw the heart over the chest in place: fat, right and left ventricle, papillary muscles, vessels above the base."""
+    """Draw the heart over the chest in place: fat, ventricles, papillary muscles, and the atria above the base."""
     edge = rng.uniform(1.5, 3.5)
     below = soft_inside(b.base, 6.0)
     r, angle = b.polar
