@@ -20,9 +20,9 @@ Points = NDArray[np.intp]
 Distances = NDArray[np.float64]
 
 # A distance transform over the joint box replaces the nearest-neighbour trees when the surface voxels of both masks
-# together are more than this many and more than this share of the box. Measured both ways on one core: dense speckle
-# against a ball in 200x200x88, trees 7.3 s, transform 2.0 s; smooth objects with 2.3 million surface voxels in
-# 512x512x120 (7 % of the box), trees 7 s, transform 29 s. benchmarks/metrics.py repeats such cases.
+# together are more than this many and more than this share of the box. Measured by `benchmarks/metrics.py --surfaces` on
+# one core: random voxels against a ball in 200x200x88 (50 % of the box), trees 6.9 s, transform 1.9 s; bumpy balls with
+# 846,000 surface voxels in 400x400x200 (2.6 %), trees 2.7 s, transform 21 s.
 MAX_TREE_POINTS = 200_000
 MAX_TREE_SHARE = 0.1
 

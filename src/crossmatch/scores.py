@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from crossmatch.errors import UserError
@@ -93,20 +94,27 @@ class Evaluation:
         return [f"Predictions {what} ({len(names)}): {listed(names)}" for what, names in kinds.items() if names]
 
     def table(self) -> Table:
-        """Mean ± standard deviation over cases per class; overlap in percent, undefined (NaN) cases counted."""
+        """Mean and standard deviation over cases per class; overlap in percent, undefined (NaN) cases counted."""
         cases = len({row.case for row in self.rows})
-        table = Table(title=f"{self.predictions} against {self.references}: {cases} cases")
-        for column in ("Class", "Dice %", "Jaccard %", "", "HD95", "ASD", "ASSD", "Undefined"):
-            table.add_column(column, justify="left" if column in ("Class", "") else "right", no_wrap=column != "Class")
-        for name in (*self.labels, None) if len(self.labels) > 1 else self.labels:
-            found = self.statistics(name)
-            units = [unit for unit in ("voxels", "mm") if f"hd95_{unit}" in found]
-            distances = ["\n".join(_cell(found[f"{kind}_{unit}"]) for unit in units) for kind in DISTANCES]
-            undefined = "\n".join(str(found[f"hd95_{unit}"].undefined) for unit in units)
-            overlap = [_cell(found[metric], 100) for metric in ("dice", "jaccard")]
-            if name is None:
+        table = Table(
+            title=f"{self.predictions} against {self.references}: {cases} cases",
+            caption="mean over cases, ± standard deviation; NaN: cases without distances, as one mask is empty",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        known = self.statistics()
+        table.add_column("Class", overflow="fold")
+        for metric in known:
+            name, _, unit = metric.partition("_")
+            header = f"{name.upper()}\n{unit}" if unit else f"{name.capitalize()}\n%"
+            table.add_column(header, justify="right", no_wrap=True)
+        table.add_column("NaN", justify="right", no_wrap=True)
+        for label in (*self.labels, None) if len(self.labels) > 1 else self.labels:
+            found = self.statistics(label)
+            cells = [_cell(found[metric], 1 if "_" in metric else 100) for metric in known]
+            if label is None:
                 table.add_section()
-            table.add_row(name or "mean", *overlap, "\n".join(units), *distances, undefined)
+            table.add_row(label or "mean", *cells, str(found["hd95_voxels"].undefined))
         return table
 
     def to_json(self) -> dict[str, Any]:
@@ -197,6 +205,6 @@ def _number(value: float | None) -> float:
 
 def _cell(statistic: Statistic, scale: float = 1) -> str:
     if math.isnan(statistic.mean):
-        return "undefined"
+        return "NaN"
     mean = f"{statistic.mean * scale:.2f}"
-    return mean if math.isnan(statistic.std) else f"{mean} ± {statistic.std * scale:.2f}"
+    return mean if math.isnan(statistic.std) else f"{mean}\n±{statistic.std * scale:.2f}"
