@@ -20,7 +20,7 @@ Points = NDArray[np.intp]
 Distances = NDArray[np.float64]
 
 # A distance transform over the joint box replaces the nearest-neighbour trees when the surface voxels of both masks
-# together are more than this many and more than this share of the box. Measured by `benchmarks/metrics.py --surfaces` on
+# together are more than this many and more than this share of the box. By `benchmarks/metrics.py --surfaces` on
 # one core: random voxels against a ball in 200x200x88 (50 % of the box), trees 6.9 s, transform 1.9 s; bumpy balls with
 # 846,000 surface voxels in 400x400x200 (2.6 %), trees 2.7 s, transform 21 s.
 MAX_TREE_POINTS = 200_000
