@@ -59,13 +59,17 @@ def _unet(state: Mapping[str, Tensor]) -> UNet:
         )
     dropout = DROPOUT if len(widths) == len(DROPOUT) else (0.0,) * len(widths)
     network = UNet(first.ndim - 2, first.shape[1], head.shape[0], widths, dropout)
-    missing, unexpected = network.load_state_dict(renamed, strict=False)
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if missing or unexpected:
+    ours = network.state_dict()
+    missing = [name for name in ours if name not in renamed and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in renamed if name not in ours]
+    misshapen = [name for name, value in ours.items() if name in renamed and renamed[name].shape != value.shape]
+    if missing or unknown or misshapen:
         raise UserError(
-            f"The U-Net's state does not fit: {len(missing)} weights are missing {missing[:3]} and "
-            f"{len(unexpected)} are unknown {list(unexpected)[:3]}. Is it a checkpoint of another variant?"
+            f"The U-Net's state does not fit: {len(missing)} weights are missing {missing[:3]}, {len(unknown)} are "
+            f"unknown {unknown[:3]} and {len(misshapen)} have another shape {misshapen[:3]}. Is it a checkpoint of "
+            "another variant?"
         )
+    network.load_state_dict(renamed, strict=False)
     return network
 
 
