@@ -8,7 +8,7 @@ frozen under `PHANTOM_VERSION`: what it draws for a seed changes only together w
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from crossmatch.data.phantom_anatomy import Array, draw_heart, heart_borders, paint_chest, paint_heart
+from crossmatch.data.phantom_anatomy import Array, Range, draw_heart, heart_borders, paint_chest, paint_heart
 from crossmatch.errors import UserError
 
 PHANTOM_VERSION = 1
@@ -24,32 +24,40 @@ MAX_MYO_SHARE = 0.72
 """Myocardium is never brighter than this share of the left ventricle's blood: the border stays visible."""
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 
-# Ranges of the tissues' grey values (share of full scale) by scanner style, then of the image faults: noise (standard
-# deviation), bias (log amplitude), gamma, blur (pixels). Tissues overlap between cases, within and between styles.
-STYLES: tuple[dict[str, tuple[float, float]], ...] = (
-    {  # balanced steady state: bright blood, dark muscle
-        **{"blood": (0.60, 0.80), "myo": (0.22, 0.34), "fat": (0.65, 0.90), "liver": (0.2, 0.4), "lung": (0.03, 0.10)},
-        **{"noise": (0.02, 0.04), "bias": (0.1, 0.30), "gamma": (0.85, 1.1), "blur": (0.5, 0.8)},
-    },
-    {  # gradient echo: flatter contrast, grey fat
-        **{"blood": (0.54, 0.72), "myo": (0.26, 0.38), "fat": (0.50, 0.75), "liver": (0.25, 0.5), "lung": (0.06, 0.14)},
-        **{"noise": (0.02, 0.05), "bias": (0.1, 0.30), "gamma": (0.8, 1.1), "blur": (0.6, 0.9)},
-    },
-    {  # after contrast agent: muscle and liver bright
-        **{
-            "blood": (0.60, 0.76),
-            "myo": (0.32, 0.43),
-            "fat": (0.68, 0.90),
-            "liver": (0.35, 0.55),
-            "lung": (0.05, 0.15),
-        },
-        **{"noise": (0.02, 0.04), "bias": (0.1, 0.35), "gamma": (0.9, 1.25), "blur": (0.5, 0.8)},
-    },
-    {  # low field: dim, noisy, soft
-        **{"blood": (0.46, 0.62), "myo": (0.20, 0.30), "fat": (0.50, 0.80), "liver": (0.18, 0.4), "lung": (0.03, 0.10)},
-        **{"noise": (0.03, 0.05), "bias": (0.15, 0.40), "gamma": (0.8, 1.0), "blur": (0.6, 0.9)},
-    },
-)
+
+class Style(NamedTuple):
+    """A kind of scanner: ranges of the tissues' grey values (share of full scale) and of the image faults."""
+
+    blood: Range
+    myo: Range
+    fat: Range
+    liver: Range
+    lung: Range
+    noise: Range  # standard deviation, share of full scale
+    bias: Range  # largest log gain
+    gamma: Range
+    blur: Range  # pixels
+
+
+# Tissues overlap between cases, within a style and more so between styles; every split mixes all of them.
+STYLES = {
+    "steady state: bright blood, dark muscle": Style(
+        *((0.60, 0.80), (0.22, 0.34), (0.65, 0.90), (0.20, 0.40), (0.03, 0.10)),
+        *((0.02, 0.04), (0.10, 0.30), (0.85, 1.10), (0.5, 0.8)),
+    ),
+    "gradient echo: flatter contrast, grey fat": Style(
+        *((0.54, 0.72), (0.26, 0.38), (0.50, 0.75), (0.25, 0.50), (0.06, 0.14)),
+        *((0.02, 0.05), (0.10, 0.30), (0.80, 1.10), (0.6, 0.9)),
+    ),
+    "after contrast agent: bright muscle and liver": Style(
+        *((0.60, 0.76), (0.32, 0.43), (0.68, 0.90), (0.35, 0.55), (0.05, 0.15)),
+        *((0.02, 0.04), (0.10, 0.35), (0.90, 1.25), (0.5, 0.8)),
+    ),
+    "low field: dim, noisy, soft": Style(
+        *((0.46, 0.62), (0.20, 0.30), (0.50, 0.80), (0.18, 0.40), (0.03, 0.10)),
+        *((0.03, 0.05), (0.15, 0.40), (0.80, 1.00), (0.6, 0.9)),
+    ),
+}
 
 
 def draw_case(
@@ -73,7 +81,7 @@ def draw_case(
     x = (((np.arange(nx) + 0.5) * pixel_mm - extent[0] / 2 - centre[0])[:, None, None] - sway[0]).astype(np.float32)
     y = (((np.arange(ny) + 0.5) * pixel_mm - extent[1] / 2 - centre[1])[None, :, None] - sway[1]).astype(np.float32)
     borders = heart_borders(heart, x, y, s)
-    style = STYLES[rng.integers(len(STYLES))]
+    style = tuple(STYLES.values())[rng.integers(len(STYLES))]
     grey = draw_grey(rng, style)
     image = paint_chest(rng, grey, x, y, s, heart.endo + heart.wall)
     paint_heart(rng, image, grey, heart, borders, s)
@@ -84,23 +92,23 @@ def draw_case(
     )
 
 
-def draw_grey(rng: np.random.Generator, style: dict[str, tuple[float, float]]) -> dict[str, float]:
+def draw_grey(rng: np.random.Generator, style: Style) -> dict[str, float]:
     """Draw the tissues' grey values for one case of a scanner style."""
-    blood = rng.uniform(*style["blood"])
-    myo = min(rng.uniform(*style["myo"]), MAX_MYO_SHARE * blood)
+    blood = rng.uniform(*style.blood)
+    myo = min(rng.uniform(*style.myo), MAX_MYO_SHARE * blood)
     return {
         "lv": blood,
         "rv": blood * rng.uniform(0.78, 1.12),
         "myo": myo,
         "rim": myo * rng.uniform(0.8, 1.2),
-        "fat": rng.uniform(*style["fat"]),
-        "liver": rng.uniform(*style["liver"]),
-        "lung": rng.uniform(*style["lung"]),
+        "fat": rng.uniform(*style.fat),
+        "liver": rng.uniform(*style.liver),
+        "lung": rng.uniform(*style.lung),
         "muscle": myo * rng.uniform(0.7, 1.3),
     }
 
 
-def degrade(rng: np.random.Generator, image: Array, style: dict[str, tuple[float, float]]) -> npt.NDArray[np.int16]:
+def degrade(rng: np.random.Generator, image: Array, style: Style) -> npt.NDArray[np.int16]:
     """Turn clean grey values (x, y, z) into an acquired image: texture, bias, blur, ghosts, Rician noise, integers."""
     nx, ny, slices = image.shape
 
@@ -117,15 +125,15 @@ def degrade(rng: np.random.Generator, image: Array, style: dict[str, tuple[float
         np.stack(np.broadcast_arrays(u, v, u * v, u**2 - 0.3, v**2 - 0.3)) * rng.normal(0, 1, 5)[:, None, None, None]
     )
     field = terms.sum(axis=0)
-    gain = np.exp(rng.uniform(*style["bias"]) * field / np.abs(field).max() + rng.normal(0, 0.05, slices))
-    image = np.clip(image * gain, 0, None) ** rng.uniform(*style["gamma"])
-    blur = rng.uniform(*style["blur"])
+    gain = np.exp(rng.uniform(*style.bias) * field / np.abs(field).max() + rng.normal(0, 0.05, slices))
+    image = np.clip(image * gain, 0, None) ** rng.uniform(*style.gamma)
+    blur = rng.uniform(*style.blur)
     image = ndimage.gaussian_filter(image, (blur, blur, 0))
     if rng.random() < 0.5:  # motion ghosts: a weak copy along the phase-encoding direction
         axis = int(rng.integers(2))
         copy = np.roll(image, round(image.shape[axis] * rng.uniform(0.25, 0.5)), axis)
         image = image + rng.uniform(0.02, 0.08) * copy
-    sigma = rng.uniform(*style["noise"])
+    sigma = rng.uniform(*style.noise)
     real, imaginary = sigma * rng.standard_normal((2, *image.shape), np.float32)
     full_scale = np.exp(rng.uniform(np.log(200), np.log(3000)))
     volume: npt.NDArray[np.int16] = np.round(full_scale * np.hypot(image + real, imaginary)).astype(np.int16)
