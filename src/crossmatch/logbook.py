@@ -1,4 +1,4 @@
-"""What a run writes down: scalars gathered on the device, read every n steps, kept as JSON lines and TensorBoard curves."""
+"""What a run writes down: scalars, gathered on the device and read every n steps, as JSON lines and TensorBoard."""
 
 import json
 import math

@@ -115,8 +115,8 @@ def predict(
         run_folder: a run; source: an image file, or a folder of `<case>_0000.nii.gz` (one file a channel; files
             without a channel number are single-channel cases); target: a folder, made if it is not there.
         checkpoint: ``last``, ``best`` or the path of a checkpoint of the same network.
-        flips: average over mirror images. probabilities: also write `<case>_probabilities.nii.gz`, 4D with a class
-            along the last axis.
+        flips: average over mirror images. probabilities: also write `target/probabilities/<case>.nii.gz`, 4D with a class along
+            the last axis.
         progress: called with cases done and in all.
 
     Raises:
@@ -145,7 +145,7 @@ def predict(
             written.append(target / f"{name}.nii.gz")
             write_volume(written[-1], labels, volumes[0])
             if probabilities:
-                write_volume(target / f"{name}_probabilities.nii.gz", np.moveaxis(probability, 0, -1), volumes[0])
+                write_volume(target / "probabilities" / f"{name}.nii.gz", np.moveaxis(probability, 0, -1), volumes[0])
     progress(len(cases), len(cases))
     write_json(
         target / "prediction.json",

@@ -1,4 +1,4 @@
-"""Training: one loop for every method, network and number of axes; `_train` is the step with the rare work around it."""
+"""Training: one loop for every method, network and number of axes. `_train` holds the step, rare work around it."""
 
 import itertools
 import signal
@@ -51,7 +51,7 @@ class Display(Protocol):
         """A line worth keeping."""
 
 
-def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str = "auto", resume: bool = False) -> Run:
+def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str = "auto", resume: bool = False) -> int:
     """Train from a dataset's folder into a run's folder.
 
     Args:
@@ -59,7 +59,7 @@ def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str 
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
 
     Returns:
-        The run; it is unfinished, and can be resumed, where Ctrl-C or SIGTERM stopped it.
+        Steps done: fewer than the recipe's where Ctrl-C or SIGTERM stopped the run, which can then be resumed.
 
     Raises:
         UserError: whatever the user can mend; a run in `out` keeps its last good checkpoint.
@@ -90,7 +90,7 @@ def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str 
         predictor = Predictor(state.predictor, recipe, dataset.slice_axis, chosen)
         validate = (lambda: validation(predictor, dataset)) if dataset.split("val") else None
         _train(run, fabric, state, batches, validate, display)
-    return run
+    return state.step
 
 
 def _train(

@@ -120,7 +120,7 @@ def load_store(
 
 
 def to_items(voxels: NDArray[np.generic], dims: int, slice_axis: int, path: Path) -> NDArray[np.generic]:
-    """A scan (*S) as items (I, *S'): slices along `slice_axis` where the recipe has one axis less, else the scan itself."""
+    """A scan (*S) as items (I, *S'): its slices along `slice_axis` for a recipe of one axis less, else itself."""
     if voxels.ndim == dims:
         return voxels[np.newaxis]
     if voxels.ndim == dims + 1:

@@ -1,0 +1,22 @@
+# Two commands: `make demo` shows the product on synthetic data, `make test` runs every check of the code's behaviour.
+# Each builds .venv from nothing when it has to. PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.PHONY: demo test lint
+demo: .venv/ready
+	.venv/bin/crossmatch demo demo
+
+test: .venv/ready
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 -q
+
+lint: .venv/ready
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "crossmatch needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv/bin/python -m pip install --progress-bar on '$(TORCH)'
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
+	@touch $@

@@ -1,0 +1,191 @@
+"""The command line: parse, call, print. Heavy imports stand inside the commands, so that `--help` answers at once."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from crossmatch.errors import UserError
+
+app = typer.Typer(
+    help="Semi-supervised medical image segmentation: train from a handful of labelled scans and many unlabelled ones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+importer = typer.Typer(
+    help="Turn a public dataset's own files into the layout of docs/datasets.md.", no_args_is_help=True
+)
+app.add_typer(importer, name="import")
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
+
+
+def main() -> None:
+    """Entry point: a mistake of the user is one paragraph on stderr and exit code 2; Ctrl-C is exit code 130."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except BrokenPipeError:  # `crossmatch recipes | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="a recipe's name (see `crossmatch recipes`) or a .toml file")],
+    data: Annotated[Path, typer.Option(help="a dataset's folder, see docs/datasets.md")],
+    out: Annotated[Path, typer.Option(help="the run's folder; a new one, or with --resume an existing run")],
+    seed: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="change a setting: section.key=value")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out, same settings")] = False,
+    device: Device = "auto",
+) -> None:
+    """Train a network. Ctrl-C leaves a run that --resume goes on with."""
+    from crossmatch.config import load_recipe
+    from crossmatch.display import TrainingDisplay
+    from crossmatch.train import fit
+
+    chosen = load_recipe(recipe, [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])])
+    console = Console()
+    with TrainingDisplay(console, chosen.method["name"]) as display:
+        done = fit(chosen, data, out, display, device=device, resume=resume)
+    if done < chosen.train.steps:
+        console.print(f"Stopped at step {done} of {chosen.train.steps}; go on by adding --resume.")
+        sys.exit(130)
+    console.print(f"Done: {out}. Next: crossmatch predict {out} IMAGES {out}/predictions", soft_wrap=True)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="an image file or a folder of them")],
+    out: Annotated[Path, typer.Argument(help="folder for the masks")],
+    checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
+    flips: Annotated[bool, typer.Option("--flips", help="average over mirror images")] = False,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="write them beside the masks")] = False,
+    device: Device = "auto",
+) -> None:
+    """Segment scans with a trained run; masks have the scans' size and geometry."""
+    from crossmatch.display import progress_bar
+    from crossmatch.predict import predict as predict_files
+
+    console = Console()
+    with progress_bar(console, "Predicting") as progress:
+        options = {"flips": flips, "probabilities": probabilities}
+        masks = predict_files(run, source, out, checkpoint=checkpoint, device=device, progress=progress, **options)
+    console.print(f"{len(masks)} masks in {out}")
+
+
+@app.command()
+def evaluate(
+    pred: Annotated[Path, typer.Argument(help="a folder of predicted masks, or one mask")],
+    ref: Annotated[Path, typer.Argument(help="the folder of reference masks, or one mask")],
+    out: Annotated[Path | None, typer.Option(help="folder for cases.csv and summary.json; default: PRED")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="also when some predictions are missing")] = False,
+) -> None:
+    """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
+    from crossmatch.display import progress_bar
+    from crossmatch.evaluate import evaluate as evaluate_files
+
+    console = Console()
+    target = out or (pred if pred.is_dir() else pred.parent)
+    with progress_bar(console, "Evaluating") as progress:
+        result = evaluate_files(pred, ref, target, partial=partial, progress=progress)
+    console.print(result.table())
+    for note in result.notes():
+        console.print(f"[yellow]Note:[/] {_escaped(note)}", soft_wrap=True, highlight=False)
+    console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    out: Annotated[Path | None, typer.Option(help="the page; default: RUN/report.html")] = None,
+) -> None:
+    """Write one self-contained HTML page: settings, curves, scores, best, median and worst cases."""
+    from crossmatch.report import write_report
+
+    Console().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
+
+
+@app.command()
+def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> None:
+    """Look at every voxel of a dataset once, name what is wrong, keep a fingerprint."""
+    from crossmatch.data.check import check as check_dataset
+    from crossmatch.data.fingerprint import fingerprint_path
+    from crossmatch.display import progress_bar
+
+    console = Console()
+    with progress_bar(console, "Checking") as progress:
+        found = check_dataset(data, progress)
+    for warning in found.warnings:
+        console.print(f"[yellow]Warning:[/] {_escaped(warning)}", soft_wrap=True, highlight=False)
+    counts = ", ".join(f"{len(found.split(split))} {split}" for split in ("train", "val", "test"))
+    console.print(f"{data}: {counts} cases are sound. Fingerprint: {fingerprint_path(data)}", soft_wrap=True)
+
+
+@app.command()
+def phantom(
+    data: Annotated[Path, typer.Argument(help="a new folder for the dataset")],
+    train: Annotated[int, typer.Option(min=1, help="training cases")] = 24,
+    val: Annotated[int, typer.Option(min=0, help="validation cases")] = 4,
+    test: Annotated[int, typer.Option(min=0, help="test cases")] = 10,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Make a synthetic cardiac dataset to try things on."""
+    from crossmatch.data.phantom import make_phantom
+
+    make_phantom(data, train=train, val=val, test=test, seed=seed)
+    Console().print(f"{train} training, {val} validation and {test} test cases in {data}", soft_wrap=True)
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that come with the package."""
+    from rich.table import Table
+
+    from crossmatch.config import load_recipe, recipe_names
+
+    table = Table("recipe", "method", "steps", "what it is")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        table.add_row(name, recipe.method["name"], str(recipe.train.steps), recipe.about)
+    Console().print(table)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="a new folder for data, runs, table and report")],
+    seed: Annotated[int, typer.Option(min=0, help="of the phantom and of training")] = 0,
+) -> None:
+    """Everything once, on the phantom: supervised and CrossMatch with equal steps, compared on held-out cases."""
+    from crossmatch.demo import run_demo
+
+    run_demo(out, seed, Console())
+
+
+@importer.command("acdc")
+def import_acdc(
+    source: Annotated[Path, typer.Argument(help="the challenge's training folder, or the community's HDF5 folder")],
+    data: Annotated[Path, typer.Argument(help="a new folder for the dataset")],
+) -> None:
+    """ACDC, 100 patients: standard 70/10/20 split, lists of 1, 3 and 7 labelled patients."""
+    from crossmatch.data.acdc import import_acdc as import_files
+    from crossmatch.display import progress_bar
+
+    console = Console()
+    with progress_bar(console, "Importing") as progress:
+        dataset = import_files(source, data, progress, lambda text: console.print(text, soft_wrap=True, markup=False))
+    console.print(f"{len(dataset.cases)} cases in {data}", soft_wrap=True)
+
+
+def _escaped(text: str) -> str:
+    """Text with brackets as they are, not as rich's markup."""
+    from rich.markup import escape
+
+    return escape(text)
