@@ -26,7 +26,7 @@ Count = Annotated[int, Field(ge=1)]
 class DataSettings(Settings):
     """What is learned from, and in what form."""
 
-    labelled: str = "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
+    labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
     normalise: Normalise = "minmax"
     size: tuple[Count, ...] = (256, 256)  # 2D: every slice is resized to this
     memory_gb: Annotated[float, Field(ge=0)] = 4.0  # voxels stay on the compute device up to this, else on disk

@@ -115,8 +115,8 @@ def predict(
         run_folder: a run; source: an image file, or a folder of `<case>_0000.nii.gz` (one file a channel; files
             without a channel number are single-channel cases); target: a folder, made if it is not there.
         checkpoint: ``last``, ``best`` or the path of a checkpoint of the same network.
-        flips: average over mirror images. probabilities: also write `target/probabilities/<case>.nii.gz`, 4D with a class along
-            the last axis.
+        flips: average over mirror images.
+        probabilities: also write `target/probabilities/<case>.nii.gz`, 4D with a class along the last axis.
         progress: called with cases done and in all.
 
     Raises:

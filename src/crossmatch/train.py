@@ -47,9 +47,6 @@ class Display(Protocol):
     def step(self, step: int, steps: int, values: dict[str, float]) -> None:
         """After each step; `values` are the means last read, loss terms and validation Dice."""
 
-    def say(self, text: str) -> None:
-        """A line worth keeping."""
-
 
 def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str = "auto", resume: bool = False) -> int:
     """Train from a dataset's folder into a run's folder.
@@ -107,6 +104,18 @@ def _train(
     book, recorder = Logbook(run.metrics, run.folder / "tensorboard", state.step), Recorder()
     shown: dict[str, float] = {}
     started = time.monotonic()
+
+    def read_scalars() -> None:
+        """The only wait for the device; what is not finite stops the run before anything is kept."""
+        means = recorder.read(_advice(run))
+        book.write(state.step, "train", {**means, "learning_rate": optimizer.param_groups[0]["lr"]})
+        shown.update(means)
+
+    def keep() -> None:
+        nonlocal started
+        state.seconds, started = state.seconds + time.monotonic() - started, time.monotonic()
+        state.save(run, "last")
+
     with _interrupts() as interrupted:
         while state.step < settings.steps and not interrupted.is_set():
             progress = state.step / settings.steps
@@ -123,29 +132,29 @@ def _train(
             state.step += 1
             recorder.add(state.step, terms)
 
-            ends = state.step == settings.steps or interrupted.is_set()
-            validates = validate is not None and (state.step % settings.validate_every == 0 or ends)
-            saves = state.step % settings.checkpoint_every == 0 or ends
-            # every n steps, and before anything is kept: read the scalars, the only wait for the device
+            last = state.step == settings.steps
+            validates = validate is not None and (state.step % settings.validate_every == 0 or last)
+            saves = state.step % settings.checkpoint_every == 0 or last
+            # every n steps, and before anything is kept
             if state.step % settings.log_every == 0 or validates or saves:
-                means = recorder.read(_advice(run))
-                rate = optimizer.param_groups[0]["lr"]
-                book.write(state.step, "train", {**means, "learning_rate": rate})
-                shown |= means
+                read_scalars()
             # now and then: validate by the metric that is reported
             if validate and validates:
                 dice = validate()
                 book.write(state.step, "validation", dice)
-                shown |= {"validation": dice["mean"]}
+                shown["validation"] = dice["mean"]
                 if state.best is None or dice["mean"] > state.best:
                     state.best = dice["mean"]
                     state.save(run, "best")
             # now and then: something to resume from
             if saves:
-                state.seconds += time.monotonic() - started
-                started = time.monotonic()
-                state.save(run, "last")
+                keep()
             display.step(state.step, settings.steps, shown)
+        # stopped by Ctrl-C or SIGTERM
+        if interrupted.is_set() and state.step < settings.steps:
+            if recorder.steps:
+                read_scalars()
+            keep()
     book.close()
 
 

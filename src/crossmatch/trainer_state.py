@@ -75,8 +75,12 @@ class TrainerState:
         if self.average:
             load_weights(self.average, groups["average"], str(path))
         state: dict[int, dict[str, Tensor]] = {}
+        weights = self.optimizer.param_groups[0]["params"]
         for name, value in groups["optimizer"].items():
             index, _, kind = name.partition("/")
+            weight = weights[int(index)]
+            if value.shape == weight.shape:  # laid out like the weight: fused optimisers walk both in memory order
+                value = torch.empty_like(weight).copy_(value)
             state.setdefault(int(index), {})[kind] = value
         try:
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
