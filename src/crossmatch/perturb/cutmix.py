@@ -13,7 +13,7 @@ from torch import Tensor
 from crossmatch.perturb.geometry import Probability
 from crossmatch.settings import Settings
 
-CANDIDATES = 64  # boxes drawn at once, the first that fits is taken; none fits in 1 of 10,000 draws at share 0.4
+CANDIDATES = 64  # aspects drawn at once for each box
 
 
 class CutMixSettings(Settings):
@@ -30,21 +30,23 @@ def draw_boxes(
     """Draw `count` boxes in images of `size` voxels; first and last-but-one corner, (count, D) int64 each.
 
     With V the box's volume and r its aspect, the edges are (V / r)^(1/D), (V r)^(1/D) and V^(1/D) on all further axes.
-    A box that is not drawn (probability) is empty. If no candidate fits, the first is cut off at the image's border.
+    To draw r and a place anew until the box fits is to draw r in proportion to the places that fit, then one of them:
+    that is done here, so no box is cut off. A box that is not drawn (probability) is empty; one larger than the image
+    in every aspect is cut to the image.
     """
     dims, extent = len(size), torch.tensor(size)
-    chance, share = torch.rand(2, count, generator=generator)
+    chance, share, pick = torch.rand(3, count, generator=generator)
+    aspect, place = torch.rand(count, CANDIDATES, generator=generator), torch.rand(count, dims, generator=generator)
     volume = (settings.share[0] + (settings.share[1] - settings.share[0]) * share) * extent.prod()
-    aspect_and_place = torch.rand(1 + dims, count, CANDIDATES, generator=generator)
-    aspect = settings.aspect[0] + (settings.aspect[1] - settings.aspect[0]) * aspect_and_place[0]
+    aspect = settings.aspect[0] + (settings.aspect[1] - settings.aspect[0]) * aspect
     stretch = torch.stack([1 / aspect, aspect, *[torch.ones_like(aspect)] * (dims - 2)], -1)
     edges = ((volume.view(-1, 1, 1) * stretch) ** (1 / dims)).long()
-    start = (aspect_and_place[1:].movedim(0, -1) * extent).long()
-    fits = (start + edges <= extent).all(-1)
-    chosen = fits.long().argmax(1).view(-1, 1, 1).expand(-1, 1, dims)
-    start, edges = start.gather(1, chosen).squeeze(1), edges.gather(1, chosen).squeeze(1)
+    places = (extent - edges + 1).clamp(min=0).double().prod(-1).cumsum(1)
+    chosen = (places > pick.unsqueeze(1) * places[:, -1:]).long().argmax(1)
+    edges = torch.minimum(edges[torch.arange(count), chosen], extent)
+    start = (place * (extent - edges + 1)).long()
     drawn = (chance < settings.probability).unsqueeze(1)
-    return start, torch.where(drawn, torch.minimum(start + edges, extent), start)
+    return start, torch.where(drawn, start + edges, start)
 
 
 def box_mask(start: Tensor, stop: Tensor, size: tuple[int, ...]) -> Tensor:
