@@ -175,6 +175,8 @@ def test_refuses_what_exists(tmp_path):
     assert files(tmp_path) == {"notes.txt": b"mine"}
     with pytest.raises(UserError, match="train=0"):
         make_phantom(tmp_path / "none", train=0)
+    with pytest.raises(UserError, match="seed=-1"):
+        make_phantom(tmp_path / "none", seed=-1)
     assert not (tmp_path / "none").exists()
 
 

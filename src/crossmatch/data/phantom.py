@@ -17,6 +17,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from crossmatch.data.phantom_anatomy import Array, Range, draw_heart, heart_borders, paint_chest, paint_heart
+from crossmatch.data.target import new_folder
 from crossmatch.errors import UserError
 
 PHANTOM_VERSION = 1
@@ -165,17 +166,21 @@ def make_phantom(
     were. `label_counts` are the sizes of the nested labelled subsets `splits/train_N_label.txt` (those above `train`
     are left out). Raises UserError when `root` is not empty or a count is impossible.
     """
-    root = Path(root)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UserError(f"{root} exists and is not an empty folder, and nothing is overwritten: name a new folder.")
-    if train < 1 or val < 0 or test < 0:
+    if train < 1 or min(val, test, seed) < 0:
         raise UserError(
-            f"A phantom needs at least one training case: train={train}, val={val}, test={test} were asked for."
+            f"A phantom cannot be made of train={train}, val={val}, test={test}, seed={seed}: ask for one training "
+            "case or more, and for nothing below 0."
         )
-    for folder in ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "splits"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    with new_folder(Path(root)) as folder:
+        fill(folder, {"train": train, "val": val, "test": test}, seed, label_counts)
+
+
+def fill(root: Path, counts: dict[str, int], seed: int, label_counts: Sequence[int]) -> None:
+    """Write the cases, lists and dataset.json of a phantom into the existing empty folder `root`."""
+    for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "splits"):
+        (root / name).mkdir()
     names: dict[str, list[str]] = {}
-    for split_index, (split, count) in enumerate({"train": train, "val": val, "test": test}.items()):
+    for split_index, (split, count) in enumerate(counts.items()):
         names[split] = [f"{split}{index:03d}" for index in range(count)]
         part = "Ts" if split == "test" else "Tr"
         for index, name in enumerate(names[split]):
@@ -183,7 +188,7 @@ def make_phantom(
             image, label, affine = draw_case(rng)
             write_nifti(root / f"images{part}" / f"{name}_0000.nii.gz", image, affine)
             write_nifti(root / f"labels{part}" / f"{name}.nii.gz", label, affine)
-    lists = names | {f"train_{n}_label": names["train"][:n] for n in label_counts if 0 < n <= train}
+    lists = names | {f"train_{n}_label": names["train"][:n] for n in label_counts if 0 < n <= counts["train"]}
     for list_name, cases in lists.items():
         (root / "splits" / f"{list_name}.txt").write_text("".join(f"{case}\n" for case in cases), encoding="utf-8")
     description = {
@@ -191,8 +196,8 @@ def make_phantom(
         "description": f"Synthetic short-axis cardiac MR, generator version {PHANTOM_VERSION}, seed {seed}",
         "channel_names": {"0": "MRI"},
         "labels": LABELS,
-        "numTraining": train + val,
-        "numTest": test,
+        "numTraining": counts["train"] + counts["val"],
+        "numTest": counts["test"],
         "file_ending": ".nii.gz",
         "slice_axis": 2,
     }
@@ -203,7 +208,8 @@ def write_nifti(
     path: Path, array: npt.NDArray[np.int16] | npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]
 ) -> None:
     """Write an integer volume (x, y, z) with its affine in mm, scanner coordinates."""
-    file: Any = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]
+    kind: Any = nib.Nifti1Image  # nibabel is untyped
+    file = kind(array, affine)
     file.header.set_xyzt_units("mm")
     file.set_sform(affine, code="scanner")
     file.set_qform(affine, code="scanner")
