@@ -11,11 +11,11 @@ from crossmatch import __version__
 from crossmatch.checkpoint import load_checkpoint
 from crossmatch.errors import UserError
 from crossmatch.logbook import read_metrics
-from crossmatch.report.curves import COLOURS, Series, series, training_panels, validation_panel
+from crossmatch.report.curves import COLOURS, POINTS, Series, series, training_panels, validation_panel
 from crossmatch.report.overlays import case_figures
 from crossmatch.report.tables import case_table, settings_table, summary_table
 from crossmatch.run import Run
-from crossmatch.scores import Evaluation
+from crossmatch.scores import Evaluation, listed
 
 GENERATOR = '<meta name="generator" content="crossmatch report">'  # marks the files that a new report may replace
 OPEN_CASES = 60  # longer tables of cases start folded
@@ -105,6 +105,8 @@ def _curves(run: Run, lines: list[dict[str, Any]]) -> str:
     if not panels:
         return "<section><h2>Curves</h2><p>There are none yet.</p></section>"
     every = f"Training values are means over {run.recipe.train.log_every} steps; legends give the last ones."
+    if max((len(curve.points) for curve in training.values()), default=0) > POINTS:
+        every += f" Neighbours are averaged to draw at most {POINTS} points a curve."
     return f'<section><h2>Curves</h2><p class="aside">{every}</p><div class="panels">{"".join(panels)}</div></section>'
 
 
@@ -187,9 +189,9 @@ def _origin(run: Run) -> str:
                 "folder": data["root"],
                 "labels": [f"{value} {name}" for name, value in data["labels"].items()],
                 "channels": data["channels"],
-                "labelled": data["labelled"],
+                "labelled": f"{len(data['labelled'])} cases: {listed(data['labelled'])}",
                 "unlabelled": f"{data['unlabelled']} cases",
-                "validation": data["validation"],
+                "validation": f"{len(data['validation'])} cases: {listed(data['validation'])}",
                 "fingerprint": data["fingerprint"],
             },
         ),
