@@ -21,7 +21,7 @@ from crossmatch.data.intensity import Normalise, window
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
 
-_LEVELS = 65535  # int16 holds integers of this range exactly; other values are rounded to this many levels
+_LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,12 @@ def from_items(items: NDArray[np.generic], ndim: int, slice_axis: int) -> NDArra
 def _to_int16(items: NDArray[np.generic], normalise: Normalise) -> tuple[NDArray[np.int16], float, float]:
     """Items of one channel -> (int16 voxels, the stored value that becomes 0, factor that makes the highest 1)."""
     low, high = window(items, normalise)
-    base, top = float(items.min()), float(items.max())
-    exact = np.issubdtype(items.dtype, np.integer) and top - base <= _LEVELS
-    step = 1.0 if exact else max(top - base, 1e-30) / _LEVELS
-    wide = np.asarray(items, np.int64 if exact else np.float64)
-    stored = np.rint((wide - (int(base) if exact else base)) / step) - 2**15
+    if np.issubdtype(items.dtype, np.integer) and int(items.max()) - int(items.min()) <= _LEVELS:
+        base, step = float(items.min()), 1.0
+        stored = items.astype(np.int64) - int(items.min()) - 2**15
+    else:  # what lies beyond the window is cut off anyway: all levels go to what lies within
+        base, step = low, (high - low) / _LEVELS
+        stored = np.rint((items.astype(np.float64).clip(low, high) - base) / step) - 2**15
     return stored.astype(np.int16), (low - base) / step - 2**15, step / (high - low)
 
 
