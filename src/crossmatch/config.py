@@ -21,12 +21,15 @@ from crossmatch.networks.unet import CHANNELS, DROPOUT
 from crossmatch.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
+DEFAULT_METHOD = "crossmatch"  # of a recipe that names none
 
 
 class DataSettings(Settings):
     """What is learned from, and in what form."""
 
-    labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
+    labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = (
+        "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
+    )
     normalise: Normalise = "minmax"
     size: tuple[Count, ...] = (256, 256)  # 2D: every slice is resized to this
     memory_gb: Annotated[float, Field(ge=0)] = 4.0  # voxels stay on the compute device up to this, else on disk
@@ -94,7 +97,7 @@ class Recipe(Settings):
     data: DataSettings = DataSettings()
     views: ViewSettings = ViewSettings()
     network: NetworkSettings = NetworkSettings()
-    method: dict[str, Any] = Field({"name": "crossmatch"}, validate_default=True)  # name, and that method's settings
+    method: dict[str, Any] = Field({"name": DEFAULT_METHOD}, validate_default=True)  # name, and that method's settings
     dice: DiceSettings = DiceSettings()
     train: TrainSettings = TrainSettings()
     predict: PredictSettings = PredictSettings()
@@ -102,8 +105,8 @@ class Recipe(Settings):
     @field_validator("method")
     @classmethod
     def _resolve_method(cls, method: dict[str, Any]) -> dict[str, Any]:
-        name = method.get("name")
-        if name not in METHODS:
+        name = method.get("name", DEFAULT_METHOD)
+        if not isinstance(name, str) or name not in METHODS:
             raise ValueError(f"no method {name!r}; there are {', '.join(METHODS)}")
         settings = METHODS[name][1].model_validate({key: value for key, value in method.items() if key != "name"})
         return {"name": name, **settings.model_dump()}
@@ -138,7 +141,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     tree = _read(name)
     changes = [_parse(text) for text in overrides]
-    if any(keys == ["method", "name"] and value != tree.get("method", {}).get("name") for keys, value in changes):
+    method = tree.get("method", {})
+    named = method.get("name", DEFAULT_METHOD) if isinstance(method, dict) else method
+    if any(keys == ["method", "name"] and value != named for keys, value in changes):
         tree["method"] = {}
     for keys, value in changes:
         node = tree
@@ -166,12 +171,12 @@ def _read(name: str) -> dict[str, Any]:
             raise UserError(
                 f"There is no recipe {name!r}. There are {', '.join(recipe_names())}; or give the path of a .toml file."
             )
-        return tomllib.loads((resources.files("crossmatch") / "recipes" / f"{name}.toml").read_text())
+        return tomllib.loads((resources.files("crossmatch") / "recipes" / f"{name}.toml").read_text(encoding="utf-8"))
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"The recipe {path} cannot be read: {error.strerror}.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"The recipe {path} is not valid TOML: {error}.") from None
 
 
@@ -199,7 +204,7 @@ def _explain(tree: dict[str, Any], problem: dict[str, Any]) -> str:
 
 def _valid_keys(tree: dict[str, Any], path: list[str]) -> list[str]:
     if path[:1] == ["method"]:
-        return ["name", *METHODS[tree["method"]["name"]][1].model_fields]
+        return ["name", *METHODS[tree["method"].get("name", DEFAULT_METHOD)][1].model_fields]
     model: type[BaseModel] = Recipe
     for key in path:
         annotation = model.model_fields[key].annotation
