@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossmatch import seeding
 from crossmatch.data.dataset import open_dataset
 from crossmatch.data.files import read_volume
 from crossmatch.data.intensity import scale
@@ -131,6 +132,16 @@ def test_a_batch_is_a_function_of_seed_and_step(root, dims):
     assert _same(_batches(store, SIZES[dims])(2), in_order[2])
     assert not torch.equal(in_order[0].x, in_order[1].x)
     assert not torch.equal(_batches(store, SIZES[dims], seed=1)(0).x, in_order[0].x)
+
+
+def test_everything_drawn_in_a_step_has_a_stream_of_its_own(root, monkeypatch):
+    """One seed used twice would tie the views of labelled images to those of unlabelled ones."""
+    keys, draw = [], seeding.generator
+    monkeypatch.setattr(seeding, "generator", lambda *key: (keys.append(key), draw(*key))[1])
+    _batches(_store(root), seed=9)(5)
+    assert len(keys) == len(set(keys)) >= 5
+    assert {seed for seed, _, _ in keys} == {9}
+    assert {stream for _, stream, _ in keys} == set(range(5))
 
 
 def test_labelled_draws_do_not_depend_on_the_unlabelled_ones(root):
