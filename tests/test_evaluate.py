@@ -100,9 +100,28 @@ def test_files_and_reading_back(folders: tuple[Path, Path], tmp_path: Path) -> N
     assert stored["versions"]["numpy"] == np.__version__
     assert str(tmp_path) not in text
     assert load_evaluation(tmp_path / "new" / "out") == load_evaluation(tmp_path / "new/out/summary.json") == found
-    with pytest.raises(UserError, match=r"already holds cases\.csv and summary\.json"):
-        evaluate(pred, ref, tmp_path / "new" / "out")
-    assert (tmp_path / "new" / "out" / "summary.json").read_text() == text
+
+
+def test_a_repeat_replaces_its_results_and_nothing_else(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pred, ref = folders
+    evaluate(pred, ref, pred)
+    save(pred / "b.nii.gz", anatomy())
+    assert evaluate(pred, ref, pred).statistics()["dice"].mean == 1
+    assert load_evaluation(pred).statistics()["dice"].mean == 1
+    assert "0.5" not in (pred / "cases.csv").read_text()
+    other = pred.rename(tmp_path / "other")
+    results = {name: (other / name).read_bytes() for name in ("cases.csv", "summary.json")}
+    with pytest.raises(UserError, match=r"already holds the evaluation of predictions against labelsTs.*--out"):
+        evaluate(other, ref, other)
+    assert {name: (other / name).read_bytes() for name in results} == results
+    for name in results:
+        theirs = tmp_path / name.removesuffix(".json") / name
+        theirs.parent.mkdir()
+        theirs.write_text("{}")
+        with pytest.raises(UserError, match=f"already holds {name}"):
+            evaluate(other, ref, theirs.parent)
+        assert [path.name for path in theirs.parent.iterdir()] == [name]
+        assert theirs.read_text() == "{}"
 
 
 def test_table_fits_a_narrow_terminal(folders: tuple[Path, Path]) -> None:

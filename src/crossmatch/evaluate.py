@@ -38,19 +38,20 @@ def evaluate(
     Args:
         pred: a folder with <case>.nii.gz or <case>.nii, or one file.
         ref: a folder with the same names, or one file.
-        out: folder for cases.csv and summary.json; nothing is written without it.
+        out: folder for cases.csv and summary.json; nothing is written without it. Those of an earlier evaluation of
+            the same folders are replaced.
         labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values.
         partial: evaluate the cases that have a prediction when some have none.
         progress: called with (cases done, cases in all) after each case.
 
     Raises:
         UserError: nothing to compare, missing predictions without `partial`, a prediction on another grid than its
-            reference, label values outside `labels`, unreadable files, results already in `out`. Only trouble with
-            the voxels of a file is found as late as its turn comes.
+            reference, label values outside `labels`, unreadable files, other files or results in the place of ours.
+            Only trouble with the voxels of a file is found as late as its turn comes.
     """
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
     if out is not None:
-        _refuse_results(out)
+        _refuse_others(out, pred, ref)
     pairs, missing, extra = _pairs(pred, ref)
     if missing and (not partial or not pairs):
         way_out = "predict them" + (", or evaluate the others with --partial" if pairs else "")
@@ -79,25 +80,38 @@ def evaluate(
     evaluation = Evaluation(
         rows=tuple(rows),
         labels=classes,
-        predictions=pred.resolve().name,
-        references=ref.resolve().name,
+        predictions=_name(pred),
+        references=_name(ref),
         dataset=dataset,
         missing=tuple(missing),
         extra=tuple(extra),
         prediction=prediction,
     )
     if out is not None:
-        _write(out / "cases.csv", evaluation.to_csv())
         _write(out / "summary.json", json.dumps(evaluation.to_json(), indent=1, allow_nan=False) + "\n")
+        _write(out / "cases.csv", evaluation.to_csv())
     return evaluation
 
 
-def _refuse_results(out: Path) -> None:
+def _refuse_others(out: Path, pred: Path, ref: Path) -> None:
+    """A UserError unless `out` is free, or holds what an earlier evaluation of the same folders wrote."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: name a folder for cases.csv and summary.json.")
     found = [name for name in ("cases.csv", "summary.json") if (out / name).exists()]
-    if found:
-        raise UserError(f"{out} already holds {' and '.join(found)}: name another folder, nothing is overwritten.")
+    if not found:
+        return
+    try:
+        before = load_evaluation(out)
+        what = f"the evaluation of {before.predictions} against {before.references}"
+        same = (before.predictions, before.references) == (_name(pred), _name(ref))
+    except UserError:
+        what, same = " and ".join(found), False
+    if not same:
+        raise UserError(f"{out} already holds {what}: name another folder with --out, nothing is overwritten.")
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name
 
 
 def _pairs(pred: Path, ref: Path) -> tuple[dict[str, tuple[Path, Path]], list[str], list[str]]:

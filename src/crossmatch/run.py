@@ -136,7 +136,7 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any]) -> Run:
 def dataset_facts(dataset: Dataset, fingerprint: str, labelled: list[str], unlabelled: int) -> dict[str, Any]:
     """What run.json says about the data."""
     return {
-        "root": str(dataset.root),
+        "root": str(dataset.root.resolve()),
         "name": dataset.name,
         "fingerprint": fingerprint,
         "labels": dataset.labels,
