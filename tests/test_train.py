@@ -59,7 +59,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return {**load_checkpoint(run / "checkpoints" / "last.safetensors").training}
 
 
-@pytest.mark.parametrize("extra", [[], ["train.ema=0.9"], ["method.name=supervised"]])
+@pytest.mark.parametrize("extra", [[], ["train.ema=0.9"], ["method.name=supervised"], ["train.optimizer=adamw"]])
 def test_ten_steps_are_five_and_resume_and_five(data: Path, tmp_path: Path, extra: list[str]) -> None:
     chosen = recipe(*extra)
     assert fit(chosen, data, tmp_path / "whole", Quiet()) == 10

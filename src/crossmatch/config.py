@@ -66,12 +66,13 @@ class NetworkSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """The optimisation, and how often the rare work is done. Released 2D: SGD, Nesterov, poly decay 0.9."""
+    """The optimisation, and how often the rare work is done. Released: 2D SGD with Nesterov momentum, 3D AdamW."""
 
     steps: Count = 30000
     batch: BatchSizes = BatchSizes()
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     poly_power: Annotated[float, Field(ge=0)] = 0.9
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights that are then evaluated; 0: none

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from crossmatch.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from crossmatch.config import Recipe
+from crossmatch.config import Recipe, TrainSettings
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS, Method
 from crossmatch.networks import Segmenter
@@ -36,15 +36,7 @@ class TrainerState:
         chosen = settings(**{key: value for key, value in recipe.method.items() if key != "name"})
         method: Method = kind(network, chosen, recipe.dice).to(device)
         average = Average(method.predictor(), recipe.train.ema) if recipe.train.ema else None
-        optimizer = torch.optim.SGD(
-            [weight for weight in method.parameters() if weight.requires_grad],
-            lr=recipe.train.learning_rate,
-            momentum=recipe.train.momentum,
-            nesterov=recipe.train.momentum > 0,
-            weight_decay=recipe.train.weight_decay,
-            fused=True,
-        )
-        return cls(method, average, optimizer)
+        return cls(method, average, _optimizer(method, recipe.train))
 
     @property
     def predictor(self) -> Segmenter:
@@ -99,3 +91,12 @@ class TrainerState:
             for kind, value in values.items()
             if isinstance(value, Tensor)
         }
+
+
+def _optimizer(method: Method, settings: TrainSettings) -> torch.optim.Optimizer:
+    weights = [weight for weight in method.parameters() if weight.requires_grad]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=True)
+    momentum = settings.momentum
+    return torch.optim.SGD(weights, rate, momentum, weight_decay=decay, nesterov=momentum > 0, fused=True)
