@@ -30,7 +30,8 @@ def from_reference(state: Mapping[str, Tensor]) -> Segmenter:
             prefixes; ``num_batches_tracked`` entries may be missing.
 
     Returns:
-        The network in train mode, dropout rates as released (they are ``nn.Dropout`` modules: set ``p`` to change).
+        The network in train mode. Dropout rates are not in a state dict: the released ones for five levels, else 0;
+        they are ``nn.Dropout`` modules, set ``p`` to change them.
 
     Raises:
         UserError: the names are not those of a network known here, or some are missing or left over.

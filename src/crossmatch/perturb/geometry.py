@@ -95,7 +95,7 @@ def look_up(matrix: Tensor, size: Tensor, grid: Tensor) -> Lookup:
 
     Args:
         matrix: (B, D, D), see `weak_map`; size: (B, D) source voxels an axis; grid: (D, *S), see `output_grid`.
-        All on one device. Half-way positions round up, as SciPy's order 0 does.
+        All on one device. Half-way positions round up, as SciPy's order 0 does, up to float32 rounding.
     """
     size = size.view(*size.shape, *[1] * (grid.ndim - 1))
     position = torch.einsum("bij,j...->bi...", matrix, grid) + (size - 1) / 2
