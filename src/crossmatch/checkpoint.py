@@ -51,7 +51,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             for key in file.keys():  # noqa: SIM118 (not a mapping)
                 group, _, name = key.partition("/")
                 state[group][name] = file.get_tensor(key)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"The checkpoint {path} cannot be read ({error}): it is damaged; use another one.") from None
     except KeyError:
         raise UserError(f"{path} is a safetensors file, but no checkpoint of crossmatch.") from None

@@ -1,9 +1,10 @@
 """The command line: parse, call, print. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
+import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -29,10 +30,14 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {_escaped(str(error))}", soft_wrap=True, highlight=False)
-        sys.exit(2)
+        _stop(str(error))
     except BrokenPipeError:  # `crossmatch recipes | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise  # not about a place that somebody named
+        text = f"{error.filename or 'The disk'}: {error.strerror}. Name another place, make room or change permissions."
+        _stop(text)
 
 
 @app.command()
@@ -182,6 +187,11 @@ def import_acdc(
     with progress_bar(console, "Importing") as progress:
         dataset = import_files(source, data, progress, lambda text: console.print(text, soft_wrap=True, markup=False))
     console.print(f"{len(dataset.cases)} cases in {data}", soft_wrap=True)
+
+
+def _stop(text: str) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]Error:[/] {_escaped(text)}", soft_wrap=True, highlight=False)
+    sys.exit(2)
 
 
 def _escaped(text: str) -> str:

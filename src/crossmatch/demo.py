@@ -9,6 +9,7 @@ from rich.table import Table
 from crossmatch.config import load_recipe
 from crossmatch.data.check import check
 from crossmatch.data.phantom import make_phantom
+from crossmatch.data.target import new_folder
 from crossmatch.display import TrainingDisplay, progress_bar
 from crossmatch.evaluate import evaluate, load_evaluation
 from crossmatch.predict import predict
@@ -28,6 +29,9 @@ def run_demo(out: Path, seed: int, console: Console) -> dict[str, Any]:
 
     Returns:
         The content of `out/demo.json`: mean Dice of each method and class over the test cases.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C stopped a training; what is done is kept.
     """
     data = out / "data"
     if not data.exists():
@@ -39,10 +43,14 @@ def run_demo(out: Path, seed: int, console: Console) -> dict[str, Any]:
         run, recipe = out / method, load_recipe("phantom", [f"method.name={method}", f"seed={seed}"])
         console.print(f"{number}/4  Training {method}: {recipe.train.steps} steps, 2 labelled cases")
         with TrainingDisplay(console, method) as display:
-            fit(recipe, data, run, display, resume=run.exists())
+            done = fit(recipe, data, run, display, resume=(run / "run.json").exists())
+        if done < recipe.train.steps:
+            console.print(f"Stopped at step {done} of {recipe.train.steps}; the same command goes on from there.")
+            raise KeyboardInterrupt
+        if not (run / "test").exists():
+            with new_folder(run / "test") as masks, progress_bar(console, "     Predicting held-out cases") as progress:
+                predict(run, data / "imagesTs", masks, progress=progress)
         if not (run / "test" / "summary.json").is_file():
-            with progress_bar(console, "     Predicting held-out cases") as progress:
-                predict(run, data / "imagesTs", run / "test", progress=progress)
             evaluate(run / "test", data / "labelsTs", run / "test")
         scores = load_evaluation(run / "test")
         classes = {name: scores.statistics(name)["dice"].mean for name in scores.labels}

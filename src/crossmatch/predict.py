@@ -3,7 +3,9 @@
 Shapes: I items (slices of a scan, or the scan itself), C channels, K classes, *S space.
 """
 
+import contextlib
 import itertools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossmatch.config import Recipe
-from crossmatch.data.files import read_volume, same_grid, write_volume
+from crossmatch.data.files import Volume, read_grid, read_volume, same_grid, write_volume
 from crossmatch.data.inputs import group_channels
 from crossmatch.data.intensity import scale
 from crossmatch.data.store import from_items, to_items
@@ -70,7 +72,7 @@ class Predictor:
         label = probability.argmax(1, keepdim=True)
         probability = resize_linear(probability, native)
         if self.recipe.predict.resize == "labels":
-            label = _resize_nearest(label, native)
+            label = _enlarge_labels(label, native)
         else:
             label = probability.argmax(1, keepdim=True)
         return label.squeeze(1).to("cpu", torch.uint8), probability.cpu()
@@ -98,6 +100,15 @@ def _resize_nearest(images: Tensor, size: tuple[int, ...]) -> Tensor:
     return images.flatten(2)[:, :, lookup.source[0]]
 
 
+def _enlarge_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(I, 1, *S) -> (I, 1, *size) by order 0, in the arithmetic of SciPy's zoom: half-way positions round as there."""
+    for axis, n in enumerate(size, start=2):
+        step = (labels.shape[axis] - 1) / max(n - 1, 1)
+        nearest = (torch.arange(n, dtype=torch.float64) * step + 0.5).floor().long()
+        labels = labels.index_select(axis, nearest.to(labels.device))
+    return labels
+
+
 def predict(
     run_folder: Path,
     source: Path,
@@ -116,48 +127,83 @@ def predict(
             without a channel number are single-channel cases); target: a folder, made if it is not there.
         checkpoint: ``last``, ``best`` or the path of a checkpoint of the same network.
         flips: average over mirror images.
-        probabilities: also write `target/probabilities/<case>.nii.gz`, 4D with a class along the last axis.
+        probabilities: also write `target/probabilities/<case>.nii.gz`, float32, with the classes along a further axis.
         progress: called with cases done and in all.
 
     Raises:
-        UserError: nothing to segment, unreadable files, another number of channels, or masks that exist already.
+        UserError: nothing to segment, unreadable, non-finite or constant images, channels on different grids or too
+            few of them, masks that exist already, or a folder that holds the masks of another run. Only trouble with
+            the voxels of a file is found as late as its turn comes.
     """
     run = open_run(run_folder)
     cases = group_channels(source, len(run.data["channels"]))
-    existing = [name for name in cases if (target / f"{name}.nii.gz").exists()]
+    maps = target / "probabilities"
+    folders = (target, maps) if probabilities else (target,)
+    existing = [name for name in cases if any((folder / f"{name}.nii.gz").exists() for folder in folders)]
     if existing:
         raise UserError(
             f"{target} has masks already ({', '.join(existing[:3])}{', ...' if existing[3:] else ''}): "
             "choose another folder, or remove them; nothing was overwritten."
         )
+    for name, paths in cases.items():
+        grids = [read_grid(path) for path in paths]
+        if not all(same_grid(grids[0], other) for other in grids[1:]):
+            places = " and ".join(str(path) for path in paths)
+            raise UserError(f"The channels of {name} lie on different grids ({places}): resample them onto one.")
     network, loaded = run.load_network(checkpoint)
     chosen = choose_device(device)
     predictor = Predictor(network.to(chosen), run.recipe, run.data["slice_axis"], chosen, flips)
-    target.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "run": run_folder.resolve().name,
+        "checkpoint": Path(checkpoint).name,
+        "step": loaded.facts["step"],
+        "flips": flips,
+        "recipe": run.record["recipe"],
+        "data": {**run.data, "root": Path(run.data["root"]).name},
+        "code": run.record["code"],
+        "labels": run.data["labels"],
+    }
+    _note_origin(target, facts)
     written = []
     with memory_advice("Lower predict.batch in the run's run.json, or use --device cpu."):
         for done, (name, paths) in enumerate(cases.items()):
             progress(done, len(cases))
-            volumes = [read_volume(path) for path in paths]
-            if not all(same_grid(volumes[0], other) for other in volumes[1:]):
-                raise UserError(f"The channels of {name} lie on different grids: resample them onto one.")
+            volumes = [_read_image(path) for path in paths]
             labels, probability = predictor([volume.voxels for volume in volumes], paths[0])
             written.append(target / f"{name}.nii.gz")
             write_volume(written[-1], labels, volumes[0])
             if probabilities:
-                write_volume(target / "probabilities" / f"{name}.nii.gz", np.moveaxis(probability, 0, -1), volumes[0])
+                write_volume(maps / f"{name}.nii.gz", np.moveaxis(probability, 0, -1), volumes[0])
     progress(len(cases), len(cases))
-    write_json(
-        target / "prediction.json",
-        {
-            "run": run_folder.name,
-            "checkpoint": checkpoint,
-            "step": loaded.facts["step"],
-            "flips": flips,
-            "recipe": run.record["recipe"],
-            "data": {**run.data, "root": Path(run.data["root"]).name},
-            "code": run.record["code"],
-            "labels": run.data["labels"],
-        },
-    )
     return written
+
+
+def _read_image(path: Path) -> Volume:
+    """One channel of a scan; a UserError where its voxels can give no mask."""
+    volume = read_volume(path)
+    if volume.voxels.dtype.kind == "f" and not np.isfinite(volume.voxels).all():
+        raise UserError(
+            f"{path} has voxels that are NaN or infinite: replace them (for instance by 0), or leave it out."
+        )
+    if volume.voxels.min() == volume.voxels.max():
+        raise UserError(
+            f"{path} is constant, every voxel is {volume.voxels.flat[0]:g}: export it again, or leave it out."
+        )
+    return volume
+
+
+def _note_origin(target: Path, facts: dict[str, Any]) -> None:
+    """Make the folder of masks and write what makes them into prediction.json, before the first mask."""
+    path = target / "prediction.json"
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file: name a folder for the masks.")
+    if path.exists():
+        with contextlib.suppress(ValueError):
+            if json.loads(path.read_text()) == json.loads(json.dumps(facts)):
+                return
+        raise UserError(
+            f"{target} holds predictions of another run, checkpoint or setting, see {path}: choose another folder, "
+            "or empty this one; nothing was overwritten."
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(path, facts)

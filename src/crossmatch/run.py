@@ -62,7 +62,7 @@ class Run:
         """The trained network, in eval mode, and the checkpoint it comes from."""
         path = self.checkpoint(name)
         if name == "best" and not path.is_file() and self.checkpoint("last").is_file():
-            raise UserError(f"The run {self.folder} has no best checkpoint: it has no validation cases. Use last.")
+            raise UserError(f"The run {self.folder} has no best checkpoint: it was never validated. Use last.")
         checkpoint = load_checkpoint(path)
         network = self.build_network()
         load_weights(network, checkpoint.network, str(path))
@@ -80,8 +80,11 @@ def open_run(folder: Path) -> Run:
         raise UserError(f"{folder} is no run: it has no run.json. Give the folder that `crossmatch train --out` wrote.")
     try:
         record = json.loads(path.read_text())
-        return Run(folder, parse_recipe(record["recipe"], str(path)), record)
-    except (json.JSONDecodeError, KeyError) as error:
+        run = Run(folder, parse_recipe(record["recipe"], str(path)), record)
+        if missing := {"labels", "channels", "slice_axis", "root"} - run.data.keys():
+            raise KeyError(*missing)
+        return run
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
 
 

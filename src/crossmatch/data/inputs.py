@@ -27,18 +27,19 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
     folder = source if source.is_dir() else source.parent
     if source.is_file() and not source.name.endswith(ENDINGS):
         raise UserError(f"{source} is no NIfTI file by its name: use a file that ends in .nii.gz or .nii.")
+    if source.is_file() and channels == 1:
+        return {_split(source, 1)[0]: (source,)}
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.name.endswith(ENDINGS) and not path.name.startswith("."):
             case, channel = _split(path, channels)
+            if source.is_file() and case != _split(source, channels)[0]:
+                continue
             if channel in found.setdefault(case, {}):
                 raise UserError(
                     f"{path} and {found[case][channel]} are both channel {channel} of {case}: move one away."
                 )
             found[case][channel] = path
-    if source.is_file():
-        case = _split(source, channels)[0]
-        found = {case: found[case]}
     if not found:
         raise UserError(f"{source} holds no image: put files named CASE_0000.nii.gz into it.")
     wrong = [case for case, files in found.items() if sorted(files) != list(range(channels))]
