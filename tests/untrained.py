@@ -1,0 +1,79 @@
+"""Runs on disk without training, and networks whose answers are known, for tests of prediction and of commands."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from crossmatch.checkpoint import Checkpoint, save_checkpoint
+from crossmatch.config import Recipe, load_recipe
+from crossmatch.data.check import load_fingerprint
+from crossmatch.data.dataset import open_dataset
+from crossmatch.networks import Segmenter
+from crossmatch.run import Run, create_run, dataset_facts
+
+SMALL = [
+    "data.size=[16, 16]",
+    "data.labelled=1",
+    "network.channels=[4, 8]",
+    "network.dropout=[0.0, 0.0]",
+    "train.precision=float32",
+]
+
+
+def small_recipe(*changes: str) -> Recipe:
+    """The phantom's recipe, small enough for a test."""
+    return load_recipe("phantom", [*SMALL, *changes])
+
+
+def untrained_run(folder: Path, data: Path, *changes: str, seed: int = 0) -> Run:
+    """A run with a `last` checkpoint of fresh weights, of step 3."""
+    recipe, dataset = small_recipe(*changes), open_dataset(data)
+    labelled, unlabelled = dataset.labelled(recipe.data.labelled)
+    facts = dataset_facts(dataset, load_fingerprint(data).digest, [case.id for case in labelled], len(unlabelled))
+    run = create_run(folder, recipe, facts, torch.device("cpu"), False)
+    save_untrained(run, "last", seed)
+    return run
+
+
+def save_untrained(run: Run, name: str, seed: int) -> None:
+    """Write fresh weights as a checkpoint of the run."""
+    torch.manual_seed(seed)
+    network = run.build_network()
+    with torch.no_grad():
+        network.get_parameter("head.weight").mul_(20)  # so that every class is found somewhere
+    save_checkpoint(run.checkpoint(name), Checkpoint({"step": 3, "best": None}, network.state_dict(), {}))
+
+
+class Levels(Segmenter):
+    """Label k where the last channel minus the others is k / (K - 1): pixel by pixel, so flips change nothing."""
+
+    def __init__(self, classes: int, channels: int = 1) -> None:
+        super().__init__()
+        self.dims, self.in_channels, self.classes, self.multiple = 2, channels, classes, 1
+        self.seen: list[Tensor] = []
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        self.seen.append(x)
+        return [2 * x[:, -1:] - x.sum(1, keepdim=True)]
+
+    def decode(self, features: Sequence[Tensor]) -> Tensor:
+        levels = torch.linspace(0, 1, self.classes).view(1, -1, 1, 1)
+        return -1000 * (features[0] - levels) ** 2
+
+
+class Stamped(Segmenter):
+    """Gives one label map whatever it sees."""
+
+    def __init__(self, labels: Tensor, classes: int) -> None:
+        super().__init__()
+        self.dims, self.in_channels, self.classes, self.multiple = 2, 1, classes, 1
+        self.labels = labels
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        return [x]
+
+    def decode(self, features: Sequence[Tensor]) -> Tensor:
+        one_hot = torch.nn.functional.one_hot(self.labels, self.classes).movedim(-1, 0)
+        return 10 * one_hot.float().expand(len(features[0]), *one_hot.shape)
