@@ -85,7 +85,8 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         raise _damaged(path, error) from error
     voxels = voxels.reshape(shape, order="F").astype(voxels.dtype.newbyteorder("="), copy=False)
     header = image.header.copy()
-    header.set_data_shape(shape)
+    if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
+        header.set_data_shape(shape)
     return Volume(voxels, _affine(path, image), _spacing_mm(header), header)
 
 
