@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from crossmatch.atomic import write_json
 from crossmatch.data.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.run import create_run, dataset_facts, open_run, resume_run, write_json
+from crossmatch.run import create_run, dataset_facts, open_run, resume_run
 from tiny import write_dataset
 from untrained import save_untrained, small_recipe, untrained_run
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
 
 
@@ -28,12 +29,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     groups = {"network": checkpoint.network, "training": checkpoint.training}
     tensors = {f"{group}/{name}": value for group, state in groups.items() for name, value in state.items()}
     unshared = {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    save_file(unshared, aside, metadata={"crossmatch": json.dumps(checkpoint.facts)})
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
+    with written_aside(path) as aside:
+        save_file(unshared, aside, metadata={"crossmatch": json.dumps(checkpoint.facts)})
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

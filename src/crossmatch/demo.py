@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from crossmatch.atomic import write_json
 from crossmatch.config import load_recipe
 from crossmatch.data.check import check
 from crossmatch.data.phantom import make_phantom
@@ -14,7 +15,6 @@ from crossmatch.display import TrainingDisplay, progress_bar
 from crossmatch.evaluate import evaluate, load_evaluation
 from crossmatch.predict import predict
 from crossmatch.report import write_report
-from crossmatch.run import write_json
 from crossmatch.train import fit
 
 METHODS = ("supervised", "crossmatch")

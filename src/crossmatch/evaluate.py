@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from crossmatch.atomic import write_json, write_text
 from crossmatch.data.files import ENDINGS, Array, Volume, read_grid, read_volume, same_grid
 from crossmatch.data.layout import read_description
 from crossmatch.errors import UserError
@@ -88,8 +89,8 @@ def evaluate(
         prediction=prediction,
     )
     if out is not None:
-        _write(out / "summary.json", json.dumps(evaluation.to_json(), indent=1, allow_nan=False) + "\n")
-        _write(out / "cases.csv", evaluation.to_csv())
+        write_json(out / "summary.json", evaluation.to_json())
+        write_text(out / "cases.csv", evaluation.to_csv())
     return evaluation
 
 
@@ -217,16 +218,3 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise UserError(f"{path} must hold a JSON object: predict again, or remove it.")
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    """A file that appears whole or not at all."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): name a folder you may write to.") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ Shapes: I items (slices of a scan, or the scan itself), C channels, K classes, *
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crossmatch.atomic import write_json
 from crossmatch.config import Recipe
 from crossmatch.data.files import Volume, read_grid, read_volume, same_grid, write_volume
 from crossmatch.data.inputs import group_channels
@@ -26,7 +27,7 @@ from crossmatch.errors import UserError
 from crossmatch.networks import Segmenter
 from crossmatch.networks.layers import resize_linear
 from crossmatch.perturb.geometry import look_up, output_grid
-from crossmatch.run import open_run, write_json
+from crossmatch.run import open_run
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,12 @@ class Predictor:
     slice_axis: int
     device: torch.device
     flips: bool = False  # average over all in-plane mirror images
+    probabilities: bool = False  # return them too: 4 K bytes a voxel of memory
 
     @torch.inference_mode()
-    def __call__(self, channels: Sequence[NDArray[Any]], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def __call__(
+        self, channels: Sequence[NDArray[Any]], path: Path
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
         """Segment one scan.
 
         Args:
@@ -48,34 +52,39 @@ class Predictor:
             path: the scan's file, for messages.
 
         Returns:
-            Labels (*S), uint8, and probabilities (K, *S), float32. Where the recipe resizes labels (the published ACDC
-            protocol), the labels are the network's, enlarged by nearest neighbour; else the maximum of the
-            probabilities at the scan's own size.
+            Labels (*S), uint8, and probabilities (K, *S), float32, or None where they were not asked for. Where the
+            recipe resizes labels (the published ACDC protocol), the labels are the network's, enlarged by nearest
+            neighbour; else the maximum of the probabilities at the scan's own size.
         """
-        ndim = channels[0].ndim
-        normalised = [scale(channel, self.recipe.data.normalise) for channel in channels]
-        items = np.stack([to_items(c, self.recipe.dims, self.slice_axis, path) for c in normalised], axis=1)
-        parts = [self._items(torch.from_numpy(np.ascontiguousarray(part))) for part in self._chunks(items)]
-        labels = np.concatenate([label.numpy() for label, _ in parts])
-        probabilities = np.concatenate([probability.numpy() for _, probability in parts])
-        per_class = [from_items(probabilities[:, k], ndim, self.slice_axis) for k in range(probabilities.shape[1])]
-        return from_items(labels, ndim, self.slice_axis).astype(np.uint8), np.stack(per_class)
+        ndim, axis, dims = channels[0].ndim, self.slice_axis, self.recipe.dims
+        scaled = [to_items(scale(channel, self.recipe.data.normalise), dims, axis, path) for channel in channels]
+        count, size = len(scaled[0]), scaled[0].shape[1:]
+        labels = np.empty((count, *size), np.uint8)
+        maps = np.empty((self.network.classes, count, *size), np.float32) if self.probabilities else None
+        for start in range(0, count, self.recipe.predict.batch):
+            part = slice(start, start + self.recipe.predict.batch)
+            label, probability = self._items(torch.from_numpy(np.stack([channel[part] for channel in scaled], axis=1)))
+            labels[part] = label.numpy()
+            if maps is not None and probability is not None:
+                maps[:, part] = probability.numpy().swapaxes(0, 1)
+        whole = from_items(labels, ndim, axis).astype(np.uint8)
+        return whole, None if maps is None else np.stack(
+            [from_items(one, ndim, axis) for one in maps], dtype=np.float32
+        )
 
-    def _chunks(self, items: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        count = self.recipe.predict.batch
-        return (items[i : i + count] for i in range(0, len(items), count))
-
-    def _items(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S), on the CPU."""
+    def _items(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S) if they are wanted, on the CPU."""
         images, native = images.to(self.device), tuple(images.shape[2:])
-        probability = self._average_flips(_resize_nearest(images, self.recipe.data.size))
-        label = probability.argmax(1, keepdim=True)
-        probability = resize_linear(probability, native)
-        if self.recipe.predict.resize == "labels":
-            label = _enlarge_labels(label, native)
+        small = self._average_flips(_resize_nearest(images, self.recipe.data.size))
+        by_label = self.recipe.predict.resize == "labels"
+        full = None if by_label and not self.probabilities else resize_linear(small, native)
+        if by_label:
+            label = _enlarge_labels(small.argmax(1, keepdim=True), native)
         else:
-            label = probability.argmax(1, keepdim=True)
-        return label.squeeze(1).to("cpu", torch.uint8), probability.cpu()
+            assert full is not None
+            label = full.argmax(1, keepdim=True)
+        wanted = full.cpu() if full is not None and self.probabilities else None
+        return label.squeeze(1).to("cpu", torch.uint8), wanted
 
     def _average_flips(self, images: Tensor) -> Tensor:
         plane = (2, 3)
@@ -152,7 +161,7 @@ def predict(
             raise UserError(f"The channels of {name} lie on different grids ({places}): resample them onto one.")
     network, loaded = run.load_network(checkpoint)
     chosen = choose_device(device)
-    predictor = Predictor(network.to(chosen), run.recipe, run.data["slice_axis"], chosen, flips)
+    predictor = Predictor(network.to(chosen), run.recipe, run.data["slice_axis"], chosen, flips, probabilities)
     facts = {
         "run": run_folder.resolve().name,
         "checkpoint": Path(checkpoint).name,
@@ -172,7 +181,7 @@ def predict(
             labels, probability = predictor([volume.voxels for volume in volumes], paths[0])
             written.append(target / f"{name}.nii.gz")
             write_volume(written[-1], labels, volumes[0])
-            if probabilities:
+            if probability is not None:
                 write_volume(maps / f"{name}.nii.gz", np.moveaxis(probability, 0, -1), volumes[0])
     progress(len(cases), len(cases))
     return written

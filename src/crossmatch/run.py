@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from crossmatch import __version__
+from crossmatch.atomic import write_json
 from crossmatch.checkpoint import Checkpoint, load_checkpoint, load_weights
 from crossmatch.config import Recipe, parse_recipe
 from crossmatch.data.dataset import Dataset
@@ -149,13 +150,6 @@ def dataset_facts(dataset: Dataset, fingerprint: str, labelled: list[str], unlab
         "unlabelled": unlabelled,
         "validation": [case.id for case in dataset.split("val")],
     }
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON aside, then rename."""
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(json.dumps(value, indent=1) + "\n")
-    aside.replace(path)
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")

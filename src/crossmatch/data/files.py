@@ -17,6 +17,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
+from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -136,13 +137,8 @@ def write_volume(path: str | os.PathLike[str], voxels: Array, like: Volume) -> N
     kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     image = kind(voxels.astype(stored, copy=False), like.affine, header)
     image.header.set_slope_inter(1, 0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        nib.save(image, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_aside(path) as aside:
+        nib.save(image, aside)
 
 
 def same_grid(a: HasGrid, b: HasGrid, tolerance: float = 1e-3) -> bool:

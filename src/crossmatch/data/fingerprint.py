@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from crossmatch.atomic import write_text
 from crossmatch.data.dataset import Case, Dataset, Split
 from crossmatch.errors import UserError
 
@@ -100,16 +101,10 @@ def fingerprint_path(root: str | os.PathLike[str]) -> Path:
 def save_fingerprint(root: Path, fingerprint: Fingerprint) -> Path:
     """Write the fingerprint, complete or not at all, and return where."""
     path = fingerprint_path(root)
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"version": VERSION, **asdict(fingerprint)}) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"The fingerprint {path} cannot be written ({error.strerror}): make its folder writable, or name another "
-            "in the environment variable CROSSMATCH_CACHE."
-        ) from error
+        write_text(path, json.dumps({"version": VERSION, **asdict(fingerprint)}) + "\n")
+    except UserError as error:
+        raise UserError(f"{error} The environment variable CROSSMATCH_CACHE names another.") from error
     return path
 
 

@@ -1,8 +1,8 @@
 """The report of a run: one HTML page that needs nothing but itself, for reading, printing and sending around."""
 
-import os
 from pathlib import Path
 
+from crossmatch.atomic import write_text
 from crossmatch.errors import UserError
 from crossmatch.report.page import GENERATOR, render
 from crossmatch.run import open_run
@@ -40,7 +40,7 @@ def write_report(
             raise UserError(f"{found} holds no case: run `crossmatch evaluate` again.")
         if predictions is None:
             predictions = _predictions(found if found.is_dir() else found.parent, scores)
-    _write(out, render(run, scores, predictions))
+    write_text(out, render(run, scores, predictions))
     return out
 
 
@@ -60,16 +60,3 @@ def _refuse_other_files(out: Path) -> None:
         raise UserError(f"{out} is a folder: name the page itself, for example {out / 'report.html'}.")
     if out.exists() and GENERATOR not in out.read_bytes()[:1000].decode("utf-8", "replace"):
         raise UserError(f"{out} exists and is no report of a run: choose another --out; nothing was overwritten.")
-
-
-def _write(path: Path, text: str) -> None:
-    """A file that appears whole or not at all."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}): choose another --out.") from error
-    finally:
-        partial.unlink(missing_ok=True)
