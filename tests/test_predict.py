@@ -14,10 +14,13 @@ from crossmatch.data.dataset import open_dataset
 from crossmatch.data.files import read_volume
 from crossmatch.data.store import load_store
 from crossmatch.data.views import Batches, BatchSizes, ViewSettings
+from crossmatch.evaluate import evaluate
+from crossmatch.logbook import read_metrics
 from crossmatch.networks import Segmenter
 from crossmatch.networks.unet import UNet
 from crossmatch.perturb.geometry import WeakSettings
-from crossmatch.predict import Predictor
+from crossmatch.predict import Predictor, predict
+from crossmatch.train import fit
 from tiny import write_dataset
 from untrained import Levels, Stamped, small_recipe
 
@@ -26,7 +29,7 @@ CPU = torch.device("cpu")
 
 
 def predictor(network: Segmenter, recipe: Recipe, axis: int = 2, flips: bool = False) -> Predictor:
-    return Predictor(network.eval(), recipe, axis, CPU, flips)
+    return Predictor(network.eval(), recipe, axis, CPU, flips, probabilities=True)
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -157,3 +160,40 @@ def test_flips_are_the_mean_over_four(unet: UNet) -> None:
         _, one = predictor(unet, small_recipe())([np.flip(volume, axes)], HERE)
         by_hand += np.flip(one, [axis + 1 for axis in axes]) / 4
     assert predictor(unet, small_recipe(), flips=True)([volume], HERE)[1] == pytest.approx(by_hand, abs=1e-6)
+
+
+@pytest.mark.parametrize("resize", ["labels", "probabilities"])
+def test_probabilities_are_kept_only_when_asked_for(unet: UNet, resize: str) -> None:
+    volume, recipe = [noise(37, 20, 3)], small_recipe(f"predict.resize={resize}", "predict.batch=2")
+    labels, none = Predictor(unet.eval(), recipe, 2, CPU)(volume, HERE)
+    assert none is None
+    assert np.array_equal(labels, predictor(unet, recipe)(volume, HERE)[0])
+
+
+class Silent:
+    def loading(self, done: int, total: int) -> None:
+        pass
+
+    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
+        pass
+
+
+@pytest.mark.parametrize("resize", ["labels", "probabilities"])
+def test_a_run_repeats_its_own_validation(tmp_path: Path, resize: str) -> None:
+    data = write_dataset(tmp_path / "data", n_train=2, n_val=2)
+    recipe = small_recipe("train.steps=4", "train.log_every=2", "method.name=supervised", f"predict.resize={resize}")
+    fit(recipe, data, tmp_path / "run", Silent())
+    told = [line["validation"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl") if "validation" in line][-1]
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+        for path in (data / f"{folder}Tr").iterdir():
+            if path.name.startswith(("case_003", "case_004")):
+                (tmp_path / folder / path.name).write_bytes(path.read_bytes())
+    predict(tmp_path / "run", tmp_path / "images", tmp_path / "masks")
+    found = evaluate(tmp_path / "masks", tmp_path / "labels", labels={"RV": 1, "MYO": 2})
+    assert len(found.rows) == 4
+    assert 0 < told["mean"] < 1
+    assert {name: found.statistics(name)["dice"].mean for name in ("RV", "MYO")} == pytest.approx(
+        {name: told[name] for name in ("RV", "MYO")}, abs=1e-9
+    )
+    assert found.statistics()["dice"].mean == pytest.approx(told["mean"], abs=1e-9)

@@ -1,4 +1,4 @@
-"""Prediction of files: the input's geometry, names, what is refused, what is left behind, and a run's own scores."""
+"""Prediction of files: the input's geometry, names, what is refused, what is left behind."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,10 @@ import pytest
 import torch
 
 from crossmatch.errors import UserError
-from crossmatch.evaluate import evaluate
-from crossmatch.logbook import read_metrics
 from crossmatch.predict import predict
 from crossmatch.run import Run
-from crossmatch.train import fit
 from tiny import AFFINE, write_dataset, write_nifti
-from untrained import save_untrained, small_recipe, untrained_run
+from untrained import save_untrained, untrained_run
 
 OBLIQUE = nib.affines.from_matvec(
     nib.eulerangles.euler2mat(0.3, -0.2, 0.1) @ np.diag([1.3, 1.7, 6.0]), [-40.5, 12.25, 80]
@@ -246,31 +243,3 @@ def test_no_such_device(run: Run, scans: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'cuda' is not here.*--device cpu"):
         predict(run.folder, scans, tmp_path / "out", device="cuda")
     assert not (tmp_path / "out").exists()
-
-
-class Silent:
-    def loading(self, done: int, total: int) -> None:
-        pass
-
-    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
-        pass
-
-
-@pytest.mark.parametrize("resize", ["labels", "probabilities"])
-def test_a_run_repeats_its_own_validation(data: Path, tmp_path: Path, resize: str) -> None:
-    recipe = small_recipe("train.steps=4", "train.log_every=2", "method.name=supervised", f"predict.resize={resize}")
-    fit(recipe, data, tmp_path / "run", Silent())
-    told = [line["validation"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl") if "validation" in line][-1]
-    for folder in ("images", "labels"):
-        (tmp_path / folder).mkdir()
-        for path in (data / f"{folder}Tr").iterdir():
-            if path.name.startswith(("case_003", "case_004")):
-                (tmp_path / folder / path.name).write_bytes(path.read_bytes())
-    predict(tmp_path / "run", tmp_path / "images", tmp_path / "masks")
-    found = evaluate(tmp_path / "masks", tmp_path / "labels", labels={"RV": 1, "MYO": 2})
-    assert len(found.rows) == 4
-    assert 0 < told["mean"] < 1
-    assert {name: found.statistics(name)["dice"].mean for name in ("RV", "MYO")} == pytest.approx(
-        {name: told[name] for name in ("RV", "MYO")}, abs=1e-9
-    )
-    assert found.statistics()["dice"].mean == pytest.approx(told["mean"], abs=1e-9)
