@@ -123,7 +123,7 @@ def test_what_made_the_masks_is_written_down(run: Run, scans: Path, tmp_path: Pa
     facts = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert [facts[key] for key in ("run", "checkpoint", "step", "flips")] == ["run", "last", 3, True]
     assert facts["recipe"] == run.record["recipe"]
-    assert facts["code"] == run.record["code"]
+    assert facts["training"]["code"] == run.record["code"]
     assert facts["labels"] == {"background": 0, "RV": 1, "MYO": 2}
     assert facts["data"] == {**run.data, "root": "tiny"}
     predict(run.folder, scans, tmp_path / "path", checkpoint=str(run.checkpoint("last")))

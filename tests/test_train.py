@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import write_dataset
 
 from crossmatch import train as train_module
 from crossmatch.checkpoint import load_checkpoint
@@ -16,6 +15,7 @@ from crossmatch.errors import UserError
 from crossmatch.logbook import Recorder, read_metrics
 from crossmatch.run import open_run
 from crossmatch.train import fit
+from tiny import write_dataset
 
 TINY = [
     "data.size=[16, 16]",

@@ -54,7 +54,12 @@ def run_demo(out: Path, seed: int, console: Console) -> dict[str, Any]:
             evaluate(run / "test", data / "labelsTs", run / "test")
         scores = load_evaluation(run / "test")
         classes = {name: scores.statistics(name)["dice"].mean for name in scores.labels}
-        results["methods"][method] = {"dice": scores.statistics()["dice"].mean, "classes": classes}
+        results["methods"][method] = {
+            "dice": scores.statistics()["dice"].mean,
+            "classes": classes,
+            "cases": scores.case_means(),
+            **(scores.prediction or {}).get("training", {}),
+        }
     console.print("4/4  Writing the report")
     page = write_report(out / METHODS[-1])
     write_json(out / "demo.json", results)

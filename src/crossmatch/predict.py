@@ -169,8 +169,10 @@ def predict(
         "flips": flips,
         "recipe": run.record["recipe"],
         "data": {**run.data, "root": Path(run.data["root"]).name},
-        "code": run.record["code"],
-        "labels": run.data["labels"],
+        "training": {
+            "seconds": round(loaded.facts["seconds"], 1),
+            **{key: run.record[key] for key in ("code", "device", "versions")},
+        },
     }
     _note_origin(target, facts)
     written = []
