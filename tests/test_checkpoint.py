@@ -41,7 +41,7 @@ def test_a_crash_while_writing_keeps_the_old_one(
         raise OSError("power cut")
 
     monkeypatch.setattr(module, "save_file", crash)
-    with pytest.raises(UserError, match="cannot be written .power cut"):
+    with pytest.raises(UserError, match=r"cannot be written .power cut"):
         save_checkpoint(path, Checkpoint({"step": 13}, {}, {}))
     assert load_checkpoint(path).facts["step"] == 12
 
