@@ -162,20 +162,18 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of this code with "+changes" where files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
+    """The commit of this code with "+changes" where files differ from it; None where it is not a checkout's own."""
+    here = Path(__file__)
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, text=True, check=True, timeout=10)
+        return done.stdout.strip()
+
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
+        git("ls-files", "--error-unmatch", here.name)  # not an installed copy inside somebody else's repository
+        return git("describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip()
 
 
 def _device_name(device: torch.device) -> str:

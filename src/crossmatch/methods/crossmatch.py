@@ -17,6 +17,7 @@ from crossmatch.methods.method import Batch, Method
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.feature import FeaturePerturbation, Kind, Rate
 from crossmatch.pseudo import Target, cutmix, cutmix_target, pseudo_label
+from crossmatch.schedules import ramp_up
 from crossmatch.settings import Settings
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class CrossMatchSettings(Settings):
     distillation_weight: Weight = 0.25  # of (1 - eta) L_tkd + eta L_dkd; released 3D: 0.5
     eta: Annotated[float, Field(ge=0, le=1)] = 0.3
     threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    warm_up: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the run over which the unlabelled terms grow to full
     perturbation: Kind = "channel"
     weak_rate: Rate = 0.25
     strong_rate: Rate = 0.75
@@ -55,6 +57,7 @@ def objective(
     settings: CrossMatchSettings,
     dice: DiceSettings,
     threshold: Tensor | float,
+    unlabelled: Tensor | float = 1.0,
 ) -> dict[str, Tensor]:
     """Every term of the method, from logits alone.
 
@@ -66,6 +69,7 @@ def objective(
         boxes: (B, 2, *S) bool, where the partner was mixed into s1 and s2.
         settings: weights and eta; dice: background and smoothing.
         threshold: pseudo-labels whose confidence lies below do not count.
+        unlabelled: factor of all terms but the supervised one.
 
     Returns:
         Scalars: ``total``, ``sup``, ``ip1``, ``ip2``, ``tkd``, ``dkd`` and their parts (``tkd_sw``: weak decoding of
@@ -105,8 +109,7 @@ def objective(
     distillation = (1 - settings.eta) * terms["tkd"] + settings.eta * terms["dkd"]
     terms["total"] = (
         settings.supervised_weight * terms["sup"]
-        + settings.image_weight * image
-        + settings.distillation_weight * distillation
+        + unlabelled * (settings.image_weight * image + settings.distillation_weight * distillation)
     )
     terms["confident"] = t_w[1].mean()
     return terms
@@ -147,6 +150,7 @@ class CrossMatch(Method):
             self.settings,
             self.dice,
             self.settings.threshold,
+            ramp_up(progress, self.settings.warm_up),
         )
 
     def _decode_views(self, features: list[Tensor], skip: int) -> list[Tensor]:
