@@ -107,7 +107,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr("crossmatch.data.files.nib.save", broken)
-    with pytest.raises(UserError, match="cannot be written .disk full"):
+    with pytest.raises(UserError, match=r"cannot be written .disk full"):
         write_volume(tmp_path / "a.nii.gz", image.voxels * 2, like=image)
     assert (tmp_path / "a.nii.gz").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.nii.gz"]

@@ -107,9 +107,8 @@ def objective(
     terms["tkd"] = (terms["tkd_ww"] + terms["tkd_ws"] + terms["tkd_sw"] + terms["tkd_ss"]) / 4
     terms["dkd"] = (terms["dkd_w"] + terms["dkd_s"]) / 2
     distillation = (1 - settings.eta) * terms["tkd"] + settings.eta * terms["dkd"]
-    terms["total"] = (
-        settings.supervised_weight * terms["sup"]
-        + unlabelled * (settings.image_weight * image + settings.distillation_weight * distillation)
+    terms["total"] = settings.supervised_weight * terms["sup"] + unlabelled * (
+        settings.image_weight * image + settings.distillation_weight * distillation
     )
     terms["confident"] = t_w[1].mean()
     return terms
