@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from methods.tiny_methods import build, noise
 
 from crossmatch.schedules import poly_decay, ramp_up
+from methods.tiny_methods import build, noise
 
 
 def test_poly_decay_by_hand() -> None:
