@@ -56,6 +56,7 @@ def test_acdc_recipes_have_the_released_constants(name, steps):
         "distillation_weight": 0.25,
         "eta": 0.3,
         "threshold": 0.95,
+        "warm_up": 0.0,
         "perturbation": "channel",
         "weak_rate": 0.25,
         "strong_rate": 0.75,

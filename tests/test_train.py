@@ -20,6 +20,8 @@ from tiny import write_dataset
 TINY = [
     "data.size=[16, 16]",
     "data.labelled=1",
+    "train.optimizer=sgd",
+    "train.learning_rate=0.01",
     "network.channels=[4, 8]",
     "network.dropout=[0.1, 0.1]",
     "train.steps=10",

@@ -19,6 +19,7 @@ SMALL = [
     "network.channels=[4, 8]",
     "network.dropout=[0.0, 0.0]",
     "train.precision=float32",
+    "data.normalise=minmax",
 ]
 
 
