@@ -102,6 +102,16 @@ def test_files_and_reading_back(folders: tuple[Path, Path], tmp_path: Path) -> N
     assert load_evaluation(tmp_path / "new" / "out") == load_evaluation(tmp_path / "new/out/summary.json") == found
 
 
+def test_two_runs_do_not_share_one_folder_of_results(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pred, ref = folders
+    (pred / "prediction.json").write_text('{"run": "first"}')
+    evaluate(pred, ref, tmp_path / "results")
+    evaluate(pred, ref, tmp_path / "results")
+    (pred / "prediction.json").write_text('{"run": "second"}')
+    with pytest.raises(UserError, match="already holds the evaluation"):
+        evaluate(pred, ref, tmp_path / "results")
+
+
 def test_a_repeat_replaces_its_results_and_nothing_else(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pred, ref = folders
     evaluate(pred, ref, pred)

@@ -177,6 +177,9 @@ class Silent:
     def step(self, step: int, steps: int, values: dict[str, float]) -> None:
         pass
 
+    def warn(self, text: str) -> None:
+        pass
+
 
 @pytest.mark.parametrize("resize", ["labels", "probabilities"])
 def test_a_run_repeats_its_own_validation(tmp_path: Path, resize: str) -> None:

@@ -124,7 +124,7 @@ def test_what_made_the_masks_is_written_down(run: Run, scans: Path, tmp_path: Pa
     assert [facts[key] for key in ("run", "checkpoint", "step", "flips")] == ["run", "last", 3, True]
     assert facts["recipe"] == run.record["recipe"]
     assert facts["training"]["code"] == run.record["code"]
-    assert facts["labels"] == {"background": 0, "RV": 1, "MYO": 2}
+    assert facts["data"]["labels"] == {"background": 0, "RV": 1, "MYO": 2}
     assert facts["data"] == {**run.data, "root": "tiny"}
     predict(run.folder, scans, tmp_path / "path", checkpoint=str(run.checkpoint("last")))
     text = (tmp_path / "path" / "prediction.json").read_text()
@@ -136,13 +136,17 @@ def test_what_made_the_masks_is_written_down(run: Run, scans: Path, tmp_path: Pa
 def test_masks_are_not_overwritten(run: Run, scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict(run.folder, scans / "b_0000.nii.gz", out, probabilities=True)
+    (out / "b.nii.gz").write_text("kept")
     before = tree(out)
-    with pytest.raises(UserError, match=r"out has masks already \(b\).*nothing was overwritten"):
+    done = predict(run.folder, scans, out)  # the same prediction goes on: what is there stays, what is missing is made
+    assert sorted(path.name for path in done) == ["a.nii.gz", "b.nii.gz"]
+    assert {name: content for name, content in tree(out).items() if name in before} == before
+    assert (out / "a.nii.gz").stat().st_size > 100
+    with pytest.raises(UserError, match="another run, checkpoint or setting"):
+        predict(run.folder, scans, out, flips=True)
+    (out / "prediction.json").unlink()
+    with pytest.raises(UserError, match=r"out has masks already \(a, b\).*nothing was overwritten"):
         predict(run.folder, scans, out)
-    (out / "b.nii.gz").unlink()
-    with pytest.raises(UserError, match=r"masks already \(b\)"):
-        predict(run.folder, scans, out, probabilities=True)
-    assert tree(out) == {name: content for name, content in before.items() if name != "b.nii.gz"}
     (tmp_path / "file").write_text("precious")
     with pytest.raises(UserError, match="file is a file: name a folder"):
         predict(run.folder, scans, tmp_path / "file")

@@ -48,6 +48,9 @@ def test_data_is_recorded_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.
 def test_an_empty_folder_may_become_a_run_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     create_run(tmp_path / "empty", small_recipe(), FACTS, CPU, False)
+    create_run(tmp_path / "empty", small_recipe("seed=4"), FACTS, CPU, False)  # nothing was learned yet: start over
+    assert open_run(tmp_path / "empty").recipe.seed == 4
+    (tmp_path / "empty" / "checkpoints").mkdir()
     with pytest.raises(UserError, match=r"empty holds a run already: .*--resume"):
         create_run(tmp_path / "empty", small_recipe(), FACTS, CPU, False)
     (tmp_path / "file").write_text("precious")
@@ -59,14 +62,14 @@ def test_an_empty_folder_may_become_a_run_and_nothing_else(tmp_path: Path) -> No
 def test_resume_names_every_difference(tmp_path: Path) -> None:
     create_run(tmp_path / "run", small_recipe(), FACTS, CPU, False)
     moved = {**FACTS, "root": "/elsewhere"}
-    assert resume_run(tmp_path / "run", small_recipe(), moved).data["root"] == "/data"
+    assert resume_run(tmp_path / "run", small_recipe(), moved, False).data["root"] == "/data"
     with pytest.raises(UserError) as caught:
-        resume_run(tmp_path / "run", small_recipe("seed=9", "train.steps=7"), {**moved, "fingerprint": "g"})
-    for part in ("data.fingerprint was 'f', now 'g'", "recipe.seed was 0, now 9", "recipe.train.steps was 1000, now 7"):
+        resume_run(tmp_path / "run", small_recipe("seed=9", "train.steps=7"), {**moved, "fingerprint": "g"}, False)
+    for part in ("data.fingerprint was 'f', now 'g'", "recipe.seed was 0, now 9", "recipe.train.steps was 600, now 7"):
         assert part in str(caught.value)
     assert "data.root" not in str(caught.value)
     with pytest.raises(UserError, match=r"no run .*none to resume: leave --resume away"):
-        resume_run(tmp_path / "none", small_recipe(), FACTS)
+        resume_run(tmp_path / "none", small_recipe(), FACTS, False)
 
 
 def test_damaged_records(tmp_path: Path) -> None:

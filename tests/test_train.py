@@ -38,9 +38,13 @@ class Quiet:
 
     def __init__(self, interrupt_at: int | None = None) -> None:
         self.interrupt_at, self.last = interrupt_at, {}
+        self.warnings: list[str] = []
 
     def loading(self, done: int, total: int) -> None:
         pass
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
     def step(self, step: int, steps: int, values: dict[str, float]) -> None:
         self.last = values
@@ -168,6 +172,15 @@ def test_without_validation_there_is_no_best(tmp_path: Path) -> None:
         open_run(tmp_path / "run").load_network("best")
 
 
+def test_warnings_of_the_check_are_repeated(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data")
+    image = (data / "imagesTr/case_001_0000.nii.gz").read_bytes()
+    (data / "imagesTr/case_002_0000.nii.gz").write_bytes(image)
+    display = Quiet()
+    fit(recipe("train.steps=1"), data, tmp_path / "run", display)
+    assert any("case_001" in text and "case_002" in text for text in display.warnings)
+
+
 class TestMistakes:
     def test_a_folder_that_is_no_run_is_left_alone(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("precious")
@@ -181,6 +194,31 @@ class TestMistakes:
         with pytest.raises(UserError, match="--resume"):
             fit(recipe(), data, tmp_path / "run", Quiet())
         assert (tmp_path / "run/run.json").read_bytes() == before
+
+    def test_a_run_that_learned_nothing_may_be_started_over(self, data: Path, tmp_path: Path) -> None:
+        class Full(Quiet):
+            def step(self, step: int, steps: int, values: dict[str, float]) -> None:
+                raise MemoryError
+
+        with pytest.raises(UserError, match="Out of memory"):
+            fit(recipe(), data, tmp_path / "run", Full())
+        fit(recipe("train.batch.unlabelled=1", "train.steps=2"), data, tmp_path / "run", Quiet())
+        assert open_run(tmp_path / "run").recipe.train.batch.unlabelled == 1
+        assert [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl") if "train" in line] == [2]
+
+    def test_resume_in_another_precision(self, data: Path, tmp_path: Path) -> None:
+        fit(recipe(), data, tmp_path / "run", Quiet(interrupt_at=3))
+        path = tmp_path / "run/run.json"
+        path.write_text(path.read_text().replace('"precision": "float32"', '"precision": "bf16"'))
+        with pytest.raises(UserError, match="started in bf16"):
+            fit(recipe(), data, tmp_path / "run", Quiet(), resume=True)
+
+    def test_weights_that_are_not_finite_are_not_kept(self, data: Path, tmp_path: Path) -> None:
+        settings = ["train.learning_rate=1e38", "train.checkpoint_every=1", "train.log_every=1"]
+        with pytest.raises(UserError, match="not finite"):
+            fit(recipe(*settings), data, tmp_path / "run", Quiet())
+        path = tmp_path / "run/checkpoints/last.safetensors"
+        assert not path.exists() or all(torch.isfinite(v).all() for v in load_checkpoint(path).network.values())
 
     def test_resume_with_other_settings(self, data: Path, tmp_path: Path) -> None:
         fit(recipe(), data, tmp_path / "run", Quiet(interrupt_at=3))

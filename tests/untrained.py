@@ -44,7 +44,9 @@ def save_untrained(run: Run, name: str, seed: int) -> None:
     network = run.build_network()
     with torch.no_grad():
         network.get_parameter("head.weight").mul_(20)  # so that every class is found somewhere
-    save_checkpoint(run.checkpoint(name), Checkpoint({"step": 3, "best": None}, network.state_dict(), {}))
+    save_checkpoint(
+        run.checkpoint(name), Checkpoint({"step": 3, "seconds": 0.0, "best": None}, network.state_dict(), {})
+    )
 
 
 class Levels(Segmenter):

@@ -30,7 +30,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"{group}/{name}": value for group, state in groups.items() for name, value in state.items()}
     unshared = {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
     with written_aside(path) as aside:
-        save_file(unshared, aside, metadata={"crossmatch": json.dumps(checkpoint.facts)})
+        try:
+            save_file(unshared, aside, metadata={"crossmatch": json.dumps(checkpoint.facts)})
+        except SafetensorError as error:  # a full disk, as safetensors says it
+            raise OSError(str(error)) from error
         with aside.open("rb") as file:
             os.fsync(file.fileno())
 

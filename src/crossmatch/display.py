@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 SHOWN = {"total": "loss", "sup": "supervised", "confident": "confident", "validation": "val Dice"}
@@ -62,6 +63,10 @@ class TrainingDisplay:
         if not self.console.is_terminal and (now - self.spoken > LOG_SECONDS or step == steps):
             self.spoken = now
             self.console.print(f"{self.name}: step {step}/{steps}  {'  '.join(words)}", soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """A line above the bar."""
+        self.progress.console.print(f"[yellow]Warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
 
     def _show(self, name: str, done: int, total: int, text: str) -> None:
         if self.task is None:

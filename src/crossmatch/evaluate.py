@@ -52,14 +52,14 @@ def evaluate(
     """
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
     if out is not None:
-        _refuse_others(out, pred, ref)
+        _refuse_others(out, pred, ref, _origin(pred))
     pairs, missing, extra = _pairs(pred, ref)
     if missing and (not partial or not pairs):
         way_out = "predict them" + (", or evaluate the others with --partial" if pairs else "")
         raise UserError(f"{pred} has no prediction for {len(missing)} cases of {ref}: {listed(missing)}; {way_out}.")
     for predicted, reference in pairs.values():
         _check_grids(predicted, reference)
-    prediction = _read_object((pred if pred.is_dir() else pred.parent) / "prediction.json")
+    prediction = _origin(pred)
     folder = (ref if ref.is_dir() else ref.parent).resolve()
     dataset = None
     if (folder.parent / "dataset.json").is_file():
@@ -94,7 +94,7 @@ def evaluate(
     return evaluation
 
 
-def _refuse_others(out: Path, pred: Path, ref: Path) -> None:
+def _refuse_others(out: Path, pred: Path, ref: Path, prediction: dict[str, Any] | None) -> None:
     """A UserError unless `out` is free, or holds what an earlier evaluation of the same folders wrote."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: name a folder for cases.csv and summary.json.")
@@ -105,10 +105,16 @@ def _refuse_others(out: Path, pred: Path, ref: Path) -> None:
         before = load_evaluation(out)
         what = f"the evaluation of {before.predictions} against {before.references}"
         same = (before.predictions, before.references) == (_name(pred), _name(ref))
+        same &= out.resolve() == pred.resolve() or before.prediction == prediction
     except UserError:
         what, same = " and ".join(found), False
     if not same:
         raise UserError(f"{out} already holds {what}: name another folder with --out, nothing is overwritten.")
+
+
+def _origin(pred: Path) -> dict[str, Any] | None:
+    """What `crossmatch predict` wrote beside its masks: run, checkpoint, recipe."""
+    return _read_object((pred if pred.is_dir() else pred.parent) / "prediction.json")
 
 
 def _name(path: Path) -> str:

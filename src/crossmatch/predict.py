@@ -131,6 +131,9 @@ def predict(
 ) -> list[Path]:
     """Segment a file or a folder of files with a finished run; writes `target/<case>.nii.gz` in each input's geometry.
 
+    Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
+    stopped half-way can be repeated.
+
     Args:
         run_folder: a run; source: an image file, or a folder of `<case>_0000.nii.gz` (one file a channel; files
             without a channel number are single-channel cases); target: a folder, made if it is not there.
@@ -141,7 +144,7 @@ def predict(
 
     Raises:
         UserError: nothing to segment, unreadable, non-finite or constant images, channels on different grids or too
-            few of them, masks that exist already, or a folder that holds the masks of another run. Only trouble with
+            few of them, or a folder that holds masks of another run, setting or origin. Only trouble with
             the voxels of a file is found as late as its turn comes.
     """
     run = open_run(run_folder)
@@ -149,10 +152,10 @@ def predict(
     maps = target / "probabilities"
     folders = (target, maps) if probabilities else (target,)
     existing = [name for name in cases if any((folder / f"{name}.nii.gz").exists() for folder in folders)]
-    if existing:
+    if existing and not (target / "prediction.json").is_file():
         raise UserError(
-            f"{target} has masks already ({', '.join(existing[:3])}{', ...' if existing[3:] else ''}): "
-            "choose another folder, or remove them; nothing was overwritten."
+            f"{target} has masks already ({', '.join(existing[:3])}{', ...' if existing[3:] else ''}), and no "
+            "prediction.json that says whose: choose another folder, or remove them; nothing was overwritten."
         )
     for name, paths in cases.items():
         grids = [read_grid(path) for path in paths]
@@ -179,12 +182,14 @@ def predict(
     with memory_advice("Lower predict.batch in the run's run.json, or use --device cpu."):
         for done, (name, paths) in enumerate(cases.items()):
             progress(done, len(cases))
+            written.append(target / f"{name}.nii.gz")
+            if all((folder / f"{name}.nii.gz").exists() for folder in folders):
+                continue  # an earlier call of the same prediction made it
             volumes = [_read_image(path) for path in paths]
             labels, probability = predictor([volume.voxels for volume in volumes], paths[0])
-            written.append(target / f"{name}.nii.gz")
-            write_volume(written[-1], labels, volumes[0])
             if probability is not None:
                 write_volume(maps / f"{name}.nii.gz", np.moveaxis(probability, 0, -1), volumes[0])
+            write_volume(written[-1], labels, volumes[0])
     progress(len(cases), len(cases))
     return written
 

@@ -95,23 +95,24 @@ def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], device: torch
     Raises:
         UserError: the folder exists already; nothing in it is touched.
     """
-    if (folder / "run.json").is_file():
+    if (folder / "checkpoints").exists():
         raise UserError(f"{folder} holds a run already: go on with it by adding --resume, or choose another --out.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    started = (folder / "run.json").is_file()  # but nothing was learned: memory ran out, or it was stopped at once
+    if folder.exists() and not started and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
     record = {
         "recipe": recipe.model_dump(mode="json"),
         "data": data,
         "code": {"crossmatch": __version__, "commit": _commit()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
-        "device": {"type": device.type, "name": _device_name(device), "precision": "bf16" if bf16 else "float32"},
+        "device": {"type": device.type, "name": _device_name(device), "precision": _precision(bf16)},
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "run.json", record)
     return Run(folder, recipe, record)
 
 
-def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any]) -> Run:
+def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool) -> Run:
     """An existing run that is to go on with exactly its settings and data.
 
     Raises:
@@ -134,6 +135,12 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any]) -> Run:
             f"The run {folder} cannot go on with other settings or data: {'; '.join(changed[:8])}. "
             "Repeat the settings it was started with, or start a new run in another --out."
         )
+    before, now = run.record["device"]["precision"], _precision(bf16)
+    if before != now:
+        raise UserError(
+            f"The run {folder} was started in {before}, and this machine would go on in {now}: resume it where it was "
+            "started, or start a new run in another --out with --set train.precision=float32."
+        )
     return run
 
 
@@ -150,6 +157,10 @@ def dataset_facts(dataset: Dataset, fingerprint: str, labelled: list[str], unlab
         "unlabelled": unlabelled,
         "validation": [case.id for case in dataset.split("val")],
     }
+
+
+def _precision(bf16: bool) -> str:
+    return "bf16" if bf16 else "float32"
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")

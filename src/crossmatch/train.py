@@ -47,6 +47,9 @@ class Display(Protocol):
     def step(self, step: int, steps: int, values: dict[str, float]) -> None:
         """After each step; `values` are the means last read, loss terms and validation Dice."""
 
+    def warn(self, text: str) -> None:
+        """Something about the data that the user should know."""
+
 
 def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str = "auto", resume: bool = False) -> int:
     """Train from a dataset's folder into a run's folder.
@@ -66,9 +69,11 @@ def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str 
     labelled, unlabelled = dataset.labelled(recipe.data.labelled)
     _check_cases(recipe, labelled, unlabelled)
     fingerprint = load_fingerprint(data, display.loading)
+    for warning in fingerprint.warnings:
+        display.warn(warning)
     facts = dataset_facts(dataset, fingerprint.digest, [case.id for case in labelled], len(unlabelled))
     bf16 = uses_bf16(recipe.train.precision, chosen)
-    run = resume_run(out, recipe, facts) if resume else create_run(out, recipe, facts, chosen, bf16)
+    run = resume_run(out, recipe, facts, bf16) if resume else create_run(out, recipe, facts, chosen, bf16)
     with memory_advice(LOWER_MEMORY):
         torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
         network = to_channels_last(run.build_network())
@@ -220,13 +225,14 @@ def _advice(run: Run) -> str:
 
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event: the step in hand is finished and kept. A second Ctrl-C stops at once."""
+    """Ctrl-C and SIGTERM set the event: the step in hand is finished and kept. The second signal stops at once."""
     event = threading.Event()
     previous: dict[signal.Signals, Any] = {}
 
     def note(number: int, frame: object) -> None:
         event.set()
-        signal.signal(signal.SIGINT, previous.get(signal.SIGINT, signal.default_int_handler))
+        for known, handler in previous.items():
+            signal.signal(known, handler)
 
     if threading.current_thread() is threading.main_thread():
         previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

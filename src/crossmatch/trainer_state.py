@@ -44,7 +44,16 @@ class TrainerState:
         return self.average.predictor() if self.average else self.method.predictor()
 
     def save(self, run: Run, name: str) -> None:
-        """Write the checkpoint ``last`` or ``best``; only ``last`` can be resumed from."""
+        """Write the checkpoint ``last`` or ``best``; only ``last`` can be resumed from.
+
+        Raises:
+            UserError: weights are not finite (a loss can still be); the checkpoint written before stays.
+        """
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.predictor.parameters()):
+            raise UserError(
+                f"The weights are not finite after step {self.step}; {run.checkpoint(name)} was not written. Start "
+                "a new run with a lower train.learning_rate, or with train.precision=float32."
+            )
         facts = {"step": self.step, "best": self.best, "seconds": self.seconds, "method": run.recipe.method["name"]}
         training = self._tensors() if name == "last" else {}
         save_checkpoint(run.checkpoint(name), Checkpoint(facts, self.predictor.state_dict(), training))

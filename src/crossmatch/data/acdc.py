@@ -85,7 +85,8 @@ def import_acdc(
                 progress(done, len(present))
         _write_lists(folder, lists)
         _write_description(folder, lists, missing)
-    check(target)
+    for warning in check(target).warnings:
+        tell(warning)
     return open_dataset(target)
 
 
