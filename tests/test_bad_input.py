@@ -142,7 +142,7 @@ def test_a_run_that_exists_and_resuming_it_otherwise(data: Path, tmp_path: Path,
     untrained_run(tmp_path / "run", data)
     assert f"{tmp_path / 'run'} holds a run already: go on with it by adding --resume" in refused(*train(data))
     text = refused(*train(data), "--resume", "--set", "train.learning_rate=0.5")
-    assert "recipe.train.learning_rate was 0.01, now 0.5. Repeat the settings it was started with" in text
+    assert "recipe.train.learning_rate was 0.003, now 0.5. Repeat the settings it was started with" in text
     other = write_dataset(tmp_path / "other", seed=1)
     assert "data.fingerprint was" in refused(*train(other), "--resume")
 
