@@ -231,3 +231,9 @@ def test_bundled_recipes_state_no_unknown_or_unread_key(name):
                 pending.append((value, found[key]))
             else:
                 assert found[key] == value, key
+
+
+@pytest.mark.parametrize("change", ["views.strong.blur_sigma=[3, 1]", "views.cutmix.share=[0.5, 0.1]"])
+def test_a_range_has_its_lower_end_first(change: str) -> None:
+    with pytest.raises(UserError, match=change.partition("=")[0].replace(".", r"\.") + ": give the lower end first"):
+        load_recipe("acdc_3", [change])

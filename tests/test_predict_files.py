@@ -150,6 +150,8 @@ def test_masks_are_not_overwritten(run: Run, scans: Path, tmp_path: Path) -> Non
     (tmp_path / "file").write_text("precious")
     with pytest.raises(UserError, match="file is a file: name a folder"):
         predict(run.folder, scans, tmp_path / "file")
+    with pytest.raises(UserError, match=r"mask\.nii\.gz is a file: name a folder"):
+        predict(run.folder, scans, tmp_path / "mask.nii.gz")
     assert (tmp_path / "file").read_text() == "precious"
 
 

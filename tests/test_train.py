@@ -122,9 +122,10 @@ def test_a_run_records_what_made_it(data: Path, tmp_path: Path) -> None:
     assert checkpoint.training == {}
 
 
-def test_it_learns_the_tiny_boxes(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", [["method.name=supervised"], ["method.weak_rate=0.1", "method.strong_rate=0.5"]])
+def test_it_learns_the_tiny_boxes(data: Path, tmp_path: Path, method: list[str]) -> None:
     display = Quiet()
-    settings = ["method.name=supervised", "train.steps=60", "train.learning_rate=0.05", "network.dropout=[0.0, 0.0]"]
+    settings = [*method, "train.steps=60", "train.learning_rate=0.05", "network.dropout=[0.0, 0.0]"]
     fit(recipe(*settings), data, tmp_path / "run", display)
     assert display.last["validation"] > 0.6
 

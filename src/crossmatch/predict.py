@@ -18,7 +18,7 @@ from torch import Tensor
 
 from crossmatch.atomic import write_json
 from crossmatch.config import Recipe
-from crossmatch.data.files import Volume, read_grid, read_volume, same_grid, write_volume
+from crossmatch.data.files import ENDINGS, Volume, read_grid, read_volume, same_grid, write_volume
 from crossmatch.data.inputs import group_channels
 from crossmatch.data.intensity import scale
 from crossmatch.data.store import from_items, to_items
@@ -211,7 +211,7 @@ def _read_image(path: Path) -> Volume:
 def _note_origin(target: Path, facts: dict[str, Any]) -> None:
     """Make the folder of masks and write what makes them into prediction.json, before the first mask."""
     path = target / "prediction.json"
-    if target.exists() and not target.is_dir():
+    if (target.exists() and not target.is_dir()) or target.name.endswith(ENDINGS):
         raise UserError(f"{target} is a file: name a folder for the masks.")
     if path.exists():
         with contextlib.suppress(ValueError):

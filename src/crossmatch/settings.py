@@ -3,10 +3,20 @@
 A group lives in the file of what it sets; `config.py` puts the groups together into a recipe.
 """
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
     """A group of settings. Wrong or unknown keys raise pydantic's ValidationError."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError("give the lower end first")
+    return ends
+
+
+# Add to the annotation of a pair of numbers that values are drawn between.
+LowerFirst = AfterValidator(_ordered)

@@ -7,11 +7,11 @@ UniMatch): volume share U(0.02, 0.4), aspect U(0.3, 1 / 0.3), drawn anew until t
 from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.perturb.geometry import Probability
-from crossmatch.settings import Settings
+from crossmatch.perturb.image import Positive
+from crossmatch.settings import LowerFirst, Settings
 
 CANDIDATES = 64  # aspects drawn at once for each box
 
@@ -20,8 +20,8 @@ class CutMixSettings(Settings):
     """Released constants."""
 
     probability: Probability = 0.5
-    share: tuple[Probability, Probability] = (0.02, 0.4)  # of the image's area or volume
-    aspect: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.3, 1 / 0.3)
+    share: Annotated[tuple[Probability, Probability], LowerFirst] = (0.02, 0.4)  # of the image's area or volume
+    aspect: Annotated[tuple[Positive, Positive], LowerFirst] = (0.3, 1 / 0.3)
 
 
 def draw_boxes(

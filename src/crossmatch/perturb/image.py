@@ -12,7 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from crossmatch.perturb.geometry import Probability
-from crossmatch.settings import Settings
+from crossmatch.settings import LowerFirst, Settings
+
+Positive = Annotated[float, Field(gt=0)]
 
 BLUR_RADIUS_SIGMAS = 4.0  # where the Gaussian is cut, as in SciPy
 
@@ -24,7 +26,7 @@ class StrongSettings(Settings):
     brightness: Annotated[float, Field(ge=0, le=1)] = 0.5  # factor U(1 - b, 1 + b)
     contrast: Annotated[float, Field(ge=0, le=1)] = 0.5
     blur_probability: Probability = 0.5
-    blur_sigma: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.1, 2.0)  # pixels
+    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.1, 2.0)  # pixels
 
 
 class StrongDraw(NamedTuple):
