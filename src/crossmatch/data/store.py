@@ -83,7 +83,8 @@ def load_store(
     writer = _Writer(memory_map)
     rows: list[tuple[int, int, int, tuple[int, ...], list[float], list[float]]] = []
     labels: list[NDArray[np.uint8]] = []
-    label_count, groups = 0, ([], [])  # type: ignore[var-annotated]
+    label_count = 0
+    groups: tuple[list[int], list[int]] = ([], [])  # item numbers: labelled, unlabelled
     for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
         channels = [to_items(read_volume(path).voxels, dims, slice_axis, path) for path in case.images]
         stored, low, factor = zip(*(_to_int16(channel, normalise) for channel in channels), strict=True)
