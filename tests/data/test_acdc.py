@@ -216,7 +216,7 @@ def test_a_source_without_acdc_shows_both_trees(tmp_path):
         with pytest.raises(UserError, match=r"(?s)training/patient001/Info\.cfg.*data/patient001_frame01\.h5"):
             import_acdc(tmp_path / name, tmp_path / "out")
     _challenge(tmp_path / "src", "patient011", ed=1, es=2, seed=1)  # a test patient alone
-    with pytest.raises(UserError, match="none of ACDC's 70 training patients"):
+    with pytest.raises(UserError, match="None of the 140 standard training cases"):
         import_acdc(tmp_path / "src", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

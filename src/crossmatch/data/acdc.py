@@ -6,21 +6,18 @@ UniMatch and CrossMatch. End-diastole is `_frame01`, end-systole `_frame02`; the
 validation, 20 test) and the 1, 3 and 7 labelled patients are those of that literature, kept in `splits/acdc`.
 """
 
-import json
 import os
 import re
-from collections.abc import Callable, Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
 
 import numpy as np
 
 from crossmatch.data.acdc_hdf5 import find_hdf5
-from crossmatch.data.check import check
-from crossmatch.data.dataset import SPLITS, Dataset, open_dataset
-from crossmatch.data.files import Array, Volume, read_volume, same_grid, write_volume
+from crossmatch.data.dataset import SPLITS, Dataset
+from crossmatch.data.files import Array, Volume, read_volume, same_grid
 from crossmatch.data.fingerprint import Progress
-from crossmatch.data.target import new_folder
+from crossmatch.data.importing import Read, Tell, write_import
 from crossmatch.errors import UserError
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
@@ -33,8 +30,13 @@ the challenge's own files                        or the community's HDF5 files
       patient001_frame01.nii.gz                    SRC/data/slices/patient002_frame01_slice_1.h5
       patient001_frame01_gt.nii.gz ..."""
 
-Read = Callable[[], tuple[Volume, Array]]  # -> image and label, one shape
-Tell = Callable[[str], None]
+DESCRIPTION = {
+    "name": "ACDC",
+    "description": "Cine cardiac MRI, end-diastole (frame01) and end-systole (frame02)",
+    "reference": "doi:10.1109/TMI.2018.2837502",
+    "channel_names": {"0": "MRI"},
+    "labels": LABELS,
+}
 
 
 def import_acdc(
@@ -62,32 +64,10 @@ def import_acdc(
     tell = tell or (lambda remark: None)
     if not source.is_dir():
         raise UserError(f"{source} is no folder; ACDC is imported from\n{TREES}")
-    with new_folder(Path(target)) as folder:
-        cases = find_hdf5(source, tell) or find_challenge(source, tell)
-        if not cases:
-            raise UserError(f"{source} does not hold ACDC; it is imported from\n{TREES}")
-        lists = {name: [case for case in wanted if case in cases] for name, wanted in standard_lists().items()}
-        present = [case for split in SPLITS for case in lists[split]]
-        if not lists["train"]:
-            raise UserError(
-                f"{source} holds none of ACDC's 70 training patients (found {', '.join(sorted(cases)[:5])}): import "
-                "the challenge's training folder, or add training patients."
-            )
-        missing = _missing(lists)
-        if missing:
-            tell(missing)
-        for done, name in enumerate(present, start=1):
-            kind = "Ts" if name in lists["test"] else "Tr"
-            image, label = cases[name]()
-            write_volume(folder / f"images{kind}" / f"{name}_0000.nii.gz", image.voxels, like=image)
-            write_volume(folder / f"labels{kind}" / f"{name}.nii.gz", label, like=image)
-            if progress is not None:
-                progress(done, len(present))
-        _write_lists(folder, lists)
-        _write_description(folder, lists, missing)
-    for warning in check(target).warnings:
-        tell(warning)
-    return open_dataset(target)
+    cases = find_hdf5(source, tell) or find_challenge(source, tell)
+    if not cases:
+        raise UserError(f"{source} does not hold ACDC; it is imported from\n{TREES}")
+    return write_import(target, cases, standard_lists(), DESCRIPTION, progress, tell)
 
 
 def standard_lists() -> dict[str, list[str]]:
@@ -156,36 +136,3 @@ def _challenge_reader(folder: Path, frame: int, tell: Tell) -> Read:
 def _either_ending(folder: Path, stem: str) -> Path:
     plain = folder / f"{stem}.nii"
     return plain if plain.is_file() else folder / f"{stem}.nii.gz"
-
-
-def _missing(lists: Mapping[str, list[str]]) -> str:
-    """A remark about the cases of the standard lists that are not there; empty when all are."""
-    wanted = standard_lists()
-    parts = [
-        f"{len(wanted[name]) - len(lists[name])} of {len(wanted[name])} in {name}"
-        for name in wanted
-        if len(lists[name]) < len(wanted[name])
-    ]
-    return f"cases of the standard lists that are missing: {', '.join(parts)}" if parts else ""
-
-
-def _write_lists(folder: Path, lists: Mapping[str, list[str]]) -> None:
-    (folder / "splits").mkdir()
-    for name, cases in lists.items():
-        if cases:
-            (folder / "splits" / f"{name}.txt").write_text("".join(f"{case}\n" for case in cases), encoding="utf-8")
-
-
-def _write_description(folder: Path, lists: Mapping[str, list[str]], missing: str) -> None:
-    description = {
-        "name": "ACDC",
-        "description": "Cine cardiac MRI, end-diastole (frame01) and end-systole (frame02)"
-        + (f"; {missing}" if missing else ""),
-        "reference": "doi:10.1109/TMI.2018.2837502",
-        "channel_names": {"0": "MRI"},
-        "labels": LABELS,
-        "numTraining": len(lists["train"]) + len(lists["val"]),
-        "numTest": len(lists["test"]),
-        "file_ending": ".nii.gz",
-    }
-    (folder / "dataset.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
