@@ -1,0 +1,50 @@
+"""A scan on a grid of another voxel size: images by averaging and linear interpolation, labels by nearest neighbour.
+
+Old and new grid cover the same space: their outer voxel borders coincide. Shapes: *S and *N are the voxels along each
+axis, old and new; two or three axes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossmatch.networks.layers import resize_centred
+
+
+def new_size(shape: Sequence[int], spacing_mm: Sequence[float], wanted_mm: Sequence[float]) -> tuple[int, ...]:
+    """Voxels along each axis (*N), at least 1, that cover the space of `shape` at a spacing near `wanted_mm`."""
+    axes = zip(shape, spacing_mm, wanted_mm, strict=True)
+    return tuple(max(1, round(n * old / new)) for n, old, new in axes)
+
+
+def new_affine(affine: NDArray[Any], shape: Sequence[int], size: Sequence[int]) -> NDArray[np.float64]:
+    """The affine (4, 4) of the new grid: scaled steps, and the first voxel's centre moved with its size."""
+    scale = np.ones(3)
+    scale[: len(shape)] = np.array(shape) / np.array(size)
+    moved = np.array(affine, dtype=np.float64)
+    moved[:3, :3] = moved[:3, :3] * scale
+    moved[:3, 3] = affine[:3, 3] + affine[:3, :3] @ ((scale - 1) / 2)
+    return moved
+
+
+def resize_image(image: NDArray[Any], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Grey values (*S) -> float32 (*N): the mean of what a voxel covers on axes that shrink, linear on those that grow."""
+    return resize_maps(torch.from_numpy(image.astype(np.float32))[None, None], size)[0, 0].numpy()
+
+
+def resize_labels(label: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    """Labels (*S) -> (*N), the label at each new voxel's centre, in the type they came in."""
+    for axis, n in enumerate(size):
+        centre = (np.arange(n) + 0.5) * (label.shape[axis] / n)
+        label = np.take(label, np.floor(centre).astype(np.intp), axis=axis)
+    return label
+
+
+def resize_maps(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(B, C, *S) float32 -> (B, C, *N) in the same way, on the device they are on."""
+    smaller = tuple(min(old, new) for old, new in zip(maps.shape[2:], size, strict=True))
+    return resize_centred(maps, smaller, size)
