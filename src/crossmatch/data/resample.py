@@ -32,7 +32,7 @@ def new_affine(affine: NDArray[Any], shape: Sequence[int], size: Sequence[int]) 
 
 
 def resize_image(image: NDArray[Any], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Grey values (*S) -> float32 (*N): the mean of what a voxel covers on axes that shrink, linear on those that grow."""
+    """Grey values (*S) -> float32 (*N): means of what a voxel covers where an axis shrinks, linear where it grows."""
     return resize_maps(torch.from_numpy(image.astype(np.float32))[None, None], size)[0, 0].numpy()
 
 

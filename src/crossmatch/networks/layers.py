@@ -37,7 +37,7 @@ def resize_linear(x: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def resize_centred(x: Tensor, smaller: tuple[int, ...], size: tuple[int, ...]) -> Tensor:
-    """Means over the voxels merged down to `smaller`, then linear interpolation up to `size`; outer borders coincide."""
+    """Means over the voxels merged down to `smaller`, then linear interpolation to `size`; outer borders coincide."""
     merged = functional.interpolate(x, size=smaller, mode="area")
     return functional.interpolate(merged, size=size, mode=_LINEAR_MODE[len(size)], align_corners=False)
 
