@@ -3,14 +3,28 @@
 Shapes: B batch, C channels, *S space (two or three axes).
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from crossmatch.networks.segmenter import Segmenter
 
+Normalisation = Literal["batch", "instance", "group", "none"]
+GROUPS = 16  # of group normalisation, as in the released V-Net
+
 _CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONV_TRANSPOSE: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
 _BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_INSTANCE_NORM: dict[int, type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]] = {
+    2: nn.InstanceNorm2d,
+    3: nn.InstanceNorm3d,
+}
+_DROPOUT: dict[int, type[nn.Dropout2d] | type[nn.Dropout3d]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
 _MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -21,9 +35,55 @@ def conv(dims: int, inputs: int, outputs: int, kernel: int) -> nn.Module:
     return _CONV[dims](inputs, outputs, kernel, padding=kernel // 2)
 
 
+def conv_halving(dims: int, inputs: int, outputs: int) -> nn.Module:
+    """Convolution of kernel 2 and stride 2, without overlap: (B, inputs, *S) -> (B, outputs, *S / 2)."""
+    return _CONV[dims](inputs, outputs, 2, stride=2)
+
+
+def conv_doubling(dims: int, inputs: int, outputs: int) -> nn.Module:
+    """Transposed convolution of kernel 2 and stride 2: (B, inputs, *S) -> (B, outputs, 2 * S)."""
+    return _CONV_TRANSPOSE[dims](inputs, outputs, 2, stride=2)
+
+
 def batch_norm(dims: int, channels: int) -> nn.Module:
     """Batch normalisation with the defaults of PyTorch (momentum 0.1, epsilon 1e-5)."""
     return _BATCH_NORM[dims](channels)
+
+
+def group_count(channels: int) -> int:
+    """Groups that group normalisation makes of `channels`: 16, or one a channel where there are fewer.
+
+    Raises:
+        ValueError: the channels neither divide 16 nor are a multiple of it.
+    """
+    if channels % GROUPS and GROUPS % channels:
+        raise ValueError(
+            f"group normalisation makes {GROUPS} groups of the channels; {channels} neither divide {GROUPS} nor are a "
+            "multiple of it: change the number, or take another normalisation"
+        )
+    return min(GROUPS, channels)
+
+
+def normalisation(dims: int, kind: Normalisation, channels: int) -> list[nn.Module]:
+    """The one layer of this kind, or none for "none"; "instance" has no weights, as is PyTorch's default.
+
+    Raises:
+        ValueError: "group", and the channels do not divide into groups.
+    """
+    match kind:
+        case "batch":
+            return [batch_norm(dims, channels)]
+        case "instance":
+            return [_INSTANCE_NORM[dims](channels)]
+        case "group":
+            return [nn.GroupNorm(group_count(channels), channels)]
+        case "none":
+            return []
+
+
+def channel_dropout(dims: int, rate: float) -> nn.Module:
+    """Dropout of whole channels of each image, the others scaled by 1 / (1 - rate); the identity in eval mode."""
+    return _DROPOUT[dims](rate)
 
 
 def max_pool(dims: int) -> nn.Module:

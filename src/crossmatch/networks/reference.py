@@ -1,16 +1,20 @@
 """Networks from the weights of the released code, so that published checkpoints can be used and compared.
 
-Source of the names: github.com/AiEson/CrossMatch, commit 59772e0, `UNet` (also the U-Net of SSL4MIS, BCP, UniMatch).
+Source of the names: github.com/AiEson/CrossMatch, commit 59772e0: `UNet` of its 2D code (also the U-Net of SSL4MIS,
+BCP, UniMatch) and `VNet` of its 3D code.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from torch import Tensor
 
 from crossmatch.errors import UserError
+from crossmatch.networks.layers import Normalisation
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.networks.unet import DROPOUT, UNet
+from crossmatch.networks.vnet import CONVOLUTIONS, VNet
 
 # released name -> ours, as regular expressions tried in order
 _UNET_NAMES = (
@@ -20,18 +24,35 @@ _UNET_NAMES = (
     (r"decoder\.up(\d)\.conv\.conv_conv\.(.+)", r"up.{\1-1}.block.\2"),
     (r"decoder\.out_conv\.(.+)", r"head.\1"),
 )
+_BLOCKS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_VNET_NAMES = (
+    *((rf"block_{word}\.conv\.(.+)", rf"blocks.{i}.\1") for i, word in enumerate(_BLOCKS)),
+    *((rf"block_{word}_dw\.conv\.(.+)", rf"down.{i}.\1") for i, word in enumerate(_BLOCKS[:4])),
+    *((rf"block_{word}_up\.conv\.(.+)", rf"up.{i}.\1") for i, word in enumerate(_BLOCKS[4:8])),
+    (r"out_conv\.(.+)", r"head.\1"),
+)
+
+
+class _Released(NamedTuple):
+    """A network of the released code: how its state is known, its names in ours, and an empty one of ours."""
+
+    title: str
+    first: str  # the weights (outputs, inputs, *kernel) of its first convolution
+    last: str  # the weights (classes, inputs, *kernel) of its output convolution
+    names: tuple[tuple[str, str], ...]
+    build: Callable[[Mapping[str, Tensor], int, int, int], Segmenter]  # our names, dims, in_channels, classes
 
 
 def from_reference(state: Mapping[str, Tensor]) -> Segmenter:
-    """Our network with the weights of a released checkpoint; widths, channels and classes are read from the shapes.
+    """Our network with the weights of a released checkpoint; all but dropout is read from its names and shapes.
 
     Args:
         state: the state dict as saved by the released code: plain, under the key ``model``, or with ``module.``
             prefixes; ``num_batches_tracked`` entries may be missing.
 
     Returns:
-        The network in train mode. Dropout rates are not in a state dict: the released ones for five levels, else 0;
-        they are ``nn.Dropout`` modules, set ``p`` to change them.
+        A `UNet` or `VNet` in train mode. Dropout rates are not in a state dict: they are the released ones (for a U-Net
+        of other than five levels, 0), in ``nn.Dropout*`` modules: set ``p`` to change them.
 
     Raises:
         UserError: the names are not those of a network known here, or some are missing or left over.
@@ -40,43 +61,79 @@ def from_reference(state: Mapping[str, Tensor]) -> Segmenter:
     if not isinstance(inner, Mapping):
         raise UserError("The checkpoint's entry 'model' is no state dict; pass the dict of names and tensors itself.")
     plain = {name.removeprefix("module."): value for name, value in inner.items()}
-    if "encoder.in_conv.conv_conv.0.weight" in plain:
-        return _unet(plain)
+    for released in _RELEASED:
+        if released.first in plain:
+            return _filled(released, plain)
+    expected = " or ".join(f"the released {released.title} ('{released.first}', ...)" for released in _RELEASED)
     raise UserError(
-        "These weights have the names of no network known here: expected the released U-Net "
-        f"('encoder.in_conv.conv_conv.0.weight', ...), found {sorted(plain)[:3]}."
+        f"These weights have the names of no network known here: expected {expected}, found {sorted(plain)[:3]}."
     )
 
 
-def _unet(state: Mapping[str, Tensor]) -> UNet:
-    renamed = {_rename(name): value for name, value in state.items()}
-    widths: list[int] = []
-    while (weight := renamed.get(f"down.{len(widths)}.0.weight")) is not None:
-        widths.append(weight.shape[0])
-    first, head = renamed["down.0.0.weight"], renamed.get("head.weight")
-    if head is None or len(widths) < 2:
+def _filled(released: _Released, state: Mapping[str, Tensor]) -> Segmenter:
+    foreign = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if foreign:
         raise UserError(
-            "The U-Net's state is incomplete: 'decoder.out_conv.weight' or the 'encoder.down*' are missing."
+            f"The {released.title}'s state has entries that are no tensors, {foreign[:3]}; pass the state dict alone."
         )
-    dropout = DROPOUT if len(widths) == len(DROPOUT) else (0.0,) * len(widths)
-    network = UNet(first.ndim - 2, first.shape[1], head.shape[0], widths, dropout)
+    renamed = {_rename(name, released.names): value for name, value in state.items()}
+    first, last = state[released.first], state.get(released.last)
+    if last is None or first.ndim not in (4, 5) or last.ndim != first.ndim:
+        raise UserError(
+            f"The {released.title}'s state is incomplete or of another network: '{released.last}' is missing, or it or "
+            f"'{released.first}' is no convolution of two or three axes."
+        )
+    network = released.build(renamed, first.ndim - 2, first.shape[1], last.shape[0])
     ours = network.state_dict()
     missing = [name for name in ours if name not in renamed and not name.endswith("num_batches_tracked")]
     unknown = [name for name in renamed if name not in ours]
     misshapen = [name for name, value in ours.items() if name in renamed and renamed[name].shape != value.shape]
     if missing or unknown or misshapen:
         raise UserError(
-            f"The U-Net's state does not fit: {len(missing)} weights are missing {missing[:3]}, {len(unknown)} are "
-            f"unknown {unknown[:3]} and {len(misshapen)} have another shape {misshapen[:3]}. Is it a checkpoint of "
-            "another variant?"
+            f"The {released.title}'s state does not fit: {len(missing)} weights are missing {missing[:3]}, "
+            f"{len(unknown)} are unknown {unknown[:3]} and {len(misshapen)} have another shape {misshapen[:3]}. Is it "
+            "a checkpoint of another variant?"
         )
     network.load_state_dict(renamed, strict=False)
     return network
 
 
-def _rename(name: str) -> str:
-    for pattern, target in _UNET_NAMES:
+def _rename(name: str, names: tuple[tuple[str, str], ...]) -> str:
+    for pattern, target in names:
         if re.fullmatch(pattern, name):
             ours = re.sub(pattern, target, name)
             return re.sub(r"\{(\d)-1\}", lambda match: str(int(match[1]) - 1), ours)
     return name
+
+
+def _unet(state: Mapping[str, Tensor], dims: int, in_channels: int, classes: int) -> UNet:
+    widths: list[int] = []
+    while (weight := state.get(f"down.{len(widths)}.0.weight")) is not None:
+        widths.append(weight.shape[0])
+    if len(widths) < 2:
+        raise UserError("The U-Net's state is incomplete: the 'encoder.down*' are missing.")
+    dropout = DROPOUT if len(widths) == len(DROPOUT) else (0.0,) * len(widths)
+    return UNet(dims, in_channels, classes, widths, dropout)
+
+
+def _vnet(state: Mapping[str, Tensor], dims: int, in_channels: int, classes: int) -> VNet:
+    try:
+        return VNet(dims, in_channels, classes, state["blocks.0.0.weight"].shape[0], _vnet_normalisation(state))
+    except ValueError as error:
+        raise UserError(f"The V-Net's state does not fit: {error}.") from None
+
+
+def _vnet_normalisation(state: Mapping[str, Tensor]) -> Normalisation:
+    """Batch and group normalisation have weights; the others show in where a block's second convolution stands."""
+    if any(name.endswith("running_mean") for name in state):
+        return "batch"
+    if any(name.endswith(".weight") and value.ndim == 1 for name, value in state.items()):
+        return "group"
+    third_is_conv = any(f"blocks.{level}.2.weight" in state for level in range(len(CONVOLUTIONS)))
+    return "none" if third_is_conv else "instance"  # convolution, ReLU, convolution; else a layer in between
+
+
+_RELEASED = (
+    _Released("U-Net", "encoder.in_conv.conv_conv.0.weight", "decoder.out_conv.weight", _UNET_NAMES, _unet),
+    _Released("V-Net", "block_one.conv.0.weight", "out_conv.weight", _VNET_NAMES, _vnet),
+)
