@@ -48,11 +48,10 @@ def test_features_come_finest_first_and_decode_to_logits(dims):
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 def test_every_weight_and_every_level_reach_the_logits(dims, normalisation):
     network = _network(dims, normalisation)
-    features = network.encode(_image(dims))
-    for level in features:
-        level.retain_grad()
-    network.decode(features).square().sum().backward()
-    assert all(level.grad.abs().sum() > 0 for level in features)
+    levels = [level.detach().requires_grad_() for level in network.encode(_image(dims))]
+    network.decode(levels).square().sum().backward()
+    assert all(level.grad is not None and level.grad.abs().sum() > 0 for level in levels)
+    network(_image(dims)).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
     assert all(p.grad.abs().sum() > 0 for p in network.parameters() if p.ndim > 1)
 
