@@ -88,7 +88,8 @@ def import_la(
     lists = standard_lists()
     others = sorted(set(cases) - {name for names in lists.values() for name in names})
     if others:
-        tell(f"{len(others)} scans are not of the usual 100 and are left out: {', '.join(others[:5])}")
+        shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+        tell(f"scans left out, not of the usual 100: {len(others)} ({shown})")
     return write_import(target, cases, lists, DESCRIPTION, progress, tell)
 
 
