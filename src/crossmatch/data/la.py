@@ -3,7 +3,7 @@
 Community: `ID/mri_norm2.h5`, normalised and cropped, as published with UA-MT and the methods after it.
 Challenge: `ID/lgemri.nrrd`, `ID/laendo.nrrd` (Xiong et al., Medical Image Analysis 67, 2021, 101832).
 The split (80 train, 20 test) and the 4, 8 and 16 labelled scans, the first lines of the training list, are those of
-that literature, kept in `splits/la`. Shapes: image and label are (x, y, z).
+that literature (yulequan/UA-MT@80d0a34), kept in `splits/la`. Shapes: image and label are (x, y, z).
 """
 
 import hashlib
