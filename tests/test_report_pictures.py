@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from crossmatch.data.files import new_volume
-from crossmatch.report import curves, overlays, slices
+from crossmatch.report import cases, curves, overlays, slices
 from crossmatch.scores import Evaluation, Row
 
 
 def test_choice_of_cases():
     def chosen(*dice: float) -> dict[str, str]:
         rows = tuple(Row(f"c{n}", "RV", 1, {"dice": value}) for n, value in enumerate(dice))
-        return overlays.chosen_cases(Evaluation(rows, {"RV": 1}, "test", "labelsTs", None, (), (), None))
+        return cases.chosen_cases(Evaluation(rows, {"RV": 1}, "test", "labelsTs", None, (), (), None))
 
     assert chosen(0.2, 0.9, 0.5, 0.1, 0.6) == {"c1": "best", "c2": "median", "c3": "worst"}
     assert chosen(0.2, 0.9) == {"c1": "best", "c0": "worst"}

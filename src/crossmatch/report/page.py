@@ -11,8 +11,8 @@ from crossmatch import __version__
 from crossmatch.checkpoint import load_checkpoint
 from crossmatch.errors import UserError
 from crossmatch.logbook import read_metrics
+from crossmatch.report.cases import case_figures
 from crossmatch.report.curves import COLOURS, POINTS, Series, series, training_panels, validation_panel
-from crossmatch.report.overlays import case_figures
 from crossmatch.report.tables import case_table, settings_table, summary_table
 from crossmatch.run import Run
 from crossmatch.scores import Evaluation, listed
@@ -53,7 +53,7 @@ def render(run: Run, evaluation: Evaluation | None, predictions: Path | None) ->
 
 def _header(run: Run, name: str) -> str:
     recipe = run.recipe
-    what = f"{recipe.method['name']} · {run.data['name']} · {recipe.dims}D {recipe.network.name}"
+    what = f"{recipe.method['name']} · {run.data['name']} · {recipe.dims}D {recipe.network['name']}"
     about = f"<p>{escape(recipe.about)}</p>" if recipe.about else ""
     return f'<header><p class="what">{escape(what)}</p><h1>{name}</h1>{about}</header>'
 

@@ -24,6 +24,22 @@ _SIDES = (  # of a pixel (row, column): the neighbour beyond it, and its corners
 Corner = tuple[int, int]
 
 
+def orientation(volume: Volume) -> str:
+    """Where each axis runs to, of L R A P S I; "?" for each where the header does not tell, or there is no third."""
+    if len(volume.shape) < 3 or volume.spacing_mm is None:
+        return "?" * len(volume.shape)
+    return "".join(aff2axcodes(volume.affine))  # type: ignore[no-untyped-call]
+
+
+def planes(volume: Volume) -> dict[str, int]:
+    """The name of each orthogonal plane of a 3D scan -> the axis across it; axial first where that is known."""
+    codes = orientation(volume)
+    if "?" in codes:
+        return {f"Across axis {axis + 1}": axis for axis in (2, 1, 0)}
+    places = {"LRAPSI".index(code) // 2: axis for axis, code in enumerate(codes)}
+    return {name: places[place] for place, name in ((2, "Axial"), (1, "Coronal"), (0, "Sagittal"))}
+
+
 def upright(volume: Volume, slice_axis: int) -> tuple[Callable[[Array], Array], tuple[float, float]]:
     """How to show a scan as radiologists do: patient's right on the left, front (or head) on top.
 
@@ -33,7 +49,7 @@ def upright(volume: Volume, slice_axis: int) -> tuple[Callable[[Array], Array], 
     """
     ndim = len(volume.shape)
     slices = [slice_axis] if ndim == 3 else []
-    codes = aff2axcodes(volume.affine) if slices and volume.spacing_mm else "???"  # type: ignore[no-untyped-call]
+    codes = orientation(volume)
     plane = [axis for axis in range(ndim) if axis not in slices]
     across, down = sorted(plane, key=lambda axis: "LRAPSI?".index(codes[axis]) // 2)
     flipped = [axis for axis, wrong in ((across, "RA"), (down, "AS")) if codes[axis] in wrong]
