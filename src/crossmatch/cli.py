@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from crossmatch.cli_data import check, escaped, importer, phantom
 from crossmatch.errors import UserError
 
 app = typer.Typer(
@@ -17,9 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-importer = typer.Typer(
-    help="Turn a public dataset's own files into the layout of docs/datasets.md.", no_args_is_help=True
-)
+app.command()(check)
+app.command()(phantom)
 app.add_typer(importer, name="import")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
@@ -73,6 +73,10 @@ def predict(
     checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
     flips: Annotated[bool, typer.Option("--flips", help="average over mirror images")] = False,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="write them beside the masks")] = False,
+    stride: Annotated[
+        str | None,
+        typer.Option(help="of sliding windows: 18,18,4 counts all alike, half is half a patch, Gaussian weights"),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
@@ -81,8 +85,15 @@ def predict(
 
     console = Console()
     with progress_bar(console, "Predicting") as progress:
-        options = {"flips": flips, "probabilities": probabilities}
-        masks = predict_files(run, source, out, checkpoint=checkpoint, device=device, progress=progress, **options)
+        masks = predict_files(
+            *(run, source, out),
+            checkpoint=checkpoint,
+            device=device,
+            flips=flips,
+            probabilities=probabilities,
+            stride=_stride(stride),
+            progress=progress,
+        )
     console.print(f"{len(masks)} masks in {out}")
 
 
@@ -103,7 +114,7 @@ def evaluate(
         result = evaluate_files(pred, ref, target, partial=partial, progress=progress)
     console.print(result.table())
     for note in result.notes():
-        console.print(f"[yellow]Note:[/] {_escaped(note)}", soft_wrap=True, highlight=False)
+        console.print(f"[yellow]Note:[/] {escaped(note)}", soft_wrap=True, highlight=False)
     console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
 
 
@@ -116,37 +127,6 @@ def report(
     from crossmatch.report import write_report
 
     Console().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
-
-
-@app.command()
-def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> None:
-    """Look at every voxel of a dataset once, name what is wrong, keep a fingerprint."""
-    from crossmatch.data.check import check as check_dataset
-    from crossmatch.data.fingerprint import fingerprint_path
-    from crossmatch.display import progress_bar
-
-    console = Console()
-    with progress_bar(console, "Checking") as progress:
-        found = check_dataset(data, progress)
-    for warning in found.warnings:
-        console.print(f"[yellow]Warning:[/] {_escaped(warning)}", soft_wrap=True, highlight=False)
-    counts = ", ".join(f"{len(found.split(split))} {split}" for split in ("train", "val", "test"))
-    console.print(f"{data}: {counts} cases are sound. Fingerprint: {fingerprint_path(data)}", soft_wrap=True)
-
-
-@app.command()
-def phantom(
-    data: Annotated[Path, typer.Argument(help="a new folder for the dataset")],
-    train: Annotated[int, typer.Option(min=1, help="training cases")] = 24,
-    val: Annotated[int, typer.Option(min=0, help="validation cases")] = 4,
-    test: Annotated[int, typer.Option(min=0, help="test cases")] = 10,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-) -> None:
-    """Make a synthetic cardiac dataset to try things on."""
-    from crossmatch.data.phantom import make_phantom
-
-    make_phantom(data, train=train, val=val, test=test, seed=seed)
-    Console().print(f"{train} training, {val} validation and {test} test cases in {data}", soft_wrap=True)
 
 
 @app.command()
@@ -174,28 +154,16 @@ def demo(
     run_demo(out, seed, Console())
 
 
-@importer.command("acdc")
-def import_acdc(
-    source: Annotated[Path, typer.Argument(help="the challenge's training folder, or the community's HDF5 folder")],
-    data: Annotated[Path, typer.Argument(help="a new folder for the dataset")],
-) -> None:
-    """ACDC, 100 patients: standard 70/10/20 split, lists of 1, 3 and 7 labelled patients."""
-    from crossmatch.data.acdc import import_acdc as import_files
-    from crossmatch.display import progress_bar
-
-    console = Console()
-    with progress_bar(console, "Importing") as progress:
-        dataset = import_files(source, data, progress, lambda text: console.print(text, soft_wrap=True, markup=False))
-    console.print(f"{len(dataset.cases)} cases in {data}", soft_wrap=True)
+def _stride(text: str | None) -> tuple[int, ...] | None:
+    """``18,18,4`` or ``half`` as `predict.predict` takes it."""
+    if text is None or text == "half":
+        return () if text else None
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise UserError(f"--stride takes one whole number an axis, such as 18,18,4, or half; got {text!r}.") from None
 
 
 def _stop(text: str) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]Error:[/] {_escaped(text)}", soft_wrap=True, highlight=False)
+    Console(stderr=True).print(f"[bold red]Error:[/] {escaped(text)}", soft_wrap=True, highlight=False)
     sys.exit(2)
-
-
-def _escaped(text: str) -> str:
-    """Text with brackets as they are, not as rich's markup."""
-    from rich.markup import escape
-
-    return escape(text)

@@ -4,12 +4,12 @@ Each group of settings is defined beside the code it sets; this file puts them t
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from crossmatch.data.intensity import Normalise
 from crossmatch.data.views import BatchSizes, ViewSettings
@@ -17,11 +17,15 @@ from crossmatch.errors import UserError
 from crossmatch.losses import DiceSettings
 from crossmatch.methods import METHODS
 from crossmatch.networks import NETWORKS
-from crossmatch.networks.unet import CHANNELS, DROPOUT
+from crossmatch.perturb.image import Positive
 from crossmatch.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
-DEFAULT_METHOD = "crossmatch"  # of a recipe that names none
+# group of settings -> (what there is by name, the name where a recipe gives none)
+CHOICES: dict[str, tuple[dict[str, tuple[Any, Any]], str]] = {
+    "method": (METHODS, "crossmatch"),
+    "network": (NETWORKS, "unet"),
+}
 
 
 class DataSettings(Settings):
@@ -31,37 +35,19 @@ class DataSettings(Settings):
         "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
     )
     normalise: Normalise = "minmax"
-    size: tuple[Count, ...] = (256, 256)  # 2D: every slice is resized to this
+    sampling: Literal["resize", "patch"] = "resize"  # whole images resized to `size`, or random patches of `size`
+    size: tuple[Count, ...] = (256, 256)  # two numbers: slices; three: volumes
+    spacing_mm: tuple[Positive, ...] = ()  # scans are resampled to this before patches are cut; (): as stored
     memory_gb: Annotated[float, Field(ge=0)] = 4.0  # voxels stay on the compute device up to this, else on disk
 
-    @field_validator("size")
-    @classmethod
-    def _two_axes(cls, size: tuple[int, ...]) -> tuple[int, ...]:
-        if len(size) != 2:
-            raise ValueError("two numbers, rows and columns")
-        return size
-
-
-class NetworkSettings(Settings):
-    """The network by name, and its widths."""
-
-    name: str = "unet"
-    channels: tuple[Count, ...] = CHANNELS
-    dropout: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = DROPOUT
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in NETWORKS:
-            raise ValueError(f"no such network; there are {', '.join(NETWORKS)}")
-        return name
-
     @model_validator(mode="after")
-    def _one_rate_a_level(self) -> "NetworkSettings":
-        if len(self.channels) < 2 or len(self.channels) != len(self.dropout):
-            raise ValueError(
-                f"{len(self.channels)} channels and {len(self.dropout)} dropout rates: give one of each a level"
-            )
+    def _axes(self) -> "DataSettings":
+        if len(self.size) not in (2, 3):
+            raise ValueError(f"data.size {self.size} must have two numbers (slices) or three (volumes)")
+        if self.spacing_mm and len(self.spacing_mm) != len(self.size):
+            raise ValueError(f"data.spacing_mm {self.spacing_mm} must have as many numbers as data.size {self.size}")
+        if self.spacing_mm and self.sampling == "resize":
+            raise ValueError("data.spacing_mm has no effect where data.sampling is resize: leave it away, or use patch")
         return self
 
 
@@ -75,6 +61,7 @@ class TrainSettings(Settings):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     poly_power: Annotated[float, Field(ge=0)] = 0.9
+    poly_horizon: Annotated[float, Field(ge=1)] = 1.0  # where the rate would reach 0, in lengths of the run
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights that are then evaluated; 0: none
     precision: Literal["auto", "bf16", "float32"] = "auto"  # auto: bf16 where the hardware computes in it
     log_every: Count = 20
@@ -86,7 +73,8 @@ class PredictSettings(Settings):
     """How masks of native size are made from the network's."""
 
     resize: Literal["labels", "probabilities"] = "probabilities"  # labels: order 0, the published ACDC protocol
-    batch: Count = 16
+    batch: Count = 16  # slices or windows at a time
+    stride: tuple[Count, ...] = ()  # of sliding windows, which then count alike; (): half a patch, Gaussian weights
 
 
 class Recipe(Settings):
@@ -97,33 +85,65 @@ class Recipe(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSettings = DataSettings()
     views: ViewSettings = ViewSettings()
-    network: NetworkSettings = NetworkSettings()
-    method: dict[str, Any] = Field({"name": DEFAULT_METHOD}, validate_default=True)  # name, and that method's settings
+    network: dict[str, Any] = Field({}, validate_default=True)  # name, and that network's settings
+    method: dict[str, Any] = Field({}, validate_default=True)  # name, and that method's settings
     dice: DiceSettings = DiceSettings()
     train: TrainSettings = TrainSettings()
     predict: PredictSettings = PredictSettings()
 
-    @field_validator("method")
+    @field_validator(*CHOICES)
     @classmethod
-    def _resolve_method(cls, method: dict[str, Any]) -> dict[str, Any]:
-        name = method.get("name", DEFAULT_METHOD)
-        if not isinstance(name, str) or name not in METHODS:
-            raise ValueError(f"no method {name!r}; there are {', '.join(METHODS)}")
-        settings = METHODS[name][1].model_validate({key: value for key, value in method.items() if key != "name"})
+    def _resolve(cls, chosen: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        choices, default = CHOICES[str(info.field_name)]
+        name = chosen.get("name", default)
+        if not isinstance(name, str) or name not in choices:
+            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(choices)}")
+        settings = choices[name][1].model_validate({key: value for key, value in chosen.items() if key != "name"})
         return {"name": name, **settings.model_dump()}
 
     @model_validator(mode="after")
-    def _size_fits_network(self) -> "Recipe":
-        step = 2 ** (len(self.network.channels) - 1)
-        legal = tuple(-(-n // step) * step for n in self.data.size)
-        if self.data.size != legal:
-            raise ValueError(f"data.size {self.data.size} must be multiples of {step} for this network; next: {legal}")
+    def _sizes_fit(self) -> "Recipe":
+        size, step = self.data.size, int(self.network_settings.multiple)
+        legal = tuple(-(-n // step) * step for n in size)
+        if size != legal:
+            raise ValueError(f"data.size {size} must be multiples of {step} for this network; next: {legal}")
+        if any(axis >= len(size) for axis in self.views.weak.plane):
+            raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
+        check_stride(self.predict.stride, self.data)
         return self
+
+    @property
+    def method_settings(self) -> Any:
+        """The settings object of the method."""
+        return _settings("method", self.method)
+
+    @property
+    def network_settings(self) -> Any:
+        """The settings object of the network."""
+        return _settings("network", self.network)
 
     @property
     def dims(self) -> int:
         """Spatial axes of what the network sees."""
         return len(self.data.size)
+
+
+def check_stride(stride: tuple[int, ...], data: DataSettings) -> None:
+    """Raise ValueError unless windows of a patch can be laid with this stride; () is half a patch."""
+    if not stride:
+        return
+    if data.sampling != "patch":
+        raise ValueError("a stride has no effect where whole images are resized (data.sampling=resize): leave it away")
+    if len(stride) != len(data.size) or not all(1 <= step <= n for step, n in zip(stride, data.size, strict=True)):
+        raise ValueError(
+            f"the stride {stride} must have {len(data.size)} numbers, each from 1 to the patch's {data.size}: above "
+            "it, voxels between the windows would never be seen"
+        )
+
+
+def _settings(group: str, chosen: Mapping[str, Any]) -> Any:
+    kind = CHOICES[group][0][chosen["name"]][1]
+    return kind(**{key: value for key, value in chosen.items() if key != "name"})
 
 
 def recipe_names() -> list[str]:
@@ -135,17 +155,18 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe by name or by the path of a TOML file, with `section.key=value` changes applied.
 
-    Changing `method.name` drops the settings of the method it replaces.
+    Changing `method.name` or `network.name` drops the settings of what it replaces.
 
     Raises:
         UserError: unknown recipe, unknown key (the valid ones are listed), or a value that does not fit.
     """
     tree = _read(name)
     changes = [_parse(text) for text in overrides]
-    method = tree.get("method", {})
-    named = method.get("name", DEFAULT_METHOD) if isinstance(method, dict) else method
-    if any(keys == ["method", "name"] and value != named for keys, value in changes):
-        tree["method"] = {}
+    for group, (_, default) in CHOICES.items():
+        chosen = tree.get(group, {})
+        named = chosen.get("name", default) if isinstance(chosen, dict) else chosen
+        if any(keys == [group, "name"] and value != named for keys, value in changes):
+            tree[group] = {}
     for keys, value in changes:
         node = tree
         for key in keys[:-1]:
@@ -204,8 +225,9 @@ def _explain(tree: dict[str, Any], problem: dict[str, Any]) -> str:
 
 
 def _valid_keys(tree: dict[str, Any], path: list[str]) -> list[str]:
-    if path[:1] == ["method"]:
-        return ["name", *METHODS[tree["method"].get("name", DEFAULT_METHOD)][1].model_fields]
+    if path and path[0] in CHOICES:
+        choices, default = CHOICES[path[0]]
+        return ["name", *choices[tree[path[0]].get("name", default)][1].model_fields]
     model: type[BaseModel] = Recipe
     for key in path:
         annotation = model.model_fields[key].annotation

@@ -55,9 +55,9 @@ class Run:
 
     def build_network(self) -> Segmenter:
         """The recipe's network for this dataset's channels and labels, with fresh weights."""
-        settings = self.recipe.network
-        kind = NETWORKS[settings.name]
-        return kind(self.recipe.dims, len(self.data["channels"]), self.classes, settings.channels, settings.dropout)
+        kind, settings = NETWORKS[self.recipe.network["name"]][0], self.recipe.network_settings
+        network: Segmenter = kind(self.recipe.dims, len(self.data["channels"]), self.classes, **settings.model_dump())
+        return network
 
     def load_network(self, name: str = "last") -> tuple[Segmenter, Checkpoint]:
         """The trained network, in eval mode, and the checkpoint it comes from."""

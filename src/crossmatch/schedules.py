@@ -4,9 +4,12 @@ import torch
 from torch import Tensor
 
 
-def poly_decay(progress: float, power: float = 0.9) -> float:
-    """Factor of the learning rate, (1 - progress)^power; the released 2D code's power is 0.9."""
-    return float(max(0.0, 1.0 - progress) ** power)
+def poly_decay(progress: float, power: float = 0.9, horizon: float = 1.0) -> float:
+    """Factor of the learning rate, (1 - progress / horizon)^power.
+
+    The released code's power is 0.9. Its 3D horizon is 17,000 steps whatever the length of the run: 17 / 14 of 14,000.
+    """
+    return float(max(0.0, 1.0 - progress / horizon) ** power)
 
 
 def ramp_up(progress: Tensor, length: float) -> Tensor:
@@ -17,3 +20,19 @@ def ramp_up(progress: Tensor, length: float) -> Tensor:
     if length == 0:
         return torch.ones_like(progress)
     return torch.exp(-5 * (1 - (progress / length).clamp(max=1)) ** 2)
+
+
+def threshold_at(progress: Tensor, start: float, ramp: float, scale: float) -> Tensor | float:
+    """The confidence that a pseudo-label must reach: `start`, or rising from it towards 1.
+
+    Args:
+        progress: scalar tensor.
+        start: the threshold at the beginning.
+        ramp: where it would reach 1, in lengths of the run; 0: it stays at `start`.
+        scale: factor of the whole. The released 3D code multiplies with ln 2, which belongs to thresholds on an
+            entropy: with two classes the softmax maximum is never below 0.5, so hardly anything is left out.
+
+    The released 3D schedule is start 0.75, ramp 17,000 steps, scale ln 2; its first step alone is 0.75 without ln 2,
+    and each further one lags by a step.
+    """
+    return start * scale if ramp == 0 else (start + (1 - start) * ramp_up(progress, ramp)) * scale

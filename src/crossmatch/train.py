@@ -19,6 +19,7 @@ from crossmatch.data.check import load_fingerprint
 from crossmatch.data.dataset import Case, Dataset, open_dataset
 from crossmatch.data.files import read_volume
 from crossmatch.data.fingerprint import Fingerprint
+from crossmatch.data.items import stored_shape
 from crossmatch.data.store import Store, load_store, voxel_bytes
 from crossmatch.data.views import Batches
 from crossmatch.devices import choose_device, memory_advice, uses_bf16
@@ -27,7 +28,7 @@ from crossmatch.logbook import Logbook, Recorder
 from crossmatch.methods import METHODS
 from crossmatch.metrics import dice_per_class
 from crossmatch.networks.layers import to_channels_last
-from crossmatch.predict import Predictor
+from crossmatch.predictor import Predictor
 from crossmatch.run import Run, create_run, dataset_facts, resume_run
 from crossmatch.schedules import poly_decay
 from crossmatch.trainer_state import TrainerState
@@ -81,9 +82,9 @@ def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str 
         state.restore(run)
         learns_from = unlabelled if state.method.needs_unlabelled else ()
         store = _load(out, recipe, dataset, fingerprint, labelled, learns_from, chosen, display)
-        batches = Batches(
-            store, recipe.data.size, recipe.views, recipe.train.batch, recipe.seed, chosen, bool(learns_from)
-        )
+        views, patches = recipe.views, recipe.data.sampling == "patch"
+        sizes = (recipe.data.size, views, recipe.train.batch)
+        batches = Batches(store, *sizes, recipe.seed, chosen, unlabelled=bool(learns_from), patches=patches)
         fabric = Fabric(
             accelerator=chosen.type,
             devices=[chosen.index or 0] if chosen.type == "cuda" else 1,
@@ -124,7 +125,8 @@ def _train(
     with _interrupts() as interrupted:
         while state.step < settings.steps and not interrupted.is_set():
             progress = state.step / settings.steps
-            optimizer.param_groups[0]["lr"] = settings.learning_rate * poly_decay(progress, settings.poly_power)
+            decay = poly_decay(progress, settings.poly_power, settings.poly_horizon)
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * decay
             torch.manual_seed(seeding.mix(run.recipe.seed, seeding.NETWORK, 1 + state.step))  # of dropout
             model.train()
             terms = model(batches(state.step), torch.full((), progress, device=batches.device))
@@ -170,7 +172,7 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
     rows = []
     for case in dataset.split("val"):
         assert case.label is not None
-        labels, _ = predictor([read_volume(path).voxels for path in case.images], case.images[0])
+        labels, _ = predictor([read_volume(path) for path in case.images], case.images[0])
         rows.append(dice_per_class(labels, read_volume(case.label).voxels, len(dataset.labels)))
     per_class = np.mean(rows, axis=0)
     return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
@@ -201,8 +203,14 @@ def _load(
     display: Display,
 ) -> Store:
     cases = [*labelled, *unlabelled]
-    names = {case.id for case in cases}
-    shapes = [case.shape for case in fingerprint.cases if case.id in names]
+    prints = {case.id: case for case in fingerprint.cases}
+    shapes = [
+        stored_shape(
+            *(prints[case.id].shape, prints[case.id].spacing_mm, recipe.data.spacing_mm),
+            *(recipe.dims, dataset.slice_axis, case.images[0]),
+        )
+        for case in cases
+    ]
     fits = voxel_bytes(shapes, len(dataset.channels)) <= recipe.data.memory_gb * 2**30
     counter = itertools.count(1)
     return load_store(
@@ -211,6 +219,7 @@ def _load(
         dims=recipe.dims,
         slice_axis=dataset.slice_axis,
         normalise=recipe.data.normalise,
+        spacing_mm=recipe.data.spacing_mm,
         device=device,
         memory_map=None if fits else folder / "voxels.bin",
         progress=lambda: display.loading(next(counter), len(cases)),

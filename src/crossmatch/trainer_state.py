@@ -32,9 +32,8 @@ class TrainerState:
     @classmethod
     def fresh(cls, recipe: Recipe, network: Segmenter, device: torch.device) -> "TrainerState":
         """State before the first step; the method and everything with it is moved to the device."""
-        kind, settings = METHODS[recipe.method["name"]]
-        chosen = settings(**{key: value for key, value in recipe.method.items() if key != "name"})
-        method: Method = kind(network, chosen, recipe.dice).to(device)
+        kind = METHODS[recipe.method["name"]][0]
+        method: Method = kind(network, recipe.method_settings, recipe.dice).to(device)
         average = Average(method.predictor(), recipe.train.ema) if recipe.train.ema else None
         return cls(method, average, _optimizer(method, recipe.train))
 

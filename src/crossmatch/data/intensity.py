@@ -1,30 +1,43 @@
-"""Grey values to [0, 1]: which values of a scan become 0 and 1. Training and prediction call the same function."""
+"""Grey values to what the network sees. Training and prediction call the same functions."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Normalise = Literal["minmax", "percentile"]
+Normalise = Literal["minmax", "percentile", "none"]
 
-# (channel's voxels) -> (low, high). minmax: as the community's ACDC files; percentile: for scans with outliers.
-_WINDOWS: dict[str, Callable[[NDArray[Any]], tuple[float, float]]] = {
+
+class Window(NamedTuple):
+    """Grey values of one channel of one scan: cut to [low, high], then (value - zero) / unit."""
+
+    low: float
+    high: float  # above low
+    zero: float
+    unit: float
+
+
+# (channel's voxels) -> (low, high), which become 0 and 1. minmax: as the community's ACDC files; percentile: for scans
+# with outliers. none: values as stored, for datasets whose importer has normalised them (LA, Pancreas-CT).
+_ENDS: dict[str, Callable[[NDArray[Any]], tuple[float, float]]] = {
     "minmax": lambda voxels: (float(voxels.min()), float(voxels.max())),
     "percentile": lambda voxels: tuple(np.percentile(voxels, [0.5, 99.5]).tolist()),
+    "none": lambda voxels: (float(voxels.min()), float(voxels.max())),
 }
 
 
-def window(voxels: NDArray[Any], normalise: Normalise) -> tuple[float, float]:
-    """The grey values of one channel of one scan that become 0 and 1; `high` is always above `low`."""
-    low, high = _WINDOWS[normalise](voxels)
+def window(voxels: NDArray[Any], normalise: Normalise) -> Window:
+    """How the grey values of one channel of one scan are scaled."""
+    low, high = _ENDS[normalise](voxels)
     if high <= low:  # a constant channel, or one whose percentiles coincide
-        low, high = _WINDOWS["minmax"](voxels)
-    return low, high if high > low else low + 1.0
+        low, high = _ENDS["minmax"](voxels)
+    high = high if high > low else low + 1.0
+    return Window(low, high, 0.0, 1.0) if normalise == "none" else Window(low, high, low, high - low)
 
 
 def scale(voxels: NDArray[Any], normalise: Normalise) -> NDArray[np.float32]:
-    """One channel of one scan -> float32 in [0, 1], values beyond the window cut off."""
-    low, high = window(voxels, normalise)
-    scaled = (voxels.astype(np.float32) - np.float32(low)) * np.float32(1 / (high - low))
-    return np.clip(scaled, 0, 1, out=scaled)
+    """One channel of one scan -> float32: in [0, 1], values beyond the window cut off; or as stored (``none``)."""
+    low, high, zero, unit = window(voxels, normalise)
+    scaled = (voxels.astype(np.float32) - np.float32(zero)) * np.float32(1 / unit)
+    return np.clip(scaled, np.float32((low - zero) / unit), np.float32((high - zero) / unit), out=scaled)

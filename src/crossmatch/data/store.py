@@ -1,7 +1,6 @@
 """The voxels a run trains on, as integers in one flat tensor: on the compute device if they fit, else memory-mapped.
 
-An item is what one sample is cut from: a slice where the recipe is 2D, a volume where it is 3D.
-Shapes: I items, C channels, D spatial axes, N voxels in all.
+An item is what one sample is cut from, see `items`. Shapes: I items, C channels, D spatial axes, N voxels in all.
 """
 
 import contextlib
@@ -16,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossmatch.data.dataset import Case
-from crossmatch.data.files import read_volume
-from crossmatch.data.intensity import Normalise, window
+from crossmatch.data.files import Volume, read_volume
+from crossmatch.data.intensity import Normalise, Window, scale, window
+from crossmatch.data.items import stored_shape, to_items
+from crossmatch.data.resample import resize_image, resize_labels
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
 
@@ -34,19 +35,26 @@ class Store:
     channel_stride: Tensor  # (I,) int64, voxels from one channel to the next
     label_offset: Tensor  # (I,) int64, -1 where the item has no label
     size: Tensor  # (I, D) int64
-    low: Tensor  # (I, C) float32, stored integer that becomes 0
-    factor: Tensor  # (I, C) float32, 1 / (high - low) in stored integers
+    zero: Tensor  # (I, C) float32, stored integer that becomes 0
+    factor: Tensor  # (I, C) float32, 1 / unit in stored integers
+    low: Tensor  # (I, C) float32, the lowest grey value that is seen, 0 where values are scaled to [0, 1]
+    high: Tensor  # (I, C) float32, the highest, 1 there
     labelled: Tensor  # item numbers
     unlabelled: Tensor  # item numbers
 
     def images(self, items: Tensor, lookup: Lookup, device: torch.device) -> Tensor:
-        """Images (B, C, *S) in [0, 1] on `device`, 0 outside the item. `lookup` lies where the voxels are."""
+        """Images (B, C, *S) on `device`, grey values as `intensity.scale` has them, 0 outside the item.
+
+        `lookup` lies where the voxels are.
+        """
         per_channel = (len(items), -1, *[1] * (lookup.source.ndim - 1))
         home = self.voxels.device
-        channel = torch.arange(self.low.shape[1]) * self.channel_stride[items, None] + self.offset[items, None]
+        channel = torch.arange(self.zero.shape[1]) * self.channel_stride[items, None] + self.offset[items, None]
         stored = torch.take(self.voxels, lookup.source.unsqueeze(1) + channel.view(per_channel).to(home))
-        low, factor = (value[items].view(per_channel).to(device) for value in (self.low, self.factor))
-        image = ((stored.to(device).float() - low) * factor).clamp(0, 1)
+        zero, factor, low, high = (
+            value[items].view(per_channel).to(device) for value in (self.zero, self.factor, self.low, self.high)
+        )
+        image = ((stored.to(device).float() - zero) * factor).clamp(low, high)
         return image * lookup.inside.unsqueeze(1).to(device)
 
     def label_maps(self, items: Tensor, lookup: Lookup, device: torch.device) -> Tensor:
@@ -64,6 +72,7 @@ def load_store(
     dims: int,
     slice_axis: int,
     normalise: Normalise,
+    spacing_mm: Sequence[float] = (),
     device: torch.device,
     memory_map: Path | None = None,
     progress: Callable[[], None] = lambda: None,
@@ -73,37 +82,44 @@ def load_store(
     Args:
         labelled, unlabelled: training cases; a label is opened for the labelled ones alone.
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
-        normalise: see `intensity`.
+        normalise: see `intensity`; spacing_mm: voxel size that items are resampled to, none: as stored.
         device: where the voxels go, unless `memory_map` names a file to hold them.
         progress: called after each case.
 
     Raises:
-        UserError: a file cannot be read, or has fewer axes than the recipe.
+        UserError: a file cannot be read, has fewer axes than the recipe, or an unknown voxel size where one is wanted.
     """
     writer = _Writer(memory_map)
-    rows: list[tuple[int, int, int, tuple[int, ...], list[float], list[float]]] = []
+    rows: list[tuple[int, int, int, tuple[int, ...]]] = []
+    windows: list[list[Window]] = []
     labels: list[NDArray[np.uint8]] = []
     label_count = 0
     groups: tuple[list[int], list[int]] = ([], [])  # item numbers: labelled, unlabelled
     for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-        channels = [to_items(read_volume(path).voxels, dims, slice_axis, path) for path in case.images]
-        stored, low, factor = zip(*(_to_int16(channel, normalise) for channel in channels), strict=True)
+        volumes = [read_volume(path) for path in case.images]
+        first, path = volumes[0], case.images[0]
+        _, *size = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
+        stored, seen = zip(
+            *(_channel(volume, dims, slice_axis, normalise, tuple(size), path) for volume in volumes), strict=True
+        )
         start = writer.append(np.stack(stored))
-        count, size = len(channels[0]), channels[0].shape[1:]
-        step, channel_stride = int(np.prod(size)), channels[0].size
+        step, channel_stride = int(np.prod(size)), stored[0].size
         has_label = group == 0 and case.label is not None
         if has_label:
             assert case.label is not None
-            labels.append(to_items(read_volume(case.label).voxels, dims, slice_axis, case.label).astype(np.uint8))
-        for k in range(count):
+            label = to_items(read_volume(case.label).voxels, dims, slice_axis, case.label)
+            labels.append(np.stack([resize_labels(item, tuple(size)) for item in label]).astype(np.uint8))
+        for k in range(len(stored[0])):
             groups[group].append(len(rows))
-            label_start = label_count + k * step if has_label else -1
-            rows.append((start + k * step, channel_stride, label_start, size, list(low), list(factor)))
+            rows.append((start + k * step, channel_stride, label_count + k * step if has_label else -1, tuple(size)))
+            windows.append(list(seen))
         label_count += channel_stride if has_label else 0
         progress()
     if not rows:
         raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
-    offset, stride, label_offset, sizes, lows, factors = zip(*rows, strict=True)
+    offset, stride, label_offset, sizes = zip(*rows, strict=True)
+    seen_values = torch.tensor(windows, dtype=torch.float64)  # (I, C, 4)
+    low, high, zero, unit = seen_values.unbind(-1)
     flat_labels = np.concatenate([label.ravel() for label in labels]) if labels else np.zeros(1, np.uint8)
     voxels = writer.finish(device)
     return Store(
@@ -113,37 +129,38 @@ def load_store(
         channel_stride=torch.tensor(stride),
         label_offset=torch.tensor(label_offset),
         size=torch.tensor(sizes),
-        low=torch.tensor(lows, dtype=torch.float32),
-        factor=torch.tensor(factors, dtype=torch.float32),
+        zero=zero.float(),
+        factor=(1 / unit).float(),
+        low=((low - zero) / unit).float(),
+        high=((high - zero) / unit).float(),
         labelled=torch.tensor(groups[0], dtype=torch.int64),
         unlabelled=torch.tensor(groups[1], dtype=torch.int64),
     )
 
 
-def to_items(voxels: NDArray[np.generic], dims: int, slice_axis: int, path: Path) -> NDArray[np.generic]:
-    """A scan (*S) as items (I, *S'): its slices along `slice_axis` for a recipe of one axis less, else itself."""
-    if voxels.ndim == dims:
-        return voxels[np.newaxis]
-    if voxels.ndim == dims + 1:
-        return np.moveaxis(voxels, slice_axis, 0)
-    raise UserError(f"{path} has {voxels.ndim} axes, but the recipe's data.size has {dims}: choose a recipe for it.")
+def _channel(
+    volume: Volume, dims: int, slice_axis: int, normalise: Normalise, size: tuple[int, ...], path: Path
+) -> tuple[NDArray[np.int16], Window]:
+    """One channel of a scan as items (I, *N), int16, and its window in stored integers."""
+    items = to_items(volume.voxels, dims, slice_axis, path)
+    if items.shape[1:] == size:
+        return _to_int16(items, window(items, normalise))
+    scaled = to_items(scale(volume.voxels, normalise), dims, slice_axis, path)
+    resized = np.stack([resize_image(item, size) for item in scaled])
+    return _to_int16(resized, window(resized, "none"))
 
 
-def from_items(items: NDArray[np.generic], ndim: int, slice_axis: int) -> NDArray[np.generic]:
-    """Inverse of `to_items`: (I, *S') back to a scan of `ndim` axes."""
-    return items[0] if items.ndim - 1 == ndim else np.moveaxis(items, 0, slice_axis)
-
-
-def _to_int16(items: NDArray[np.generic], normalise: Normalise) -> tuple[NDArray[np.int16], float, float]:
-    """Items of one channel -> (int16 voxels, the stored value that becomes 0, factor that makes the highest 1)."""
-    low, high = window(items, normalise)
+def _to_int16(items: NDArray[np.generic], seen: Window) -> tuple[NDArray[np.int16], Window]:
+    """Items of one channel and their window -> int16 voxels, and the window in them."""
+    low, high, zero, unit = seen
     if np.issubdtype(items.dtype, np.integer) and int(items.max()) - int(items.min()) <= _LEVELS:
         base, step = float(items.min()), 1.0
         stored = items.astype(np.int64) - int(items.min()) - 2**15
     else:  # what lies beyond the window is cut off anyway: all levels go to what lies within
         base, step = low, (high - low) / _LEVELS
         stored = np.rint((items.astype(np.float64).clip(low, high) - base) / step) - 2**15
-    return stored.astype(np.int16), (low - base) / step - 2**15, step / (high - low)
+    low, high, zero = ((value - base) / step - 2**15 for value in (low, high, zero))
+    return stored.astype(np.int16), Window(low, high, zero, unit / step)
 
 
 class _Writer:

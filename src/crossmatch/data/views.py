@@ -13,8 +13,8 @@ from crossmatch import seeding
 from crossmatch.data.store import Store
 from crossmatch.methods.method import Batch, Unlabelled
 from crossmatch.perturb.cutmix import CutMixSettings, box_mask, draw_boxes
-from crossmatch.perturb.geometry import WeakSettings, draw_weak, look_up, output_grid, weak_map
-from crossmatch.perturb.image import StrongDraw, StrongSettings, apply_strong, draw_strong
+from crossmatch.perturb.geometry import WeakSettings, draw_weak, look_up, output_grid, patch_map, resize_map
+from crossmatch.perturb.image import StrongSettings, apply_strong, draw_strong
 from crossmatch.settings import Settings
 
 
@@ -37,7 +37,8 @@ class Batches:
     """Call with a step, counted from 0, to get its batch.
 
     Args:
-        store: voxels; size: voxels of a view on each axis; seed: of everything drawn here.
+        store: voxels; size: voxels of a view on each axis; patches: cut views of that size from the images instead of
+            resizing them to it; seed: of everything drawn here.
         device: where the batch is made.
         unlabelled: whether to draw unlabelled images and partners at all.
     """
@@ -51,8 +52,10 @@ class Batches:
         seed: int,
         device: torch.device,
         unlabelled: bool,
+        patches: bool = False,
     ) -> None:
         self.store, self.size, self.views, self.seed, self.device = store, size, views, seed, device
+        self.patches = patches
         self.grid = output_grid(size, store.voxels.device)
         self.labelled = seeding.Shuffled(len(store.labelled), batch.labelled, seed, seeding.LABELLED)
         self.unlabelled, self.partners = (
@@ -77,16 +80,20 @@ class Batches:
 
     def _weak(self, items: Tensor, drawn: torch.Generator, labels: bool) -> tuple[Tensor, Tensor | None]:
         size, home = self.store.size[items], self.store.voxels.device
-        matrix = weak_map(draw_weak(self.views.weak, len(items), drawn), size)
-        lookup = look_up(matrix.to(home), size.to(home), self.grid)
+        draw = draw_weak(self.views.weak, len(items), drawn)
+        if self.patches:
+            matrix, centre = patch_map(draw, size, self.size, torch.rand(*size.shape, generator=drawn))
+        else:
+            matrix, centre = resize_map(draw, size)
+        lookup = look_up(matrix.to(home), centre.to(home), size.to(home), self.grid)
         images = self.store.images(items, lookup, self.device)
         return images, self.store.label_maps(items, lookup, self.device) if labels else None
 
     def _strong(self, weak: Tensor, drawn: torch.Generator) -> Tensor:
         """Two independent strong views of each: (B, C, *S) -> (B, 2, C, *S)."""
         twice = weak.repeat_interleave(2, 0)
-        draw = draw_strong(self.views.strong, len(twice), drawn)
-        strong = apply_strong(twice, StrongDraw(*(value.to(self.device) for value in draw)))
+        draw = draw_strong(self.views.strong, len(twice), len(self.size), drawn)
+        strong = apply_strong(twice, draw.to(self.device), self.views.strong)
         return strong.view(len(weak), 2, *weak.shape[1:])
 
     def _boxes(self, count: int, drawn: torch.Generator) -> Tensor:

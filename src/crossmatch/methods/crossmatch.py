@@ -17,7 +17,7 @@ from crossmatch.methods.method import Batch, Method
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.feature import FeaturePerturbation, Kind, Rate
 from crossmatch.pseudo import Target, cutmix, cutmix_target, pseudo_label
-from crossmatch.schedules import ramp_up
+from crossmatch.schedules import ramp_up, threshold_at
 from crossmatch.settings import Settings
 
 T = TypeVar("T")
@@ -32,6 +32,8 @@ class CrossMatchSettings(Settings):
     distillation_weight: Weight = 0.25  # of (1 - eta) L_tkd + eta L_dkd; released 3D: 0.5
     eta: Annotated[float, Field(ge=0, le=1)] = 0.3
     threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    threshold_ramp: Annotated[float, Field(ge=0)] = 0.0  # rise towards 1 over so many runs; 0: constant
+    threshold_scale: Annotated[float, Field(gt=0)] = 1.0  # released 3D: ln 2
     warm_up: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the run over which the unlabelled terms grow to full
     perturbation: Kind = "channel"
     weak_rate: Rate = 0.25
@@ -132,7 +134,7 @@ class CrossMatch(Method):
         """The terms of `objective` for a batch."""
         assert batch.u is not None
         assert batch.mix is not None
-        u, mix, labelled = batch.u, batch.mix, len(batch.x)
+        u, mix, labelled, chosen = batch.u, batch.mix, len(batch.x), self.settings
         with torch.no_grad():
             m_n, m_w, m_s = self._decode_views(self.network.encode(mix.weak), skip=0)
         x, w_n, w_w, w_s = self._decode_views(self.network.encode(torch.cat([batch.x, u.weak])), skip=labelled)
@@ -146,10 +148,10 @@ class CrossMatch(Method):
             Decodings(s2_n, s2_w, s2_s),
             Decodings(m_n, m_w, m_s),
             u.box,
-            self.settings,
+            chosen,
             self.dice,
-            self.settings.threshold,
-            ramp_up(progress, self.settings.warm_up),
+            threshold_at(progress, chosen.threshold, chosen.threshold_ramp, chosen.threshold_scale),
+            ramp_up(progress, chosen.warm_up),
         )
 
     def _decode_views(self, features: list[Tensor], skip: int) -> list[Tensor]:

@@ -6,15 +6,38 @@ normalisation, element dropout inside the encoder's blocks, decoder of a 1x1 con
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import Settings
 
 CHANNELS = (16, 32, 64, 128, 256)
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
+
+
+class UNetSettings(Settings):
+    """Widths and dropout of each level; the defaults are the released ones."""
+
+    channels: tuple[Annotated[int, Field(ge=1)], ...] = CHANNELS
+    dropout: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = DROPOUT
+
+    @model_validator(mode="after")
+    def _one_rate_a_level(self) -> "UNetSettings":
+        if len(self.channels) < 2 or len(self.channels) != len(self.dropout):
+            raise ValueError(
+                f"{len(self.channels)} channels and {len(self.dropout)} dropout rates: give one of each a level"
+            )
+        return self
+
+    @property
+    def multiple(self) -> int:
+        """Every axis of an image must be a multiple of this."""
+        return int(2 ** (len(self.channels) - 1))
 
 
 class ConvBlock(nn.Sequential):

@@ -1,8 +1,8 @@
-"""The weak image view: right-angle turns, flips, rotations and resizing as one affine map, sampled once.
+"""The weak image view: right-angle turns, flips, rotations, resizing or cropping as one affine map, sampled once.
 
 Shapes: B batch, C channels, D spatial axes, *S space of the output. An output voxel i lies at u in [-1, 1]^D, its
-source at `centre + matrix @ u` in voxels of the source: turning, rotating and resizing compose into one nearest
-neighbour look-up of image and label together, instead of a rounding after each.
+source at `centre + matrix @ u` in voxels of the source: turning, rotating and resizing (or cropping) compose into one
+nearest neighbour look-up of image and label together, instead of a rounding after each.
 Source: released code github.com/AiEson/CrossMatch, commit 59772e0 (order 0 throughout).
 """
 
@@ -10,28 +10,40 @@ import math
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from crossmatch.settings import Settings
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Axis = Annotated[int, Field(ge=0, le=2)]
+
+
+def _two_axes(plane: tuple[int, int]) -> tuple[int, int]:
+    if plane[0] == plane[1]:
+        raise ValueError("name two different axes, counted from 0")
+    return plane
 
 
 class WeakSettings(Settings):
-    """Turn and flip, or else perhaps rotate. Released 2D: probabilities 0.5, up to 20 degrees."""
+    """Turn and flip, or else perhaps rotate. Released 2D: probabilities 0.5, up to 20 degrees; 3D: always turn.
+
+    Turns and flips destroy what tells left from right or front from back: set both probabilities to 0 for such data.
+    """
 
     turn_probability: Probability = 0.5
     rotation_probability: Probability = 0.5  # of those that are not turned
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 20.0
+    plane: Annotated[tuple[Axis, Axis], AfterValidator(_two_axes)] = (0, 1)  # that turns, flips and rotations lie in
 
 
 class WeakDraw(NamedTuple):
-    """Parameters of B weak views, in the plane of the first two axes."""
+    """Parameters of B weak views."""
 
     turns: Tensor  # (B,) int64, quarter turns 0..3
-    flip: Tensor  # (B,) int64: -1 none, else the axis that is reversed after turning
+    flip: Tensor  # (B,) int64: -1 none, else the axis of the plane, 0 or 1, that is reversed after turning
     angle: Tensor  # (B,) float32, radians
+    plane: tuple[int, int]  # the two axes that all of it happens in
 
 
 def draw_weak(settings: WeakSettings, count: int, generator: torch.Generator) -> WeakDraw:
@@ -43,38 +55,60 @@ def draw_weak(settings: WeakSettings, count: int, generator: torch.Generator) ->
         turns=torch.where(turned, (turn * 4).long(), 0),
         flip=torch.where(turned, (axis * 2).long(), -1),
         angle=torch.where(rotated, (2 * angle - 1) * math.radians(settings.rotation_degrees), 0.0),
+        plane=settings.plane,
     )
 
 
-def weak_map(draw: WeakDraw, size: Tensor) -> Tensor:
-    """Affine part of the look-up of the weak view of whole images, resized to the output.
+def resize_map(draw: WeakDraw, size: Tensor) -> tuple[Tensor, Tensor]:
+    """Look-up of the weak view of whole images, resized to the output.
 
     Args:
         draw: parameters of B views.
         size: (B, D) voxels of each source image on each axis.
 
     Returns:
-        (B, D, D) matrices from output coordinates in [-1, 1] to source voxels about the centre.
+        (B, D, D) matrices from output coordinates in [-1, 1] to source voxels about the centre, and centres (B, D).
     """
-    half = torch.diag_embed((size.float() - 1) / 2)
-    return _rotation(draw.angle, size.shape[1]) @ half @ _turn_and_flip(draw.turns, draw.flip, size.shape[1])
+    dims, centre = size.shape[1], (size.float() - 1) / 2
+    matrix = _rotation(draw, dims) @ torch.diag_embed(centre) @ _turn_and_flip(draw, dims)
+    return matrix, centre
 
 
-def _rotation(angle: Tensor, dims: int) -> Tensor:
-    matrix = torch.eye(dims).repeat(len(angle), 1, 1)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = angle.cos()
-    matrix[:, 0, 1] = -angle.sin()
-    matrix[:, 1, 0] = angle.sin()
+def patch_map(draw: WeakDraw, size: Tensor, patch: tuple[int, ...], place: Tensor) -> tuple[Tensor, Tensor]:
+    """Look-up of the weak view of a patch of each image at its own voxel size, as `resize_map`.
+
+    The patch is cut after turning: its edges change places with it. All places within the image are equally likely;
+    on an axis shorter than the patch the image lies in its middle.
+
+    Args:
+        patch: voxels of the output on each axis; place: (B, D) numbers in [0, 1).
+    """
+    dims, edges = len(patch), torch.tensor(patch)
+    turned = _turn_and_flip(draw, dims)
+    extent = (turned.abs() @ edges.float()).round().long()  # (B, D) voxels that the patch takes of the source
+    room = size - extent
+    start = torch.where(room >= 0, (place * (room + 1)).long(), torch.div(room, 2, rounding_mode="floor"))
+    half = torch.diag_embed((edges.float() - 1) / 2)
+    return _rotation(draw, dims) @ turned @ half, start + (extent - 1) / 2
+
+
+def _rotation(draw: WeakDraw, dims: int) -> Tensor:
+    matrix, (first, second) = torch.eye(dims).repeat(len(draw.angle), 1, 1), draw.plane
+    matrix[:, first, first] = matrix[:, second, second] = draw.angle.cos()
+    matrix[:, first, second] = -draw.angle.sin()
+    matrix[:, second, first] = draw.angle.sin()
     return matrix
 
 
-def _turn_and_flip(turns: Tensor, flip: Tensor, dims: int) -> Tensor:
-    """Signed permutations: output[u] = flip(rot90(image, turns), flip)[u]."""
-    quarter = torch.eye(dims)
-    quarter[:2, :2] = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])  # np.rot90: out[i, j] = in[j, -i]
+def _turn_and_flip(draw: WeakDraw, dims: int) -> Tensor:
+    """Signed permutations (B, D, D): output[u] = flip(rot90(image, turns, plane), flip)[u]."""
+    quarter, (first, second) = torch.eye(dims), draw.plane
+    quarter[first, first] = quarter[second, second] = 0
+    quarter[first, second], quarter[second, first] = 1, -1  # np.rot90: out[i, j] = in[j, -i]
     powers = torch.stack([torch.linalg.matrix_power(quarter, k) for k in range(4)])
-    signs = torch.where(torch.arange(dims) == flip.unsqueeze(1), -1.0, 1.0)
-    return powers[turns] @ torch.diag_embed(signs)
+    flipped = torch.tensor([*draw.plane, -1])[draw.flip]  # -1 takes the last: no axis
+    signs = torch.where(torch.arange(dims) == flipped.unsqueeze(1), -1.0, 1.0)
+    return powers[draw.turns] @ torch.diag_embed(signs)
 
 
 def output_grid(size: tuple[int, ...], device: torch.device | None = None) -> Tensor:
@@ -90,15 +124,16 @@ class Lookup(NamedTuple):
     inside: Tensor  # (B, *S) bool
 
 
-def look_up(matrix: Tensor, size: Tensor, grid: Tensor) -> Lookup:
+def look_up(matrix: Tensor, centre: Tensor, size: Tensor, grid: Tensor) -> Lookup:
     """Nearest source voxel of every output voxel.
 
     Args:
-        matrix: (B, D, D), see `weak_map`; size: (B, D) source voxels an axis; grid: (D, *S), see `output_grid`.
-        All on one device. Half-way positions round up, as SciPy's order 0 does, up to float32 rounding.
+        matrix, centre: (B, D, D) and (B, D), see `resize_map`; size: (B, D) source voxels an axis; grid: (D, *S), see
+            `output_grid`. All on one device. Half-way positions round up, as SciPy's order 0 does, up to float32
+            rounding.
     """
-    size = size.view(*size.shape, *[1] * (grid.ndim - 1))
-    position = torch.einsum("bij,j...->bi...", matrix, grid) + (size - 1) / 2
+    size, centre = (value.view(*value.shape, *[1] * (grid.ndim - 1)) for value in (size, centre))
+    position = torch.einsum("bij,j...->bi...", matrix, grid) + centre
     nearest = torch.floor(position + 0.5).long()
     inside = ((nearest >= 0) & (nearest < size)).all(1)
     nearest = torch.minimum(nearest.clamp(min=0), size - 1)

@@ -1,8 +1,9 @@
-"""The strong image view: brightness, contrast and Gaussian blur of whole batches, on the device they are on.
+"""The strong image view: grey values and sharpness of whole batches, on the device they are on.
 
-Shapes: B batch, C channels, *S space. Images lie in [0, 1].
-Source: released code github.com/AiEson/CrossMatch, commit 59772e0 (torchvision's ColorJitter, whose saturation and hue
-do nothing on grey images, then Pillow's blur; here the blur is a true Gaussian and images keep their float precision).
+Shapes: B batch, C channels, *S space.
+Source: released code github.com/AiEson/CrossMatch, commit 59772e0. 2D: torchvision's ColorJitter, whose saturation and
+hue do nothing on grey images, then Pillow's blur; here the blur is a true Gaussian and images keep their float
+precision. 3D: torchio's RandomBiasField, RandomGamma and RandomBlur, each with the released ranges.
 """
 
 from typing import Annotated, NamedTuple
@@ -11,51 +12,82 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from crossmatch.perturb.bias import bias_field, coefficients_of
 from crossmatch.perturb.geometry import Probability
 from crossmatch.settings import LowerFirst, Settings
 
 Positive = Annotated[float, Field(gt=0)]
+Spread = Annotated[float, Field(ge=0)]
 
 BLUR_RADIUS_SIGMAS = 4.0  # where the Gaussian is cut, as in SciPy
 
 
 class StrongSettings(Settings):
-    """Released 2D constants."""
+    """What happens to grey values with `jitter_probability`, and the blur. The defaults are the released 2D constants.
+
+    Released 3D: brightness and contrast 0, bias and gamma 0.5, a blur of another width on each axis.
+    """
 
     jitter_probability: Probability = 0.8
-    brightness: Annotated[float, Field(ge=0, le=1)] = 0.5  # factor U(1 - b, 1 + b)
-    contrast: Annotated[float, Field(ge=0, le=1)] = 0.5
+    brightness: Annotated[float, Field(ge=0, le=1)] = 0.5  # factor U(1 - b, 1 + b), image in [0, 1]
+    contrast: Annotated[float, Field(ge=0, le=1)] = 0.5  # likewise
+    bias: Spread = 0.0  # coefficients U(-b, b) of the logarithm of a smooth gain
+    gamma: Spread = 0.0  # exponent exp(U(-g, g))
     blur_probability: Probability = 0.5
-    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.1, 2.0)  # pixels
+    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.1, 2.0)  # voxels
+    blur_each_axis: bool = False  # draw sigma for each axis, else one for all
 
 
 class StrongDraw(NamedTuple):
-    """Parameters of B strong views; factors are 1 and sigma is 0 where nothing happens."""
+    """Parameters of B strong views; factors and exponents are 1, the rest 0 where nothing happens. None: not used."""
 
     brightness: Tensor  # (B,)
     contrast: Tensor  # (B,)
     contrast_first: Tensor  # (B,) bool
-    sigma: Tensor  # (B,) pixels
+    sigma: Tensor  # (B, D) voxels
+    bias: Tensor | None  # (B, n, ..., n), see `bias_field`
+    gamma: Tensor | None  # (B,)
+
+    def to(self, device: torch.device) -> "StrongDraw":
+        """The same on another device."""
+        return self._replace(**{k: v.to(device) for k, v in self._asdict().items() if v is not None})
 
 
-def draw_strong(settings: StrongSettings, count: int, generator: torch.Generator) -> StrongDraw:
+def draw_strong(settings: StrongSettings, count: int, dims: int, generator: torch.Generator) -> StrongDraw:
     """Draw the parameters of `count` strong views (on the CPU: a few numbers, the same on every device)."""
     jitter, brightness, contrast, order, blur, sigma = torch.rand(6, count, generator=generator)
     jittered, (low, high) = jitter < settings.jitter_probability, settings.blur_sigma
+    widths = sigma.unsqueeze(1).expand(count, dims)
+    if settings.blur_each_axis:
+        widths = torch.rand(count, dims, generator=generator)
+    bias = gamma = None
+    if settings.bias > 0:
+        drawn = settings.bias * coefficients_of(dims, count, generator)
+        bias = torch.where(_per_image(jittered, drawn), drawn, 0.0)
+    if settings.gamma > 0:
+        exponent = torch.exp(settings.gamma * (2 * torch.rand(count, generator=generator) - 1))
+        gamma = torch.where(jittered, exponent, 1.0)
     return StrongDraw(
         brightness=torch.where(jittered, 1 + settings.brightness * (2 * brightness - 1), 1.0),
         contrast=torch.where(jittered, 1 + settings.contrast * (2 * contrast - 1), 1.0),
         contrast_first=order < 0.5,
-        sigma=torch.where(blur < settings.blur_probability, low + (high - low) * sigma, 0.0),
+        sigma=torch.where((blur < settings.blur_probability).unsqueeze(1), low + (high - low) * widths, 0.0),
+        bias=bias,
+        gamma=gamma,
     )
 
 
-def apply_strong(x: Tensor, draw: StrongDraw) -> Tensor:
-    """Images (B, C, *S) in [0, 1] -> strong views, same shape and range; brightness and contrast in either order."""
-    first = _per_image(draw.contrast_first, x)
-    x = torch.where(first, adjust_contrast(x, draw.contrast), x)
-    x = adjust_brightness(x, draw.brightness)
-    x = torch.where(first, x, adjust_contrast(x, draw.contrast))
+def apply_strong(x: Tensor, draw: StrongDraw, settings: StrongSettings) -> Tensor:
+    """Images (B, C, *S) -> strong views: grey values, then blur; brightness and contrast come in either order."""
+    if settings.brightness or settings.contrast:
+        first = _per_image(draw.contrast_first, x)
+        x = torch.where(first, adjust_contrast(x, draw.contrast), x)
+        x = adjust_brightness(x, draw.brightness)
+        x = torch.where(first, x, adjust_contrast(x, draw.contrast))
+    if draw.bias is not None:
+        x = x * bias_field(draw.bias, tuple(x.shape[2:])).unsqueeze(1)
+    if draw.gamma is not None:
+        x = adjust_gamma(x, draw.gamma)
     return gaussian_blur(x, draw.sigma)
 
 
@@ -70,15 +102,20 @@ def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
     return (mean + (x - mean) * _per_image(factor, x)).clamp(0, 1)
 
 
+def adjust_gamma(x: Tensor, exponent: Tensor) -> Tensor:
+    """sign(x) |x|^exponent, for each image (B, C, *S) its own exponent (B,): z-scored images have negative values."""
+    return x.sign() * x.abs() ** _per_image(exponent, x)
+
+
 def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image (B, C, *S) along every axis with its own sigma (B,) in voxels; 0 leaves it as it is.
+    """Blur each image (B, C, *S) along every axis with its own sigma (B, D) in voxels; 0 leaves it as it is.
 
     Weights are cut at four sigma and normalised over the voxels that exist, so a constant stays constant at borders.
     One matrix product an axis: sigma differs from image to image without a kernel of another size.
     """
     for axis in range(2, x.ndim):
         size = x.shape[axis]
-        matrix = _blur_matrix(sigma, size).view(len(x), *[1] * (x.ndim - 3), size, size)
+        matrix = _blur_matrix(sigma[:, axis - 2], size).view(len(x), *[1] * (x.ndim - 3), size, size)
         x = (x.movedim(axis, -1) @ matrix).movedim(-1, axis)
     return x
 

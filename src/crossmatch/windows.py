@@ -1,0 +1,102 @@
+"""Sliding windows: a scan larger than the network's patch, window by window, averaged where windows overlap.
+
+Shapes: C channels, K classes, *S the scan, *P the patch, W windows at a time. Two or three axes.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SIGMA_SHARE = 1 / 8  # of the patch: width of the Gaussian weights (Isensee et al., nnU-Net, Nature Methods 18, 2021)
+
+
+def window_starts(size: int, patch: int, step: int) -> list[int]:
+    """First voxels of the windows along one axis: every `step` voxels, the last one moved back to end with the axis."""
+    count = -(-(size - patch) // step) + 1
+    return [min(k * step, size - patch) for k in range(count)]
+
+
+def sliding_window(
+    probabilities: Callable[[Tensor], Tensor],
+    image: Tensor,
+    patch: Sequence[int],
+    stride: Sequence[int],
+    batch: int,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Average a network's probabilities over windows, from the first axis' first rows to its last.
+
+    Rows are given out as soon as no later window covers them, so that the sums need the memory of one patch's
+    thickness, K * P * (the other axes), not of the scan. Weights are products of one factor an axis and the windows
+    lie on a grid, so the sum of weights at a voxel is such a product too and needs no volume.
+
+    Args:
+        probabilities: (W, C, *P) -> (W, K, *P).
+        image: (C, *S) on the device that computes; an axis shorter than the patch is padded with 0 on both sides.
+        patch: *P; stride: voxels from window to window on each axis, every window counting alike (the published
+            protocols). () takes half of the patch and Gaussian weights, which trust the middle of a window most.
+        batch: W, windows at a time.
+
+    Yields:
+        (rows, values): a slice of the first axis of *S, and its probabilities (K, rows, ...), on the image's device.
+    """
+    size = tuple(image.shape[1:])
+    before = [max(p - n, 0) // 2 for n, p in zip(size, patch, strict=True)]
+    after = [max(p - n, 0) - b for n, p, b in zip(size, patch, before, strict=True)]
+    if any(after):
+        image = functional.pad(image, [n for pair in reversed(list(zip(before, after, strict=True))) for n in pair])
+    steps = stride or [max(1, p // 2) for p in patch]
+    starts = [window_starts(n, p, s) for n, p, s in zip(image.shape[1:], patch, steps, strict=True)]
+    factors = [_weights(p, gaussian=not stride).to(image.device) for p in patch]
+    sums = [_sums(n, begin, factor) for n, begin, factor in zip(image.shape[1:], starts, factors, strict=True)]
+    weight = _product(factors)
+    within = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))  # the scan within its padding
+    total: Tensor | None = None
+    for row, following in zip(starts[0], [*starts[0][1:], image.shape[1]], strict=True):
+        thick = patch[0]
+        places = list(itertools.product(*starts[1:]))
+        for first in range(0, len(places), batch):
+            windows = [
+                (slice(None), *(slice(s, s + p) for s, p in zip(place, patch[1:], strict=True)))
+                for place in places[first : first + batch]
+            ]
+            slab = image[:, row : row + thick]
+            found = probabilities(torch.stack([slab[(slice(None), *window)] for window in windows])) * weight
+            if total is None:
+                total = found.new_zeros(found.shape[1], thick, *image.shape[2:])
+            for window, values in zip(windows, found, strict=True):
+                total[(slice(None), *window)] += values
+        assert total is not None
+        ready = min(following - row, thick)
+        counted = _product([sums[0][row : row + ready], *sums[1:]])
+        low, high = max(row, within[0].start), min(row + ready, within[0].stop)
+        if low < high:
+            inner = (slice(None), slice(low - row, high - row), *within[1:])
+            yield slice(low - before[0], high - before[0]), (total[:, :ready] / counted)[inner]
+        total = torch.cat([total[:, ready:], torch.zeros_like(total[:, :ready])], 1)
+
+
+def _weights(n: int, gaussian: bool) -> Tensor:
+    """(n,) weights along one axis of a window."""
+    if not gaussian:
+        return torch.ones(n)
+    position = torch.arange(n) - (n - 1) / 2
+    return torch.exp(-0.5 * (position / (n * SIGMA_SHARE)) ** 2)
+
+
+def _sums(size: int, starts: Sequence[int], factor: Tensor) -> Tensor:
+    """(size,) weights of all windows along one axis added up."""
+    total = factor.new_zeros(size)
+    for start in starts:
+        total[start : start + len(factor)] += factor
+    return total
+
+
+def _product(factors: Sequence[Tensor]) -> Tensor:
+    """Outer product of one vector an axis."""
+    product = factors[0]
+    for factor in factors[1:]:
+        product = product.unsqueeze(-1) * factor
+    return product
