@@ -140,49 +140,40 @@ def test_distances_of_two_plates():
     assert surfaces.distances(reference, reference).max() == 0
 
 
-def test_figures_and_notes_of_each_class():
+def test_pictures_and_notes_of_each_class():
     scan = volume(RAS)
     reference, prediction = np.zeros((2, *scan.shape), np.uint8)
     reference[2:9, 2:9, 2:9] = prediction[2:9, 2:9, 2:8] = 1
     reference[10, 10, 10] = 2
     prediction[0, 0, 0] = 3
     labels = {"LA": 1, "<LV>": 2, "RV": 3, "MYO": 4}
-    figures, how_seen = renderings.surface_figures(scan, reference, prediction, labels, dict.fromkeys(labels, 2.5))
-    texts = [re.sub("<.*?>", "", figure) for figure in figures]
-    assert texts == [
-        "LA, reference",
-        "LA, prediction, Dice 92.3 %",  # 2 x 294 of 343 + 294
-        "LA, prediction by distance to the reference: 0  2.5 mm and more",
-        "&lt;LV&gt;, reference",
-        "&lt;LV&gt;: the prediction has no voxel of it, Dice 0.0 %.",
-        "&lt;LV&gt;: without one of the surfaces there is no distance.",
-        "RV: the reference has no voxel of it.",
-        "RV, prediction, Dice 0.0 %",
-        "RV: without one of the surfaces there is no distance.",
-        "MYO: neither mask has a voxel of it.",
+    rows, how_seen = renderings.surface_rows(scan, reference, prediction, labels, dict.fromkeys(labels, 2.5))
+    assert [re.findall("<figcaption>(.*?)</figcaption>", row) for row in rows] == [
+        [
+            "LA, reference",
+            "LA, prediction, Dice 92.3 %",  # 2 x 294 of 343 + 294
+            'LA, distance to the reference: 0 <i class="scale"></i> 2.5 mm and more',
+        ],
+        ["&lt;LV&gt;, reference", "&lt;LV&gt;: the prediction has no voxel of it, Dice 0.0 %."],
+        ["RV: the reference has no voxel of it.", "RV, prediction, Dice 0.0 %"],
+        ["MYO: the reference has no voxel of it.", "MYO: the prediction has no voxel of it, Dice 100.0 %."],
     ]
+    assert [row.count("<img") for row in rows] == [3, 1, 1, 0]
     assert how_seen.startswith("Surfaces from the front, the patient's right on the left")
     assert "blocks" not in how_seen
-    unknown = renderings.surface_figures(volume(None), reference, prediction, {"LA": 1}, {"LA": 1.0})
-    assert "the header does not tell" in unknown[1]
-    assert "1 voxels and more" in unknown[0][2]
+    unknown, how_seen = renderings.surface_rows(volume(None), reference, prediction, {"LA": 1}, {"LA": 1.0})
+    assert "the orientation is unknown" in how_seen
+    assert "1 voxels and more" in unknown[0]
 
 
 def test_colours_are_those_of_the_page():
-    np.testing.assert_allclose(renderings._colour("c1"), np.array([0x56, 0xB4, 0xE9]) / 255)  # style.css, .pictures
+    """A cube fills the middle of each picture: the second class's colour, and the one of distance 0."""
     mask = np.ones((6, 6, 6), np.uint8)
-    figures, _ = renderings.surface_figures(volume(RAS, (6, 6, 6)), mask, mask, {"RV": 2, "LA": 1}, {"LA": 1.0})
-    shown = [pixels(stored(figure)) for figure in figures[1:]]
-    assert figures[0].startswith('<figure class="none">')
-    for picture, colour in zip(shown, ("c1", "c1", "near"), strict=True):
-        middle = picture[280, 280]
-        assert middle[3] == 255
-        np.testing.assert_allclose(middle[:3] / middle[:3].max(), colour_of(colour), atol=0.02)
-
-
-def stored(figure: str) -> bytes:
-    return base64.b64decode(re.search('base64,(.*?)"', figure)[1])
-
-
-def colour_of(name: str) -> np.ndarray:
-    return renderings._colour(name) / renderings._colour(name).max()
+    labels = {"RV": 2, "LA": 1}
+    (none, row), _ = renderings.surface_rows(volume(RAS, mask.shape), mask, mask, labels, dict.fromkeys(labels, 1.0))
+    assert "<img" not in none
+    shown = [pixels(base64.b64decode(data))[280, 280] for data in re.findall('base64,(.*?)"', row)]
+    for colour, stated in zip(shown, ("56b4e9", "56b4e9", "d5d9dd"), strict=True):  # --c1 and --near of .pictures
+        expected = np.array(list(bytes.fromhex(stated)))
+        assert colour[3] == 255
+        np.testing.assert_allclose(colour[:3] / colour[:3].max(), expected / expected.max(), atol=0.02)

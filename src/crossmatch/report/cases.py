@@ -12,7 +12,7 @@ from crossmatch.data.layout import list_cases, read_description
 from crossmatch.errors import UserError
 from crossmatch.metrics import dice
 from crossmatch.report.overlays import plane_figures, stack_figures
-from crossmatch.report.renderings import surface_figures
+from crossmatch.report.renderings import surface_rows
 from crossmatch.run import Run
 from crossmatch.scores import Evaluation
 
@@ -84,15 +84,12 @@ def _pictures(run: Run, evaluation: Evaluation, scan: Scan) -> str:
         slices = stack_figures(*scan, evaluation.labels, run.data["slice_axis"])
         return f'<div class="slices">{"".join(slices)}</div>'
     planes = plane_figures(*scan, evaluation.labels)
-    surfaces, how_seen = surface_figures(*scan, evaluation.labels, _mean_distances(evaluation, scan.image))
-    return (
-        f'<div class="slices">{"".join(planes)}</div><div class="slices surfaces">{"".join(surfaces)}</div>'
-        f'<p class="aside">{how_seen}</p>'
-    )
+    surfaces, how_seen = surface_rows(*scan, evaluation.labels, _mean_distances(evaluation, scan.image))
+    return f'<div class="slices">{"".join(planes)}</div>{"".join(surfaces)}<p class="aside">{how_seen}</p>'
 
 
 def _mean_distances(evaluation: Evaluation, image: Volume) -> dict[str, float]:
     """Class -> mean HD95 over cases in the unit of `image`; 1 where there is none above 0."""
     metric = "hd95_mm" if image.spacing_mm else "hd95_voxels"
-    found = {name: evaluation.statistics(name)[metric].mean for name in evaluation.labels}
-    return {name: mean if mean > 0 else 1.0 for name, mean in found.items()}
+    known = {name: evaluation.statistics(name).get(metric) for name in evaluation.labels}
+    return {name: found.mean if found and found.mean > 0 else 1.0 for name, found in known.items()}

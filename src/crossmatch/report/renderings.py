@@ -25,13 +25,13 @@ LIGHT = np.array([-0.42, -0.757, 0.50])  # from the viewer's upper left; of leng
 AMBIENT = 0.35  # brightness of what the light does not reach
 
 
-def surface_figures(
+def surface_rows(
     image: Volume, reference: Array, prediction: Array, labels: Mapping[str, int], far: Mapping[str, float]
 ) -> tuple[list[str], str]:
-    """Three pictures of each class, and a sentence about how they are seen.
+    """A row of pictures of each class, and a sentence about how they are seen.
 
     The pictures are of the reference, the prediction, and the prediction coloured by its distance to the reference's
-    surface. A note stands where a mask is empty.
+    surface. A note stands in the place of an empty mask.
 
     Args:
         image: gives the grid; reference, prediction: labels (x, y, z) on it.
@@ -40,41 +40,39 @@ def surface_figures(
     """
     view, spacing = front_view(image), image.spacing_mm or (1.0,) * 3
     unit = "mm" if image.spacing_mm else "voxels"
-    figures, joined = [], False
+    rows, joined = [], False
     for place, (name, value) in enumerate(labels.items()):
         masks = [reference == value, prediction == value]
         (theirs, ours), block = surfaces(masks, spacing, view)
-        shown = [surface for surface in (theirs, ours) if surface is not None]
-        if not shown:
-            figures.append(_note(f"{name}: neither mask has a voxel of it."))
-            continue
         joined |= bool(block.max() > 1)
-        colour, corner_and_side = _colour(f"c{place % COLOURS}"), frame(shown)
-        score = f", Dice {100 * dice(*masks):.1f} %"
+        score, scale = f", Dice {100 * dice(*masks):.1f} %", f"{far[name]:.3g} {unit}"
+        colour = _colour(f"c{place % COLOURS}")
+        shown = [surface for surface in (theirs, ours) if surface is not None]
+        figures = []
         for surface, kind, more in ((theirs, "reference", ""), (ours, "prediction", score)):
             if surface is None:
                 figures.append(_note(f"{name}: the {kind} has no voxel of it{more}."))
             else:
-                stored = picture(surface, np.tile(colour, (len(surface.points), 1)), *corner_and_side)
+                stored = picture(surface, np.tile(colour, (len(surface.points), 1)), *frame(shown))
                 figures.append(_figure(stored, f"{name}, {kind}", more))
-        if theirs is None or ours is None:
-            figures.append(_note(f"{name}: without one of the surfaces there is no distance."))
-        else:
+        if theirs is not None and ours is not None:
             shares = np.clip(distances(ours, theirs) / far[name], 0, 1)[:, None]
-            stored = picture(ours, (1 - shares) * _colour("near") + shares * _colour("far"), *corner_and_side)
-            scale = f': 0 <i class="scale"></i> {far[name]:.3g} {unit} and more'
-            figures.append(_figure(stored, f"{name}, prediction by distance to the reference", scale))
-    return figures, _how_seen(image, joined)
+            stored = picture(ours, (1 - shares) * _colour("near") + shares * _colour("far"), *frame(shown))
+            title = f"{name}, distance to the reference"
+            figures.append(_figure(stored, title, f': 0 <i class="scale"></i> {scale} and more'))
+        rows.append(f'<div class="slices surfaces">{"".join(figures)}</div>')
+    return rows, _how_seen(image, joined)
 
 
 def _how_seen(image: Volume, joined: bool) -> str:
     where = (
-        "along the second axis (the header does not tell the patient's orientation)"
+        "along the second axis, the first to the right and the third downwards (the orientation is unknown)"
         if "?" in orientation(image)
         else "from the front, the patient's right on the left"
     )
     large = " Large masks are drawn from blocks of voxels." if joined else ""
-    return f"Surfaces {where}, smoothed within a voxel; the full colour of a distance is the class's mean HD95.{large}"
+    full = "A distance has its full colour at the class's mean HD95, or at 1 where that is 0 or undefined."
+    return f"Surfaces {where}, smoothed within a voxel. {full}{large}"
 
 
 def _colour(name: str) -> Array:
