@@ -1,0 +1,43 @@
+"""Pancreas-CT as the community's HDF5 files of variant A: `imageNNNN_norm.h5` with `image` and `label`.
+
+As published with the code of the UA-MT family (MC-Net, DTC: `Pancreas_h5/image0001_norm.h5`). Axes are (x, y, z) and
+1 mm apart; where a voxel lies in the patient is not in the files. Values are z-scores of the cropped scan, and kept.
+"""
+
+import re
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from crossmatch.data.files import Array, Volume, new_volume
+from crossmatch.data.importing import Read
+from crossmatch.errors import UserError
+
+_SPACING = np.eye(4)  # 1 mm along each axis (the preprocessing of MC-Net, see pancreas.py)
+
+
+def find_hdf5(source: Path) -> dict[str, Read]:
+    """Case name -> how to read it; empty where there are no such files."""
+    folders = [source, source / "Pancreas_h5", source / "data"]
+    paths = [path for folder in folders for path in sorted(folder.glob("image*_norm.h5"))]
+    numbers = {path: match[1] for path in paths if (match := re.fullmatch(r"image(\d{4})_norm", path.stem))}
+    return {f"pancreas_{number}": partial(_read, path) for path, number in numbers.items()}
+
+
+def _read(path: Path) -> tuple[Volume, Array]:
+    try:
+        with h5py.File(path) as file:
+            image, label = (np.asarray(file[key][()]) for key in ("image", "label"))
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path} is no HDF5 file with 'image' and 'label', or damaged ({error}): copy it.") from error
+    if image.ndim != 3 or image.shape != label.shape:
+        raise UserError(
+            f"{path} has an image of shape {image.shape} and a label of shape {label.shape}: both must have the same "
+            "3 axes; copy the file again."
+        )
+    whole = label.astype(np.uint8)
+    if not np.array_equal(whole, label) or whole.max() > 1:
+        raise UserError(f"{path} holds values in 'label' that are no labels (0 and 1): copy the file again.")
+    return new_volume(image.astype(np.float32), _SPACING), whole
