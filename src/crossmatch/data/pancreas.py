@@ -12,7 +12,8 @@ Both resample, clip to the window -125 to 275 HU and crop around the reference l
 
 Ours differs in interpolation (`resample`: means and linear; A used B-splines) and in the box, which is symmetric here,
 where A's ends one voxel earlier and B's one later. The header keeps the true distance of voxels, in z of B too.
-The labelled 6 and 12 are the first lines of the training lists.
+The labelled 6 and 12 are the first lines of the training lists. DTC's notebook (HiLab-git/DTC@83e4977) prints scans cut
+along z too, so its own files were not quite A.
 """
 
 import os
@@ -40,7 +41,7 @@ PATCH = 96  # voxels: no crop is narrower than the training patch of both famili
 DUPLICATES = ("pancreas_0025", "pancreas_0070")  # crops of scan 2, taken back by TCIA on 10 September 2020
 
 VARIANTS = {
-    "A": "1 mm, crop in x and y, z-score, 62 + 20 scans (UA-MT, DTC, MC-Net)",
+    "A": "1 mm, crop in x and y, z-score, 62 + 20 scans (UA-MT family, MC-Net)",
     "B": "slices taken to be as far apart as rows, crop on all axes, min-max, 62 + 18 scans (CoraNet, BCP)",
 }
 

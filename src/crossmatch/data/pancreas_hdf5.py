@@ -1,6 +1,6 @@
 """Pancreas-CT as the community's HDF5 files of variant A: `imageNNNN_norm.h5` with `image` and `label`.
 
-As published with the code of the UA-MT family (MC-Net, DTC: `Pancreas_h5/image0001_norm.h5`). Axes are (x, y, z) and
+As the code of MC-Net (UA-MT family) writes and reads them: `Pancreas_h5/image0001_norm.h5`. Axes are (x, y, z), voxels
 1 mm apart; where a voxel lies in the patient is not in the files. Values are z-scores of the cropped scan, and kept.
 """
 
