@@ -25,24 +25,28 @@ from crossmatch.networks.layers import to_channels_last
 from crossmatch.trainer_state import TrainerState
 from reference_step import reference_loss
 
-CLASSES, SLICES, NATIVE = 4, 60, (216, 256)  # like ACDC
+# axes -> (classes, items, voxels of an item): like ACDC, like LA
+DATA = {2: (4, 60, (216, 256)), 3: (2, 12, (200, 150, 88))}
 
 
-def random_store(generator: torch.Generator) -> Store:
-    """As many slices of noise as make the look-up touch memory like real data does."""
-    voxels = int(np.prod(NATIVE))
-    offset = torch.arange(SLICES) * voxels
+def random_store(dims: int, generator: torch.Generator) -> Store:
+    """As many items of noise as make the look-up touch memory like real data does."""
+    classes, items, native = DATA[dims]
+    voxels = int(np.prod(native))
+    offset = torch.arange(items) * voxels
     return Store(
-        voxels=torch.randint(-(2**15), 2**15, (SLICES * voxels,), dtype=torch.int16, generator=generator),
-        labels=torch.randint(0, CLASSES, (SLICES * voxels,), dtype=torch.uint8, generator=generator),
+        voxels=torch.randint(-(2**15), 2**15, (items * voxels,), dtype=torch.int16, generator=generator),
+        labels=torch.randint(0, classes, (items * voxels,), dtype=torch.uint8, generator=generator),
         offset=offset,
-        channel_stride=torch.full((SLICES,), voxels),
+        channel_stride=torch.full((items,), voxels),
         label_offset=offset,
-        size=torch.tensor([NATIVE] * SLICES),
-        low=torch.full((SLICES, 1), -(2.0**15)),
-        factor=torch.full((SLICES, 1), 1 / 65535),
-        labelled=torch.arange(SLICES // 2),
-        unlabelled=torch.arange(SLICES // 2, SLICES),
+        size=torch.tensor([native] * items),
+        zero=torch.full((items, 1), -(2.0**15)),
+        factor=torch.full((items, 1), 1 / 65535),
+        low=torch.zeros(items, 1),
+        high=torch.ones(items, 1),
+        labelled=torch.arange(items // 2),
+        unlabelled=torch.arange(items // 2, items),
     )
 
 
@@ -64,17 +68,21 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     recipe, device = load_recipe(options.recipe, options.set), torch.device("cpu")
-    settings, bf16 = recipe.network, uses_bf16(recipe.train.precision, device)
+    bf16, patches = uses_bf16(recipe.train.precision, device), recipe.data.sampling == "patch"
 
     def network() -> torch.nn.Module:
         torch.manual_seed(0)
-        return NETWORKS[settings.name](recipe.dims, 1, CLASSES, settings.channels, settings.dropout)
+        kind = NETWORKS[recipe.network["name"]][0]
+        return kind(recipe.dims, 1, DATA[recipe.dims][0], **recipe.network_settings.model_dump())
 
-    store = random_store(torch.Generator().manual_seed(0))
-    batches = Batches(store, recipe.data.size, recipe.views, recipe.train.batch, 0, device, unlabelled=True)
+    store = random_store(recipe.dims, torch.Generator().manual_seed(0))
+    sizes = (recipe.data.size, recipe.views, recipe.train.batch)
+    batches = Batches(store, *sizes, 0, device, unlabelled=True, patches=patches)
     state = TrainerState.fresh(recipe, to_channels_last(network()), device)
     plain = network()
-    plain_optimizer = torch.optim.SGD(plain.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    plain_optimizer = (torch.optim.AdamW if recipe.train.optimizer == "adamw" else torch.optim.SGD)(
+        plain.parameters(), lr=0.01, weight_decay=1e-4
+    )
 
     def ours(batch: object) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -84,7 +92,7 @@ def main() -> None:
         state.optimizer.step()
 
     def reference(batch: object) -> None:
-        total = reference_loss(plain, batch)
+        total = reference_loss(plain, batch, recipe.method_settings, recipe.dice)
         plain_optimizer.zero_grad()
         total.backward()
         plain_optimizer.step()

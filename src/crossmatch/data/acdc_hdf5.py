@@ -10,12 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from crossmatch.data.files import Array, Volume, new_volume
+from crossmatch.data.hdf5_files import read_pair
 from crossmatch.errors import UserError
 
+CLASSES = 4
 _LARGEST_INTEGER = np.iinfo(np.int16).max
 
 
@@ -68,36 +69,18 @@ def as_integers(image: Array) -> Array:
     return image
 
 
-def _read(path: Path, rank: int) -> tuple[Array, Array]:
-    """`image` and `label` of one file, both of `rank` axes and of one shape."""
-    try:
-        with h5py.File(path) as file:
-            image, label = (np.asarray(file[key][()]) for key in ("image", "label"))
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path} is no HDF5 file with 'image' and 'label', or damaged ({error}): copy it.") from error
-    if image.ndim != rank or image.shape != label.shape:
-        raise UserError(
-            f"{path} has an image of shape {image.shape} and a label of shape {label.shape}: both must have the same "
-            f"{rank} axes; copy the file again."
-        )
-    return image, label
-
-
 def _whole(path: Path) -> tuple[Volume, Array]:
-    return _volume(path, *_read(path, rank=3))
+    return _volume(*read_pair(path, 3, CLASSES))
 
 
 def _stack(paths: list[Path]) -> tuple[Volume, Array]:
-    parts = [_read(path, rank=2) for path in paths]
+    parts = [read_pair(path, 2, CLASSES) for path in paths]
     for path, (image, _) in zip(paths, parts, strict=True):
         if image.shape != parts[0][0].shape:
             raise UserError(f"{path} has shape {image.shape}, {paths[0].name} {parts[0][0].shape}: copy them again.")
-    return _volume(paths[0], np.stack([image for image, _ in parts]), np.stack([label for _, label in parts]))
+    return _volume(np.stack([image for image, _ in parts]), np.stack([label for _, label in parts]))
 
 
-def _volume(path: Path, image: Array, label: Array) -> tuple[Volume, Array]:
+def _volume(image: Array, label: Array) -> tuple[Volume, Array]:
     """Image and label as NIfTI has them, (x, y, z), spacing unknown."""
-    whole = label.astype(np.uint8)
-    if not np.array_equal(whole, label):
-        raise UserError(f"{path} holds values in 'label' that are no labels (0 to 3): copy the file again.")
-    return new_volume(as_integers(image).transpose(2, 1, 0)), whole.transpose(2, 1, 0)
+    return new_volume(as_integers(image).transpose(2, 1, 0)), label.transpose(2, 1, 0)

@@ -13,12 +13,12 @@ from functools import partial
 from importlib.resources import files as package_files
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from crossmatch.data.dataset import Dataset
 from crossmatch.data.files import Array, Volume, new_volume, same_grid
 from crossmatch.data.fingerprint import Progress
+from crossmatch.data.hdf5_files import read_pair
 from crossmatch.data.importing import Read, Tell, write_import
 from crossmatch.data.nrrd_files import read_nrrd
 from crossmatch.errors import UserError
@@ -120,19 +120,8 @@ def _at_any_depth(source: Path, name: str) -> Iterator[Path]:
 
 def _community(path: Path) -> tuple[Volume, Array]:
     """Image and label of one `mri_norm2.h5`, values as they are."""
-    try:
-        with h5py.File(path) as file:
-            image, label = (np.asarray(file[key][()]) for key in ("image", "label"))
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path} is no HDF5 file with 'image' and 'label', or damaged ({error}): copy it.") from error
-    if image.ndim != 3 or image.shape != label.shape:
-        raise UserError(
-            f"{path} has an image of shape {image.shape} and a label of shape {label.shape}: both must have the same "
-            "3 axes; copy the file again."
-        )
-    if not np.isin(label, (0, 1)).all():
-        raise UserError(f"{path} holds values in 'label' that are no labels (0 and 1): copy the file again.")
-    return new_volume(image.astype(np.float32, copy=False), COMMUNITY_AFFINE), label.astype(np.uint8)
+    image, label = read_pair(path, rank=3, classes=2)
+    return new_volume(image.astype(np.float32, copy=False), COMMUNITY_AFFINE), label
 
 
 def _challenge(folder: Path, tell: Tell) -> tuple[Volume, Array]:

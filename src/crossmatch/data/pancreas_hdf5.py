@@ -8,12 +8,11 @@ import re
 from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from crossmatch.data.files import Array, Volume, new_volume
+from crossmatch.data.hdf5_files import read_pair
 from crossmatch.data.importing import Read
-from crossmatch.errors import UserError
 
 _SPACING = np.eye(4)  # 1 mm along each axis (the preprocessing of MC-Net, see pancreas.py)
 
@@ -27,17 +26,5 @@ def find_hdf5(source: Path) -> dict[str, Read]:
 
 
 def _read(path: Path) -> tuple[Volume, Array]:
-    try:
-        with h5py.File(path) as file:
-            image, label = (np.asarray(file[key][()]) for key in ("image", "label"))
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path} is no HDF5 file with 'image' and 'label', or damaged ({error}): copy it.") from error
-    if image.ndim != 3 or image.shape != label.shape:
-        raise UserError(
-            f"{path} has an image of shape {image.shape} and a label of shape {label.shape}: both must have the same "
-            "3 axes; copy the file again."
-        )
-    whole = label.astype(np.uint8)
-    if not np.array_equal(whole, label) or whole.max() > 1:
-        raise UserError(f"{path} holds values in 'label' that are no labels (0 and 1): copy the file again.")
-    return new_volume(image.astype(np.float32), _SPACING), whole
+    image, label = read_pair(path, rank=3, classes=2)
+    return new_volume(image.astype(np.float32), _SPACING), label
