@@ -1,4 +1,7 @@
-"""Prediction of arrays: stacking, what the network sees, resizing back, mirror images. Files: test_predict_files."""
+"""Prediction of whole slices: stacking, what the network sees, resizing back, mirror images.
+
+Windows over patches: test_predictor_3d; files: test_predict_files.
+"""
 
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from torch import nn
 
 from crossmatch.config import Recipe
 from crossmatch.data.dataset import open_dataset
-from crossmatch.data.files import read_volume
+from crossmatch.data.files import Volume, new_volume, read_volume
 from crossmatch.data.store import load_store
 from crossmatch.data.views import Batches, BatchSizes, ViewSettings
 from crossmatch.evaluate import evaluate
@@ -19,9 +22,11 @@ from crossmatch.logbook import read_metrics
 from crossmatch.networks import Segmenter
 from crossmatch.networks.unet import UNet
 from crossmatch.perturb.geometry import WeakSettings
-from crossmatch.predict import Predictor, predict
+from crossmatch.predict import predict
+from crossmatch.predictor import Predictor
 from crossmatch.train import fit
 from tiny import write_dataset
+from training import Quiet
 from untrained import Levels, Stamped, small_recipe
 
 HERE = Path("scan.nii.gz")
@@ -32,8 +37,12 @@ def predictor(network: Segmenter, recipe: Recipe, axis: int = 2, flips: bool = F
     return Predictor(network.eval(), recipe, axis, CPU, flips, probabilities=True)
 
 
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 200, shape, dtype=np.int16)
+def noise(*shape: int, seed: int = 0) -> Volume:
+    return new_volume(np.random.default_rng(seed).integers(0, 200, shape, dtype=np.int16))
+
+
+def mirrored(volume: Volume, axes: tuple[int, ...]) -> Volume:
+    return new_volume(np.flip(volume.voxels, axes))
 
 
 @pytest.fixture
@@ -50,8 +59,9 @@ def test_slices_come_back_where_they_were(axis: int, resize: str) -> None:
     size = [n for i, n in enumerate((16, 12, 5)) if i != axis]
     recipe = small_recipe(f"predict.resize={resize}", "predict.batch=3")
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"size": tuple(size)})})
-    voxels = noise(16, 12, 5)
-    labels, probabilities = predictor(Levels(5), recipe, axis)([voxels], HERE)
+    volume = noise(16, 12, 5)
+    labels, probabilities = predictor(Levels(5), recipe, axis)([volume], HERE)
+    voxels = volume.voxels
     grey = (voxels - voxels.min()) / (voxels.max() - voxels.min())
     assert np.array_equal(labels, np.floor(4 * grey + 0.5))
     assert labels.dtype == np.uint8
@@ -64,14 +74,14 @@ def test_an_image_of_two_axes_is_one_slice() -> None:
     recipe = small_recipe()
     labels, probabilities = predictor(Levels(3), recipe)([noise(16, 16)], HERE)
     assert (labels.shape, probabilities.shape) == ((16, 16), (3, 16, 16))
-    stacked, _ = predictor(Levels(3), recipe)([noise(16, 16)[:, :, None]], HERE)
+    stacked, _ = predictor(Levels(3), recipe)([new_volume(noise(16, 16).voxels[:, :, None])], HERE)
     assert np.array_equal(stacked[:, :, 0], labels)
 
 
 def test_channels_keep_their_order() -> None:
     low, high = noise(16, 16, 2, seed=1), noise(16, 16, 2, seed=2)
     labels, _ = predictor(Levels(3, channels=2), small_recipe())([low, high], HERE)
-    scaled = [(c - c.min()) / (c.max() - c.min()) for c in (low, high)]
+    scaled = [(c - c.min()) / (c.max() - c.min()) for c in (low.voxels, high.voxels)]
     expected = np.clip(np.floor(2 * (scaled[1] - scaled[0]) + 0.5), 0, 2)
     assert np.array_equal(labels, expected)
 
@@ -94,7 +104,7 @@ def test_the_network_sees_what_training_saw_unaugmented(tmp_path: Path, axis: in
     batches = Batches(store, recipe.data.size, still, BatchSizes(labelled=len(store.labelled)), 0, CPU, False)
     network = Levels(3, channels=2)
     for case in cases:
-        predictor(network, recipe, axis)([read_volume(path).voxels for path in case.images], case.images[0])
+        predictor(network, recipe, axis)([read_volume(path) for path in case.images], case.images[0])
     seen = torch.cat(network.seen)
     trained = batches(0).x[batches.labelled(0).argsort()]
     assert trained.shape == seen.shape == (2 * (21, 18, 19)[axis], 2, 16, 16)
@@ -146,8 +156,8 @@ def test_with_mirror_images_a_mirrored_scan_gives_the_mirrored_mask(unet: UNet, 
     for flips in (False, True):
         predict = predictor(unet, small_recipe(), flips=flips)
         labels, probabilities = predict([volume], HERE)
-        mirrored_labels, mirrored = predict([np.flip(volume, mirror)], HERE)
-        difference = np.abs(np.flip(mirrored, [axis + 1 for axis in mirror]) - probabilities).max()
+        mirrored_labels, found = predict([mirrored(volume, mirror)], HERE)
+        difference = np.abs(np.flip(found, [axis + 1 for axis in mirror]) - probabilities).max()
         assert (difference < 1e-5) == flips
         if flips:
             assert np.mean(np.flip(mirrored_labels, mirror) == labels) > 0.99  # but for ties in the last digit
@@ -157,7 +167,7 @@ def test_flips_are_the_mean_over_four(unet: UNet) -> None:
     volume = noise(16, 16, 1)
     by_hand = np.zeros((3, 16, 16, 1))
     for axes in ((), (0,), (1,), (0, 1)):
-        _, one = predictor(unet, small_recipe())([np.flip(volume, axes)], HERE)
+        _, one = predictor(unet, small_recipe())([mirrored(volume, axes)], HERE)
         by_hand += np.flip(one, [axis + 1 for axis in axes]) / 4
     assert predictor(unet, small_recipe(), flips=True)([volume], HERE)[1] == pytest.approx(by_hand, abs=1e-6)
 
@@ -170,22 +180,11 @@ def test_probabilities_are_kept_only_when_asked_for(unet: UNet, resize: str) -> 
     assert np.array_equal(labels, predictor(unet, recipe)(volume, HERE)[0])
 
 
-class Silent:
-    def loading(self, done: int, total: int) -> None:
-        pass
-
-    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
-        pass
-
-    def warn(self, text: str) -> None:
-        pass
-
-
 @pytest.mark.parametrize("resize", ["labels", "probabilities"])
 def test_a_run_repeats_its_own_validation(tmp_path: Path, resize: str) -> None:
     data = write_dataset(tmp_path / "data", n_train=2, n_val=2)
     recipe = small_recipe("train.steps=4", "train.log_every=2", "method.name=supervised", f"predict.resize={resize}")
-    fit(recipe, data, tmp_path / "run", Silent())
+    fit(recipe, data, tmp_path / "run", Quiet())
     told = [line["validation"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl") if "validation" in line][-1]
     for folder in ("images", "labels"):
         (tmp_path / folder).mkdir()

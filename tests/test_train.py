@@ -1,7 +1,6 @@
 """Training end to end on tiny data: determinism, resume, interruption, mistakes, and what a run leaves on disk."""
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
@@ -16,40 +15,7 @@ from crossmatch.logbook import Recorder, read_metrics
 from crossmatch.run import open_run
 from crossmatch.train import fit
 from tiny import write_dataset
-
-TINY = [
-    "data.size=[16, 16]",
-    "data.labelled=1",
-    "train.optimizer=sgd",
-    "train.learning_rate=0.01",
-    "network.channels=[4, 8]",
-    "network.dropout=[0.1, 0.1]",
-    "train.steps=10",
-    "train.batch.labelled=2",
-    "train.batch.unlabelled=2",
-    "train.validate_every=5",
-    "train.checkpoint_every=5",
-    "train.log_every=2",
-]
-
-
-class Quiet:
-    """A display that shows nothing and presses Ctrl-C after a step."""
-
-    def __init__(self, interrupt_at: int | None = None) -> None:
-        self.interrupt_at, self.last = interrupt_at, {}
-        self.warnings: list[str] = []
-
-    def loading(self, done: int, total: int) -> None:
-        pass
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
-        self.last = values
-        if step == self.interrupt_at:
-            signal.raise_signal(signal.SIGINT)
+from training import TINY, Quiet, weights
 
 
 def recipe(*changes: str) -> Recipe:
@@ -59,10 +25,6 @@ def recipe(*changes: str) -> Recipe:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data") / "tiny", n_train=3, unlabelled=0)
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return {**load_checkpoint(run / "checkpoints" / "last.safetensors").training}
 
 
 @pytest.mark.parametrize("extra", [[], ["train.ema=0.9"], ["method.name=supervised"], ["train.optimizer=adamw"]])
@@ -208,11 +170,15 @@ class TestMistakes:
         assert [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl") if "train" in line] == [2]
 
     def test_resume_in_another_precision(self, data: Path, tmp_path: Path) -> None:
-        fit(recipe(), data, tmp_path / "run", Quiet(interrupt_at=3))
+        chosen = recipe("train.precision=float32")
+        fit(chosen, data, tmp_path / "run", Quiet(interrupt_at=3))
         path = tmp_path / "run/run.json"
-        path.write_text(path.read_text().replace('"precision": "float32"', '"precision": "bf16"'))
-        with pytest.raises(UserError, match="started in bf16"):
-            fit(recipe(), data, tmp_path / "run", Quiet(), resume=True)
+        record = json.loads(path.read_text())
+        assert record["device"]["precision"] == "float32"
+        record["device"]["precision"] = "bf16"
+        path.write_text(json.dumps(record))
+        with pytest.raises(UserError, match="started in bf16, and this machine would go on in float32"):
+            fit(chosen, data, tmp_path / "run", Quiet(), resume=True)
 
     def test_weights_that_are_not_finite_are_not_kept(self, data: Path, tmp_path: Path) -> None:
         settings = ["train.learning_rate=1e38", "train.checkpoint_every=1", "train.log_every=1"]

@@ -50,11 +50,11 @@ def save_untrained(run: Run, name: str, seed: int) -> None:
 
 
 class Levels(Segmenter):
-    """Label k where the last channel minus the others is k / (K - 1): pixel by pixel, so flips change nothing."""
+    """Label k where the last channel minus the others is k / (K - 1): voxel by voxel, so flips change nothing."""
 
-    def __init__(self, classes: int, channels: int = 1) -> None:
+    def __init__(self, classes: int, channels: int = 1, dims: int = 2) -> None:
         super().__init__()
-        self.dims, self.in_channels, self.classes, self.multiple = 2, channels, classes, 1
+        self.dims, self.in_channels, self.classes, self.multiple = dims, channels, classes, 1
         self.seen: list[Tensor] = []
 
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -62,7 +62,7 @@ class Levels(Segmenter):
         return [2 * x[:, -1:] - x.sum(1, keepdim=True)]
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        levels = torch.linspace(0, 1, self.classes).view(1, -1, 1, 1)
+        levels = torch.linspace(0, 1, self.classes).view(1, -1, *[1] * self.dims)
         return -1000 * (features[0] - levels) ** 2
 
 

@@ -21,9 +21,10 @@ def _image(dims: int, batch: int = 2, in_channels: int = 2) -> Tensor:
 
 
 def test_the_default_is_the_released_network():
-    network = NETWORKS["unet"](2, in_channels=1, classes=4)
+    kind, settings = NETWORKS["unet"]
+    network = kind(2, in_channels=1, classes=4, **settings().model_dump())
     assert sum(p.numel() for p in network.parameters()) == 1_813_764  # counted in the released code
-    assert network.multiple == 16
+    assert network.multiple == settings().multiple == 16
     rates = [module.p for module in network.down.modules() if isinstance(module, nn.Dropout)]
     assert tuple(rates) == DROPOUT
 
