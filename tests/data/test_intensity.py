@@ -1,4 +1,4 @@
-"""Grey values to [0, 1]: by hand, constant and odd channels, and what training and prediction share."""
+"""Grey values to [0, 1], or as they are: by hand, constant and odd channels, and what training and prediction share."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,14 @@ from crossmatch.data.intensity import scale, window
 
 def test_minmax_by_hand():
     voxels = np.array([[-100, 0], [50, 100]], np.int16)
-    assert window(voxels, "minmax") == (-100, 100)
+    assert window(voxels, "minmax") == (-100, 100, -100, 200)  # low, high, what becomes 0, what becomes 1
     np.testing.assert_allclose(scale(voxels, "minmax"), [[0, 0.5], [0.75, 1]], atol=1e-6)
 
 
 def test_percentile_by_hand():
     """1,001 values 0..1000: the percentiles 0.5 and 99.5 are 5 and 995, whatever one outlier does."""
     voxels = np.arange(1001, dtype=np.float32)
-    assert window(voxels, "percentile") == pytest.approx((5, 995))
+    assert window(voxels, "percentile") == pytest.approx((5, 995, 5, 990))
     scaled = scale(voxels, "percentile")
     assert (scaled[5], scaled[995], scaled[500]) == pytest.approx((0, 1, 0.5))
     assert (scaled[0], scaled[1000]) == (0, 1)
@@ -30,15 +30,30 @@ def test_percentile_by_hand():
 def test_a_constant_channel_is_zero(normalise, value):
     scaled = scale(np.full((3, 4), value), normalise)
     assert not scaled.any()
-    low, high = window(np.full((3, 4), value), normalise)
-    assert high > low
+    seen = window(np.full((3, 4), value), normalise)
+    assert seen.high > seen.low
+    assert seen.unit > 0
 
 
 def test_percentiles_that_coincide_fall_back_to_minmax():
     """A mask-like channel: 99.9 % zeros, one voxel of 8."""
     voxels = np.zeros(1000, np.uint8)
     voxels[0] = 8
-    assert window(voxels, "percentile") == (0, 8)
+    assert window(voxels, "percentile") == (0, 8, 0, 8)
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32", "float64"])
+def test_none_leaves_values_as_they_are(kind):
+    voxels = np.array([[-3, 0], [2, 7]], kind)
+    assert window(voxels, "none") == (-3, 7, 0, 1)
+    scaled = scale(voxels, "none")
+    assert scaled.dtype == np.float32
+    assert np.array_equal(scaled, voxels)
+
+
+@pytest.mark.parametrize("value", [0, 7, -3.5])
+def test_none_leaves_a_constant_channel_as_it_is(value):
+    assert np.array_equal(scale(np.full((3, 4), value), "none"), np.full((3, 4), value))
 
 
 @settings(deadline=None, max_examples=50, derandomize=True)

@@ -15,11 +15,9 @@ from crossmatch.errors import UserError
 
 def to_items(voxels: NDArray[np.generic], dims: int, slice_axis: int, path: Path) -> NDArray[np.generic]:
     """A scan (*S) as items (I, *S'): its slices along `slice_axis` for a recipe of one axis less, else itself."""
-    if voxels.ndim == dims:
+    if _is_whole(voxels.ndim, dims, path):
         return voxels[np.newaxis]
-    if voxels.ndim == dims + 1:
-        return np.moveaxis(voxels, slice_axis, 0)
-    raise UserError(f"{path} has {voxels.ndim} axes, but the recipe's data.size has {dims}: choose a recipe for it.")
+    return np.moveaxis(voxels, slice_axis, 0)
 
 
 def from_items(items: NDArray[np.generic], ndim: int, slice_axis: int) -> NDArray[np.generic]:
@@ -43,10 +41,11 @@ def stored_shape(
         dims: axes of an item; slice_axis: the further axis of scans that are cut into slices.
 
     Raises:
-        UserError: a voxel size is wanted and the scan's is unknown.
+        UserError: the scan has neither `dims` axes nor one more; a voxel size is wanted and the scan's is unknown.
     """
-    axes = [axis for axis in range(len(shape)) if len(shape) == dims or axis != slice_axis]
-    count = 1 if len(shape) == dims else shape[slice_axis]
+    whole = _is_whole(len(shape), dims, path)
+    axes = [axis for axis in range(len(shape)) if whole or axis != slice_axis]
+    count = 1 if whole else shape[slice_axis]
     if not wanted_mm:
         return count, *(shape[axis] for axis in axes)
     if spacing_mm is None:
@@ -55,3 +54,10 @@ def stored_shape(
             "their spacing, or use them as they are with --set data.spacing_mm=[]."
         )
     return count, *new_size([shape[axis] for axis in axes], [spacing_mm[axis] for axis in axes], wanted_mm)
+
+
+def _is_whole(ndim: int, dims: int, path: Path) -> bool:
+    """Whether a scan of `ndim` axes is one item, else a stack of slices; UserError where it is neither."""
+    if ndim not in (dims, dims + 1):
+        raise UserError(f"{path} has {ndim} axes, but the recipe's data.size has {dims}: choose a recipe for it.")
+    return ndim == dims
