@@ -103,10 +103,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Recipe":
-        size, step = self.data.size, int(self.network_settings.multiple)
-        legal = tuple(-(-n // step) * step for n in size)
-        if size != legal:
-            raise ValueError(f"data.size {size} must be multiples of {step} for this network; next: {legal}")
+        size = self.data.size
+        self.network_settings.check_size(size)
         if any(axis >= len(size) for axis in self.views.weak.plane):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)

@@ -8,6 +8,23 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from crossmatch.settings import Settings
+
+
+class NetworkSettings(Settings):
+    """What a recipe can set of a network. Names are the arguments of its constructor."""
+
+    @property
+    def multiple(self) -> int:
+        """Every spatial axis of an image must be a multiple of this."""
+        raise NotImplementedError
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """Raise ValueError that names the next legal size when images of `size` voxels do not fit the network."""
+        legal = tuple(-(-n // self.multiple) * self.multiple for n in size)
+        if tuple(size) != legal:
+            raise ValueError(f"data.size {size} must be multiples of {self.multiple} for this network; next: {legal}")
+
 
 class Segmenter(nn.Module, ABC):
     """A segmentation network cut in two.
@@ -33,7 +50,7 @@ class Segmenter(nn.Module, ABC):
         """Feature maps, finest first -> logits (B, K, *S)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, *S) -> logits (B, K, *S)."""
+        """(B, C, *S) -> logits (B, K, *S). In train mode a network may drop features here that `decode` keeps."""
         return self.decode(self.encode(x))
 
     def check_input(self, x: Tensor) -> None:

@@ -13,14 +13,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
-from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
+from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 
 CHANNELS = (16, 32, 64, 128, 256)
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 
-class UNetSettings(Settings):
+class UNetSettings(NetworkSettings):
     """Widths and dropout of each level; the defaults are the released ones."""
 
     channels: tuple[Annotated[int, Field(ge=1)], ...] = CHANNELS

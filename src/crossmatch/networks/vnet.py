@@ -15,15 +15,14 @@ from torch import Tensor, nn
 
 from crossmatch.networks import layers
 from crossmatch.networks.layers import Normalisation
-from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
+from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 
 CONVOLUTIONS = (1, 2, 3, 3, 3)  # of each level, finest first, in the encoder and again in the decoder
 MULTIPLE: int = 2 ** (len(CONVOLUTIONS) - 1)
 DROPOUT = 0.5
 
 
-class VNetSettings(Settings):
+class VNetSettings(NetworkSettings):
     """Width, normalisation and dropout; the defaults are the released 3D constants."""
 
     filters: Annotated[int, Field(ge=1)] = 16
@@ -38,8 +37,14 @@ class VNetSettings(Settings):
 
     @property
     def multiple(self) -> int:
-        """Every spatial axis of the input must be a multiple of this."""
+        """Every spatial axis of an image must be a multiple of this."""
         return MULTIPLE
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """Also refuse a size that leaves instance normalisation one voxel at the deepest level."""
+        super().check_size(size)
+        if self.normalisation == "instance" and all(n == MULTIPLE for n in size):
+            raise ValueError(f"data.size {size} is too small for instance normalisation: double an axis")
 
 
 def _activated(dims: int, convolution: nn.Module, outputs: int, normalisation: Normalisation) -> list[nn.Module]:
