@@ -1,22 +1,22 @@
-"""An embedded dataset: seeded synthetic short-axis cardiac MR volumes with labels RV, myocardium and LV.
+"""Embedded datasets, and the first of them: seeded synthetic short-axis cardiac MR volumes of RV, myocardium and LV.
 
-For demonstrations, tests and quick comparisons where no patient data is at hand. `draw_case` makes one patient,
-`make_phantom` a dataset in nnU-Net's layout. Arrays are (x, y, z) in the file's order, slices along z. The generator is
-frozen under `PHANTOM_VERSION`: what it draws for a seed changes only together with that number.
+For demonstrations, tests and quick comparisons where no patient data is at hand. `make_phantom` writes a dataset in
+nnU-Net's layout, of one of `KINDS`; `draw_case` makes one patient of the kind "heart". Arrays are (x, y, z) in the
+file's order, slices along z. The generator is frozen under `PHANTOM_VERSION`: what it draws for a seed changes only
+together with that number.
 """
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from crossmatch.data import phantom_atrium
 from crossmatch.data.phantom_anatomy import Array, Range, draw_heart, heart_borders, paint_chest, paint_heart
+from crossmatch.data.phantom_dataset import Kind, write_dataset
 from crossmatch.data.target import new_folder
 from crossmatch.errors import UserError
 
@@ -152,65 +152,40 @@ def draw_affine(
     return affine
 
 
+KINDS = {
+    "heart": Kind(
+        draw=draw_case,
+        labels=LABELS,
+        name="Phantom",
+        description=f"Synthetic short-axis cardiac MR, generator version {PHANTOM_VERSION}",
+        label_counts=(1, 2, 3),
+    ),
+    "atrium": Kind(
+        draw=phantom_atrium.draw_case,
+        labels=phantom_atrium.ATRIUM_LABELS,
+        name="Atrium phantom",
+        description=f"Synthetic MR of the left atrium, generator version {phantom_atrium.ATRIUM_VERSION}",
+        label_counts=(1, 2, 4),
+    ),
+}
+
+
 def make_phantom(
-    root: Path | str,
-    train: int = 24,
-    val: int = 4,
-    test: int = 10,
-    seed: int = 0,
-    label_counts: Sequence[int] = (1, 2, 3),
+    root: Path | str, kind: str = "heart", train: int = 24, val: int = 4, test: int = 10, seed: int = 0
 ) -> None:
     """Write a phantom dataset into the new or empty folder `root`: one case a patient, named train000, val000, test000.
 
     Every case has its own random stream from (seed, split, index): asking for more cases leaves the others as they
-    were. `label_counts` are the sizes of the nested labelled subsets `splits/train_N_label.txt` (those above `train`
-    are left out). Raises UserError when `root` is not empty or a count is impossible.
+    were. `kind` is one of `KINDS`, which also gives the sizes of the nested labelled subsets
+    `splits/train_N_label.txt`; those above `train` are left out. Raises UserError when `root` is not empty, the kind
+    is unknown or a count is impossible.
     """
+    if kind not in KINDS:
+        raise UserError(f"There is no phantom of kind {kind!r}: the kinds are {', '.join(KINDS)}.")
     if train < 1 or min(val, test, seed) < 0:
         raise UserError(
             f"A phantom cannot be made of train={train}, val={val}, test={test}, seed={seed}: ask for one training "
             "case or more, and for nothing below 0."
         )
     with new_folder(Path(root)) as folder:
-        fill(folder, {"train": train, "val": val, "test": test}, seed, label_counts)
-
-
-def fill(root: Path, counts: dict[str, int], seed: int, label_counts: Sequence[int]) -> None:
-    """Write the cases, lists and dataset.json of a phantom into the existing empty folder `root`."""
-    for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs", "splits"):
-        (root / name).mkdir()
-    names: dict[str, list[str]] = {}
-    for split_index, (split, count) in enumerate(counts.items()):
-        names[split] = [f"{split}{index:03d}" for index in range(count)]
-        part = "Ts" if split == "test" else "Tr"
-        for index, name in enumerate(names[split]):
-            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(split_index, index)))
-            image, label, affine = draw_case(rng)
-            write_nifti(root / f"images{part}" / f"{name}_0000.nii.gz", image, affine)
-            write_nifti(root / f"labels{part}" / f"{name}.nii.gz", label, affine)
-    lists = names | {f"train_{n}_label": names["train"][:n] for n in label_counts if 0 < n <= counts["train"]}
-    for list_name, cases in lists.items():
-        (root / "splits" / f"{list_name}.txt").write_text("".join(f"{case}\n" for case in cases), encoding="utf-8")
-    description = {
-        "name": "Phantom",
-        "description": f"Synthetic short-axis cardiac MR, generator version {PHANTOM_VERSION}, seed {seed}",
-        "channel_names": {"0": "MRI"},
-        "labels": LABELS,
-        "numTraining": counts["train"] + counts["val"],
-        "numTest": counts["test"],
-        "file_ending": ".nii.gz",
-        "slice_axis": 2,
-    }
-    (root / "dataset.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-
-
-def write_nifti(
-    path: Path, array: npt.NDArray[np.int16] | npt.NDArray[np.uint8], affine: npt.NDArray[np.float64]
-) -> None:
-    """Write an integer volume (x, y, z) with its affine in mm, scanner coordinates."""
-    kind: Any = nib.Nifti1Image  # nibabel is untyped
-    file = kind(array, affine)
-    file.header.set_xyzt_units("mm")
-    file.set_sform(affine, code="scanner")
-    file.set_qform(affine, code="scanner")
-    nib.save(file, path)
+        write_dataset(folder, KINDS[kind], {"train": train, "val": val, "test": test}, seed)
