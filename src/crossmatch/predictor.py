@@ -89,6 +89,7 @@ class Predictor:
                 labels[rows] = values.argmax(0).to("cpu", torch.uint8).numpy()
                 if maps is not None:
                     maps[:, rows] = values.cpu().numpy()
+                del values  # before the next are made
             return
         coarse = torch.cat([values for _, values in found], 1)
         best = torch.zeros(native, device=self.device)

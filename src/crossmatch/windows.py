@@ -75,7 +75,8 @@ def sliding_window(
         if low < high:
             inner = (slice(None), slice(low - row, high - row), *within[1:])
             yield slice(low - before[0], high - before[0]), (total[:, :ready] / counted)[inner]
-        total = torch.cat([total[:, ready:], torch.zeros_like(total[:, :ready])], 1)
+        total[:, : thick - ready] = total[:, ready:].clone()
+        total[:, thick - ready :] = 0
 
 
 def _weights(n: int, gaussian: bool) -> Tensor:
