@@ -147,11 +147,12 @@ def recipes() -> None:
 def demo(
     out: Annotated[Path, typer.Argument(help="a new folder for data, runs, table and report")],
     seed: Annotated[int, typer.Option(min=0, help="of the phantom and of training")] = 0,
+    recipe: Annotated[str, typer.Option(help="phantom: slices of hearts; phantom3d: left atria")] = "phantom",
 ) -> None:
-    """Everything once, on the phantom: supervised and CrossMatch with equal steps, compared on held-out cases."""
+    """Everything once, on a phantom: supervised and CrossMatch with equal steps, compared on held-out cases."""
     from crossmatch.demo import run_demo
 
-    run_demo(out, seed, Console())
+    run_demo(out, seed, Console(), recipe)
 
 
 def _stride(text: str | None) -> tuple[int, ...] | None:

@@ -12,35 +12,41 @@ from crossmatch.data.check import check
 from crossmatch.data.phantom import make_phantom
 from crossmatch.data.target import new_folder
 from crossmatch.display import TrainingDisplay, progress_bar
+from crossmatch.errors import UserError
 from crossmatch.evaluate import evaluate, load_evaluation
 from crossmatch.predict import predict
 from crossmatch.report import write_report
 from crossmatch.train import fit
 
 METHODS = ("supervised", "crossmatch")
+PHANTOMS = {"phantom": "heart", "phantom3d": "atrium"}  # recipe -> kind of phantom it is made for
 
 
-def run_demo(out: Path, seed: int, console: Console) -> dict[str, Any]:
+def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom") -> dict[str, Any]:
     """Make phantom data, train both methods with equal steps, evaluate on held-out cases, write table and report.
 
     Args:
         out: a folder; finished parts of an earlier demonstration in it are kept, an interrupted run is resumed.
         seed: of the phantom and of training.
+        recipe_name: one of PHANTOMS.
 
     Returns:
         The content of `out/demo.json`: mean Dice of each method and class over the test cases.
 
     Raises:
         KeyboardInterrupt: Ctrl-C stopped a training; what is done is kept.
+        UserError: a recipe that has no demonstration.
     """
+    if recipe_name not in PHANTOMS:
+        raise UserError(f"There is no demonstration of {recipe_name!r}: choose {' or '.join(PHANTOMS)} with --recipe.")
     data = out / "data"
     if not data.exists():
-        console.print("1/4  Drawing phantom hearts")
-        make_phantom(data, seed=seed)
+        console.print(f"1/4  Drawing phantoms ({PHANTOMS[recipe_name]})")
+        make_phantom(data, PHANTOMS[recipe_name], seed=seed)
         check(data)
-    results: dict[str, Any] = {"recipe": "phantom", "seed": seed, "methods": {}}
+    results: dict[str, Any] = {"recipe": recipe_name, "seed": seed, "methods": {}}
     for number, method in enumerate(METHODS, start=2):
-        run, recipe = out / method, load_recipe("phantom", [f"method.name={method}", f"seed={seed}"])
+        run, recipe = out / method, load_recipe(recipe_name, [f"method.name={method}", f"seed={seed}"])
         console.print(f"{number}/4  Training {method}: {recipe.train.steps} steps, 2 labelled cases")
         with TrainingDisplay(console, method) as display:
             done = fit(recipe, data, run, display, resume=(run / "run.json").exists())
@@ -71,7 +77,7 @@ def run_demo(out: Path, seed: int, console: Console) -> dict[str, Any]:
 def comparison(results: dict[str, Any]) -> Table:
     """Mean Dice in percent over held-out cases, a row a method."""
     classes = list(next(iter(results["methods"].values()))["classes"])
-    table = Table(title=f"Dice on held-out phantom hearts, 2 labelled cases, equal steps, seed {results['seed']}")
+    table = Table(title=f"Dice on held-out phantoms, 2 labelled cases, equal steps, seed {results['seed']}")
     table.add_column("method")
     for name in (*classes, "mean"):
         table.add_column(name, justify="right")
