@@ -12,6 +12,7 @@ from crossmatch.atomic import write_json
 from crossmatch.config import Recipe, check_stride
 from crossmatch.data.files import ENDINGS, Volume, read_grid, read_volume, same_grid, write_volume
 from crossmatch.data.inputs import group_channels
+from crossmatch.data.items import stored_shape
 from crossmatch.devices import choose_device, memory_advice
 from crossmatch.errors import UserError
 from crossmatch.networks.layers import to_channels_last
@@ -48,8 +49,9 @@ def predict(
 
     Raises:
         UserError: nothing to segment, unreadable, non-finite or constant images, channels on different grids or too
-            few of them, or a folder that holds masks of another run, setting or origin. Only trouble with
-            the voxels of a file is found as late as its turn comes.
+            few of them, other axes than the recipe's, an unknown voxel size where the recipe resamples, or a folder
+            that holds masks of another run, setting or origin. Only trouble with the voxels of a file is found as
+            late as its turn comes.
     """
     run = open_run(run_folder)
     recipe = run.recipe if stride is None else _with_stride(run.recipe, stride)
@@ -67,6 +69,8 @@ def predict(
         if not all(same_grid(grids[0], other) for other in grids[1:]):
             places = " and ".join(str(path) for path in paths)
             raise UserError(f"The channels of {name} lie on different grids ({places}): resample them onto one.")
+        fits = (recipe.data.spacing_mm, recipe.dims, run.data["slice_axis"], paths[0])
+        stored_shape(grids[0].shape, grids[0].spacing_mm, *fits)  # a UserError where the recipe cannot take the scan
     network, loaded = run.load_network(checkpoint)
     chosen = choose_device(device)
     network = to_channels_last(network.to(chosen))
@@ -102,7 +106,7 @@ def predict(
 
 def _with_stride(recipe: Recipe, stride: tuple[int, ...]) -> Recipe:
     try:
-        check_stride(stride, recipe.data)
+        check_stride(stride or recipe.data.size, recipe.data)  # half a patch fits every patch, but no whole image
     except ValueError as error:
         raise UserError(f"--stride does not fit the run: {error}.") from None
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"stride": stride})})
