@@ -1,4 +1,4 @@
-"""What every method must do, in 2D and 3D: the shared tester. A new method is tested by its line in `METHODS`."""
+"""What every method must do on every network, in 2D and 3D. A new method is tested by its line in `METHODS`."""
 
 import itertools
 
@@ -7,23 +7,28 @@ import torch
 from tiny_methods import SIZES, build, first_loss, noise
 
 from crossmatch.methods import METHODS
+from crossmatch.networks import NETWORKS
 
 # The first loss, seeded; float32 on a CPU, so only the order of sums may differ from machine to machine.
 PINNED = {
-    ("supervised", 2): 0.829762,
-    ("supervised", 3): 0.823780,
-    ("crossmatch", 2): 0.667024,
-    ("crossmatch", 3): 0.662774,
+    ("supervised", "unet", 2): 0.829762,
+    ("supervised", "unet", 3): 0.823780,
+    ("supervised", "vnet", 2): 0.859066,
+    ("supervised", "vnet", 3): 0.834046,
+    ("crossmatch", "unet", 2): 0.667024,
+    ("crossmatch", "unet", 3): 0.662774,
+    ("crossmatch", "vnet", 2): 0.715470,
+    ("crossmatch", "vnet", 3): 0.687803,
 }
 PINNED_TOLERANCE = 1e-4
 
-every_method = pytest.mark.parametrize(("name", "dims"), list(itertools.product(METHODS, (2, 3))))
+every_method = pytest.mark.parametrize(("name", "network", "dims"), list(itertools.product(METHODS, NETWORKS, (2, 3))))
 
 
 @every_method
-def test_losses_are_finite_scalars_with_a_total(name, dims):
-    method = build(name, dims)
-    batch = noise(dims)
+def test_losses_are_finite_scalars_with_a_total(name, network, dims):
+    method = build(name, dims, network)
+    batch = noise(dims, network)
     terms = first_loss(method, batch if method.needs_unlabelled else batch._replace(u=None, mix=None))
     assert "total" in terms
     assert terms["total"].requires_grad
@@ -34,9 +39,9 @@ def test_losses_are_finite_scalars_with_a_total(name, dims):
 
 
 @every_method
-def test_the_gradient_reaches_every_parameter(name, dims):
-    method = build(name, dims)
-    first_loss(method, noise(dims))["total"].backward()
+def test_the_gradient_reaches_every_parameter(name, network, dims):
+    method = build(name, dims, network)
+    first_loss(method, noise(dims, network))["total"].backward()
     for key, parameter in method.network.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
@@ -45,39 +50,39 @@ def test_the_gradient_reaches_every_parameter(name, dims):
 
 
 @every_method
-def test_a_step_along_the_gradient_lowers_the_total(name, dims):
+def test_a_step_along_the_gradient_lowers_the_total(name, network, dims):
     """With the same perturbations again; pseudo-labels of a sure threshold may change, so the step is small."""
-    method = build(name, dims)
-    batch = noise(dims)
+    method = build(name, dims, network)
+    batch = noise(dims, network)
     before = first_loss(method, batch)["total"]
     before.backward()
     with torch.no_grad():
         for parameter in method.parameters():
-            parameter -= 1e-3 * parameter.grad
+            parameter -= 1e-4 * parameter.grad
     assert first_loss(method, batch)["total"] < before
 
 
 @every_method
-def test_a_seed_fixes_the_loss(name, dims):
-    one, again = (first_loss(build(name, dims), noise(dims)) for _ in range(2))
+def test_a_seed_fixes_the_loss(name, network, dims):
+    one, again = (first_loss(build(name, dims, network), noise(dims, network)) for _ in range(2))
     assert one.keys() == again.keys()
     assert all(torch.equal(one[key], again[key]) for key in one)
 
 
 @every_method
-def test_the_first_loss_is_pinned(name, dims):
-    total = first_loss(build(name, dims), noise(dims))["total"].item()
-    assert total == pytest.approx(PINNED[name, dims], rel=PINNED_TOLERANCE)
+def test_the_first_loss_is_pinned(name, network, dims):
+    total = first_loss(build(name, dims, network), noise(dims, network))["total"].item()
+    assert total == pytest.approx(PINNED[name, network, dims], rel=PINNED_TOLERANCE)
 
 
 @every_method
-def test_bfloat16_gives_nearly_the_same_terms_in_float32(name, dims):
+def test_bfloat16_gives_nearly_the_same_terms_in_float32(name, network, dims):
     """Rounded logits move the labels of voxels that are nearly tied: terms agree to 0.02, not better."""
     changes = {"weak_rate": 0.0, "strong_rate": 0.0} if name == "crossmatch" else {}  # dropout draws by type
-    expected = first_loss(build(name, dims, **changes), noise(dims))
-    method = build(name, dims, **changes)
+    expected = first_loss(build(name, dims, network, **changes), noise(dims, network))
+    method = build(name, dims, network, **changes)
     with torch.autocast("cpu", torch.bfloat16):
-        terms = first_loss(method, noise(dims))
+        terms = first_loss(method, noise(dims, network))
     for key, value in terms.items():
         assert value.dtype == torch.float32, key
         assert value.item() == pytest.approx(expected[key].item(), abs=0.02), key
@@ -86,11 +91,11 @@ def test_bfloat16_gives_nearly_the_same_terms_in_float32(name, dims):
 
 
 @every_method
-def test_the_predictor_segments(name, dims):
-    method = build(name, dims)
+def test_the_predictor_segments(name, network, dims):
+    method = build(name, dims, network)
     method.after_step()
     predictor = method.predictor().eval()
-    assert predictor(torch.rand(1, 2, *SIZES[dims])).shape == (1, 3, *SIZES[dims])
+    assert predictor(torch.rand(1, 2, *SIZES[network, dims])).shape == (1, 3, *SIZES[network, dims])
 
 
 @pytest.mark.parametrize("dims", [2, 3])

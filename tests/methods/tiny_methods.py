@@ -5,25 +5,30 @@ from torch import Tensor
 
 from crossmatch.losses import DiceSettings
 from crossmatch.methods import METHODS, Batch, Method, Unlabelled
-from crossmatch.networks import UNet
+from crossmatch.networks import NETWORKS
 
-SIZES = {2: (16, 12), 3: (8, 12, 6)}
+# (network, axes) -> voxels of an image; a V-Net takes multiples of 16
+SIZES = {("unet", 2): (16, 12), ("unet", 3): (8, 12, 6), ("vnet", 2): (64, 32), ("vnet", 3): (16, 32, 16)}
 # Settings under which a network that has learned nothing yet is sure enough to teach.
 SURE = {"supervised": {}, "crossmatch": {"threshold": 0.3}}
 
 
-def build(name: str, dims: int, **changes: object) -> Method:
-    """A method on a U-Net of two levels without dropout, seeded; `changes` go to its settings."""
+def build(name: str, dims: int, network: str = "unet", **changes: object) -> Method:
+    """A method on a U-Net of two levels or a V-Net of two filters, without dropout, seeded.
+
+    `changes` go to the method's settings.
+    """
     torch.manual_seed(0)
-    network = UNet(dims, 2, 3, channels=(4, 8), dropout=(0.0, 0.0))
+    small = {"unet": {"channels": (4, 8), "dropout": (0.0, 0.0)}, "vnet": {"filters": 2, "dropout": 0.0}}
+    built = NETWORKS[network][0](dims, 2, 3, **small[network])
     kind, settings = METHODS[name]
-    return kind(network, settings(**(SURE.get(name, {}) | changes)), DiceSettings())
+    return kind(built, settings(**(SURE.get(name, {}) | changes)), DiceSettings())
 
 
-def noise(dims: int, labelled: int = 2, unlabelled: int = 3) -> Batch:
+def noise(dims: int, network: str = "unet", labelled: int = 2, unlabelled: int = 3) -> Batch:
     """Images of two channels and labels of three classes, nothing in them to learn."""
     drawn = torch.Generator().manual_seed(dims)
-    size = SIZES[dims]
+    size = SIZES[network, dims]
 
     def draw() -> Unlabelled:
         weak = torch.rand(unlabelled, 2, *size, generator=drawn)
