@@ -51,10 +51,10 @@ def test_halving_an_image_is_the_mean_of_its_blocks():
     np.testing.assert_allclose(resize_image(flat, (4, 2)), flat.reshape(4, 2, 2, 3).mean((1, 3)), rtol=1e-6)
 
 
-def test_a_voxel_that_is_cut_counts_whole():
-    """Five voxels to two: each new one covers two and a half, and is the mean of the three it touches."""
+def test_a_voxel_that_is_cut_counts_by_its_share():
+    """Five voxels to two: each new one covers two and a half; the third old one counts half in both."""
     image = np.array([[0, 3, 6, 30, 90]])
-    np.testing.assert_allclose(resize_image(image, (1, 2)), [[3, 42]])
+    np.testing.assert_allclose(resize_image(image, (1, 2)), [[2.4, 49.2]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

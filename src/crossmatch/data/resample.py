@@ -12,8 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossmatch.networks.layers import resize_centred
-
 
 def new_size(shape: Sequence[int], spacing_mm: Sequence[float], wanted_mm: Sequence[float]) -> tuple[int, ...]:
     """Voxels along each axis (*N), at least 1, that cover the space of `shape` at a spacing near `wanted_mm`."""
@@ -46,5 +44,19 @@ def resize_labels(label: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
 
 def resize_maps(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     """(B, C, *S) float32 -> (B, C, *N) in the same way, on the device they are on."""
-    smaller = tuple(min(old, new) for old, new in zip(maps.shape[2:], size, strict=True))
-    return resize_centred(maps, smaller, size)
+    for axis, n in enumerate(size, start=2):
+        if maps.shape[axis] != n:
+            weights = _weights(maps.shape[axis], n).to(maps.device)
+            maps = (maps.movedim(axis, -1) @ weights).movedim(-1, axis)
+    return maps
+
+
+def _weights(old: int, new: int) -> Tensor:
+    """(old, new): column j holds the shares of the old voxels in new voxel j, along one axis."""
+    step = old / new
+    voxel, centre = torch.arange(old).unsqueeze(1).double(), (torch.arange(new) + 0.5) * step - 0.5
+    if step > 1:  # what the new voxel covers of each old one
+        weights = (0.5 + step / 2 - (voxel - centre).abs()).clamp(0, 1)
+    else:  # linear between the two nearest centres, constant beyond the outermost
+        weights = (1 - (voxel - centre.clamp(0, old - 1)).abs()).clamp(min=0)
+    return (weights / weights.sum(0)).float()

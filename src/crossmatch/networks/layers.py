@@ -96,12 +96,6 @@ def resize_linear(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return functional.interpolate(x, size=size, mode=_LINEAR_MODE[len(size)], align_corners=True)
 
 
-def resize_centred(x: Tensor, smaller: tuple[int, ...], size: tuple[int, ...]) -> Tensor:
-    """Means over the voxels merged down to `smaller`, then linear interpolation to `size`; outer borders coincide."""
-    merged = functional.interpolate(x, size=smaller, mode="area")
-    return functional.interpolate(merged, size=size, mode=_LINEAR_MODE[len(size)], align_corners=False)
-
-
 def to_channels_last(network: Segmenter) -> Segmenter:
     """Lay the weights out as convolutions run fastest; feature maps follow the weights."""
     return network.to(memory_format=_CHANNELS_LAST[network.dims])  # type: ignore[call-overload, no-any-return]
