@@ -1,0 +1,46 @@
+"""Every recipe that comes with the package takes two steps, shrunk to tiny data of its rank."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossmatch.config import load_recipe, recipe_names
+from crossmatch.logbook import read_metrics
+from crossmatch.run import open_run
+from crossmatch.train import fit
+from tiny import write_dataset
+from training import Quiet
+
+# fewer filters, fewer levels; all other settings are the recipe's
+SMALLER = {
+    "unet": ("network.channels=[2, 4]", "network.dropout=[0.1, 0.0]"),
+    "vnet": ("network.filters=1",),
+}
+SHAPES = {2: (20, 18, 3), 3: (36, 20, 18)}
+SIZES = {2: "data.size=[32, 16]", 3: "data.size=[32, 16, 16]"}  # not 16: of one voxel there is no batch statistic
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    folder = tmp_path_factory.mktemp("data")
+    return {
+        dims: write_dataset(folder / f"{dims}d", n_train=2, shape=shape, affine=np.eye(4))
+        for dims, shape in SHAPES.items()
+    }
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_two_steps(name: str, datasets: dict[int, Path], tmp_path: Path) -> None:
+    whole = load_recipe(name)
+    changes = [*SMALLER[whole.network["name"]], SIZES[whole.dims], "data.labelled=1"]
+    changes += ["train.steps=2", "train.batch.labelled=1", "train.batch.unlabelled=1", "train.precision=float32"]
+    if whole.predict.stride:
+        changes.append("predict.stride=[16, 8, 16]")
+    recipe = load_recipe(name, changes)
+    assert (recipe.method, recipe.views, recipe.dice) == (whole.method, whole.views, whole.dice)
+    assert fit(recipe, datasets[whole.dims], tmp_path / "run", Quiet()) == 2
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert all(np.isfinite(list(line["train"].values())).all() for line in lines if "train" in line)
+    assert [line["step"] for line in lines if "validation" in line] == [2]
+    assert open_run(tmp_path / "run").load_network()[1].facts["step"] == 2
