@@ -102,7 +102,9 @@ def test_wrong_usage(arguments: list[str], told: str, capsys: pytest.CaptureFixt
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "recipes")
     assert code == 0
-    assert {"phantom", "acdc_3", "acdc_3_small"} <= {line.split()[1] for line in out.splitlines() if "│" in line}
+    assert {"phantom", "acdc_3", "acdc_3_small", "la_8_small"} <= {
+        line.split()[1] for line in out.splitlines() if "│" in line
+    }
 
 
 def test_phantom_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
