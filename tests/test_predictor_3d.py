@@ -131,6 +131,20 @@ def test_another_voxel_size_and_back() -> None:
     assert np.array_equal(alone, labels)
 
 
+def test_of_two_equal_classes_the_first_wins_at_another_voxel_size_too() -> None:
+    """A grey value of 1 in 0 to 4 lies half-way between the levels 0 and 0.5 of three classes."""
+    voxels = np.ones((16, 16, 16), np.int16)
+    voxels[:2], voxels[14:] = 0, 4
+    volume = new_volume(voxels, np.eye(4))
+    for spacing in ("[]", "[2, 2, 2]"):
+        labels, probabilities = predictor(Levels(3, dims=3), small_recipe(*VOLUMES, f"data.spacing_mm={spacing}"))(
+            [volume], HERE
+        )
+        assert probabilities[:, 8, 8, 8].tolist() == [0.5, 0.5, 0.0]
+        assert (labels[:12] == 0).all()
+        assert (labels[15] == 2).all()
+
+
 @pytest.mark.parametrize(("axis", "spacing_mm"), [(0, (5, 1, 3)), (1, (1, 5, 3)), (2, (1, 3, 5))])
 def test_slices_are_resampled_within_their_plane(axis: int, spacing_mm: tuple[float, ...]) -> None:
     volume = noise(*np.insert([12, 6], axis, 4), spacing_mm=spacing_mm)
