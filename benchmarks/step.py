@@ -68,7 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     recipe, device = load_recipe(options.recipe, options.set), torch.device("cpu")
-    bf16, patches = uses_bf16(recipe.train.precision, device), recipe.data.sampling == "patch"
+    bf16, patches = uses_bf16(recipe.train.precision, device, recipe.coarse_size), recipe.data.sampling == "patch"
 
     def network() -> torch.nn.Module:
         torch.manual_seed(0)

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from crossmatch import demo
 from crossmatch.config import Recipe, load_recipe
-from crossmatch.data.phantom import make_phantom
+from crossmatch.data.phantom import KINDS, make_phantom
+from crossmatch.errors import UserError
 from crossmatch.display import TrainingDisplay
 
 TINY = [
@@ -32,8 +33,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     def recipe(name: str, changes: list[str]) -> Recipe:
         return load_recipe(name, [*TINY, *changes])
 
-    def phantom(folder: Path, seed: int) -> None:
-        make_phantom(folder, train=3, val=1, test=2, seed=seed)
+    def phantom(folder: Path, kind: str, seed: int) -> None:
+        make_phantom(folder, kind, train=3, val=1, test=2, seed=seed)
 
     monkeypatch.setattr(demo, "load_recipe", recipe)
     monkeypatch.setattr(demo, "make_phantom", phantom)
@@ -110,3 +111,10 @@ def test_ctrl_c_while_predicting(small: None, tmp_path: Path, monkeypatch: pytes
     assert not list(tmp_path.glob("demo/supervised/*test*"))
     run(tmp_path / "demo")
     assert len(list((tmp_path / "demo" / "supervised" / "test").glob("*.nii.gz"))) == 2
+
+
+def test_a_recipe_without_a_demonstration_lists_those_that_have_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'acdc_3': choose phantom or phantom3d"):
+        demo.run_demo(tmp_path / "out", 0, Console(), "acdc_3")
+    assert not (tmp_path / "out").exists()
+    assert set(demo.PHANTOMS.values()) == set(KINDS)

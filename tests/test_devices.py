@@ -40,14 +40,26 @@ def test_with_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert uses_bf16("bf16", CPU)
-    assert not uses_bf16("float32", CUDA)
+    plane = (16, 16)
+    assert uses_bf16("bf16", CPU, plane)
+    assert not uses_bf16("float32", CUDA, plane)
     for avx512, amx in ((False, False), (True, False), (False, True)):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda found=avx512: found)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda found=amx: found)
-        assert uses_bf16("auto", CPU) == (avx512 or amx)
+        assert uses_bf16("auto", CPU, plane) == (avx512 or amx)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
-    assert not uses_bf16("auto", CUDA)  # emulated does not count
+    assert not uses_bf16("auto", CUDA, plane)  # emulated does not count
+
+
+def test_no_bf16_where_a_cpu_computes_wrong_gradients_in_3d(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    for coarse, right in (((1, 4, 4), False), ((2, 4, 4), False), ((3, 1, 2), True), ((2, 2), True)):
+        assert uses_bf16("auto", CPU, coarse) is right
+        assert uses_bf16("auto", CUDA, coarse)
+        if not right:
+            with pytest.raises(UserError, match=r"precision=float32"):
+                uses_bf16("bf16", CPU, coarse)
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,16 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Recipe":
         size = self.data.size
-        self.network_settings.check_size(size)
+        self.network_settings.check_size(size, min(self.train.batch.labelled, self.train.batch.unlabelled))
         if any(axis >= len(size) for axis in self.views.weak.plane):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)
         return self
+
+    @property
+    def coarse_size(self) -> tuple[int, ...]:
+        """Voxels an axis of the network's coarsest feature map."""
+        return tuple(n // self.network_settings.multiple for n in self.data.size)
 
     @property
     def method_settings(self) -> Any:
@@ -218,8 +223,10 @@ def _explain(tree: dict[str, Any], problem: dict[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         valid = _valid_keys(tree, keys[:-1])
         return f"unknown key {where}; valid keys here are {', '.join(valid)}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {message} (found {problem['input']!r})" if where else message
+    message: str = problem["msg"].removeprefix("Value error, ")
+    if not where or isinstance(problem["input"], dict):  # a rule about several settings, which it names itself
+        return message
+    return f"{where}: {message} (found {problem['input']!r})"
 
 
 def _valid_keys(tree: dict[str, Any], path: list[str]) -> list[str]:

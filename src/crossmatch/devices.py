@@ -1,6 +1,6 @@
 """Which device computes, and in which precision; and what to say when its memory is full."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -31,9 +31,25 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def uses_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether convolutions run in bfloat16. ``auto``: where the hardware has it (a CPU without is 10 times slower)."""
-    if precision != "auto":
+def uses_bf16(precision: Precision, device: torch.device, coarse_size: Sequence[int]) -> bool:
+    """Whether convolutions run in bfloat16. ``auto``: where the hardware has it (a CPU without is 10 times slower).
+
+    On CPUs, PyTorch 2.13 returns memory that was never written as the bfloat16 weight gradient of a 3D convolution
+    whose feature map has two voxels along its first axis. Networks that come to such a map compute in float32 there.
+
+    Args:
+        coarse_size: voxels an axis of the network's coarsest feature map; each finer level has twice as many.
+
+    Raises:
+        UserError: ``bf16`` is asked for where its gradients would be wrong.
+    """
+    wrong = device.type == "cpu" and len(coarse_size) == 3 and coarse_size[0] <= 2
+    if precision == "bf16" and wrong:
+        raise UserError(
+            "On CPUs, bf16 gives wrong gradients in 3D for a data.size whose first axis is this small: use "
+            "--set train.precision=float32, or a first axis of three times the network's multiple or more."
+        )
+    if precision != "auto" or wrong:
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

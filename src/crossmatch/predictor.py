@@ -51,19 +51,20 @@ class Predictor:
             neighbour; else the maximum of the probabilities at the scan's own size.
         """
         first, axis, data = channels[0], self.slice_axis, self.recipe.data
-        scaled = [to_items(scale(one.voxels, data.normalise), self.recipe.dims, axis, path) for one in channels]
-        labels = np.empty(scaled[0].shape, np.uint8)
+        shape = stored_shape(first.shape, first.spacing_mm, (), self.recipe.dims, axis, path)
+        images = torch.empty(shape[0], len(channels), *shape[1:])
+        for k, one in enumerate(channels):
+            images[:, k] = torch.from_numpy(to_items(scale(one.voxels, data.normalise), self.recipe.dims, axis, path))
+        labels = np.empty(shape, np.uint8)
         maps = np.empty((self.network.classes, *labels.shape), np.float32) if self.probabilities else None
         if data.sampling == "patch":
             _, *size = stored_shape(first.shape, first.spacing_mm, data.spacing_mm, self.recipe.dims, axis, path)
             for k in range(len(labels)):
-                image = torch.from_numpy(np.stack([channel[k] for channel in scaled]))
-                self._windows(image, tuple(size), labels[k], None if maps is None else maps[:, k])
+                self._windows(images[k], tuple(size), labels[k], None if maps is None else maps[:, k])
         else:
             for start in range(0, len(labels), self.recipe.predict.batch):
                 part = slice(start, start + self.recipe.predict.batch)
-                images = torch.from_numpy(np.stack([channel[part] for channel in scaled], axis=1))
-                label, probability = self._resized(images)
+                label, probability = self._resized(images[part])
                 labels[part] = label.numpy()
                 if maps is not None and probability is not None:
                     maps[:, part] = probability.numpy().swapaxes(0, 1)
@@ -130,7 +131,7 @@ class Predictor:
 
     @property
     def _bf16(self) -> bool:
-        return uses_bf16(self.recipe.train.precision, self.device)
+        return uses_bf16(self.recipe.train.precision, self.device, self.recipe.coarse_size)
 
 
 def _resize_nearest(images: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -1,10 +1,9 @@
 """Training: one loop for every method, network and number of axes. `_train` holds the step, rare work around it."""
 
-import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,23 +14,18 @@ from lightning_fabric import Fabric
 
 from crossmatch import seeding
 from crossmatch.config import Recipe
-from crossmatch.data.check import load_fingerprint
-from crossmatch.data.dataset import Case, Dataset, open_dataset
+from crossmatch.data.dataset import Dataset
 from crossmatch.data.files import read_volume
-from crossmatch.data.fingerprint import Fingerprint
-from crossmatch.data.items import stored_shape
-from crossmatch.data.store import Store, load_store, voxel_bytes
 from crossmatch.data.views import Batches
 from crossmatch.devices import choose_device, memory_advice, uses_bf16
-from crossmatch.errors import UserError
 from crossmatch.logbook import Logbook, Recorder
-from crossmatch.methods import METHODS
 from crossmatch.metrics import dice_per_class
 from crossmatch.networks.layers import to_channels_last
 from crossmatch.predictor import Predictor
-from crossmatch.run import Run, create_run, dataset_facts, resume_run
+from crossmatch.run import Run, create_run, resume_run
 from crossmatch.schedules import poly_decay
 from crossmatch.trainer_state import TrainerState
+from crossmatch.training_cases import training_cases
 
 LOWER_MEMORY = (
     "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "
@@ -66,32 +60,27 @@ def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str 
         UserError: whatever the user can mend; a run in `out` keeps its last good checkpoint.
     """
     chosen = choose_device(device)
-    dataset = open_dataset(data, splits=("train", "val"))
-    labelled, unlabelled = dataset.labelled(recipe.data.labelled)
-    _check_cases(recipe, labelled, unlabelled)
-    fingerprint = load_fingerprint(data, display.loading)
-    for warning in fingerprint.warnings:
+    cases = training_cases(recipe, data, display.loading)
+    for warning in cases.warnings:
         display.warn(warning)
-    facts = dataset_facts(dataset, fingerprint.digest, [case.id for case in labelled], len(unlabelled))
-    bf16 = uses_bf16(recipe.train.precision, chosen)
-    run = resume_run(out, recipe, facts, bf16) if resume else create_run(out, recipe, facts, chosen, bf16)
+    bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
+    run = resume_run(out, recipe, cases.facts, bf16) if resume else create_run(out, recipe, cases.facts, chosen, bf16)
     with memory_advice(LOWER_MEMORY):
         torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
         network = to_channels_last(run.build_network())
         state = TrainerState.fresh(recipe, network, chosen)
         state.restore(run)
-        learns_from = unlabelled if state.method.needs_unlabelled else ()
-        store = _load(out, recipe, dataset, fingerprint, labelled, learns_from, chosen, display)
+        store = cases.load(recipe, out, chosen, display.loading)
         views, patches = recipe.views, recipe.data.sampling == "patch"
         sizes = (recipe.data.size, views, recipe.train.batch)
-        batches = Batches(store, *sizes, recipe.seed, chosen, unlabelled=bool(learns_from), patches=patches)
+        batches = Batches(store, *sizes, recipe.seed, chosen, unlabelled=bool(cases.unlabelled), patches=patches)
         fabric = Fabric(
             accelerator=chosen.type,
             devices=[chosen.index or 0] if chosen.type == "cuda" else 1,
             precision="bf16-mixed" if bf16 else "32-true",
         )
-        predictor = Predictor(state.predictor, recipe, dataset.slice_axis, chosen)
-        validate = (lambda: validation(predictor, dataset)) if dataset.split("val") else None
+        predictor = Predictor(state.predictor, recipe, cases.dataset.slice_axis, chosen)
+        validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
         _train(run, fabric, state, batches, validate, display)
     return state.step
 
@@ -176,54 +165,6 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
         rows.append(dice_per_class(labels, read_volume(case.label).voxels, len(dataset.labels)))
     per_class = np.mean(rows, axis=0)
     return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
-
-
-def _check_cases(recipe: Recipe, labelled: Sequence[Case], unlabelled: Sequence[Case]) -> None:
-    if not labelled:
-        raise UserError(
-            "No training case is labelled: put at least one label file into labelsTr, or name labelled cases in "
-            "splits/train_N_label.txt and set data.labelled=N."
-        )
-    if not unlabelled and METHODS[recipe.method["name"]][0].needs_unlabelled:
-        raise UserError(
-            f"The method {recipe.method['name']} needs unlabelled training cases, and every one is labelled: add "
-            "images without labels to imagesTr, choose a smaller subset with --set data.labelled=N, or train on the "
-            "labels alone with --set method.name=supervised."
-        )
-
-
-def _load(
-    folder: Path,
-    recipe: Recipe,
-    dataset: Dataset,
-    fingerprint: Fingerprint,
-    labelled: Sequence[Case],
-    unlabelled: Sequence[Case],
-    device: torch.device,
-    display: Display,
-) -> Store:
-    cases = [*labelled, *unlabelled]
-    prints = {case.id: case for case in fingerprint.cases}
-    shapes = [
-        stored_shape(
-            *(prints[case.id].shape, prints[case.id].spacing_mm, recipe.data.spacing_mm),
-            *(recipe.dims, dataset.slice_axis, case.images[0]),
-        )
-        for case in cases
-    ]
-    fits = voxel_bytes(shapes, len(dataset.channels)) <= recipe.data.memory_gb * 2**30
-    counter = itertools.count(1)
-    return load_store(
-        labelled,
-        unlabelled,
-        dims=recipe.dims,
-        slice_axis=dataset.slice_axis,
-        normalise=recipe.data.normalise,
-        spacing_mm=recipe.data.spacing_mm,
-        device=device,
-        memory_map=None if fits else folder / "voxels.bin",
-        progress=lambda: display.loading(next(counter), len(cases)),
-    )
 
 
 def _advice(run: Run) -> str:

@@ -19,11 +19,13 @@ class NetworkSettings(Settings):
         """Every spatial axis of an image must be a multiple of this."""
         raise NotImplementedError
 
-    def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError that names the next legal size when images of `size` voxels do not fit the network."""
+    def check_size(self, size: Sequence[int], batch: int) -> None:
+        """Raise ValueError that names a legal size when batches of images of `size` voxels do not fit the network."""
         legal = tuple(-(-n // self.multiple) * self.multiple for n in size)
         if tuple(size) != legal:
             raise ValueError(f"data.size {size} must be multiples of {self.multiple} for this network; next: {legal}")
+        if batch == 1 and all(n == self.multiple for n in size):
+            raise ValueError(f"data.size {size} leaves normalisation one voxel a batch: double an axis, or batch two")
 
 
 class Segmenter(nn.Module, ABC):

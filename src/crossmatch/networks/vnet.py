@@ -40,9 +40,9 @@ class VNetSettings(NetworkSettings):
         """Every spatial axis of an image must be a multiple of this."""
         return MULTIPLE
 
-    def check_size(self, size: Sequence[int]) -> None:
+    def check_size(self, size: Sequence[int], batch: int) -> None:
         """Also refuse a size that leaves instance normalisation one voxel at the deepest level."""
-        super().check_size(size)
+        super().check_size(size, batch)
         if self.normalisation == "instance" and all(n == MULTIPLE for n in size):
             raise ValueError(f"data.size {size} is too small for instance normalisation: double an axis")
 
