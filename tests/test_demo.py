@@ -13,8 +13,8 @@ from rich.console import Console
 from crossmatch import demo
 from crossmatch.config import Recipe, load_recipe
 from crossmatch.data.phantom import KINDS, make_phantom
-from crossmatch.errors import UserError
 from crossmatch.display import TrainingDisplay
+from crossmatch.errors import UserError
 
 TINY = [
     "data.size=[16, 16]",
