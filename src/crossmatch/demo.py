@@ -44,10 +44,11 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
         console.print(f"1/4  Drawing phantoms ({PHANTOMS[recipe_name]})")
         make_phantom(data, PHANTOMS[recipe_name], seed=seed)
         check(data)
-    results: dict[str, Any] = {"recipe": recipe_name, "seed": seed, "methods": {}}
+    labelled = load_recipe(recipe_name).data.labelled
+    results: dict[str, Any] = {"recipe": recipe_name, "labelled": labelled, "seed": seed, "methods": {}}
     for number, method in enumerate(METHODS, start=2):
         run, recipe = out / method, load_recipe(recipe_name, [f"method.name={method}", f"seed={seed}"])
-        console.print(f"{number}/4  Training {method}: {recipe.train.steps} steps, 2 labelled cases")
+        console.print(f"{number}/4  Training {method}: {recipe.train.steps} steps, {labelled} labelled cases")
         with TrainingDisplay(console, method) as display:
             done = fit(recipe, data, run, display, resume=(run / "run.json").exists())
         if done < recipe.train.steps:
@@ -77,7 +78,8 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
 def comparison(results: dict[str, Any]) -> Table:
     """Mean Dice in percent over held-out cases, a row a method."""
     classes = list(next(iter(results["methods"].values()))["classes"])
-    table = Table(title=f"Dice on held-out phantoms, 2 labelled cases, equal steps, seed {results['seed']}")
+    title = f"Dice on held-out phantoms, {results['labelled']} labelled cases, equal steps, seed {results['seed']}"
+    table = Table(title=title)
     table.add_column("method")
     for name in (*classes, "mean"):
         table.add_column(name, justify="right")
