@@ -3,7 +3,7 @@
 import io
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ TINY = [
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demonstration with five cases and four steps."""
 
-    def recipe(name: str, changes: list[str]) -> Recipe:
+    def recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         return load_recipe(name, [*TINY, *changes])
 
     def phantom(folder: Path, kind: str, seed: int) -> None:
