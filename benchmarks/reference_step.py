@@ -44,7 +44,7 @@ def paste(own: tuple[Tensor, Tensor], partner: tuple[Tensor, Tensor], box: Tenso
 
 
 def reference_loss(network: Segmenter, batch: Batch, method: CrossMatchSettings, settings: DiceSettings) -> Tensor:
-    """The total of one step, three passes as the released code runs them; the threshold is the recipe's first."""
+    """The total of one step, three passes as the released code runs them; the threshold is the recipe's, constant."""
     assert batch.u is not None
     assert batch.mix is not None
     x, y, u, mix, n = batch.x, batch.y, batch.u, batch.mix, len(batch.x)

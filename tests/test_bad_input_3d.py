@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -116,3 +117,37 @@ def test_recipes_of_volumes(
 ) -> None:
     train = ["train", "phantom", "--data", data, "--out", tmp_path / "run", *SETTINGS]
     assert told in refuse(capsys, tmp_path, *train, "--set", change)
+
+
+def test_mirror_images_for_a_network_that_never_saw_one(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = untrained_run(tmp_path / "run", data, *VOLUMES, "views.weak.turn_probability=0").folder
+    told = refuse(capsys, tmp_path, "predict", run, data / "imagesTs", tmp_path / "out", "--flips")
+    assert "trained without turns and flips" in told
+    assert "Leave --flips away" in told
+
+
+def test_a_validation_scan_that_does_not_fit_is_told_before_the_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_dataset(tmp_path / "data", shape=(20, 18, 17), affine=np.diag([1.0, 1.0, 2.0, 1.0]))
+    path = data / "imagesTr" / "case_004_0000.nii.gz"  # the validation case, its voxel size lost
+    for place in (path, data / "labelsTr" / "case_004.nii.gz"):
+        voxels = nib.load(place).get_fdata().astype(np.int16)
+        write_nifti(place, voxels, np.eye(4), unit="unknown")
+    options = [*SETTINGS, "--set", "data.spacing_mm=[1, 1, 2]"]
+    told = refuse(capsys, tmp_path, "train", "phantom", "--data", data, "--out", tmp_path / "run", *options)
+    assert "case_004_0000.nii.gz does not know its voxel size" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_of_windows_changes_no_mask(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So the advice for a full memory can be followed half-way: the folder takes the masks of another batch."""
+    run = untrained_run(tmp_path / "run", data, *VOLUMES).folder
+    masks = []
+    for name, options in (("many", []), ("one", ["--batch", "1"])):
+        assert call(capsys, "predict", run, data / "imagesTs", tmp_path / name, *options)[0] == 0
+        masks.append((tmp_path / name / "case_005.nii.gz").read_bytes())
+        assert call(capsys, "predict", run, data / "imagesTs", tmp_path / name, "--batch", "2")[0] == 0
+    assert masks[0] == masks[1]

@@ -116,3 +116,13 @@ def test_the_small_recipe_of_the_left_atrium() -> None:
     weak, strong = recipe.views.weak, recipe.views.strong
     assert (weak.turn_probability, weak.rotation_probability, weak.plane) == (1, 0, (0, 1))
     assert (strong.brightness, strong.contrast, strong.bias, strong.gamma) == (0, 0, 0.5, 0.5)
+
+
+def test_settings_that_do_not_go_together() -> None:
+    """Brightness and contrast cut to [0, 1], labels are enlarged where whole slices were resized: refused elsewhere."""
+    with pytest.raises(UserError, match=r"views\.strong\.brightness and contrast cut grey values"):
+        load_recipe("la_8_small", ["views.strong.contrast=0.5"])
+    with pytest.raises(UserError, match=r"brightness and contrast"):
+        load_recipe("phantom", ["data.normalise=none"])
+    with pytest.raises(UserError, match=r"predict\.resize=labels has no effect"):
+        load_recipe("la_8_small", ["predict.resize=labels"])

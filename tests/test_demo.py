@@ -118,3 +118,10 @@ def test_a_recipe_without_a_demonstration_lists_those_that_have_one(tmp_path: Pa
         demo.run_demo(tmp_path / "out", 0, Console(), "acdc_3")
     assert not (tmp_path / "out").exists()
     assert set(demo.PHANTOMS.values()) == set(KINDS)
+
+
+def test_the_phantom_of_another_recipe_is_not_taken_for_its_own(small: None, tmp_path: Path) -> None:
+    make_phantom(tmp_path / "out" / "data", "atrium", train=4, val=0, test=1)
+    with pytest.raises(UserError, match=r"--recipe phantom is shown on"):
+        demo.run_demo(tmp_path / "out", 0, Console())
+    assert not (tmp_path / "out" / "supervised").exists()

@@ -57,6 +57,7 @@ def test_no_bf16_where_a_cpu_computes_wrong_gradients_in_3d(monkeypatch: pytest.
     for coarse, right in (((1, 4, 4), False), ((2, 4, 4), False), ((3, 1, 2), True), ((2, 2), True)):
         assert uses_bf16("auto", CPU, coarse) is right
         assert uses_bf16("auto", CUDA, coarse)
+        assert uses_bf16("bf16", CPU)  # prediction, which takes no gradient
         if not right:
             with pytest.raises(UserError, match=r"precision=float32"):
                 uses_bf16("bf16", CPU, coarse)

@@ -77,6 +77,9 @@ def predict(
         str | None,
         typer.Option(help="of sliding windows: 18,18,4 counts all alike, half is half a patch, Gaussian weights"),
     ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
@@ -92,6 +95,7 @@ def predict(
             flips=flips,
             probabilities=probabilities,
             stride=_stride(stride),
+            batch=batch,
             progress=progress,
         )
     console.print(f"{len(masks)} masks in {out}")

@@ -102,12 +102,19 @@ class Recipe(Settings):
         return {"name": name, **settings.model_dump()}
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> "Recipe":
+    def _settings_fit(self) -> "Recipe":
         size = self.data.size
         self.network_settings.check_size(size, min(self.train.batch.labelled, self.train.batch.unlabelled))
         if any(axis >= len(size) for axis in self.views.weak.plane):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)
+        if self.predict.resize == "labels" and self.data.sampling == "patch":
+            raise ValueError("predict.resize=labels has no effect where data.sampling is patch: leave it away")
+        if self.data.normalise == "none" and (self.views.strong.brightness or self.views.strong.contrast):
+            raise ValueError(
+                "views.strong.brightness and contrast cut grey values to [0, 1]: set both to 0 (and bias and gamma "
+                "instead) where data.normalise is none"
+            )
         return self
 
     @property

@@ -9,7 +9,8 @@ from rich.table import Table
 from crossmatch.atomic import write_json
 from crossmatch.config import load_recipe
 from crossmatch.data.check import check
-from crossmatch.data.phantom import make_phantom
+from crossmatch.data.dataset import open_dataset
+from crossmatch.data.phantom import KINDS, make_phantom
 from crossmatch.data.target import new_folder
 from crossmatch.display import TrainingDisplay, progress_bar
 from crossmatch.errors import UserError
@@ -44,6 +45,8 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
         console.print(f"1/4  Drawing phantoms ({PHANTOMS[recipe_name]})")
         make_phantom(data, PHANTOMS[recipe_name], seed=seed)
         check(data)
+    elif (found := open_dataset(data).name) != (name := KINDS[PHANTOMS[recipe_name]].name):
+        raise UserError(f"{data} holds {found}, but --recipe {recipe_name} is shown on {name}: choose another folder.")
     labelled = load_recipe(recipe_name).data.labelled
     results: dict[str, Any] = {"recipe": recipe_name, "labelled": labelled, "seed": seed, "methods": {}}
     for number, method in enumerate(METHODS, start=2):

@@ -31,14 +31,15 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def uses_bf16(precision: Precision, device: torch.device, coarse_size: Sequence[int]) -> bool:
+def uses_bf16(precision: Precision, device: torch.device, coarse_size: Sequence[int] = ()) -> bool:
     """Whether convolutions run in bfloat16. ``auto``: where the hardware has it (a CPU without is 10 times slower).
 
     On CPUs, PyTorch 2.13 returns memory that was never written as the bfloat16 weight gradient of a 3D convolution
     whose feature map has two voxels along its first axis. Networks that come to such a map compute in float32 there.
 
     Args:
-        coarse_size: voxels an axis of the network's coarsest feature map; each finer level has twice as many.
+        coarse_size: voxels an axis of the network's coarsest feature map; each finer level has twice as many. () where
+            no gradient is wanted.
 
     Raises:
         UserError: ``bf16`` is asked for where its gradients would be wrong.

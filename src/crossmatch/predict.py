@@ -30,6 +30,7 @@ def predict(
     flips: bool = False,
     probabilities: bool = False,
     stride: tuple[int, ...] | None = None,
+    batch: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
     """Segment a file or a folder of files with a finished run; writes `target/<case>.nii.gz` in each input's geometry.
@@ -45,6 +46,7 @@ def predict(
         probabilities: also write `target/probabilities/<case>.nii.gz`, float32, with the classes along a further axis.
         stride: of sliding windows, instead of the recipe's; () is half a patch with Gaussian weights, numbers count
             every window alike.
+        batch: slices or windows at a time, instead of the recipe's.
         progress: called with cases done and in all.
 
     Raises:
@@ -55,6 +57,11 @@ def predict(
     """
     run = open_run(run_folder)
     recipe = run.recipe if stride is None else _with_stride(run.recipe, stride)
+    if flips and recipe.views.weak.turn_probability == 0:
+        raise UserError(
+            f"--flips does not fit the run {run_folder}: it was trained without turns and flips, so its network does "
+            "not know mirror images. Leave --flips away."
+        )
     cases = group_channels(source, len(run.data["channels"]))
     maps = target / "probabilities"
     folders = (target, maps) if probabilities else (target,)
@@ -74,7 +81,8 @@ def predict(
     network, loaded = run.load_network(checkpoint)
     chosen = choose_device(device)
     network = to_channels_last(network.to(chosen))
-    predictor = Predictor(network, recipe, run.data["slice_axis"], chosen, flips, probabilities)
+    computed = recipe if batch is None else _changed(recipe, batch=batch)
+    predictor = Predictor(network, computed, run.data["slice_axis"], chosen, flips, probabilities)
     facts = {
         "run": run_folder.resolve().name,
         "checkpoint": Path(checkpoint).name,
@@ -89,7 +97,7 @@ def predict(
     }
     _note_origin(target, facts)
     written = []
-    with memory_advice("Lower predict.batch in the run's run.json, or use --device cpu."):
+    with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
         for done, (name, paths) in enumerate(cases.items()):
             progress(done, len(cases))
             written.append(target / f"{name}.nii.gz")
@@ -109,7 +117,12 @@ def _with_stride(recipe: Recipe, stride: tuple[int, ...]) -> Recipe:
         check_stride(stride or recipe.data.size, recipe.data)  # half a patch fits every patch, but no whole image
     except ValueError as error:
         raise UserError(f"--stride does not fit the run: {error}.") from None
-    return recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"stride": stride})})
+    return _changed(recipe, stride=stride)
+
+
+def _changed(recipe: Recipe, **settings: Any) -> Recipe:
+    """The recipe with other settings of prediction."""
+    return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
 
 
 def _read_image(path: Path) -> Volume:

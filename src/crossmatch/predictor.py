@@ -34,8 +34,8 @@ class Predictor:
     recipe: Recipe
     slice_axis: int
     device: torch.device
-    flips: bool = False  # average over the mirror images along the first two axes of an item
-    probabilities: bool = False  # return them too: 4 K bytes a voxel of memory
+    flips: bool = False  # average over the mirror images in the plane that training flips in
+    probabilities: bool = False  # return them too: 8 K bytes a voxel of memory
 
     @torch.inference_mode()
     def __call__(self, channels: Sequence[Volume], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
@@ -92,10 +92,12 @@ class Predictor:
                     maps[:, rows] = values.cpu().numpy()
                 del values  # before the next are made
             return
-        coarse = torch.cat([values for _, values in found], 1)
+        coarse = torch.empty(self.network.classes, *size, device=self.device)
+        for rows, values in found:
+            coarse[:, rows] = values
         best = torch.zeros(native, device=self.device)
         winner = torch.zeros(native, dtype=torch.uint8, device=self.device)
-        for k, one in enumerate(coarse):  # class by class: the memory of three volumes, not of K
+        for k, one in enumerate(coarse):  # class by class: K coarse maps are held, but never K at the scan's own size
             value = resize_maps(one[None, None], native)[0, 0]
             better = value > best
             best, winner = torch.where(better, value, best), torch.where(better, k, winner)
@@ -119,7 +121,7 @@ class Predictor:
 
     def _average_flips(self, images: Tensor) -> Tensor:
         """(B, C, *N) -> probabilities (B, K, *N), float32."""
-        plane = (2, 3)
+        plane = [2 + axis for axis in self.recipe.views.weak.plane]
         subsets = itertools.chain.from_iterable(itertools.combinations(plane, n) for n in range(3))
         flips = list(subsets) if self.flips else [()]
         total = torch.zeros(())
@@ -131,7 +133,7 @@ class Predictor:
 
     @property
     def _bf16(self) -> bool:
-        return uses_bf16(self.recipe.train.precision, self.device, self.recipe.coarse_size)
+        return uses_bf16(self.recipe.train.precision, self.device)
 
 
 def _resize_nearest(images: Tensor, size: tuple[int, ...]) -> Tensor:

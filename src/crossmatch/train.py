@@ -18,6 +18,7 @@ from crossmatch.data.dataset import Dataset
 from crossmatch.data.files import read_volume
 from crossmatch.data.views import Batches
 from crossmatch.devices import choose_device, memory_advice, uses_bf16
+from crossmatch.errors import UserError
 from crossmatch.logbook import Logbook, Recorder
 from crossmatch.metrics import dice_per_class
 from crossmatch.networks.layers import to_channels_last
@@ -136,7 +137,11 @@ def _train(
                 read_scalars()
             # now and then: validate by the metric that is reported
             if validate and validates:
-                dice = validate()
+                try:
+                    dice = validate()
+                except UserError:  # a file that went bad costs no step
+                    keep()
+                    raise
                 book.write(state.step, "validation", dice)
                 shown["validation"] = dice["mean"]
                 if state.best is None or dice["mean"] > state.best:

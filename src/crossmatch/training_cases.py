@@ -64,14 +64,16 @@ def training_cases(recipe: Recipe, data: Path, loading: Callable[[int, int], Non
     facts = dataset_facts(dataset, fingerprint.digest, [case.id for case in labelled], len(unlabelled))
     learned = unlabelled if needs_unlabelled else ()
     prints = {case.id: case for case in fingerprint.cases}
-    shapes = [
-        stored_shape(
+    learned_from = {case.id for case in (*labelled, *learned)}
+    shapes = {  # of validation cases too: what does not fit is said before the first step
+        case.id: stored_shape(
             *(prints[case.id].shape, prints[case.id].spacing_mm, recipe.data.spacing_mm),
             *(recipe.dims, dataset.slice_axis, case.images[0]),
         )
-        for case in (*labelled, *learned)
-    ]
-    size = voxel_bytes(shapes, len(dataset.channels))
+        for case in dataset.cases
+        if case.id in learned_from or case.split == "val"
+    }
+    size = voxel_bytes([shapes[name] for name in learned_from], len(dataset.channels))
     return TrainingCases(dataset, labelled, learned, facts, fingerprint.warnings, size)
 
 

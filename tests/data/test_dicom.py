@@ -11,12 +11,17 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import BasicTextSRStorage, JPEGLossless, MediaStorageDirectoryStorage, RLELossless, generate_uid
 
 from crossmatch.data.dicom import find_series, read_series, read_slices
+from crossmatch.data.files import Volume
 from crossmatch.errors import UserError
 from tiny_dicom import AXIAL, edit, write_series
 
 
 def _stored(shape: tuple[int, int, int] = (7, 5, 4)) -> np.ndarray:
     return np.random.default_rng(3).integers(0, 3000, shape).astype(np.int16)
+
+
+def _volume(folder: Path) -> Volume:
+    return read_series(read_slices(folder))
 
 
 def _turned() -> np.ndarray:
@@ -32,7 +37,7 @@ def test_an_axial_series(tmp_path, falling):
     """Slices by position, whatever their names; the affine written out by hand: LPS turned to RAS."""
     stored = _stored()
     write_series(tmp_path, stored, falling=falling)
-    volume = read_series(tmp_path)
+    volume = _volume(tmp_path)
     np.testing.assert_array_equal(volume.voxels, stored.astype(int) - 1024)
     assert volume.voxels.dtype == np.int16
     np.testing.assert_allclose(
@@ -50,7 +55,7 @@ def test_every_voxel_lies_where_the_standard_says(tmp_path, orientation, falling
     paths = write_series(
         tmp_path, stored, orientation=_turned() if orientation == "turned" else orientation, falling=falling
     )
-    volume = read_series(tmp_path)
+    volume = _volume(tmp_path)
     for k, path in enumerate(paths):
         data = dcmread(path)
         directions = np.array(data.ImageOrientationPatient, dtype=float).reshape(2, 3)
@@ -67,7 +72,7 @@ def test_rescaling_that_is_no_whole_number_becomes_float32(tmp_path):
     write_series(tmp_path / "half", stored, slope=0.5, intercept=0)
     write_series(tmp_path / "large", stored, slope=100, intercept=0)
     write_series(tmp_path / "double", stored, slope=2, intercept=-10)
-    half, large, double = (read_series(tmp_path / name).voxels for name in ("half", "large", "double"))
+    half, large, double = (_volume(tmp_path / name).voxels for name in ("half", "large", "double"))
     assert (half.dtype, large.dtype, double.dtype) == (np.float32, np.float32, np.int16)
     np.testing.assert_array_equal(half, stored / 2)
     np.testing.assert_array_equal(large, stored.astype(float) * 100)
@@ -77,9 +82,32 @@ def test_rescaling_that_is_no_whole_number_becomes_float32(tmp_path):
 def test_each_slice_is_rescaled_by_its_own_numbers(tmp_path):
     stored = _stored()
     edit(write_series(tmp_path, stored)[2], RescaleSlope=3, RescaleIntercept=7)
-    voxels = read_series(tmp_path).voxels
+    voxels = _volume(tmp_path).voxels
     np.testing.assert_array_equal(voxels[:, :, 2], stored[:, :, 2].astype(int) * 3 + 7)
     np.testing.assert_array_equal(voxels[:, :, 1], stored[:, :, 1].astype(int) - 1024)
+
+
+def test_a_slice_without_rescaling_keeps_its_values(tmp_path):
+    """Missing or empty (type 2 tags may be): slope 1, intercept 0."""
+    stored = _stored()
+    paths = write_series(tmp_path, stored, slope=2, intercept=-10)
+    edit(paths[0], RescaleSlope="", RescaleIntercept="")
+    edit(paths[1], RescaleSlope=None, RescaleIntercept=None)
+    edit(paths[2], RescaleIntercept="")
+    factor, offset = np.array([1, 1, 2, 2]), np.array([0, 0, 0, -10])
+    np.testing.assert_array_equal(_volume(tmp_path).voxels, stored.astype(int) * factor + offset)
+
+
+def test_every_header_is_read_once(tmp_path, monkeypatch):
+    write_series(tmp_path, _stored())
+    slices = read_slices(tmp_path)
+    monkeypatch.setattr("crossmatch.data.dicom._header", None)
+    assert read_series(slices).shape == (7, 5, 4)
+
+
+def test_an_empty_instance_number_is_unknown(tmp_path):
+    edit(write_series(tmp_path, _stored())[1], InstanceNumber="")
+    assert [one.number for one in read_slices(tmp_path)] == [1, None, 3, 4]
 
 
 def test_files_that_are_no_images_are_ignored(tmp_path):
@@ -92,7 +120,7 @@ def test_files_that_are_no_images_are_ignored(tmp_path):
         data.SeriesInstanceUID = generate_uid()
         del data.Rows, data.Columns, data.PixelData
         data.save_as(tmp_path / name, enforce_file_format=True)
-    assert read_series(tmp_path).shape == (7, 5, 4)
+    assert _volume(tmp_path).shape == (7, 5, 4)
 
 
 def test_the_series_of_a_case_is_found(tmp_path):
@@ -114,7 +142,7 @@ def test_a_compressed_series_whose_decoder_is_there(tmp_path):
         data = dcmread(path)
         data.compress(RLELossless)
         data.save_as(path)
-    np.testing.assert_array_equal(read_series(tmp_path).voxels, stored.astype(int) - 1024)
+    np.testing.assert_array_equal(_volume(tmp_path).voxels, stored.astype(int) - 1024)
 
 
 @pytest.mark.skipif(get_decoder(JPEGLossless).is_available, reason="a decoder of JPEG Lossless is installed")
@@ -128,7 +156,7 @@ def test_a_compressed_series_without_a_decoder(tmp_path):
     with pytest.raises(
         UserError, match=r"1-001\.dcm is compressed \(JPEG Lossless.*pip install pylibjpeg pylibjpeg-libjpeg.*gdcmconv"
     ):
-        read_series(tmp_path)
+        _volume(tmp_path)
 
 
 def _cut(path: Path, left: int) -> None:
@@ -162,6 +190,32 @@ FAULTS = {
         lambda paths: edit(paths[3], ImagePositionPatient=None, PixelSpacing=None),
         r"1-004\.dcm lacks PixelSpacing, ImagePositionPatient",
     ),
+    "one spacing": (
+        lambda paths: edit(paths[3], PixelSpacing=0.5),
+        r"1-004\.dcm holds the PixelSpacing \[0\.5\], .*: 2,",
+    ),
+    "one place": (
+        lambda paths: edit(paths[3], ImagePositionPatient=0.5),
+        r"1-004\.dcm holds the ImagePositionPatient \[0\.5\], needed: 3, finite",
+    ),
+    "spacing nan": (
+        lambda paths: edit(paths[0], PixelSpacing=[0.5, np.nan]),
+        r"1-001\.dcm holds the PixelSpacing .*nan",
+    ),
+    "place inf": (
+        lambda paths: edit(paths[0], ImagePositionPatient=[0, 0, np.inf]),
+        r"1-001\.dcm holds the ImagePositionPatient \[0\.0, 0\.0, inf\]",
+    ),
+    "orientation nan": (
+        lambda paths: edit(paths[0], ImageOrientationPatient=[np.nan] * 6),
+        r"1-001\.dcm holds the ImageOrientationPatient \[nan",
+    ),
+    "slope nan": (lambda paths: edit(paths[2], RescaleSlope=np.nan), r"1-003\.dcm holds the RescaleSlope \[nan\]"),
+    "two slopes": (
+        lambda paths: edit(paths[2], RescaleSlope=[1, 2]),
+        r"1-003\.dcm holds the RescaleSlope \[1\.0, 2\.0\]",
+    ),
+    "two frames": (lambda paths: edit(paths[2], NumberOfFrames=[1, 2]), r"1-003\.dcm cannot be read"),
     "localiser": (lambda paths: edit(paths[0], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "is a localiser"),
     "frames": (lambda paths: edit(paths[0], NumberOfFrames=2), "is a multi-frame file.*NIfTI"),
     "colours": (lambda paths: edit(paths[0], SamplesPerPixel=3), "holds colours"),
@@ -181,12 +235,12 @@ def test_what_is_refused(tmp_path, fault, message):
     paths = write_series(tmp_path, _stored((7, 5, 6)))
     fault(paths)
     with pytest.raises(UserError, match=message):
-        read_series(tmp_path)
+        _volume(tmp_path)
 
 
 def test_steps_within_the_tolerance_are_even(tmp_path):
     paths = write_series(tmp_path, _stored())
     edit(paths[3], ImagePositionPatient=[-100, -90, 30 + 3 * 2.5 + 0.02])
-    assert read_series(tmp_path).spacing_mm[2] == pytest.approx((7.5 + 0.02) / 3)
+    assert _volume(tmp_path).spacing_mm[2] == pytest.approx((7.5 + 0.02) / 3)
     with pytest.raises(UserError, match="is no folder"):
-        read_series(tmp_path / "gone")
+        _volume(tmp_path / "gone")

@@ -55,6 +55,10 @@ def _other_shape(folder: Path) -> None:
     _hdf5(folder, image=np.zeros((4, 4, 4)), label=np.zeros((4, 4, 5)))
 
 
+def _not_a_number(folder: Path) -> None:
+    _hdf5(folder, image=np.full((4, 4, 4), np.nan), label=np.ones((4, 4, 4)))
+
+
 def _value_two(folder: Path) -> None:
     _hdf5(folder, image=np.zeros((4, 4, 4)), label=np.full((4, 4, 4), 2))
 
@@ -71,6 +75,7 @@ def _value_two(folder: Path) -> None:
         (_not_hdf5, r"mri_norm2\.h5 is no HDF5 file"),
         (_label_missing, r"mri_norm2\.h5 is no HDF5 file with 'image' and 'label'"),
         (_other_shape, r"mri_norm2\.h5 has an image of shape \(4, 4, 4\) and a label of shape \(4, 4, 5\)"),
+        (_not_a_number, r"mri_norm2\.h5 has 64 voxels in 'image' that are NaN or infinite"),
         (_value_two, r"mri_norm2\.h5 holds values in 'label' that are no labels"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -86,7 +91,7 @@ def test_a_fault_names_the_scan_and_leaves_no_half_dataset(tmp_path, fault, mess
 def test_one_scan_in_two_folders_is_refused(tmp_path):
     for folder in ("a", "b"):
         write_community(tmp_path / "src" / folder / FIRST, seed=1)
-    with pytest.raises(UserError, match=rf"holds the scan {FIRST} twice, in .*/a/{FIRST} and .*/b/{FIRST}"):
+    with pytest.raises(UserError, match=rf"holds {FIRST} twice, in .*/a/{FIRST} and .*/b/{FIRST}"):
         import_la(tmp_path / "src", tmp_path / "out")
 
 

@@ -1,6 +1,7 @@
 """Pancreas-CT, both variants and both forms: tiny files in exactly those layouts, values worked out by hand."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,24 @@ def test_labels_with_impossible_headers_and_other_folders(tmp_path):
     assert told[0].startswith("PANCREAS_0003 is left out: label0003.nii.gz is not in")
     remarks = [remark for remark in told if "k-th instance number" in remark]
     assert [remark.split(" have ")[0] for remark in remarks] == ["the labels of 2 scans (pancreas_0001, pancreas_0002)"]
+
+
+@pytest.mark.parametrize(
+    ("twice", "message"),
+    [
+        (
+            "Pancreas-CT/PANCREAS_0057",
+            "holds PANCREAS_0057 twice, in .*/src/PANCREAS_0057 and .*/src/Pancreas-CT/PANCREAS",
+        ),
+        ("labels/label0057.nii.gz", r"holds label0057\.nii\.gz twice, in .*/src/label0057.* and .*/labels/label0057"),
+    ],
+)
+def test_what_lies_in_two_folders_is_refused(tmp_path, twice, message):
+    _scan(tmp_path / "src", "0057", *_case((12, 10, 6)), labels="labels")
+    path = tmp_path / "src" / twice
+    (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / "src" / path.name)
+    with pytest.raises(UserError, match=message):
+        import_pancreas(tmp_path / "src", tmp_path / "out", "A")
 
 
 def _gap(src: Path) -> None:

@@ -35,6 +35,14 @@ def test_the_community_form_is_kept_as_it_is(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("other", ["", "data"])
+def test_a_scan_in_two_folders_is_refused(tmp_path, other):
+    for folder in (other, "Pancreas_h5"):
+        _h5(tmp_path / "src" / folder / "image0057_norm.h5", np.eye(3), np.eye(3))
+    with pytest.raises(UserError, match=r"holds pancreas_0057 twice, in .*image0057_norm\.h5 and .*image0057_norm\.h5"):
+        import_pancreas(tmp_path / "src", tmp_path / "out", "A")
+
+
 @pytest.mark.parametrize(
     ("image", "label", "message"),
     [

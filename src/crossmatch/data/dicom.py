@@ -24,7 +24,7 @@ _ORIENTATION_TOLERANCE = 1e-3  # of a unit vector; ours: half a voxel over 512
 _SAME_PLACE_MM = 1e-3  # slices nearer than this have one position
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _NEEDED = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3}  # tag: numbers in it
-_UNREADABLE = (OSError, EOFError, ValueError, AttributeError, KeyError, NotImplementedError, RuntimeError, struct.error)
+_UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, struct.error)
 _INT16 = np.iinfo(np.int16)
 _DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 
@@ -64,16 +64,15 @@ def find_series(folder: str | os.PathLike[str]) -> Path:
     return found[0]
 
 
-def read_series(folder: str | os.PathLike[str]) -> Volume:
-    """Read the one series that lies in a folder; files that are no DICOM images (a licence, DICOMDIR) are ignored.
+def read_series(slices: list[Slice]) -> Volume:
+    """Read the pixels of a series whose slices `read_slices` gave.
 
     Returns:
         voxels (columns, rows, slices), int16 where all rescaled values are whole numbers that fit, else float32.
 
     Raises:
-        UserError: see `read_slices`; and a compression for which no decoder is installed, truncated pixels.
+        UserError: a compression for which no decoder is installed, truncated pixels, a rescaling that is no number.
     """
-    slices = read_slices(folder)
     first, last = slices[0], slices[-1]
     affine = np.eye(4)
     affine[:3, :2] = (first.orientation * first.spacing[:, None]).T
@@ -84,10 +83,12 @@ def read_series(folder: str | os.PathLike[str]) -> Volume:
 
 
 def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
-    """The slices that lie in a folder, sorted along their normal and checked, without pixels.
+    """The slices of the one series in a folder, sorted along their normal and checked, without pixels.
+
+    Files that are no DICOM images (a licence, DICOMDIR) are ignored.
 
     Raises:
-        UserError: no DICOM file, a localiser or multi-frame file, missing tags, two series, one slice only, slices of
+        UserError: no DICOM file, a localiser or multi-frame file, broken tags, two series, one slice only, slices of
             different size, spacing or orientation, two at one position, missing ones, uneven steps, a tilted gantry.
     """
     folder = Path(folder)
@@ -137,15 +138,15 @@ def _slice(path: Path, data: Dataset) -> Slice:
         raise UserError(f"{path} is a multi-frame file, only single slices are read: convert it to NIfTI.")
     if int(data.get("SamplesPerPixel") or 1) != 1:
         raise UserError(f"{path} holds colours, only grey values are read: move it out of the folder.")
-    lengths = {tag: len(data.get(tag) or ()) for tag in _NEEDED}
+    numbers = {tag: _numbers(path, data, tag, count) for tag, count in _NEEDED.items()}
     missing = [tag for tag in ("SeriesInstanceUID", "Rows", "Columns") if not data.get(tag)]
-    missing += [tag for tag, count in _NEEDED.items() if lengths[tag] != count]
+    missing += [tag for tag, found in numbers.items() if not found]
     if missing:
         raise UserError(
             f"{path} lacks {', '.join(missing)}, without which its place is unknown: copy or export the file again, or "
             "move it out of the folder if it is no slice."
         )
-    spacing, orientation, position = (np.array([float(number) for number in data[tag].value]) for tag in _NEEDED)
+    spacing, orientation, position = (np.array(numbers[tag]) for tag in _NEEDED)
     orientation = orientation.reshape(2, 3)
     if np.abs(orientation @ orientation.T - np.eye(2)).max() > _ORIENTATION_TOLERANCE or spacing.min() <= 0:
         raise UserError(
@@ -156,12 +157,22 @@ def _slice(path: Path, data: Dataset) -> Slice:
     return Slice(
         path=path,
         series=str(data.SeriesInstanceUID),
-        number=None if number is None else int(number),
+        number=None if number in (None, "") else int(number),
         size=(int(data.Columns), int(data.Rows)),
         spacing=spacing[::-1],  # PixelSpacing gives the distance of rows first
         orientation=orientation,
         position=position,
     )
+
+
+def _numbers(path: Path, data: Dataset, tag: str, count: int) -> list[float]:
+    """The `count` numbers of a tag; [] where it is missing or empty."""
+    if tag not in data or data[tag].VM == 0:
+        return []
+    numbers: list[float] = np.ravel(np.array(data[tag].value, dtype=np.float64)).tolist()
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise UserError(f"{path} holds the {tag} {numbers}, needed: {count}, finite; export the file again.")
+    return numbers
 
 
 def _check_alike(slices: list[Slice]) -> None:
@@ -195,8 +206,7 @@ def _check_steps(folder: Path, slices: list[Slice]) -> None:
     usual = float(np.median(steps))
     for before, after, step in zip(slices, slices[1:], steps, strict=False):
         if abs(step - usual) > SPACING_TOLERANCE * usual:
-            times = step / usual
-            lost = round(times) - 1
+            times, lost = step / usual, round(step / usual) - 1
             if lost > 0 and abs(times - lost - 1) <= SPACING_TOLERANCE * times:
                 what = f"slices missing between them: {lost}; copy them, or leave the scan out"
             else:
@@ -226,7 +236,9 @@ def _pixels(one: Slice) -> Array:
                 "or decompress the series first, with gdcmconv --raw or dcmdjpeg."
             )
         values = data.pixel_array.astype(np.float64)
-        values = values * float(data.get("RescaleSlope", 1)) + float(data.get("RescaleIntercept", 0))
+        (slope,) = _numbers(one.path, data, "RescaleSlope", 1) or [1.0]
+        (intercept,) = _numbers(one.path, data, "RescaleIntercept", 1) or [0.0]
+        values = values * slope + intercept
     except _UNREADABLE as error:
         raise _damaged(one.path, error) from error
     whole = values.clip(_INT16.min, _INT16.max).round().astype(np.int16)

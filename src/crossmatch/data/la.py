@@ -19,7 +19,7 @@ from crossmatch.data.dataset import Dataset
 from crossmatch.data.files import Array, Volume, new_volume, same_grid
 from crossmatch.data.fingerprint import Progress
 from crossmatch.data.hdf5_files import read_pair
-from crossmatch.data.importing import Read, Tell, write_import
+from crossmatch.data.importing import Read, Tell, only_once, write_import
 from crossmatch.data.nrrd_files import read_nrrd
 from crossmatch.errors import UserError
 
@@ -102,15 +102,8 @@ def standard_lists() -> dict[str, list[str]]:
 
 def _scans(source: Path, *names: str) -> dict[str, Path]:
     """Scan ID -> its folder, for folders that hold a file of one of these names."""
-    found: dict[str, Path] = {}
-    for folder in sorted({path.parent for name in names for path in _at_any_depth(source, name)}):
-        if folder.name in found:
-            raise UserError(
-                f"{source} holds the scan {folder.name} twice, in {found[folder.name]} and {folder}: "
-                "take one away, or import the folder of one copy."
-            )
-        found[folder.name] = folder
-    return found
+    folders = sorted({path.parent for name in names for path in _at_any_depth(source, name)})
+    return only_once(source, ((folder.name, folder) for folder in folders))
 
 
 def _at_any_depth(source: Path, name: str) -> Iterator[Path]:

@@ -12,17 +12,21 @@ import numpy as np
 
 from crossmatch.data.files import Array, Volume, new_volume
 from crossmatch.data.hdf5_files import read_pair
-from crossmatch.data.importing import Read
+from crossmatch.data.importing import Read, only_once
 
 _SPACING = np.eye(4)  # 1 mm along each axis (the preprocessing of MC-Net, see pancreas.py)
 
 
 def find_hdf5(source: Path) -> dict[str, Read]:
-    """Case name -> how to read it; empty where there are no such files."""
+    """Case name -> how to read it; empty where there are no such files.
+
+    Raises:
+        UserError: a scan that lies in two of the folders in which it is looked for.
+    """
     folders = [source, source / "Pancreas_h5", source / "data"]
     paths = [path for folder in folders for path in sorted(folder.glob("image*_norm.h5"))]
-    numbers = {path: match[1] for path in paths if (match := re.fullmatch(r"image(\d{4})_norm", path.stem))}
-    return {f"pancreas_{number}": partial(_read, path) for path, number in numbers.items()}
+    found = ((f"pancreas_{m[1]}", path) for path in paths if (m := re.fullmatch(r"image(\d{4})_norm", path.stem)))
+    return {name: partial(_read, path) for name, path in only_once(source, found).items()}
 
 
 def _read(path: Path) -> tuple[Volume, Array]:

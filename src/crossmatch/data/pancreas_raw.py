@@ -20,7 +20,7 @@ import numpy as np
 
 from crossmatch.data.dicom import find_series, read_series, read_slices
 from crossmatch.data.files import Array, Grid, HasGrid, Volume, read_volume, same_grid
-from crossmatch.data.importing import Read, Tell
+from crossmatch.data.importing import Read, Tell, only_once
 from crossmatch.errors import UserError
 
 TURNED = "are stored with other axes than their scans and were turned as their headers say: look at one over its scan"
@@ -38,26 +38,31 @@ def find_raw(source: Path, remarks: Remarks, tell: Tell) -> dict[str, Read]:
     """Case name -> how to read it, neither resampled nor cropped; empty where there are no such folders.
 
     A scan without label is left out, with a remark. `remarks` is filled while cases are read.
+
+    Raises:
+        UserError: a scan or a label that lies in two of the folders in which it is looked for.
     """
     roots = [source, source / "Pancreas-CT", *sorted(source.glob("manifest-*/Pancreas-CT"))]
     folders = [path for root in roots for path in sorted(root.glob("*/"))]
-    scans = {match[1]: path for path in folders if (match := re.fullmatch(r"PANCREAS_(\d{4})", path.name))}
-    labels = [source, source / "TCIA_pancreas_labels-02-05-2017", source / "labels"]
+    scans = only_once(source, ((path.name, path) for path in folders if re.fullmatch(r"PANCREAS_\d{4}", path.name)))
+    places = [source, source / "TCIA_pancreas_labels-02-05-2017", source / "labels"]
+    names = [name.replace("PANCREAS_", "label") + ".nii.gz" for name in scans]
+    found = ((name, folder / name) for folder in places for name in names)
+    labels = only_once(source, ((name, path) for name, path in found if path.is_file()))
     cases: dict[str, Read] = {}
-    for number, scan in scans.items():
-        found = [path for folder in labels if (path := folder / f"label{number}.nii.gz").is_file()]
-        if found:
-            cases[f"pancreas_{number}"] = partial(_read, scan, found[0], f"pancreas_{number}", remarks)
+    for scan, label in zip(scans, names, strict=True):
+        case = scan.lower()
+        if label in labels:
+            cases[case] = partial(_read, scans[scan], labels[label], case, remarks)
         else:
-            tell(f"{scan.name} is left out: label{number}.nii.gz is not in {', '.join(map(str, labels))}")
+            tell(f"{scan} is left out: {label} is not in {', '.join(map(str, places))}")
     return cases
 
 
 def _read(scan: Path, path: Path, name: str, remarks: Remarks) -> tuple[Volume, Array]:
-    series = find_series(scan)
-    numbers = [one.number for one in read_slices(series)]
-    image, label = read_series(series), read_volume(path)
-    placed, remark = place_label(image, numbers, label, path)
+    slices = read_slices(find_series(scan))
+    image, label = read_series(slices), read_volume(path)
+    placed, remark = place_label(image, [one.number for one in slices], label, path)
     whole = placed.astype(np.uint8)
     if not np.array_equal(whole, placed) or whole.max() > 1:
         raise UserError(f"{path} holds values that are no labels (0 and 1): copy the file again.")

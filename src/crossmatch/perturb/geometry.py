@@ -28,7 +28,7 @@ def _two_axes(plane: tuple[int, int]) -> tuple[int, int]:
 class WeakSettings(Settings):
     """Turn and flip, or else perhaps rotate. Released 2D: probabilities 0.5, up to 20 degrees; 3D: always turn.
 
-    Turns and flips destroy what tells left from right or front from back: set both probabilities to 0 for such data.
+    Turns and flips destroy what tells left from right or front from back: set turn_probability to 0 for such data.
     """
 
     turn_probability: Probability = 0.5
