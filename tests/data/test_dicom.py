@@ -105,11 +105,6 @@ def test_every_header_is_read_once(tmp_path, monkeypatch):
     assert read_series(slices).shape == (7, 5, 4)
 
 
-def test_an_empty_instance_number_is_unknown(tmp_path):
-    edit(write_series(tmp_path, _stored())[1], InstanceNumber="")
-    assert [one.number for one in read_slices(tmp_path)] == [1, None, 3, 4]
-
-
 def test_files_that_are_no_images_are_ignored(tmp_path):
     paths = write_series(tmp_path, _stored())
     (tmp_path / "LICENSE").write_text("CC BY 3.0")

@@ -46,7 +46,7 @@ FAULTS = {
     "label strings": (IMAGE, LABEL.astype("S"), r"holds values of type \|S21 under 'label', numbers are needed"),
     "one string": ("a scan", LABEL, r"holds values of type object under 'image'"),
     "complex": (IMAGE + 1j, LABEL, r"holds values of type complex128 under 'image'"),
-    "empty": (h5py.Empty("f4"), LABEL, r"is no HDF5 file|has an image of shape"),
+    "empty": (h5py.Empty("f4"), LABEL, r"has an image of shape \(\) and a label"),
     "no voxels": (IMAGE[:0], LABEL[:0], r"has an image of shape \(0, 3, 2\) and a label of shape \(0, 3, 2\)"),
     "nan": (_with(np.nan), LABEL, r"has 1 voxels in 'image' that are NaN or infinite"),
     "infinite": (_with(-np.inf), LABEL, r"has 1 voxels in 'image' that are NaN or infinite"),

@@ -157,7 +157,7 @@ def _slice(path: Path, data: Dataset) -> Slice:
     return Slice(
         path=path,
         series=str(data.SeriesInstanceUID),
-        number=None if number in (None, "") else int(number),
+        number=None if number is None else int(number),
         size=(int(data.Columns), int(data.Rows)),
         spacing=spacing[::-1],  # PixelSpacing gives the distance of rows first
         orientation=orientation,
