@@ -17,7 +17,7 @@ from crossmatch.data.acdc_hdf5 import find_hdf5
 from crossmatch.data.dataset import SPLITS, Dataset
 from crossmatch.data.files import Array, Volume, read_volume, same_grid
 from crossmatch.data.fingerprint import Progress
-from crossmatch.data.importing import Read, Tell, write_import
+from crossmatch.data.importing import Read, Tell, only_once, write_import
 from crossmatch.errors import UserError
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
@@ -94,10 +94,9 @@ def find_challenge(source: Path, tell: Tell) -> dict[str, Read]:
     if any((folder / "testing").is_dir() for folder in (source, source / "database")):
         tell("the folder testing (patients 101 to 150) is not part of the usual split of 100 patients and is left out")
     cases: dict[str, Read] = {}
-    for folder in patients:
-        if folder.name in standard:
-            for phase, frame in _phases(folder).items():
-                cases[f"{folder.name}_{FRAMES[phase]}"] = _challenge_reader(folder, frame, tell)
+    for name, folder in only_once(source, ((p.name, p) for p in patients if p.name in standard)).items():
+        for phase, frame in _phases(folder).items():
+            cases[f"{name}_{FRAMES[phase]}"] = _challenge_reader(folder, frame, tell)
     return cases
 
 
