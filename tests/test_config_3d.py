@@ -1,5 +1,7 @@
 """Recipes of volumes and patches: axes, voxel size, stride, plane, and each network's own settings."""
 
+import math
+
 import pytest
 
 from crossmatch.config import Recipe, load_recipe, parse_recipe
@@ -98,24 +100,46 @@ def test_a_run_keeps_its_network_and_reads_it_back() -> None:
     assert Recipe().network["name"] == "unet"
 
 
-def test_the_small_recipe_of_the_left_atrium() -> None:
-    """The column "3D, LA" of the released code's constants, at twice the voxel size and half the filters."""
-    recipe = load_recipe("la_8_small")
-    assert (recipe.dims, recipe.data.sampling, recipe.data.normalise) == (3, "patch", "none")
-    assert (recipe.network["name"], recipe.network["normalisation"], recipe.network["dropout"]) == (
-        "vnet",
-        "batch",
-        0.5,
-    )
-    assert (recipe.method["supervised_weight"], recipe.method["image_weight"]) == (0.5, 0.25)
-    assert (recipe.method["distillation_weight"], recipe.method["eta"]) == (0.5, 0.3)
-    assert (recipe.method["weak_rate"], recipe.method["strong_rate"]) == (0.25, 0.75)
+@pytest.mark.parametrize("labelled", [4, 8, 16])
+def test_la_recipes_have_the_released_constants(labelled: int) -> None:
+    """The column "3D, LA" of the released code's constants; horizons are 17,000 of 14,000 steps."""
+    recipe = load_recipe(f"la_{labelled}")
+    assert recipe.data.labelled == str(labelled)
+    assert (recipe.data.size, recipe.data.sampling, recipe.data.normalise) == ((112, 112, 80), "patch", "none")
+    assert recipe.network == {"name": "vnet", "filters": 16, "normalisation": "batch", "dropout": 0.5}
+    assert recipe.method == {
+        "name": "crossmatch",
+        "supervised_weight": 0.5,
+        "image_weight": 0.25,
+        "distillation_weight": 0.5,
+        "eta": 0.3,
+        "threshold": 0.75,
+        "threshold_ramp": pytest.approx(17 / 14),
+        "threshold_scale": pytest.approx(math.log(2)),
+        "warm_up": 0.0,
+        "perturbation": "channel",
+        "weak_rate": 0.25,
+        "strong_rate": 0.75,
+    }
     assert (recipe.dice.background, recipe.dice.smooth) == (False, 1e-5)
+    assert recipe.train.steps == 14_000
     assert (recipe.train.batch.labelled, recipe.train.batch.unlabelled) == (2, 2)
-    assert (recipe.train.optimizer, recipe.train.learning_rate) == ("adamw", 1e-3)
+    assert (recipe.train.optimizer, recipe.train.learning_rate, recipe.train.weight_decay) == ("adamw", 1e-3, 1e-4)
+    assert (recipe.train.poly_power, recipe.train.poly_horizon) == (0.9, pytest.approx(17 / 14))
     weak, strong = recipe.views.weak, recipe.views.strong
     assert (weak.turn_probability, weak.rotation_probability, weak.plane) == (1, 0, (0, 1))
     assert (strong.brightness, strong.contrast, strong.bias, strong.gamma) == (0, 0, 0.5, 0.5)
+    assert (strong.blur_sigma, strong.blur_each_axis) == ((0.1, 2.0), True)
+    assert recipe.predict.stride == (18, 18, 4)
+
+
+@pytest.mark.parametrize("variant", ["a", "b"])
+@pytest.mark.parametrize("labelled", [6, 12])
+def test_pancreas_recipes_turn_and_flip_nothing(variant: str, labelled: int) -> None:
+    recipe = load_recipe(f"pancreas_{variant}_{labelled}")
+    assert (recipe.data.labelled, recipe.data.size) == (str(labelled), (96, 96, 96))
+    assert (recipe.views.weak.turn_probability, recipe.views.weak.rotation_probability) == (0, 0)
+    assert recipe.predict.stride == ((16, 16, 16) if variant == "a" else (16, 16, 4))
 
 
 def test_settings_that_do_not_go_together() -> None:
