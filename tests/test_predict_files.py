@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from crossmatch.data.files import read_volume, write_volume
 from crossmatch.errors import UserError
 from crossmatch.predict import predict
 from crossmatch.run import Run
@@ -136,7 +137,8 @@ def test_what_made_the_masks_is_written_down(run: Run, scans: Path, tmp_path: Pa
 def test_masks_are_not_overwritten(run: Run, scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict(run.folder, scans / "b_0000.nii.gz", out, probabilities=True)
-    (out / "b.nii.gz").write_text("kept")
+    mine = read_volume(out / "b.nii.gz")
+    write_volume(out / "b.nii.gz", np.full(mine.shape, 2, np.uint8), like=mine)  # corrected by hand
     before = tree(out)
     done = predict(run.folder, scans, out)  # the same prediction goes on: what is there stays, what is missing is made
     assert sorted(path.name for path in done) == ["a.nii.gz", "b.nii.gz"]

@@ -33,7 +33,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 @pytest.mark.parametrize("name", recipe_names())
 def test_two_steps(name: str, datasets: dict[int, Path], tmp_path: Path) -> None:
     whole = load_recipe(name)
-    changes = [*SMALLER[whole.network["name"]], SIZES[whole.dims], "data.labelled=1"]
+    changes = [*SMALLER[whole.network["name"]], SIZES[whole.dims], "data.labelled=1", "data.dataset=tiny"]
     changes += ["train.steps=2", "train.batch.labelled=1", "train.batch.unlabelled=1", "train.precision=float32"]
     if whole.predict.stride:
         changes.append("predict.stride=[16, 8, 16]")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from crossmatch.atomic import write_json
+from crossmatch.data.check import load_fingerprint
 from crossmatch.data.dataset import open_dataset
 from crossmatch.errors import UserError
 from crossmatch.run import create_run, dataset_facts, open_run, resume_run
@@ -39,7 +40,7 @@ def test_what_is_made_can_be_opened(tmp_path: Path) -> None:
 def test_data_is_recorded_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_dataset(tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
-    facts = dataset_facts(open_dataset("tiny"), "digest", ["case_001"], 2)
+    facts = dataset_facts(open_dataset("tiny"), load_fingerprint("tiny"), ["case_001"], 2)
     assert facts["root"] == str(data.resolve())
     assert (facts["labelled"], facts["unlabelled"], facts["validation"]) == (["case_001"], 2, ["case_004"])
     assert json.loads(json.dumps(facts)) == facts

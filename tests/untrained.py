@@ -32,7 +32,7 @@ def untrained_run(folder: Path, data: Path, *changes: str, seed: int = 0) -> Run
     """A run with a `last` checkpoint of fresh weights, of step 3."""
     recipe, dataset = small_recipe(*changes), open_dataset(data)
     labelled, unlabelled = dataset.labelled(recipe.data.labelled)
-    facts = dataset_facts(dataset, load_fingerprint(data).digest, [case.id for case in labelled], len(unlabelled))
+    facts = dataset_facts(dataset, load_fingerprint(data), [case.id for case in labelled], len(unlabelled))
     run = create_run(folder, recipe, facts, torch.device("cpu"), False)
     save_untrained(run, "last", seed)
     return run

@@ -57,6 +57,10 @@ def train(
 
     chosen = load_recipe(recipe, [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])])
     console = Console()
+    what = f"{chosen.dims}D {chosen.network['name']}, {chosen.method['name']}"
+    size = " x ".join(map(str, chosen.data.size))
+    form = "patches of" if chosen.data.sampling == "patch" else "slices resized to"
+    console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
     with TrainingDisplay(console, chosen.method["name"]) as display:
         done = fit(chosen, data, out, display, device=device, resume=resume)
     if done < chosen.train.steps:
@@ -97,8 +101,9 @@ def predict(
             stride=_stride(stride),
             batch=batch,
             progress=progress,
+            warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
         )
-    console.print(f"{len(masks)} masks in {out}")
+    console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}")
 
 
 @app.command()

@@ -17,6 +17,8 @@ Data = Annotated[Path, typer.Argument(help="a new folder for the dataset")]
 
 def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> None:
     """Look at every voxel of a dataset once, name what is wrong, keep a fingerprint."""
+    import numpy as np
+
     from crossmatch.data.check import check as check_dataset
     from crossmatch.data.fingerprint import fingerprint_path
     from crossmatch.display import progress_bar
@@ -26,8 +28,16 @@ def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> N
         found = check_dataset(data, progress)
     for warning in found.warnings:
         console.print(f"[yellow]Warning:[/] {escaped(warning)}", soft_wrap=True, highlight=False)
+    labelled = sum(case.label_voxels is not None for case in found.split("train"))
     counts = ", ".join(f"{len(found.split(split))} {split}" for split in ("train", "val", "test"))
-    console.print(f"{data}: {counts} cases are sound. Fingerprint: {fingerprint_path(data)}", soft_wrap=True)
+    console.print(f"{data}: {counts} cases are sound; {labelled} of the train cases have labels.", soft_wrap=True)
+    known = [case.spacing_mm for case in found.cases if case.spacing_mm]
+    for what, values in (("voxels", [case.shape for case in found.cases]), ("mm from voxel to voxel", known)):
+        if values:
+            ends = zip(np.min(values, axis=0), np.max(values, axis=0), strict=True)
+            spans = [f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}" for low, high in ends]
+            console.print(f"{' x '.join(spans)} {what}", soft_wrap=True, highlight=False)
+    console.print(f"Fingerprint: {fingerprint_path(data)}", soft_wrap=True)
 
 
 def phantom(

@@ -31,6 +31,7 @@ CHOICES: dict[str, tuple[dict[str, tuple[Any, Any]], str]] = {
 class DataSettings(Settings):
     """What is learned from, and in what form."""
 
+    dataset: str = ""  # the name that dataset.json must have; "": any
     labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = (
         "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
     )

@@ -13,11 +13,13 @@ from crossmatch.config import Recipe, check_stride
 from crossmatch.data.files import ENDINGS, Volume, read_grid, read_volume, same_grid, write_volume
 from crossmatch.data.inputs import group_channels
 from crossmatch.data.items import stored_shape
+from crossmatch.data.orientation import WAY_OUT, stored_otherwise
 from crossmatch.devices import choose_device, memory_advice
 from crossmatch.errors import UserError
 from crossmatch.networks.layers import to_channels_last
 from crossmatch.predictor import Predictor
 from crossmatch.run import open_run
+from crossmatch.scores import listed
 
 
 def predict(
@@ -32,11 +34,12 @@ def predict(
     stride: tuple[int, ...] | None = None,
     batch: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
     """Segment a file or a folder of files with a finished run; writes `target/<case>.nii.gz` in each input's geometry.
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
-    stopped half-way can be repeated.
+    stopped half-way can be repeated; those older than their scan, or on another grid, are made again.
 
     Args:
         run_folder: a run; source: an image file, or a folder of `<case>_0000.nii.gz` (one file a channel; files
@@ -47,7 +50,7 @@ def predict(
         stride: of sliding windows, instead of the recipe's; () is half a patch with Gaussian weights, numbers count
             every window alike.
         batch: slices or windows at a time, instead of the recipe's.
-        progress: called with cases done and in all.
+        progress: called with cases done and in all; warn: with what the user should know about the scans.
 
     Raises:
         UserError: nothing to segment, unreadable, non-finite or constant images, channels on different grids or too
@@ -71,6 +74,8 @@ def predict(
             f"{target} has masks already ({', '.join(existing[:3])}{', ...' if existing[3:] else ''}), and no "
             "prediction.json that says whose: choose another folder, or remove them; nothing was overwritten."
         )
+    _refuse_place_of_scans(target, cases)
+    turned = []
     for name, paths in cases.items():
         grids = [read_grid(path) for path in paths]
         if not all(same_grid(grids[0], other) for other in grids[1:]):
@@ -78,6 +83,10 @@ def predict(
             raise UserError(f"The channels of {name} lie on different grids ({places}): resample them onto one.")
         fits = (recipe.data.spacing_mm, recipe.dims, run.data["slice_axis"], paths[0])
         stored_shape(grids[0].shape, grids[0].spacing_mm, *fits)  # a UserError where the recipe cannot take the scan
+        if "affine" in run.data and stored_otherwise(grids[0].affine, run.data["affine"]):
+            turned.append(name)
+    if turned:
+        warn(f"stored with other axes than the scans of the training, swapped or flipped: {listed(turned)}; {WAY_OUT}")
     network, loaded = run.load_network(checkpoint)
     chosen = choose_device(device)
     network = to_channels_last(network.to(chosen))
@@ -101,8 +110,8 @@ def predict(
         for done, (name, paths) in enumerate(cases.items()):
             progress(done, len(cases))
             written.append(target / f"{name}.nii.gz")
-            if all((folder / f"{name}.nii.gz").exists() for folder in folders):
-                continue  # an earlier call of the same prediction made it
+            if _made_before([folder / f"{name}.nii.gz" for folder in folders], paths):
+                continue
             volumes = [_read_image(path) for path in paths]
             labels, probability = predictor(volumes, paths[0])
             if probability is not None:
@@ -123,6 +132,22 @@ def _with_stride(recipe: Recipe, stride: tuple[int, ...]) -> Recipe:
 def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     """The recipe with other settings of prediction."""
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
+
+
+def _made_before(made: list[Path], scan: tuple[Path, ...]) -> bool:
+    """Whether an earlier call made the files of a case, mask first: all there, no older than the scan, on its grid."""
+    changed = max(path.stat().st_mtime_ns for path in scan)
+    if not all(path.is_file() and path.stat().st_mtime_ns >= changed for path in made):
+        return False
+    return same_grid(read_grid(made[0]), read_grid(scan[0]))
+
+
+def _refuse_place_of_scans(target: Path, cases: dict[str, tuple[Path, ...]]) -> None:
+    """Masks beside images would be taken for images, or replace them."""
+    folder = target.resolve()
+    of_dataset = folder.name in ("imagesTr", "imagesTs") and (folder.parent / "dataset.json").is_file()
+    if of_dataset or any(path.resolve().parent == folder for paths in cases.values() for path in paths):
+        raise UserError(f"{target} holds the images themselves: name another folder for the masks.")
 
 
 def _read_image(path: Path) -> Volume:

@@ -21,6 +21,7 @@ from crossmatch.atomic import write_json
 from crossmatch.checkpoint import Checkpoint, load_checkpoint, load_weights
 from crossmatch.config import Recipe, parse_recipe
 from crossmatch.data.dataset import Dataset
+from crossmatch.data.fingerprint import Fingerprint
 from crossmatch.errors import UserError
 from crossmatch.networks import NETWORKS, Segmenter
 
@@ -144,12 +145,13 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool) -
     return run
 
 
-def dataset_facts(dataset: Dataset, fingerprint: str, labelled: list[str], unlabelled: int) -> dict[str, Any]:
+def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> dict[str, Any]:
     """What run.json says about the data."""
     return {
         "root": str(dataset.root.resolve()),
         "name": dataset.name,
-        "fingerprint": fingerprint,
+        "fingerprint": fingerprint.digest,
+        "affine": [list(row) for row in fingerprint.cases[0].affine],  # the way round that scans are stored in
         "labels": dataset.labels,
         "channels": list(dataset.channels),
         "slice_axis": dataset.slice_axis,

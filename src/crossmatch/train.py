@@ -30,7 +30,8 @@ from crossmatch.training_cases import training_cases
 
 LOWER_MEMORY = (
     "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "
-    "--set train.batch.unlabelled=4); data.memory_gb=0 keeps the voxels on disk."
+    "--set train.batch.unlabelled=1); data.memory_gb=0 keeps the voxels on disk, and a larger data.spacing_mm, where "
+    "it is set, makes them fewer."
 )
 
 

@@ -57,11 +57,16 @@ def training_cases(recipe: Recipe, data: Path, loading: Callable[[int, int], Non
             the recipe's, an unknown voxel size where the recipe wants one.
     """
     dataset = open_dataset(data, splits=("train", "val"))
+    if recipe.data.dataset and recipe.data.dataset != dataset.name:
+        raise UserError(
+            f"The recipe is for the dataset {recipe.data.dataset}, and {data} is {dataset.name} (the name in its "
+            'dataset.json): choose the recipe made for it, or insist with --set data.dataset="".'
+        )
     labelled, unlabelled = dataset.labelled(recipe.data.labelled)
     needs_unlabelled = METHODS[recipe.method["name"]][0].needs_unlabelled
     _check(recipe, labelled, unlabelled, needs_unlabelled)
     fingerprint = load_fingerprint(data, loading)
-    facts = dataset_facts(dataset, fingerprint.digest, [case.id for case in labelled], len(unlabelled))
+    facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
     learned = unlabelled if needs_unlabelled else ()
     prints = {case.id: case for case in fingerprint.cases}
     learned_from = {case.id for case in (*labelled, *learned)}

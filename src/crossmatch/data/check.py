@@ -2,17 +2,17 @@
 
 Errors (collected, told together): unreadable or non-finite files, images that are constant, channels or labels on
 another grid than their image, label values that were not declared, label lists that name cases without a label.
-Warnings: equal images under two names, louder when they lie in two splits; a label that no training case shows.
+Warnings: see `check_warnings`.
 """
 
 import hashlib
 import os
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from crossmatch.data.check_warnings import check_warnings
 from crossmatch.data.dataset import Case, Dataset, open_dataset
 from crossmatch.data.files import Array, Volume, read_volume, same_grid
 from crossmatch.data.fingerprint import (
@@ -63,7 +63,7 @@ def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fin
         labels=dataset.labels,
         slice_axis=dataset.slice_axis,
         digest=content_digest(dataset, cases),
-        warnings=(*_equal_images(cases), *_absent_labels(dataset, cases)),
+        warnings=check_warnings(dataset, cases),
         cases=cases,
     )
     save_fingerprint(dataset.root, fingerprint)
@@ -176,29 +176,3 @@ def _difference(a: Volume, b: Volume) -> str:
     if a.shape != b.shape:
         return f"shape {b.shape}, not {a.shape}; resample it onto the image"
     return f"affine {b.affine.round(4).tolist()}, not {a.affine.round(4).tolist()}; resample it, or correct the header"
-
-
-def _equal_images(cases: tuple[CasePrint, ...]) -> list[str]:
-    """Warnings about images that are voxel for voxel the same, those across splits first."""
-    groups: dict[str, list[CasePrint]] = defaultdict(list)
-    for case in cases:
-        groups[case.image_sha256].append(case)
-    leaks, doubles = [], []
-    for group in groups.values():
-        splits = {case.split for case in group}
-        if len(splits) > 1:
-            names = " and ".join(f"{case.id} ({case.split})" for case in group)
-            leaks.append(f"LEAK: {names} are the same image in different splits: scores on it mean nothing, remove one")
-        elif len(group) > 1:
-            doubles.append(f"{' and '.join(case.id for case in group)} ({group[0].split}) are the same image")
-    return leaks + doubles
-
-
-def _absent_labels(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:
-    """Warnings about declared labels that no training label shows."""
-    counts = [case.label_voxels for case in cases if case.split == "train" and case.label_voxels is not None]
-    return [
-        f"no training label shows {name} (value {value}): it cannot be learned"
-        for name, value in dataset.labels.items()
-        if counts and not any(count[value] for count in counts)
-    ]

@@ -16,7 +16,7 @@ from crossmatch.atomic import write_text
 from crossmatch.data.dataset import Case, Dataset, Split
 from crossmatch.errors import UserError
 
-VERSION = 1  # of the JSON; another number is scanned again
+VERSION = 2  # of the JSON; another number is scanned again
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
 
 
