@@ -12,8 +12,8 @@ from crossmatch.predict import predict
 from crossmatch.train import fit
 from training import Quiet
 
-REDUCED = ["train.steps=90", "train.precision=float32", "network.filters=6", "data.size=[32, 32, 32]", "seed=4"]
-REDUCED += ["data.spacing_mm=[2.4, 2.4, 2.4]", "train.checkpoint_every=90", "train.validate_every=90"]
+REDUCED = ["train.steps=100", "train.precision=float32", "data.size=[32, 32, 32]", "seed=4"]
+REDUCED += ["data.spacing_mm=[2.4, 2.4, 2.4]", "train.checkpoint_every=100", "train.validate_every=100"]
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_held_out_atria_are_found_after_a_minute(tmp_path: Path) -> None:
     check(data)
     for method in ("supervised", "crossmatch"):
         run = tmp_path / method
-        assert fit(load_recipe("phantom3d", [*REDUCED, f"method.name={method}"]), data, run, Quiet()) == 90
+        assert fit(load_recipe("phantom3d", [*REDUCED, f"method.name={method}"]), data, run, Quiet()) == 100
         predict(run, data / "imagesTs", run / "test")
         scores[method] = evaluate(run / "test", data / "labelsTs").statistics()["dice"].mean
     assert scores["crossmatch"] > 0.55, scores
