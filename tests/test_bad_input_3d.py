@@ -25,7 +25,7 @@ def test_strides_that_fit(data: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     for name, options in (("none", []), ("half", ["--stride", "half"]), ("own", ["--stride", "4, 1,16"])):
         code, out, _ = call(capsys, "predict", run, data / "imagesTs", tmp_path / name, "--probabilities", *options)
         assert code == 0
-        assert "1 masks in" in out
+        assert "1 mask in" in out
     files = {
         name: [(tmp_path / name / part / "case_005.nii.gz") for part in ("", "probabilities")]
         for name in ("none", "half", "own")
