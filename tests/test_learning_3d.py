@@ -1,4 +1,8 @@
-"""What the 3D recipe is for: with unlabelled volumes CrossMatch finds more of held-out atria than chance would."""
+"""Learning in 3D, end to end: held-out atria are found after a fifth of the recipe's steps.
+
+At this length CrossMatch, still warming up, is not yet ahead of supervised learning (0.64 and 0.69 when this was
+written); docs/results has the runs that show what it brings.
+"""
 
 from pathlib import Path
 
@@ -18,7 +22,7 @@ REDUCED += ["data.spacing_mm=[2.4, 2.4, 2.4]", "train.checkpoint_every=100", "tr
 
 @pytest.mark.slow
 def test_held_out_atria_are_found_after_a_minute(tmp_path: Path) -> None:
-    """One seed of `phantom3d` at a quarter of its length, in coarser voxels."""
+    """One seed of `phantom3d`, 100 steps in coarser voxels."""
     data, scores = tmp_path / "data", {}
     make_phantom(data, "atrium", train=12, val=0, test=5, seed=4)
     check(data)
@@ -27,5 +31,4 @@ def test_held_out_atria_are_found_after_a_minute(tmp_path: Path) -> None:
         assert fit(load_recipe("phantom3d", [*REDUCED, f"method.name={method}"]), data, run, Quiet()) == 100
         predict(run, data / "imagesTs", run / "test")
         scores[method] = evaluate(run / "test", data / "labelsTs").statistics()["dice"].mean
-    assert scores["crossmatch"] > 0.55, scores
-    assert scores["supervised"] > 0.3, scores
+    assert min(scores.values()) > 0.5, scores
