@@ -47,23 +47,22 @@ def reference_loss(network: Segmenter, batch: Batch, method: CrossMatchSettings,
     """The total of one step, three passes as the released code runs them; the threshold is the recipe's, constant."""
     assert batch.u is not None
     assert batch.mix is not None
+
+    def dropped(features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        return drop(features, method.weak_rate), drop(features, method.strong_rate)
+
     x, y, u, mix, n = batch.x, batch.y, batch.u, batch.mix, len(batch.x)
     with torch.no_grad():
         m_clean = labels_of(network(mix.weak))
         features = network.encode(torch.cat([x, mix.weak]))
         partner = [level[n:] for level in features]
-        views = [
-            torch.cat(v)
-            for v in zip(features, drop(partner, method.weak_rate), drop(partner, method.strong_rate), strict=True)
-        ]
+        views = [torch.cat(v) for v in zip(features, *dropped(partner), strict=True)]
         _, _, m_weak, m_strong = network.decode(views).split(n)
         m_weak_labels, m_strong_labels = labels_of(m_weak), labels_of(m_strong)
 
     features = network.encode(torch.cat([x, u.weak]))
     weak = [level[n:] for level in features]
-    views = [
-        torch.cat(v) for v in zip(features, drop(weak, method.weak_rate), drop(weak, method.strong_rate), strict=True)
-    ]
+    views = [torch.cat(v) for v in zip(features, *dropped(weak), strict=True)]
     lab, w_n, w_w, w_s = network.decode(views).split(n)
 
     box1, box2 = u.box.unbind(1)
@@ -71,10 +70,7 @@ def reference_loss(network: Segmenter, batch: Batch, method: CrossMatchSettings,
     s2 = torch.where(box2.unsqueeze(1), mix.strong[:, 1], u.strong[:, 1])
     features = network.encode(torch.cat([s1, s2]))
     second = [level[n:] for level in features]
-    views = [
-        torch.cat(v)
-        for v in zip(features, drop(second, method.weak_rate), drop(second, method.strong_rate), strict=True)
-    ]
+    views = [torch.cat(v) for v in zip(features, *dropped(second), strict=True)]
     s1_n, s2_n, s2_w, s2_s = network.decode(views).split(n)
 
     def match(logits: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:

@@ -59,7 +59,7 @@ def train(
     console = Console()
     what = f"{chosen.dims}D {chosen.network['name']}, {chosen.method['name']}"
     size = " x ".join(map(str, chosen.data.size))
-    form = "patches of" if chosen.data.sampling == "patch" else "slices resized to"
+    form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
     console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
     with TrainingDisplay(console, chosen.method["name"]) as display:
         done = fit(chosen, data, out, display, device=device, resume=resume)

@@ -53,16 +53,15 @@ def sliding_window(
     sums = [_sums(n, begin, factor) for n, begin, factor in zip(image.shape[1:], starts, factors, strict=True)]
     weight = _product(factors)
     within = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))  # the scan within its padding
+    thick, places = patch[0], list(itertools.product(*starts[1:]))
     total: Tensor | None = None
     for row, following in zip(starts[0], [*starts[0][1:], image.shape[1]], strict=True):
-        thick = patch[0]
-        places = list(itertools.product(*starts[1:]))
+        slab = image[:, row : row + thick]
         for first in range(0, len(places), batch):
             windows = [
                 (slice(None), *(slice(s, s + p) for s, p in zip(place, patch[1:], strict=True)))
                 for place in places[first : first + batch]
             ]
-            slab = image[:, row : row + thick]
             found = probabilities(torch.stack([slab[(slice(None), *window)] for window in windows])) * weight
             if total is None:
                 total = found.new_zeros(found.shape[1], thick, *image.shape[2:])

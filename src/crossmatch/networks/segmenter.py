@@ -15,9 +15,9 @@ class NetworkSettings(Settings):
     """What a recipe can set of a network. Names are the arguments of its constructor."""
 
     @property
+    @abstractmethod
     def multiple(self) -> int:
         """Every spatial axis of an image must be a multiple of this."""
-        raise NotImplementedError
 
     def check_size(self, size: Sequence[int], batch: int) -> None:
         """Raise ValueError that names a legal size when batches of images of `size` voxels do not fit the network."""
