@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from crossmatch.losses import DiceSettings, dice_loss, one_hot
+
 
 class Target(NamedTuple):
     """Hard pseudo-labels and how sure they are; no gradient passes through either."""
@@ -32,3 +34,21 @@ def cutmix(inside: Tensor, outside: Tensor, box: Tensor) -> Tensor:
 def cutmix_target(inside: Target, outside: Target, box: Tensor) -> Target:
     """CutMix of label and confidence alike; box (B, *S) bool."""
     return Target(cutmix(inside.label, outside.label, box), cutmix(inside.confidence, outside.confidence, box))
+
+
+class Lesson(NamedTuple):
+    """A target in the form that losses take, made once for all who learn from it; no gradient passes through."""
+
+    one_hot: Tensor  # (B, K, *S) float32, 0 where the voxel does not count
+    mask: Tensor  # (B, 1, *S) float32, 1 where the voxel is confident
+
+
+def lesson(target: Target, classes: int, threshold: Tensor | float) -> Lesson:
+    """The voxels of a target whose confidence reaches the threshold, one-hot."""
+    mask = (target.confidence >= threshold).float().unsqueeze(1)
+    return Lesson(one_hot(target.label, classes) * mask, mask)
+
+
+def match(logits: Tensor, taught: Lesson, dice: DiceSettings) -> Tensor:
+    """Dice of logits (B, K, *S) against a lesson, over its confident voxels: the loss of UniMatch and CrossMatch."""
+    return dice_loss(logits.float().softmax(1), *taught, dice)

@@ -120,6 +120,7 @@ def _train(
             optimizer.param_groups[0]["lr"] = settings.learning_rate * decay
             torch.manual_seed(seeding.mix(run.recipe.seed, seeding.NETWORK, 1 + state.step))  # of dropout
             model.train()
+            state.method.before_step(state.step, settings.steps)
             terms = model(batches(state.step), torch.full((), progress, device=batches.device))
             optimizer.zero_grad()
             fabric.backward(terms["total"])

@@ -12,11 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from crossmatch.losses import DiceSettings, dice_loss, one_hot, supervised_loss
+from crossmatch.losses import DiceSettings, supervised_loss
 from crossmatch.methods.method import Batch, Method
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.feature import FeaturePerturbation, Kind, Rate
-from crossmatch.pseudo import Target, cutmix, cutmix_target, pseudo_label
+from crossmatch.pseudo import Lesson, Target, cutmix, cutmix_target, lesson, match, pseudo_label
 from crossmatch.schedules import ramp_up, threshold_at
 from crossmatch.settings import Settings
 
@@ -79,13 +79,8 @@ def objective(
         reach the threshold.
     """
 
-    def match(logits: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
-        return dice_loss(logits.float().softmax(1), *target, dice)
-
-    def counted(target: Target) -> tuple[Tensor, Tensor]:
-        """One-hot labels and mask of the confident voxels, made once for all who learn from them."""
-        mask = (target.confidence >= threshold).float().unsqueeze(1)
-        return one_hot(target.label, x.shape[1]) * mask, mask
+    def counted(target: Target) -> Lesson:
+        return lesson(target, x.shape[1], threshold)
 
     t = Decodings(*map(pseudo_label, w))
     m = Decodings(*map(pseudo_label, mix))
@@ -96,14 +91,14 @@ def objective(
 
     terms = {
         "sup": supervised_loss(x, y, dice),
-        "ip1": match(s1, t_s1),
-        "ip2": match(s2.clean, t_s2.clean),
-        "tkd_ww": match(w.weak, t_w),
-        "tkd_ws": match(w.strong, t_w),
-        "tkd_sw": match(s2.weak, t_s2.clean),
-        "tkd_ss": match(s2.strong, t_s2.clean),
-        "dkd_w": match(s2.weak, t_s2.weak),
-        "dkd_s": match(s2.strong, t_s2.strong),
+        "ip1": match(s1, t_s1, dice),
+        "ip2": match(s2.clean, t_s2.clean, dice),
+        "tkd_ww": match(w.weak, t_w, dice),
+        "tkd_ws": match(w.strong, t_w, dice),
+        "tkd_sw": match(s2.weak, t_s2.clean, dice),
+        "tkd_ss": match(s2.strong, t_s2.clean, dice),
+        "dkd_w": match(s2.weak, t_s2.weak, dice),
+        "dkd_s": match(s2.strong, t_s2.strong, dice),
     }
     image = (terms["ip1"] + terms["ip2"]) / 2
     terms["tkd"] = (terms["tkd_ww"] + terms["tkd_ws"] + terms["tkd_sw"] + terms["tkd_ss"]) / 4
@@ -112,7 +107,7 @@ def objective(
     terms["total"] = settings.supervised_weight * terms["sup"] + unlabelled * (
         settings.image_weight * image + settings.distillation_weight * distillation
     )
-    terms["confident"] = t_w[1].mean()
+    terms["confident"] = t_w.mask.mean()
     return terms
 
 

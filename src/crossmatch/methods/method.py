@@ -52,6 +52,13 @@ class Method(nn.Module, ABC):
         """`loss`, under the name that Lightning Fabric and DDP wrap."""
         return self.loss(batch, progress)
 
+    def before_step(self, step: int, steps: int) -> None:
+        """Called before each step, counted from 0, of a run of `steps`, e.g. to change the stage of a training.
+
+        What depends on it must be a function of its arguments and of the method's tensors alone: a resumed run calls it
+        with its next step. Nothing by default.
+        """
+
     def after_step(self) -> None:
         """Called after each optimiser step, e.g. to move a teacher. Nothing by default."""
 

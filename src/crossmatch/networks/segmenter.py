@@ -1,6 +1,6 @@
 """What every network offers: an encoder and a decoder with a list of feature maps between them.
 
-That seam is where methods perturb features. Shapes: B batch, C channels, K classes, *S space.
+That seam is where methods perturb features; the decoder's own feature maps are where they attach further heads. Shapes: B batch, C channels, K classes, *S space.
 """
 
 from abc import ABC, abstractmethod
@@ -36,20 +36,29 @@ class Segmenter(nn.Module, ABC):
         in_channels: C, channels of the input image.
         classes: K, classes of the output, background included.
         multiple: every spatial axis of the input must be a multiple of this.
+        decoder_channels: channels of the feature maps of `decode_features`, finest first.
+        head: the decoder's last layer, finest features -> logits.
     """
 
     dims: int
     in_channels: int
     classes: int
     multiple: int
+    decoder_channels: tuple[int, ...]
+    head: nn.Module
 
     @abstractmethod
     def encode(self, x: Tensor) -> list[Tensor]:
         """(B, C, *S) -> feature maps, finest first."""
 
     @abstractmethod
+    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The encoder's feature maps -> the decoder's, both finest first; level l is of size S / 2^l."""
+
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        """Feature maps, finest first -> logits (B, K, *S)."""
+        """Feature maps as `encode` gives them -> logits (B, K, *S)."""
+        logits: Tensor = self.head(self.decode_features(features)[0])
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) -> logits (B, K, *S). In train mode a network may drop features here that `decode` keeps."""

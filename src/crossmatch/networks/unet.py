@@ -92,7 +92,7 @@ class UNet(Segmenter):
         if len(dropout) != len(channels):
             raise ValueError(f"one dropout rate a level: got {len(dropout)} rates for {len(channels)} levels")
         self.dims, self.in_channels, self.classes = dims, in_channels, classes
-        self.multiple = 2 ** (len(channels) - 1)
+        self.multiple, self.decoder_channels = 2 ** (len(channels) - 1), tuple(channels[:-1])
         inputs = [in_channels, *channels[:-1]]
         self.down = nn.ModuleList(ConvBlock(dims, i, o, p) for i, o, p in zip(inputs, channels, dropout, strict=True))
         self.pool = layers.max_pool(dims)
@@ -109,10 +109,9 @@ class UNet(Segmenter):
             features.append(block(self.pool(features[-1])))
         return features
 
-    def decode(self, features: Sequence[Tensor]) -> Tensor:
-        """Feature maps as `encode` gives them -> logits (B, K, *S)."""
-        x = features[-1]
+    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Feature maps as `encode` gives them -> one a level but the deepest, finest first, level l of size S / 2^l."""
+        decoded = [features[-1]]
         for up, skip in zip(self.up, reversed(features[:-1]), strict=True):
-            x = up(x, skip)
-        logits: Tensor = self.head(x)
-        return logits
+            decoded.append(up(decoded[-1], skip))
+        return decoded[:0:-1]

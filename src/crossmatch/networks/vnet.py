@@ -94,6 +94,7 @@ class VNet(Segmenter):
         super().__init__()
         self.dims, self.in_channels, self.classes, self.multiple = dims, in_channels, classes, MULTIPLE
         channels = [filters * 2**level for level in range(len(CONVOLUTIONS))]
+        self.decoder_channels = tuple(channels[:-1])
         widths = [*channels, *channels[-2::-1]]  # down and up again
         self.blocks = nn.ModuleList(
             ConvBlock(dims, inputs, outputs, convolutions, normalisation)
@@ -121,19 +122,14 @@ class VNet(Segmenter):
         features[-1] = self.dropout(features[-1])
         return features
 
-    def decode(self, features: Sequence[Tensor]) -> Tensor:
-        """Feature maps as `encode` gives them -> logits (B, K, *S), without dropout."""
-        logits: Tensor = self.head(self._finest(features))
-        return logits
+    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Feature maps as `encode` gives them -> four, finest first, level l (B, 2^l F, *S / 2^l); without dropout."""
+        decoded = [features[-1]]
+        for up, block, skip in zip(self.up, self.blocks[len(features) :], reversed(features[:-1]), strict=True):
+            decoded.append(block(up(decoded[-1]) + skip))
+        return decoded[:0:-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, *S) -> logits (B, K, *S): in train mode `decode` of `encode` with a second dropout in between."""
-        logits: Tensor = self.head(self.dropout(self._finest(self.encode(x))))
+        logits: Tensor = self.head(self.dropout(self.decode_features(self.encode(x))[0]))
         return logits
-
-    def _finest(self, features: Sequence[Tensor]) -> Tensor:
-        """Feature maps of the encoder -> the decoder's at the finest level, (B, F, *S)."""
-        x = features[-1]
-        for up, block, skip in zip(self.up, self.blocks[len(features) :], reversed(features[:-1]), strict=True):
-            x = block(up(x) + skip)
-        return x
