@@ -16,12 +16,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from crossmatch.config import load_recipe
 from crossmatch.data.store import Store
 from crossmatch.data.views import Batches
 from crossmatch.devices import uses_bf16
 from crossmatch.networks import NETWORKS
 from crossmatch.networks.layers import to_channels_last
+from crossmatch.recipe import load_recipe
 from crossmatch.trainer_state import TrainerState
 from reference_step import reference_loss
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from crossmatch.config import Recipe, load_recipe, parse_recipe, recipe_names
+from crossmatch.config import Recipe
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
 from crossmatch.networks import NETWORKS
+from crossmatch.recipe import load_recipe, parse_recipe, recipe_names
 
 
 def _write(folder: Path, text: str, encoding: str = "utf-8") -> str:

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from crossmatch.config import Recipe, load_recipe, parse_recipe
+from crossmatch.config import Recipe
 from crossmatch.errors import UserError
+from crossmatch.recipe import load_recipe, parse_recipe
 
 VOLUMES = ("data.sampling=patch", "data.size=[16, 32, 16]")
 VNET = ("network.name=vnet", *VOLUMES)

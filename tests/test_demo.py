@@ -11,10 +11,11 @@ import pytest
 from rich.console import Console
 
 from crossmatch import demo
-from crossmatch.config import Recipe, load_recipe
+from crossmatch.config import Recipe
 from crossmatch.data.phantom import KINDS, make_phantom
 from crossmatch.display import TrainingDisplay
 from crossmatch.errors import UserError
+from crossmatch.recipe import load_recipe
 
 TINY = [
     "data.size=[16, 16]",

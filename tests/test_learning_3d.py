@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from crossmatch.config import load_recipe
 from crossmatch.data.check import check
 from crossmatch.data.phantom import make_phantom
 from crossmatch.evaluate import evaluate
 from crossmatch.predict import predict
+from crossmatch.recipe import load_recipe
 from crossmatch.train import fit
 from training import Quiet
 

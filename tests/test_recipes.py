@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossmatch.config import load_recipe, recipe_names
 from crossmatch.logbook import read_metrics
+from crossmatch.recipe import load_recipe, recipe_names
 from crossmatch.run import open_run
 from crossmatch.train import fit
 from tiny import write_dataset

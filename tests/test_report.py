@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from crossmatch.checkpoint import Checkpoint, save_checkpoint
-from crossmatch.config import load_recipe
 from crossmatch.data.files import read_volume, write_volume
 from crossmatch.errors import UserError
 from crossmatch.evaluate import evaluate
+from crossmatch.recipe import load_recipe
 from crossmatch.report import write_report
 from page import Page
 from tiny import write_dataset

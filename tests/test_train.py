@@ -8,10 +8,11 @@ import torch
 
 from crossmatch import train as train_module
 from crossmatch.checkpoint import load_checkpoint
-from crossmatch.config import Recipe, load_recipe
+from crossmatch.config import Recipe
 from crossmatch.data.files import read_volume
 from crossmatch.errors import UserError
 from crossmatch.logbook import Recorder, read_metrics
+from crossmatch.recipe import load_recipe
 from crossmatch.run import open_run
 from crossmatch.train import fit
 from tiny import write_dataset

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from crossmatch.config import Recipe, load_recipe
+from crossmatch.config import Recipe
 from crossmatch.evaluate import evaluate
 from crossmatch.logbook import read_metrics
 from crossmatch.methods import Batch
 from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.supervised import Supervised
 from crossmatch.predict import predict
+from crossmatch.recipe import load_recipe
 from crossmatch.run import open_run
 from crossmatch.train import fit
 from tiny import write_dataset

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from crossmatch.checkpoint import Checkpoint, save_checkpoint
-from crossmatch.config import Recipe, load_recipe
+from crossmatch.config import Recipe
 from crossmatch.data.check import load_fingerprint
 from crossmatch.data.dataset import open_dataset
 from crossmatch.networks import Segmenter
+from crossmatch.recipe import load_recipe
 from crossmatch.run import Run, create_run, dataset_facts
 
 SMALL = [

@@ -51,8 +51,8 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a network. Ctrl-C leaves a run that --resume goes on with."""
-    from crossmatch.config import load_recipe
     from crossmatch.display import TrainingDisplay
+    from crossmatch.recipe import load_recipe
     from crossmatch.train import fit
 
     chosen = load_recipe(recipe, [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])])
@@ -143,7 +143,7 @@ def recipes() -> None:
     """List the recipes that come with the package."""
     from rich.table import Table
 
-    from crossmatch.config import load_recipe, recipe_names
+    from crossmatch.recipe import load_recipe, recipe_names
 
     table = Table("recipe", "method", "steps", "what it is")
     for name in recipe_names():

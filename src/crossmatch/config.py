@@ -1,19 +1,15 @@
-"""Recipes: one complete run as a frozen, checked tree of settings, read from TOML and changed by `--set key=value`.
+"""What a recipe is: one complete run as a frozen, checked tree of settings.
 
-Each group of settings is defined beside the code it sets; this file puts them together and explains mistakes.
+Each group of settings is defined beside the code it sets; this file puts them together. `recipe.py` reads recipes.
 """
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from crossmatch.data.intensity import Normalise
 from crossmatch.data.views import BatchSizes, ViewSettings
-from crossmatch.errors import UserError
 from crossmatch.losses import DiceSettings
 from crossmatch.methods import METHODS
 from crossmatch.networks import NETWORKS
@@ -155,95 +151,3 @@ def check_stride(stride: tuple[int, ...], data: DataSettings) -> None:
 def _settings(group: str, chosen: Mapping[str, Any]) -> Any:
     kind = CHOICES[group][0][chosen["name"]][1]
     return kind(**{key: value for key, value in chosen.items() if key != "name"})
-
-
-def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
-    folder = resources.files("crossmatch") / "recipes"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe by name or by the path of a TOML file, with `section.key=value` changes applied.
-
-    Changing `method.name` or `network.name` drops the settings of what it replaces.
-
-    Raises:
-        UserError: unknown recipe, unknown key (the valid ones are listed), or a value that does not fit.
-    """
-    tree = _read(name)
-    changes = [_parse(text) for text in overrides]
-    for group, (_, default) in CHOICES.items():
-        chosen = tree.get(group, {})
-        named = chosen.get("name", default) if isinstance(chosen, dict) else chosen
-        if any(keys == [group, "name"] and value != named for keys, value in changes):
-            tree[group] = {}
-    for keys, value in changes:
-        node = tree
-        for key in keys[:-1]:
-            node = node.setdefault(key, {})
-            if not isinstance(node, dict):
-                raise UserError(f"--set {'.'.join(keys)}: {key} is a value, not a group of settings.")
-        node[keys[-1]] = value
-    return parse_recipe(tree, f"recipe {name}")
-
-
-def parse_recipe(tree: dict[str, Any], origin: str) -> Recipe:
-    """A recipe from a tree of plain values; `origin` names it in the message when something does not fit."""
-    try:
-        return Recipe.model_validate(tree)
-    except ValidationError as error:
-        problems = "; ".join(_explain(tree, dict(problem)) for problem in error.errors())
-        raise UserError(f"In {origin}: {problems}.") from None
-
-
-def _read(name: str) -> dict[str, Any]:
-    path = Path(name)
-    if path.suffix != ".toml":
-        if name not in recipe_names():
-            raise UserError(
-                f"There is no recipe {name!r}. There are {', '.join(recipe_names())}; or give the path of a .toml file."
-            )
-        return tomllib.loads((resources.files("crossmatch") / "recipes" / f"{name}.toml").read_text(encoding="utf-8"))
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"The recipe {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"The recipe {path} is not valid TOML: {error}.") from None
-
-
-def _parse(text: str) -> tuple[list[str], Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise UserError(f"--set takes section.key=value, for example train.steps=1000; got {text!r}.")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    return key.strip().split("."), parsed
-
-
-def _explain(tree: dict[str, Any], problem: dict[str, Any]) -> str:
-    """One mistake in words: where it is, what was found, what would be right."""
-    keys = [str(part) for part in problem["loc"]]
-    where = ".".join(keys)
-    if problem["type"] == "extra_forbidden":
-        valid = _valid_keys(tree, keys[:-1])
-        return f"unknown key {where}; valid keys here are {', '.join(valid)}"
-    message: str = problem["msg"].removeprefix("Value error, ")
-    if not where or isinstance(problem["input"], dict):  # a rule about several settings, which it names itself
-        return message
-    return f"{where}: {message} (found {problem['input']!r})"
-
-
-def _valid_keys(tree: dict[str, Any], path: list[str]) -> list[str]:
-    if path and path[0] in CHOICES:
-        choices, default = CHOICES[path[0]]
-        return ["name", *choices[tree[path[0]].get("name", default)][1].model_fields]
-    model: type[BaseModel] = Recipe
-    for key in path:
-        annotation = model.model_fields[key].annotation
-        candidates = [annotation, *get_args(annotation)]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(model.model_fields)

@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 
 from crossmatch.atomic import write_json
-from crossmatch.config import load_recipe
 from crossmatch.data.check import check
 from crossmatch.data.dataset import open_dataset
 from crossmatch.data.phantom import KINDS, make_phantom
@@ -16,6 +15,7 @@ from crossmatch.display import TrainingDisplay, progress_bar
 from crossmatch.errors import UserError
 from crossmatch.evaluate import evaluate, load_evaluation
 from crossmatch.predict import predict
+from crossmatch.recipe import load_recipe
 from crossmatch.report import write_report
 from crossmatch.train import fit
 

@@ -19,11 +19,12 @@ import torch
 from crossmatch import __version__
 from crossmatch.atomic import write_json
 from crossmatch.checkpoint import Checkpoint, load_checkpoint, load_weights
-from crossmatch.config import Recipe, parse_recipe
+from crossmatch.config import Recipe
 from crossmatch.data.dataset import Dataset
 from crossmatch.data.fingerprint import Fingerprint
 from crossmatch.errors import UserError
 from crossmatch.networks import NETWORKS, Segmenter
+from crossmatch.recipe import parse_recipe
 
 
 @dataclass(frozen=True)

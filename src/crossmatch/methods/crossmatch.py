@@ -119,6 +119,9 @@ class CrossMatch(Method):
     gradient, and its running statistics move 3 times a step instead of 4.
     """
 
+    about = "weak and strong image views and feature views of one network teach each other"
+    paper = "Zhao et al., IEEE JBHI 2024, arXiv 2405.00354"
+
     def __init__(self, network: Segmenter, settings: CrossMatchSettings, dice: DiceSettings) -> None:
         super().__init__()
         self.network, self.settings, self.dice = network, settings, dice

@@ -4,7 +4,7 @@ Shapes: B batch, C channels, *S space.
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -34,8 +34,11 @@ class Method(nn.Module, ABC):
     Attributes:
         network: the network that learns.
         needs_unlabelled: whether batches must carry `u` and `mix`.
+        about, paper: a line each for `crossmatch methods`: what it does; authors, venue, year.
     """
 
+    about: ClassVar[str]
+    paper: ClassVar[str]
     network: Segmenter
     needs_unlabelled: bool = True
 

@@ -15,6 +15,8 @@ class SupervisedSettings(Settings):
 class Supervised(Method):
     """L_sup alone."""
 
+    about = "labelled images alone: cross entropy and Dice"
+    paper = "Ronneberger et al., MICCAI 2015; Milletari et al., 3DV 2016"
     needs_unlabelled = False
 
     def __init__(self, network: Segmenter, settings: SupervisedSettings, dice: DiceSettings) -> None:

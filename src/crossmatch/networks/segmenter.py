@@ -1,6 +1,7 @@
 """What every network offers: an encoder and a decoder with a list of feature maps between them.
 
-That seam is where methods perturb features; the decoder's own feature maps are where they attach further heads. Shapes: B batch, C channels, K classes, *S space.
+That seam is where methods perturb features; further heads go onto the decoder's own feature maps.
+Shapes: B batch, C channels, K classes, *S space.
 """
 
 from abc import ABC, abstractmethod
