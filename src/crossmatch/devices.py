@@ -1,5 +1,7 @@
 """Which device computes, and in which precision; and what to say when its memory is full."""
 
+import resource
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -55,6 +57,14 @@ def uses_bf16(precision: Precision, device: torch.device, coarse_size: Sequence[
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes this process has held so far: tensors on a CUDA device, or everything on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @contextmanager

@@ -101,6 +101,8 @@ def predict(
         "data": {**run.data, "root": Path(run.data["root"]).name},
         "training": {
             "seconds": round(loaded.facts["seconds"], 1),
+            "parameters": loaded.facts.get("parameters"),  # unknown to runs of earlier versions
+            "peak_memory_bytes": loaded.facts.get("peak_memory"),
             **{key: run.record[key] for key in ("code", "device", "versions")},
         },
     }

@@ -14,8 +14,9 @@ from lightning_fabric import Fabric
 
 from crossmatch import seeding
 from crossmatch.config import Recipe
-from crossmatch.data.dataset import Dataset
+from crossmatch.data.dataset import Dataset, open_dataset
 from crossmatch.data.files import read_volume
+from crossmatch.data.seal import sealed
 from crossmatch.data.views import Batches
 from crossmatch.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.errors import UserError
@@ -67,7 +68,8 @@ def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str 
         display.warn(warning)
     bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
     run = resume_run(out, recipe, cases.facts, bf16) if resume else create_run(out, recipe, cases.facts, chosen, bf16)
-    with memory_advice(LOWER_MEMORY):
+    test = open_dataset(data, splits=("test",))
+    with sealed(test.files()), memory_advice(LOWER_MEMORY):
         torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
         network = to_channels_last(run.build_network())
         state = TrainerState.fresh(recipe, network, chosen)

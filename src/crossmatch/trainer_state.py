@@ -8,11 +8,14 @@ from torch import Tensor
 
 from crossmatch.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from crossmatch.config import Recipe, TrainSettings
+from crossmatch.devices import peak_memory
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS, Method
 from crossmatch.networks import Segmenter
 from crossmatch.networks.average import Average
 from crossmatch.run import Run
+
+_KEPT = ("step", "best", "seconds", "peak_memory")  # plain numbers that go on with a run
 
 
 @dataclass
@@ -28,6 +31,7 @@ class TrainerState:
     step: int = 0  # steps done
     best: float | None = None  # the highest validation Dice so far
     seconds: float = 0.0  # spent training, validation and checkpoints included
+    peak_memory: int = 0  # bytes, the most so far
 
     @classmethod
     def fresh(cls, recipe: Recipe, network: Segmenter, device: torch.device) -> "TrainerState":
@@ -53,7 +57,13 @@ class TrainerState:
                 f"The weights are not finite after step {self.step}; {run.checkpoint(name)} was not written. Start "
                 "a new run with a lower train.learning_rate, or with train.precision=float32."
             )
-        facts = {"step": self.step, "best": self.best, "seconds": self.seconds, "method": run.recipe.method["name"]}
+        trained = [weight for weight in self.method.parameters() if weight.requires_grad]
+        self.peak_memory = max(self.peak_memory, peak_memory(trained[0].device))
+        facts = {
+            **{key: getattr(self, key) for key in _KEPT},
+            "method": run.recipe.method["name"],
+            "parameters": sum(weight.numel() for weight in trained),
+        }
         training = self._tensors() if name == "last" else {}
         save_checkpoint(run.checkpoint(name), Checkpoint(facts, self.predictor.state_dict(), training))
 
@@ -86,7 +96,8 @@ class TrainerState:
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         except ValueError as error:
             raise UserError(f"{path} belongs to another optimiser ({error}): start a new run.") from None
-        self.step, self.best, self.seconds = (checkpoint.facts[key] for key in ("step", "best", "seconds"))
+        for key in _KEPT:
+            setattr(self, key, checkpoint.facts.get(key, getattr(self, key)))  # runs of earlier versions know fewer
 
     def _tensors(self) -> dict[str, Tensor]:
         kept: dict[str, Tensor] = {f"method/{name}": value for name, value in self.method.state_dict().items()}

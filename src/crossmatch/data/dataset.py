@@ -45,6 +45,10 @@ class Dataset:
         """The cases of one split, in the order of its list."""
         return tuple(case for case in self.cases if case.split == split)
 
+    def files(self) -> list[Path]:
+        """Every image and label of its cases."""
+        return [path for case in self.cases for path in (*case.images, case.label) if path is not None]
+
     def labelled(self, subset: str) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
         """The training cases, as (labelled, unlabelled); the unlabelled ones have `label=None`.
 

@@ -18,6 +18,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from crossmatch.atomic import written_aside
+from crossmatch.data.seal import refuse_sealed
 from crossmatch.errors import UserError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -164,6 +165,7 @@ def _check_ending(path: Path) -> None:
 def _open(path: Path) -> Any:  # Any: nibabel's headers are untyped
     """The nibabel image of a file, its voxels not yet read."""
     _check_ending(path)
+    refuse_sealed(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a NIfTI file: name the file itself.")
     try:
