@@ -68,7 +68,7 @@ def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str 
         display.warn(warning)
     bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
     run = resume_run(out, recipe, cases.facts, bf16) if resume else create_run(out, recipe, cases.facts, chosen, bf16)
-    test = open_dataset(data, splits=("test",))
+    test = open_dataset(data, splits=["test"])
     with sealed(test.files()), memory_advice(LOWER_MEMORY):
         torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
         network = to_channels_last(run.build_network())
