@@ -1,0 +1,192 @@
+"""Strong augmentation of labelled images: where they lie and what grey values they have, as nnU-Net v2 trains.
+
+Shapes: B batch, C channels, D spatial axes, *S space.
+Source: Isensee et al., Nature Methods 18, 203-211, 2021; ranges, probabilities and order of the released trainer,
+github.com/MIC-DKFZ/nnUNet, commit 0e49508, and of its transforms, github.com/MIC-DKFZ/batchgeneratorsv2, commit
+3cb4f07. Elastic deformation is switched off there, and left out here. What differs:
+
+- Images may be z-scored, as there, or lie in [0, 1]: the noise is in units of each channel's own standard deviation,
+  contrast and gamma work between each channel's lowest and highest value, brightness multiplies and is not cut off.
+- Rotations are drawn up to 30 degrees in each plane, in 2D too, where the weak view has added quarter turns; released
+  in 2D: 180, or 15 for patches more than 1.5 times as long as wide. Released in 3D: 30, but patches with edges more
+  than 3 times apart are turned and rescaled slice by slice.
+- What comes into view from outside the image is 0, label 0 (background), as in the weak view. The released code first
+  cuts a larger patch, so that less of it is seen.
+- Labels are looked up (nearest neighbour) like those of the weak view; released: the class that interpolates highest.
+- All channels of an image are changed alike; the released code draws for each.
+- The blur is cut and treats borders as `gaussian_blur` says; released: cut at six sigma, borders mirrored.
+"""
+
+import math
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from crossmatch.perturb.affine import mirror, move, rotation_matrix
+from crossmatch.perturb.geometry import Probability
+from crossmatch.perturb.image import Positive, Spread, adjust_contrast, adjust_gamma, gaussian_blur
+from crossmatch.settings import LowerFirst, Settings
+
+AroundOne = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1)]]
+
+SMALLEST_SPREAD = 1e-7  # of grey values, for divisions: the released gamma transform's
+
+
+class AugmentSettings(Settings):
+    """How often and how strongly; the defaults are the released constants.
+
+    The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels: half as often where
+    there is one channel. Mirroring destroys what tells left from right: set its probability to 0 for such data.
+    """
+
+    scaling_probability: Probability = 0.2
+    scaling: Annotated[tuple[Positive, Positive], LowerFirst] = (0.7, 1.4)  # of the view's edge; above 1: all smaller
+    rotation_probability: Probability = 0.2
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 30.0  # in each plane of two axes
+    noise_probability: Probability = 0.1
+    noise: Annotated[tuple[Spread, Spread], LowerFirst] = (0.0, 0.1)  # standard deviation; named variance there
+    blur_probability: Probability = 0.1
+    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.5, 1.0)  # voxels, for each axis its own
+    brightness_probability: Probability = 0.15
+    brightness: AroundOne = (0.75, 1.25)  # factor
+    contrast_probability: Probability = 0.15
+    contrast: AroundOne = (0.75, 1.25)  # factor, the range of values kept
+    low_resolution_probability: Probability = 0.125
+    low_resolution: Annotated[tuple[Positive, Annotated[float, Field(le=1)]], LowerFirst] = (0.5, 1.0)  # of the voxels
+    inverted_gamma_probability: Probability = 0.1
+    gamma_probability: Probability = 0.3
+    gamma: AroundOne = (0.7, 1.5)  # exponent, of both
+    mirror_probability: Probability = 0.5  # of each axis
+
+
+class AugmentDraw(NamedTuple):
+    """Parameters of B views, shaped to broadcast; factors and exponents are 1, the rest 0 where nothing happens."""
+
+    matrix: Tensor  # (B, D, D) from a voxel's offset to the centre to its source's
+    mirror: Tensor  # (B, D) bool, axes to reverse
+    noise: Tensor  # (B, 1, *1) standard deviation, in units of the channel's
+    noise_seed: int  # of the generator on the images' device: its values differ from device to device
+    sigma: Tensor  # (B, D) voxels
+    brightness: Tensor  # (B, 1, *1)
+    contrast: Tensor  # (B, 1, *1)
+    low_resolution: Tensor  # (B, 1, *1) voxels left on each axis, as a share
+    inverted_gamma: Tensor  # (B, 1, *1)
+    gamma: Tensor  # (B, 1, *1)
+
+    def to(self, device: torch.device) -> "AugmentDraw":
+        """The same on another device."""
+        return AugmentDraw._make(value.to(device) if isinstance(value, Tensor) else value for value in self)
+
+
+def draw_augmentation(
+    settings: AugmentSettings, count: int, dims: int, generator: torch.Generator | None = None
+) -> AugmentDraw:
+    """Draw the parameters of `count` views of `dims` axes (on the CPU: a few numbers, the same on every device).
+
+    `generator` is PyTorch's own where None.
+    """
+
+    def between(ends: tuple[float, float], *shape: int) -> Tensor:
+        return ends[0] + (ends[1] - ends[0]) * torch.rand(count, *shape, generator=generator)
+
+    def around_one(ends: tuple[float, float]) -> Tensor:
+        """Half of them below 1, half above, each half uniform."""
+        side = 2 * torch.rand(count, generator=generator) - 1
+        return torch.where(side < 0, 1 + side * (1 - ends[0]), 1 + side * (ends[1] - 1))
+
+    def sometimes(probability: float, value: Tensor, otherwise: float) -> Tensor:
+        drawn = torch.rand(count, generator=generator) < probability
+        return torch.where(drawn.view(count, *[1] * (value.ndim - 1)), value, otherwise)
+
+    def for_each_image(value: Tensor) -> Tensor:
+        return value.view(count, 1, *[1] * dims)
+
+    scale = sometimes(settings.scaling_probability, between(settings.scaling), 1.0)
+    turn, planes = math.radians(settings.rotation_degrees), dims * (dims - 1) // 2
+    angle = sometimes(settings.rotation_probability, between((-turn, turn), planes), 0.0)
+    return AugmentDraw(
+        matrix=scale.view(count, 1, 1) * rotation_matrix(angle, dims),
+        mirror=torch.rand(count, dims, generator=generator) < settings.mirror_probability,
+        noise=for_each_image(sometimes(settings.noise_probability, between(settings.noise), 0.0)),
+        noise_seed=int(torch.randint(2**62, (), generator=generator)),
+        sigma=sometimes(settings.blur_probability, between(settings.blur_sigma, dims), 0.0),
+        brightness=for_each_image(sometimes(settings.brightness_probability, around_one(settings.brightness), 1.0)),
+        contrast=for_each_image(sometimes(settings.contrast_probability, around_one(settings.contrast), 1.0)),
+        low_resolution=for_each_image(
+            sometimes(settings.low_resolution_probability, between(settings.low_resolution), 1.0)
+        ),
+        inverted_gamma=for_each_image(sometimes(settings.inverted_gamma_probability, around_one(settings.gamma), 1.0)),
+        gamma=for_each_image(sometimes(settings.gamma_probability, around_one(settings.gamma), 1.0)),
+    )
+
+
+def augment(x: Tensor, y: Tensor, draw: AugmentDraw, settings: AugmentSettings) -> tuple[Tensor, Tensor]:
+    """Images (B, C, *S) and labels (B, *S) int64 -> the same, augmented, images in float32 (under autocast too).
+
+    What a view did not draw leaves it bit for bit; what no view can draw, by `settings`, is not computed.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x, y, draw = x.float(), y.unsqueeze(1), draw.to(x.device)
+        if settings.scaling_probability or settings.rotation_probability:
+            x, y = move(x, draw.matrix, "bilinear"), move(y, draw.matrix, "nearest")
+        x = _grey_values(x, draw, settings)
+        if settings.mirror_probability:
+            x, y = mirror(x, draw.mirror), mirror(y, draw.mirror)
+        return x, y.squeeze(1)
+
+
+def _grey_values(x: Tensor, draw: AugmentDraw, settings: AugmentSettings) -> Tensor:
+    if settings.noise_probability:
+        noise = torch.Generator(x.device).manual_seed(draw.noise_seed)
+        spread = x.std(tuple(range(2, x.ndim)), correction=0, keepdim=True)
+        x = x + draw.noise * spread * torch.randn(x.shape, generator=noise, device=x.device)
+    if settings.blur_probability:
+        x = gaussian_blur(x, draw.sigma)
+    if settings.brightness_probability:
+        x = x * draw.brightness
+    if settings.contrast_probability:
+        unit, low, span = _unit_range(x)
+        x = torch.where(draw.contrast == 1, x, low + span * adjust_contrast(unit, draw.contrast.flatten()))
+    if settings.low_resolution_probability:
+        x = torch.where(draw.low_resolution == 1, x, coarsen(x, draw.low_resolution))
+    if settings.inverted_gamma_probability:
+        x = torch.where(draw.inverted_gamma == 1, x, -gamma_keeping_statistics(-x, draw.inverted_gamma.flatten()))
+    if settings.gamma_probability:
+        x = torch.where(draw.gamma == 1, x, gamma_keeping_statistics(x, draw.gamma.flatten()))
+    return x
+
+
+def coarsen(x: Tensor, share: Tensor) -> Tensor:
+    """Images (B, C, *S) at fewer voxels and back: `share` (B, 1, *1) of each axis' voxels, nearest, then linear.
+
+    Both steps look up along one axis at a time, so they are one: a mean of two voxels of the original, weighted.
+    """
+    for axis in range(2, x.ndim):
+        fine = x.shape[axis]
+        position = torch.arange(fine, device=x.device).view(-1, *[1] * (x.ndim - axis - 1))
+        coarse = (share * fine).round().long().clamp(min=1)
+        middle = ((position + 0.5) * coarse / fine - 0.5).clamp(min=0)
+        before = middle.long()
+        after = torch.minimum(before + 1, coarse - 1)
+        first, second = ((2 * index + 1) * fine // (2 * coarse) for index in (before, after))
+        x = torch.lerp(x.take_along_dim(first, axis), x.take_along_dim(second, axis), middle - before)
+    return x
+
+
+def gamma_keeping_statistics(x: Tensor, exponent: Tensor) -> Tensor:
+    """Each channel of (B, C, *S), its range taken as 0 to 1, to an exponent (B,); its mean and deviation are kept."""
+    unit, low, span = _unit_range(x)
+    curved = low + span * adjust_gamma(unit, exponent)
+    space = tuple(range(2, x.ndim))
+    deviation, mean = torch.std_mean(x, space, keepdim=True)
+    curved_deviation, curved_mean = torch.std_mean(curved, space, keepdim=True)
+    return mean + (curved - curved_mean) * deviation / curved_deviation.clamp(min=SMALLEST_SPREAD)
+
+
+def _unit_range(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each channel of (B, C, *S) in [0, 1], its lowest value (B, C, *1) and its span; 0 where all values are equal."""
+    space = tuple(range(2, x.ndim))
+    low, high = x.amin(space, keepdim=True), x.amax(space, keepdim=True)
+    return (x - low) / (high - low).clamp(min=SMALLEST_SPREAD), low, high - low
