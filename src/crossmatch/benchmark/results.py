@@ -1,0 +1,184 @@
+"""Finished cells of a benchmark, and the rows of its table: one a method, number of labels and point of the grid.
+
+A cell is one run with one seed. What is averaged over seeds is each seed's mean over its test cases. Dice and Jaccard
+are fractions here, percent only where they are shown; distances are in the unit that every cell knows.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from crossmatch.errors import UserError
+from crossmatch.scores import Evaluation
+
+Grid = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished cell. `evaluation` is that of its test cases by its own run."""
+
+    method: str
+    labelled: str  # as data.labelled: a number, or "all"
+    seed: int
+    grid: Grid  # () without a grid
+    evaluation: Evaluation
+    patients: dict[str, str]  # test case -> patient
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set that was learned from."""
+        return str(self._fact("data", "name"))
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of that data set's content."""
+        return str(self._fact("data", "fingerprint"))
+
+    @property
+    def checkpoint(self) -> str:
+        """``last``, ``best`` (of the validations) or a file's name."""
+        return str(self._fact("checkpoint"))
+
+    @property
+    def step(self) -> int:
+        """Steps that the checkpoint has learned for."""
+        return int(self._fact("step"))
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What the run says of its training: seconds, code, device, versions and, in newer runs, its costs."""
+        return dict(self._fact("training"))
+
+    @property
+    def seconds(self) -> float:
+        """Training time."""
+        return float(self._fact("training", "seconds"))
+
+    @property
+    def parameters(self) -> int | None:
+        """Trained parameters; None where the run does not say."""
+        return self.training.get("parameters")
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """The most memory of the device that training held; None on a CPU, and where the run does not say."""
+        return self.training.get("peak_memory_bytes")
+
+    def _fact(self, *path: str) -> Any:
+        """What the evaluation kept of the run that made its masks."""
+        found: Any = self.evaluation.prediction
+        for key in path:
+            if not isinstance(found, dict) or key not in found:
+                raise UserError(
+                    f"The evaluation of {self.method} with {self.labelled} labelled and seed {self.seed} does not say "
+                    f"{'.'.join(path)} of its run: remove that cell's folder of predictions, and run it again."
+                )
+            found = found[key]
+        return found
+
+
+class Spread(NamedTuple):
+    """A number over seeds: NaN for the mean of none, and for the standard deviation (ddof 1) of fewer than two."""
+
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells that differ in nothing but their seed."""
+
+    labelled: str
+    method: str
+    grid: Grid
+    results: tuple[Result, ...]  # by seed
+    unit: str  # of the distances: "mm" or "voxels"
+    dice: Spread
+    jaccard: Spread
+    hd95: Spread
+    asd: Spread
+    undefined: int  # test cases, summed over seeds, with a class whose distances are undefined
+
+    @property
+    def name(self) -> str:
+        """The method with its point of the grid."""
+        return ", ".join((self.method, *(f"{key}={value}" for key, value in self.grid)))
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set, or of all where seeds had several."""
+        return ", ".join(sorted({result.dataset for result in self.results}))
+
+    @property
+    def parameters(self) -> int | None:
+        """Trained parameters of a run, where one says it."""
+        return _largest(result.parameters for result in self.results)
+
+    @property
+    def seconds(self) -> float:
+        """Training time of a run, mean over seeds."""
+        return spread([result.seconds for result in self.results]).mean
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """The largest peak of the seeds that know theirs."""
+        return _largest(result.peak_memory_bytes for result in self.results)
+
+
+def aggregate(results: Sequence[Result]) -> list[Row]:
+    """Cells to rows: by number of labels (``all`` last), then the highest Dice first.
+
+    Distances are in millimetres where every case of every result has them, else all are in voxels.
+
+    Raises:
+        UserError: an evaluation that does not say which run made its masks.
+    """
+    every = (row.scores for result in results for row in result.evaluation.rows)
+    unit = "mm" if all("hd95_mm" in scores for scores in every) else "voxels"
+    groups: dict[tuple[str, str, Grid], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.labelled, result.method, result.grid), []).append(result)
+    rows = [_row(*key, tuple(sorted(group, key=lambda r: r.seed)), unit) for key, group in groups.items()]
+    return sorted(rows, key=lambda row: (label_order(row.labelled), -row.dice.mean, row.method, row.grid))
+
+
+def label_order(labelled: str) -> tuple[int, int, str]:
+    """Sorts numbers of labels: numbers by size, then other names, ``all`` at the end."""
+    if labelled.isdecimal():
+        return 0, int(labelled), ""
+    return (2 if labelled == "all" else 1), 0, labelled
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and standard deviation (ddof 1) of the values that are not NaN."""
+    known = [value for value in values if not math.isnan(value)]
+    mean = float(np.mean(known)) if known else math.nan
+    return Spread(mean, float(np.std(known, ddof=1)) if len(known) > 1 else math.nan)
+
+
+def _row(labelled: str, method: str, grid: Grid, results: tuple[Result, ...], unit: str) -> Row:
+    found = [result.evaluation.statistics() for result in results]
+
+    def over_seeds(metric: str) -> Spread:
+        return spread([statistics[metric].mean for statistics in found])
+
+    return Row(
+        labelled=labelled,
+        method=method,
+        grid=grid,
+        results=results,
+        unit=unit,
+        dice=over_seeds("dice"),
+        jaccard=over_seeds("jaccard"),
+        hd95=over_seeds(f"hd95_{unit}"),
+        asd=over_seeds(f"asd_{unit}"),
+        undefined=sum(statistics[f"hd95_{unit}"].undefined for statistics in found),
+    )
+
+
+def _largest(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)

@@ -1,0 +1,75 @@
+"""Wilcoxon tests over patients, Holm's correction: values by hand."""
+
+import pytest
+from finished import cases, result
+
+from crossmatch.benchmark.results import aggregate
+from crossmatch.benchmark.significance import Comparison, compare, holm, patient_dice, signed_rank
+
+
+def test_holm_by_hand() -> None:
+    # 4 x 0.005; 3 x 0.01; 2 x 0.03; 0.04 below the one before, so 0.06
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.5]) == [1, 1]  # 2 x 0.5, then at least that
+    assert holm([0.04, None, 0.03]) == [0.06, None, 0.06]  # two tests, not three
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+def test_signed_rank_by_hand() -> None:
+    def pairs(*differences: float) -> tuple[int, float | None]:
+        ours = {("f", str(n)): 0.5 + d for n, d in enumerate(differences)}
+        return signed_rank(ours, dict.fromkeys(ours, 0.5))
+
+    assert pairs(-0.01, -0.02, -0.03, -0.04, -0.05) == (5, 2 / 32)  # one of 32 sign patterns, and its mirror
+    # the positive one has rank 1: W = 1, reached by 2 of 32 sign patterns on either side
+    assert pairs(0.01, -0.02, -0.03, -0.04, -0.05) == (5, 4 / 32)
+    assert pairs(0.0, 0.0) == (2, 1)
+    assert pairs(0.3) == (1, None)
+    assert pairs() == (0, None)
+
+
+def test_only_patients_of_the_same_data_set_are_paired() -> None:
+    ours = {("f", "p"): 0.5, ("f", "q"): 0.5, ("g", "p"): 0.5}
+    theirs = {("f", "p"): 0.5, ("g", "p"): 0.5, ("g", "q"): 0.9}
+    assert signed_rank(ours, theirs) == (2, 1)
+
+
+def test_volumes_of_a_patient_and_seeds_are_averaged_first() -> None:
+    patients = {"a": "p1", "b": "p1", "c": "p2"}
+    row = aggregate(
+        [
+            result("m", cases(0.2, 0.4, 0.9), seed=1, patients=patients),
+            result("m", cases(0.4, 0.6, 0.7), seed=2, patients=patients),
+            result("m", cases(0.1, 0.1, 0.1), seed=3, patients=patients, fingerprint="f1"),
+        ]
+    )[0]
+    assert patient_dice(row) == pytest.approx(
+        {("f0", "p1"): 0.4, ("f0", "p2"): 0.8, ("f1", "p1"): 0.1, ("f1", "p2"): 0.1}
+    )
+
+
+def test_rows_against_the_best_of_their_number_of_labels() -> None:
+    best = cases(0.95, 0.90, 0.85, 0.80, 0.75)
+    worse = {case: dice - 0.01 * (place + 1) for place, (case, dice) in enumerate(best.items())}
+    worst = {case: dice - 0.1 for case, dice in worse.items()}
+    rows = aggregate(
+        [
+            result("b", best),
+            result("c", worst),
+            result("a", worse),
+            result("alone", best, labelled="7"),
+        ]
+    )
+    assert [row.method for row in rows] == ["b", "a", "c", "alone"]
+    assert compare(rows) == [
+        Comparison(True, 5, None, None),
+        Comparison(False, 5, 0.0625, 0.125),
+        Comparison(False, 5, 0.0625, 0.125),
+        Comparison(False, 5, None, None),  # the only row of its number of labels is no winner
+    ]
+
+
+def test_means_that_differ_by_rounding_alone_are_equal() -> None:
+    rows = aggregate([result("a", cases(0.3, 0.6)), result("b", cases(0.1 + 0.2, 0.6 + 1e-15))])
+    assert sorted(comparison.p or 0 for comparison in compare(rows)) == [0, 1]
