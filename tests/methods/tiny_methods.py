@@ -6,11 +6,18 @@ from torch import Tensor
 from crossmatch.losses import DiceSettings
 from crossmatch.methods import METHODS, Batch, Method, Unlabelled
 from crossmatch.networks import NETWORKS
+from crossmatch.perturb.augment import AugmentSettings
 
 # (network, axes) -> voxels of an image; a V-Net takes multiples of 16
 SIZES = {("unet", 2): (16, 12), ("unet", 3): (8, 12, 6), ("vnet", 2): (64, 32), ("vnet", 3): (16, 32, 16)}
+# Every augmentation of every image: the loss of a tiny V-Net is smoother than with one or two of them, unlucky ones.
+ALWAYS = {name: 1.0 for name in AugmentSettings.model_fields if name.endswith("_probability")}
 # Settings under which a network that has learned nothing yet is sure enough to teach.
-SURE = {"supervised": {}, "crossmatch": {"threshold": 0.3}}
+SURE = {
+    "supervised": {},
+    "supervised_strong": {"augment": ALWAYS},
+    "crossmatch": {"threshold": 0.3},
+}
 
 
 def build(name: str, dims: int, network: str = "unet", **changes: object) -> Method:

@@ -2,13 +2,21 @@
 
 from typing import Any
 
+from crossmatch.methods.cps import CPS, CPSSettings
 from crossmatch.methods.crossmatch import CrossMatch, CrossMatchSettings
+from crossmatch.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from crossmatch.methods.method import Batch, Method, Unlabelled
 from crossmatch.methods.supervised import Supervised, SupervisedSettings
+from crossmatch.methods.supervised_strong import SupervisedStrong, SupervisedStrongSettings
+from crossmatch.methods.uamt import UAMT, UAMTSettings
 
 # name -> (method, its settings); a method is built as Method(network, settings, dice)
 METHODS: dict[str, tuple[Any, Any]] = {
     "supervised": (Supervised, SupervisedSettings),
+    "supervised_strong": (SupervisedStrong, SupervisedStrongSettings),
+    "mean_teacher": (MeanTeacher, MeanTeacherSettings),
+    "uamt": (UAMT, UAMTSettings),
+    "cps": (CPS, CPSSettings),
     "crossmatch": (CrossMatch, CrossMatchSettings),
 }
 

@@ -1,0 +1,46 @@
+"""The stronger baseline: learn from the labelled images alone, augmented as nnU-Net v2 does.
+
+Source: Isensee et al., "nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation",
+Nature Methods 18, 203-211, 2021; released code github.com/MIC-DKFZ/nnUNet, commit 0e49508. Of nnU-Net only the
+augmentation is taken (`perturb/augment.py`, with what differs there). Network, loss, optimiser, sampling of patches and
+prediction are those of the recipe, the same for every method: no deep supervision, no patches that are sure to hold
+foreground, no mirrored predictions. Images come as weak views, so they are resampled twice: by the look-up of the weak
+view, then linearly.
+"""
+
+from torch import Tensor
+
+from crossmatch.losses import DiceSettings
+from crossmatch.methods.method import Batch
+from crossmatch.methods.supervised import Supervised, SupervisedSettings
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.perturb.augment import AugmentSettings, augment, draw_augmentation
+from crossmatch.settings import Settings
+
+
+class SupervisedStrongSettings(Settings):
+    """What is done to the labelled images."""
+
+    augment: AugmentSettings = AugmentSettings()
+
+
+class SupervisedStrong(Supervised):
+    """L_sup of augmented labelled images: without it, what a method gains by unlabelled images cannot be told."""
+
+    about = "labelled images alone, augmented as nnU-Net does"
+    paper = "Isensee et al., Nature Methods 2021"
+
+    def __init__(self, network: Segmenter, settings: SupervisedStrongSettings, dice: DiceSettings) -> None:
+        super().__init__(network, SupervisedSettings(), dice)
+        self.augment = settings.augment
+
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """``total``: as `Supervised`; images and labels are as they come in `eval()`.
+
+        Parameters are drawn from PyTorch's CPU generator, which the training loop seeds anew each step.
+        """
+        if self.training:
+            draw = draw_augmentation(self.augment, len(batch.x), batch.y.ndim - 1)
+            x, y = augment(batch.x, batch.y, draw, self.augment)
+            batch = batch._replace(x=x, y=y)
+        return super().loss(batch, progress)
