@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
 
-from crossmatch.losses import DiceSettings, dice_loss, one_hot, supervised_loss
+from crossmatch.losses import DiceSettings, dice_loss, distillation_loss, kl_divergence, one_hot, supervised_loss
 
 SIZES = {2: (6, 4), 3: (4, 2, 3)}
 EXACT = DiceSettings(smooth=1e-9)
@@ -134,3 +134,56 @@ def test_gradient_is_that_of_finite_differences():
 def test_smoothing_is_above_zero(smooth):
     with pytest.raises(ValidationError):
         DiceSettings(smooth=smooth)
+
+
+def test_kl_divergence_by_hand():
+    """Voxel one: 1/2 ln(1/2 : 1/4) + 1/2 ln(1/2 : 3/4) = ln(4/3) / 2; voxel two: the same on both sides."""
+    target = torch.tensor([[[0.5, 0.9]], [[0.5, 0.1]]]).movedim(0, 1)
+    other = torch.tensor([[[0.25, 0.9]], [[0.75, 0.1]]]).movedim(0, 1)
+    found = kl_divergence(other.log(), target.log())
+    torch.testing.assert_close(found, torch.tensor([[math.log(4 / 3) / 2, 0.0]]), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(kl_divergence(target.log(), other.log()), found)  # it has a direction
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_kl_divergence_is_that_of_pytorchs_distributions(dims):
+    one, two = (torch.randn(2, 3, *SIZES[dims]) for _ in range(2))
+    plain = [torch.distributions.Categorical(logits=logits.movedim(1, -1)) for logits in (one, two)]
+    expected = torch.distributions.kl_divergence(plain[1], plain[0])
+    torch.testing.assert_close(kl_divergence(one.log_softmax(1), two.log_softmax(1)), expected)
+
+
+def test_kl_divergence_is_finite_where_a_probability_is_nothing():
+    """Softmax of (0, 200) is (0, 1) in float32; its logarithm is still -200."""
+    sure = torch.tensor([[[200.0], [0.0]]], requires_grad=True)
+    found = kl_divergence(sure.log_softmax(1), sure.flip(1).log_softmax(1))
+    assert found.item() == pytest.approx(200)
+    found.sum().backward()
+    assert sure.grad is not None
+    assert sure.grad.isfinite().all()
+
+
+def test_distillation_by_hand():
+    """At T = 2, logits 2 ln 3 and 0 are 3/4 and 1/4; the student's are even: 4 (3/4 ln(3/2) + 1/4 ln(1/2))."""
+    teacher = torch.tensor([[[2 * math.log(3)], [0.0]]])
+    expected = 4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
+    assert distillation_loss(torch.zeros(1, 2, 1), teacher, 2.0).item() == pytest.approx(expected, abs=1e-6)
+    assert distillation_loss(teacher, teacher, 2.0).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_the_gradient_of_distillation_is_temperature_times_the_difference(temperature):
+    """Hinton et al., eq. 2, times T^2, mean of voxels: T (softmax(student / T) - softmax(teacher / T)) / voxels."""
+    student, _ = _random(2)
+    teacher, _ = _random(3)
+    teacher = teacher.flatten()[: student.numel()].view_as(student).requires_grad_()
+    half = student.bfloat16().requires_grad_()
+    student = student.bfloat16().float().requires_grad_()
+    distillation_loss(student, teacher, temperature).backward()
+    difference = (student / temperature).softmax(1) - (teacher / temperature).softmax(1)
+    voxels = student.numel() / 3
+    torch.testing.assert_close(student.grad, temperature * difference.detach() / voxels, rtol=1e-4, atol=1e-7)
+    assert teacher.grad is None
+    loss = distillation_loss(half, teacher, temperature)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, distillation_loss(student, teacher, temperature))

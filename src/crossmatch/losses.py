@@ -53,3 +53,22 @@ def supervised_loss(logits: Tensor, label: Tensor, settings: DiceSettings) -> Te
     entropy = functional.cross_entropy(logits, label)
     target = one_hot(label, logits.shape[1])
     return (entropy + dice_loss(logits.softmax(1), target, None, settings)) / 2
+
+
+def kl_divergence(log_probability: Tensor, log_target: Tensor) -> Tensor:
+    """KL(target || probability) of each voxel, sum of classes: two log-softmaxes (B, K, *S) -> (B, *S).
+
+    Both sides carry a gradient; detach the target where it teaches.
+    """
+    return functional.kl_div(log_probability, log_target, reduction="none", log_target=True).sum(1)
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Soft targets: T^2 KL(softmax(teacher / T) || softmax(student / T)), mean of voxels; no gradient to the teacher.
+
+    Logits (B, K, *S) of both -> scalar. T^2 keeps the size of the gradient when T is changed.
+    Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2; its cross entropy
+    with soft targets has the same gradient.
+    """
+    taught = (teacher.detach().float() / temperature).log_softmax(1)
+    return temperature**2 * kl_divergence((student.float() / temperature).log_softmax(1), taught).mean()
