@@ -22,11 +22,11 @@ class Average(nn.Module):
         self.network = copy.deepcopy(source).requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, source: nn.Module) -> None:
-        """average = decay * average + (1 - decay) * source."""
+    def update(self, source: nn.Module, decay: float | None = None) -> None:
+        """average = decay * average + (1 - decay) * source; a `decay` given here holds for this update alone."""
         ours: list[Tensor] = list(self.network.parameters())
         theirs: list[Tensor] = list(source.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - self.decay)
+        torch._foreach_lerp_(ours, theirs, 1 - (self.decay if decay is None else decay))
         for mine, other in zip(self.network.buffers(), source.buffers(), strict=True):
             mine.copy_(other)
 
