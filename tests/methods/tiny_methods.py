@@ -1,5 +1,9 @@
 """Methods on tiny networks and batches of noise, for the tests of methods."""
 
+import tempfile
+from functools import cache
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -7,15 +11,22 @@ from crossmatch.losses import DiceSettings
 from crossmatch.methods import METHODS, Batch, Method, Unlabelled
 from crossmatch.networks import NETWORKS
 from crossmatch.perturb.augment import AugmentSettings
+from crossmatch.run import create_run
+from untrained import save_untrained, small_recipe
 
 # (network, axes) -> voxels of an image; a V-Net takes multiples of 16
 SIZES = {("unet", 2): (16, 12), ("unet", 3): (8, 12, 6), ("vnet", 2): (64, 32), ("vnet", 3): (16, 32, 16)}
 # Every augmentation of every image: the loss of a tiny V-Net is smoother than with one or two of them, unlucky ones.
 ALWAYS = {name: 1.0 for name in AugmentSettings.model_fields if name.endswith("_probability")}
-# Settings under which a network that has learned nothing yet is sure enough to teach.
+RUNS = tempfile.TemporaryDirectory()  # of `teacher`; gone with the process
+# Settings under which a network that has learned nothing yet is sure enough to teach, with a weight that shows.
 SURE = {
     "supervised": {},
     "supervised_strong": {"augment": ALWAYS},
+    "pseudo_label": {"threshold": 0.3},
+    "mean_teacher": {"unlabelled_weight": 30.0},
+    "uamt": {"unlabelled_weight": 30.0, "threshold": 0.95},
+    "cps": {},
     "crossmatch": {"threshold": 0.3},
 }
 
@@ -29,7 +40,21 @@ def build(name: str, dims: int, network: str = "unet", **changes: object) -> Met
     small = {"unet": {"channels": (4, 8), "dropout": (0.0, 0.0)}, "vnet": {"filters": 2, "dropout": 0.0}}
     built = NETWORKS[network][0](dims, 2, 3, **small[network])
     kind, settings = METHODS[name]
-    return kind(built, settings(**(SURE.get(name, {}) | changes)), DiceSettings())
+    taught = {"teacher": teacher(dims)} if name == "distillation" else {}
+    return kind(built, settings(**(SURE.get(name, {}) | taught | changes)), DiceSettings())
+
+
+@cache
+def teacher(dims: int, channels: int = 2, classes: int = 3) -> str:
+    """The folder of a run whose U-Net has learned nothing, but is sure."""
+    recipe = small_recipe(f"data.size={[16] * dims}")
+    names = [str(value) for value in range(channels)]
+    labels = {str(value): value for value in range(classes)}
+    facts = {"root": "", "labels": labels, "channels": names, "slice_axis": None}
+    with torch.random.fork_rng():
+        run = create_run(Path(tempfile.mkdtemp(dir=RUNS.name)) / "run", recipe, facts, torch.device("cpu"), False)
+        save_untrained(run, "last", seed=1)
+    return str(run.folder)
 
 
 def noise(dims: int, network: str = "unet", labelled: int = 2, unlabelled: int = 3) -> Batch:

@@ -4,19 +4,27 @@ from typing import Any
 
 from crossmatch.methods.cps import CPS, CPSSettings
 from crossmatch.methods.crossmatch import CrossMatch, CrossMatchSettings
+from crossmatch.methods.distillation import Distillation, DistillationSettings
 from crossmatch.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from crossmatch.methods.method import Batch, Method, Unlabelled
+from crossmatch.methods.pseudo_label import PseudoLabel, PseudoLabelSettings
+from crossmatch.methods.self_distillation import SelfDistillation, SelfDistillationSettings
 from crossmatch.methods.supervised import Supervised, SupervisedSettings
 from crossmatch.methods.supervised_strong import SupervisedStrong, SupervisedStrongSettings
 from crossmatch.methods.uamt import UAMT, UAMTSettings
+from crossmatch.methods.urpc import URPC, URPCSettings
 
 # name -> (method, its settings); a method is built as Method(network, settings, dice)
 METHODS: dict[str, tuple[Any, Any]] = {
     "supervised": (Supervised, SupervisedSettings),
     "supervised_strong": (SupervisedStrong, SupervisedStrongSettings),
+    "pseudo_label": (PseudoLabel, PseudoLabelSettings),
+    "distillation": (Distillation, DistillationSettings),
+    "self_distillation": (SelfDistillation, SelfDistillationSettings),
     "mean_teacher": (MeanTeacher, MeanTeacherSettings),
     "uamt": (UAMT, UAMTSettings),
     "cps": (CPS, CPSSettings),
+    "urpc": (URPC, URPCSettings),
     "crossmatch": (CrossMatch, CrossMatchSettings),
 }
 

@@ -1,0 +1,78 @@
+"""Cross pseudo supervision (CPS): two networks of different initial weights label unlabelled images for each other.
+
+Shapes: B batch, C channels, K classes, *S space.
+Source: Chen, Yuan, Zeng, Wang, "Semi-Supervised Semantic Segmentation with Cross Pseudo Supervision", CVPR 2021.
+Constants for medical images: github.com/HiLab-git/SSL4MIS, commit 06df604, train_cross_pseudo_supervision_2D.py.
+"""
+
+import copy
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.method import Batch, Method
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.pseudo import pseudo_label
+from crossmatch.schedules import ramp_up
+from crossmatch.settings import Settings
+
+
+class CPSSettings(Settings):
+    """Weight of the cross supervision and its warm-up; the defaults are the released constants.
+
+    The released weight climbs every 150 steps for 200 times 150 of its 30,000 steps: over the whole run. Ours climbs at
+    every step. (The paper has a constant weight, of 1.5 on its first dataset and 6 on its second.)
+    """
+
+    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
+    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the cross terms grow to full
+
+
+class CPS(Method):
+    """L_sup(z1) + L_sup(z2) + lambda(t) (CE(z1, argmax z2) + CE(z2, argmax z1)): every pseudo-label counts.
+
+    As released in 2D: both networks see the same weak views, cross entropy alone on pseudo-labels, both initialised in
+    the same way (the released 3D code draws one by He's rule and one by Glorot's), the first is the predictor. CutMix,
+    which the paper adds in some experiments, is not in that code, nor here. Labelled images get no cross supervision.
+    """
+
+    about = "two networks with different initial weights teach each other by hard pseudo-labels"
+    paper = "Chen et al., CVPR 2021, arXiv 2106.01226"
+
+    def __init__(self, network: Segmenter, settings: CPSSettings, dice: DiceSettings) -> None:
+        super().__init__()
+        self.network, self.settings, self.dice = network, settings, dice
+        self.second = initialised_anew(network)
+
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """``sup`` and ``cross``, each the sum over both networks, ``agreement``, ``weight``, that of cross, ``total``.
+
+        ``agreement`` is the share of unlabelled voxels to which both networks give the same label.
+        """
+        assert batch.u is not None
+        images, sizes = torch.cat([batch.x, batch.u.weak]), [len(batch.x), len(batch.u.weak)]
+        x1, u1 = self.network(images).float().split(sizes)
+        x2, u2 = self.second(images).float().split(sizes)
+        label1, label2 = pseudo_label(u1).label, pseudo_label(u2).label
+        terms = {
+            "sup": supervised_loss(x1, batch.y, self.dice) + supervised_loss(x2, batch.y, self.dice),
+            "cross": functional.cross_entropy(u1, label2) + functional.cross_entropy(u2, label1),
+            "agreement": (label1 == label2).float().mean(),
+            "weight": self.settings.unlabelled_weight * ramp_up(progress, self.settings.warm_up),
+        }
+        terms["total"] = terms["sup"] + terms["weight"] * terms["cross"]
+        return terms
+
+
+def initialised_anew(network: Segmenter) -> Segmenter:
+    """A network of the same kind, its weights drawn again from PyTorch's generator."""
+    another = copy.deepcopy(network)
+    for module in another.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
+    return another

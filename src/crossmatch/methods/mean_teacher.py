@@ -1,0 +1,93 @@
+"""Mean Teacher: the network agrees with the moving average of its own weights, which sees the image through noise.
+
+Shapes: B batch, C channels, K classes, *S space.
+Source: Tarvainen, Valpola, "Mean teachers are better role models", NeurIPS 2017. Constants for segmentation:
+github.com/HiLab-git/SSL4MIS, commit 06df604, train_mean_teacher_2D.py.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.method import Batch, Method
+from crossmatch.networks.average import Average
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.schedules import ramp_up
+from crossmatch.settings import Settings
+
+NOISE, NOISE_LIMIT = 0.1, 0.2  # standard deviation and clip of the noise, in units of the image; released
+
+
+class MeanTeacherSettings(Settings):
+    """Weight of the consistency, its warm-up, and the teacher's memory; the defaults are the released constants.
+
+    The released weight climbs every 150 steps for 200 times 150 of its 30,000 steps: over the whole run. Ours climbs at
+    every step. The released code leaves the consistency out for the first 1,000 steps, where its weight is below 0.001.
+    """
+
+    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
+    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the consistency grows to full
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+
+
+class MeanTeacher(Method):
+    """L_sup + lambda(t) mean (p - p')^2, with p of the student and p' of the teacher on the unlabelled images.
+
+    As released: the student sees the weak view without noise, labelled and unlabelled images in one pass; the teacher
+    is in train mode, and the noise has the same strength whatever the scale of the images ([0, 1] there; here that, or
+    z-scores, for which it is the weaker). Otherwise than released: the teacher begins as the student, not with weights
+    of its own, which the first update replaces anyway; its BatchNorm statistics are the student's; and the teacher is
+    the predictor, as the paper recommends, where the released code evaluates the student.
+    """
+
+    about = "the average of the network's own weights teaches it, through noise"
+    paper = "Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780"
+
+    def __init__(self, network: Segmenter, settings: MeanTeacherSettings, dice: DiceSettings) -> None:
+        super().__init__()
+        self.network, self.settings, self.dice = network, settings, dice
+        self.teacher = Average(network, settings.decay)
+        self.step = 0
+
+    def before_step(self, step: int, steps: int) -> None:
+        """Note the step, for the decay of the teacher's next update."""
+        self.step = step
+
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """``sup``, ``consistency`` (see `consistency`), ``weight``, that of the consistency, and ``total``."""
+        assert batch.u is not None
+        logits = self.network(torch.cat([batch.x, batch.u.weak])).float()
+        labelled, unlabelled = logits.split([len(batch.x), len(batch.u.weak)])
+        terms = {"sup": supervised_loss(labelled, batch.y, self.dice)}
+        terms |= self.consistency(unlabelled.softmax(1), batch.u.weak, progress)
+        terms["weight"] = self.settings.unlabelled_weight * ramp_up(progress, self.settings.warm_up)
+        terms["total"] = terms["sup"] + terms["weight"] * terms["consistency"]
+        return terms
+
+    def consistency(self, student: Tensor, images: Tensor, progress: Tensor) -> dict[str, Tensor]:
+        """How far the student is from the teacher, and what is worth logging of it.
+
+        Args:
+            student: its softmax (B, K, *S) on the unlabelled images.
+            images: those images (B, C, *S).
+            progress: scalar tensor, from 0 to 1.
+        """
+        return {"consistency": (student - self.teach(images)).square().mean()}
+
+    @torch.no_grad()
+    def teach(self, images: Tensor) -> Tensor:
+        """Softmax (B, K, *S) of the teacher on images (B, C, *S) with noise of its own, without gradient."""
+        noise = (NOISE * torch.randn_like(images)).clamp(-NOISE_LIMIT, NOISE_LIMIT)
+        taught: Tensor = self.teacher.network(images + noise).float().softmax(1)
+        return taught
+
+    def after_step(self) -> None:
+        """Move the teacher: the mean of all students so far while they are few, then the moving average."""
+        self.teacher.update(self.network, min(1 - 1 / (self.step + 1), self.settings.decay))
+
+    def predictor(self) -> Segmenter:
+        """The teacher."""
+        return self.teacher.predictor()

@@ -1,0 +1,65 @@
+"""UA-MT, the uncertainty-aware Mean Teacher: the teacher teaches only where its predictions under noise are certain.
+
+Shapes: B batch, C channels, K classes, *S space.
+Source: Yu, Wang, Li, Fu, Heng, "Uncertainty-aware Self-ensembling Model for Semi-supervised 3D Left Atrium
+Segmentation", MICCAI 2019; constants of the released code github.com/yulequan/UA-MT, commit 88ed29a,
+train_LA_meanteacher_certainty_unlabel.py.
+"""
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from crossmatch.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.schedules import threshold_at
+
+PASSES = 8  # T, of the teacher for its uncertainty; two at a time. Paper and released code
+THRESHOLD_RAMP = 1.0  # the threshold reaches the largest entropy at the end of the run; released
+LOG_EPSILON = 1e-6  # keeps the logarithm finite; released
+LARGEST = 2.0  # of the squared distance of two distributions: released divisor, there also the number of classes
+
+
+class UAMTSettings(MeanTeacherSettings):
+    """Those of Mean Teacher, with the same released values, and the threshold on the uncertainty.
+
+    The released weight climbs every 150 steps for 40 times 150 of its 6,000 steps: again over the whole run.
+    """
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.75  # at the start, as a share of the largest entropy
+
+
+class UAMT(MeanTeacher):
+    """Mean Teacher on certain voxels: H(p̄) < (0.75 + 0.25 ramp(t)) ln K, with p̄ the mean softmax of T noisy passes.
+
+    The released threshold has ln 2, the largest entropy of its two classes; ours has ln K (SSL4MIS keeps ln 2 for
+    four). The student is the predictor, as released.
+    """
+
+    about = "Mean Teacher, where the teacher's predictions under noise are certain"
+    paper = "Yu et al., MICCAI 2019, arXiv 1907.07034"
+    settings: UAMTSettings
+
+    def consistency(self, student: Tensor, images: Tensor, progress: Tensor) -> dict[str, Tensor]:
+        """Squared difference on certain voxels, and ``confident``, the share of those."""
+        distance = (student - self.teach(images)).square()
+        largest = math.log(student.shape[1])
+        threshold = threshold_at(progress, self.settings.threshold, THRESHOLD_RAMP, largest)
+        certain = (self.uncertainty(images) < threshold).float()
+        mean = (certain * distance).sum() / (LARGEST * certain.sum() + 1e-16)
+        return {"consistency": mean, "confident": certain.mean()}
+
+    def uncertainty(self, images: Tensor) -> Tensor:
+        """Entropy (B, 1, *S), in nats, of the teacher's mean softmax over `PASSES` noises; images (B, C, *S)."""
+        pairs = torch.cat([images, images])
+        passes = torch.cat([self.teach(pairs) for _ in range(PASSES // 2)])
+        mean = passes.reshape(PASSES, len(images), *passes.shape[1:]).mean(0)
+        entropy: Tensor = -(mean * (mean + LOG_EPSILON).log()).sum(1, keepdim=True)
+        return entropy
+
+    def predictor(self) -> Segmenter:
+        """The student."""
+        return self.network
