@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from crossmatch.cli_benchmark import benchmark, methods
 from crossmatch.cli_data import check, escaped, importer, phantom
 from crossmatch.errors import UserError
 
@@ -20,6 +21,8 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(phantom)
+app.command()(methods)
+app.command()(benchmark)
 app.add_typer(importer, name="import")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]

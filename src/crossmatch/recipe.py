@@ -28,7 +28,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         UserError: unknown recipe, unknown key (the valid ones are listed), or a value that does not fit.
     """
     tree = _read(name)
-    changes = [_parse(text) for text in overrides]
+    changes = [parse_change(text) for text in overrides]
     others = _settings_of_others(tree.pop("methods", {}), name)
     for group, (_, default) in CHOICES.items():
         chosen = tree.get(group, {})
@@ -83,7 +83,12 @@ def _settings_of_others(tables: Any, name: str) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _parse(text: str) -> tuple[list[str], Any]:
+def parse_change(text: str) -> tuple[list[str], Any]:
+    """``section.key=value`` -> the parts of the key, and the value as TOML reads it, or as text.
+
+    Raises:
+        UserError: no key, or no equals sign.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UserError(f"--set takes section.key=value, for example train.steps=1000; got {text!r}.")

@@ -1,0 +1,143 @@
+"""The cells of a benchmark: every method with every number of labels, every seed and every point of the grid.
+
+A cell is an ordinary run, in the folder CELLS/<method>/<labels>_labels/<grid>/seed<n> of the benchmark. All cells are
+made, and every mistake in them told, before the first one trains.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossmatch.config import Recipe
+from crossmatch.errors import UserError
+from crossmatch.methods import METHODS
+from crossmatch.recipe import load_recipe
+
+CELLS = "cells"
+Grid = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
+
+# Methods that learn from a finished run -> the method of that run: same labels, grid point, seed and data.
+TEACHERS = {"distillation": "supervised"}
+# Settings that have an option of their own here.
+OWN_OPTIONS = {
+    "method.name": "--methods",
+    "data.labelled": "--labelled",
+    "seed": "--seeds",
+    "method.teacher": "--methods",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a benchmark."""
+
+    method: str
+    labelled: str
+    seed: int
+    grid: Grid
+    folder: Path  # of the run, within the benchmark's
+    data: Path  # a dataset
+    changes: tuple[str, ...]  # of the recipe, as --set takes them
+    recipe: Recipe
+    teacher: Path | None  # the folder of the run it learns from, within the benchmark's
+
+    def __str__(self) -> str:
+        """For people: method, labels, grid point, seed."""
+        grid = "".join(f", {key}={value}" for key, value in self.grid)
+        return f"{self.method}, {self.labelled} labels{grid}, seed {self.seed}"
+
+
+def plan_cells(
+    recipe: str,
+    data: str,
+    *,
+    methods: Sequence[str],
+    labelled: Sequence[str],
+    seeds: Sequence[int],
+    grid: Sequence[tuple[str, Sequence[str]]] = (),
+    changes: Sequence[str] = (),
+) -> list[Cell]:
+    """All cells, those of the first seed first.
+
+    Args:
+        recipe: a recipe's name or file.
+        data: a dataset's folder; ``{seed}`` in it stands for the seed of a cell: a dataset for each.
+        methods, labelled, seeds: what to compare; no labelled: the recipe's.
+        grid: settings and their values; cells are made for every combination.
+        changes: of every cell's recipe, ``section.key=value``.
+
+    Raises:
+        UserError: a name, setting or value that does not exist, something named twice, a teacher that is missing.
+    """
+    labelled = labelled or [load_recipe(recipe, changes).data.labelled]
+    keys = [key for key, _ in grid]
+    given = [text.partition("=")[0].strip() for text in changes]
+    for key in (*keys, *given):
+        if key in OWN_OPTIONS:
+            raise UserError(f"{key} is chosen with {OWN_OPTIONS[key]} here, not with --grid or --set.")
+    if both := sorted(set(keys) & set(given)):
+        raise UserError(f"{both[0]} is in --grid and in --set: take it out of one of them.")
+    _refuse_unknown(methods)
+    for what, values in (("--methods", methods), ("--labelled", labelled), ("--seeds", seeds), ("--grid", keys)):
+        _refuse_repeated(what, [str(value) for value in values])
+    for key, values in grid:
+        _refuse_repeated(f"--grid {key}", values)
+    points = [tuple(zip(keys, values, strict=True)) for values in itertools.product(*(values for _, values in grid))]
+    return [
+        _cell(recipe, data, method, labels, seed, point, changes)
+        for seed, labels, point, method in itertools.product(seeds, labelled, points, methods)
+    ]
+
+
+def parse_grid(text: str) -> tuple[str, list[str]]:
+    """``section.key=v1,v2`` -> the key and its values; commas inside brackets belong to a value.
+
+    Raises:
+        UserError: no key, or no value.
+    """
+    key, _, rest = text.partition("=")
+    values, depth, value = [], 0, ""
+    for letter in rest + ",":
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth <= 0:
+            values.append(value.strip())
+            value = ""
+        else:
+            value += letter
+    if not key.strip() or not all(values) or value:
+        raise UserError(f"--grid takes section.key=value,value, for example method.eta=0,0.3,1; got {text!r}.")
+    return key.strip(), values
+
+
+def _cell(recipe: str, data: str, method: str, labelled: str, seed: int, grid: Grid, changes: Sequence[str]) -> Cell:
+    point = ",".join(f"{key}={value}" for key, value in grid).replace("/", "_").replace(" ", "")
+    end = Path(f"{labelled}_labels", point, f"seed{seed}")
+    settings = [f"method.name={method}", f'data.labelled="{labelled}"', f"seed={seed}", *changes]
+    settings += [f"{key}={value}" for key, value in grid]
+    teacher = None
+    if method in TEACHERS:
+        teacher = Path(CELLS, TEACHERS[method], end)
+        settings.append(f"method.teacher={teacher}")
+    chosen = load_recipe(recipe, settings)
+    folder = Path(CELLS, method, end)
+    where = Path(data.replace("{seed}", str(seed)))
+    return Cell(method, labelled, seed, grid, folder, where, tuple(settings), chosen, teacher)
+
+
+def _refuse_unknown(methods: Sequence[str]) -> None:
+    for name in methods:
+        if name not in METHODS:
+            raise UserError(f"There is no method {name!r}; there are {', '.join(METHODS)}.")
+        if name in TEACHERS and TEACHERS[name] not in methods:
+            raise UserError(
+                f"{name} learns from a finished run of {TEACHERS[name]} with the same labels and seed: add "
+                f"{TEACHERS[name]} to --methods."
+            )
+
+
+def _refuse_repeated(what: str, values: Sequence[str]) -> None:
+    if not values:
+        raise UserError(f"{what} is empty: name at least one.")
+    if again := [value for n, value in enumerate(values) if value in values[:n]]:
+        raise UserError(f"{what} has {again[0]} twice: name everything once.")

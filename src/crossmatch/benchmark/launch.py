@@ -1,0 +1,92 @@
+"""Who runs the cells: processes of this machine, or jobs of a cluster through submitit."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from crossmatch.benchmark.cells import Cell
+from crossmatch.benchmark.run_cell import CellFailed, Processes
+from crossmatch.errors import UserError
+
+Work = Callable[..., None]  # (cell, device=...) and, on this machine, processes=...
+Done = Callable[[Cell, str | None], None]  # a cell, and why it failed or None
+
+
+def waves(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells in the order they can run: those with a teacher after all others."""
+    return [wave for wave in ([c for c in cells if not c.teacher], [c for c in cells if c.teacher]) if wave]
+
+
+def run_here(cells: Sequence[Cell], work: Work, done: Done, jobs: int, devices: Sequence[str], lock: int) -> None:
+    """Run cells in `jobs` lanes, lane n on device n (counted round) of `devices`; children keep `lock` open.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the trainings under way have kept what they did.
+    """
+    processes = Processes(lock)
+    free = [devices[n % len(devices)] for n in range(jobs)]
+
+    def in_lane(cell: Cell) -> None:
+        device = free.pop()
+        try:
+            work(cell, device=device, processes=processes)
+        finally:
+            free.append(device)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for wave in waves(cells):
+                running: dict[Future[None], Cell] = {pool.submit(in_lane, cell): cell for cell in wave}
+                while running:
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        _tell(running.pop(future), future, done)
+        except KeyboardInterrupt:
+            processes.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def run_on_cluster(
+    cells: Sequence[Cell],
+    work: Work,
+    done: Done,
+    jobs: int,
+    folder: Path,
+    options: dict[str, Any],
+    cluster: str = "slurm",
+) -> None:
+    """Run cells as a job array, at most `jobs` at a time, and wait for them.
+
+    Args:
+        folder: for submitit's files and logs, on a disk that all nodes see.
+        options: as submitit's ``update_parameters`` takes them: timeout_min, gpus_per_node, slurm_partition, ...
+        cluster: ``slurm``, or ``local`` for processes of this machine, to try it out.
+
+    Raises:
+        UserError: submitit is not installed, or does not know an option.
+    """
+    try:
+        import submitit
+    except ImportError:
+        raise UserError("--launcher slurm needs submitit: pip install 'crossmatch[slurm]'.") from None
+    executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+    try:
+        executor.update_parameters(slurm_array_parallelism=jobs, **options)
+    except (NameError, TypeError, ValueError) as error:
+        raise UserError(f"submitit refuses the options of --slurm ({error}): see its documentation.") from None
+    for wave in waves(cells):
+        for cell, job in zip(wave, executor.map_array(work, wave), strict=True):
+            _tell(cell, job, done)
+
+
+def _tell(cell: Cell, job: Any, done: Done) -> None:
+    """Wait for a job and say how it ended."""
+    try:
+        job.result()
+    except CellFailed as error:
+        done(cell, str(error))
+    except Exception as error:  # of submitit, or a defect of ours: the other cells go on
+        done(cell, f"{type(error).__name__}: {error}")
+    else:
+        done(cell, None)
