@@ -24,9 +24,11 @@ SURE = {
     "supervised": {},
     "supervised_strong": {"augment": ALWAYS},
     "pseudo_label": {"threshold": 0.3},
+    "self_distillation": {},
     "mean_teacher": {"unlabelled_weight": 30.0},
     "uamt": {"unlabelled_weight": 30.0, "threshold": 0.95},
     "cps": {},
+    "urpc": {"unlabelled_weight": 10.0},
     "crossmatch": {"threshold": 0.3},
 }
 

@@ -1,0 +1,60 @@
+"""Pseudo-labels: the network's own labels of the images it sees, where it is sure, teach it as if they were given.
+
+Shapes: B batch, C channels, K classes, *S space.
+Source: Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks", ICML
+workshop on challenges in representation learning, 2013: the loss is eq. 15, its growing weight eq. 16.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.method import Batch, Method
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.pseudo import pseudo_label
+from crossmatch.schedules import ramp_up
+from crossmatch.settings import Settings
+
+
+class PseudoLabelSettings(Settings):
+    """Two departures from the paper, which classifies whole images.
+
+    The paper counts every pseudo-label (threshold 0); in a scan most voxels lie far from any border, and the threshold,
+    that of the other methods, leaves the doubtful ones out. Its weight grows linearly from epoch 100 to 600; here it
+    has the ramp of the other methods, over the whole run.
+    """
+
+    unlabelled_weight: Annotated[float, Field(ge=0)] = 3.0  # the paper's alpha_f
+    threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the weight grows to full
+
+
+class PseudoLabel(Method):
+    """L = L_sup + alpha(t) L_pseudo, from one pass over the labelled images and the weak view."""
+
+    about = "the network's own confident labels of unlabelled images teach it"
+    paper = "Lee, ICML workshop 2013"
+
+    def __init__(self, network: Segmenter, settings: PseudoLabelSettings, dice: DiceSettings) -> None:
+        super().__init__()
+        self.network, self.settings, self.dice = network, settings, dice
+
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """``sup``; ``pseudo``: cross entropy with the pseudo-labels; ``confident``: the share of voxels that count.
+
+        Voxels below the threshold add 0, and the mean is of all voxels: the fewer are sure, the less they weigh.
+        """
+        assert batch.u is not None
+        chosen, labelled = self.settings, len(batch.x)
+        logits = self.network(torch.cat([batch.x, batch.u.weak])).float()
+        x, w = logits[:labelled], logits[labelled:]
+        label, confidence = pseudo_label(w)
+        counts = (confidence >= chosen.threshold).float()
+        sup = supervised_loss(x, batch.y, self.dice)
+        pseudo = (functional.cross_entropy(w, label, reduction="none") * counts).mean()
+        alpha = chosen.unlabelled_weight * ramp_up(progress, chosen.warm_up)
+        return {"total": sup + alpha * pseudo, "sup": sup, "pseudo": pseudo, "confident": counts.mean()}

@@ -1,0 +1,56 @@
+"""Self-distillation: what a network says of the weak view, softened, is what it learns to say of the strong view.
+
+Shapes: B batch, C channels, K classes, *S space.
+Source: the idea that a network is its own teacher: Zhang et al., "Be Your Own Teacher", ICCV 2019, where deep layers
+teach shallow ones of the same image; the two views are those of Sohn et al., "FixMatch", NeurIPS 2020; the loss that of
+Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from crossmatch.losses import DiceSettings, distillation_loss, supervised_loss
+from crossmatch.methods.method import Batch, Method
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.schedules import ramp_up
+from crossmatch.settings import Settings
+
+
+class SelfDistillationSettings(Settings):
+    """There is no released code of this form; weight and temperature are those of `distillation`.
+
+    The two methods so differ in who teaches and in which view is taught. The warm-up lasts the whole run, as the
+    consistency terms of github.com/HiLab-git/SSL4MIS, commit 06df604: at first the network has nothing to teach.
+    """
+
+    unlabelled_weight: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 2.0
+    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the weight grows to full
+
+
+class SelfDistillation(Method):
+    """L = L_sup + weight(t) T^2 KL(weak || strong), from one pass over labelled, weak and strong images.
+
+    One pass: BatchNorm treats the view that teaches and the one that learns alike. Nothing is CutMixed.
+    """
+
+    about = "the weak view's soft predictions teach the strong view, in one network"
+    paper = "idea: Zhang et al., ICCV 2019; soft targets: Hinton et al., 2015, arXiv 1503.02531"
+
+    def __init__(self, network: Segmenter, settings: SelfDistillationSettings, dice: DiceSettings) -> None:
+        super().__init__()
+        self.network, self.settings, self.dice = network, settings, dice
+
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """``sup``; ``distil``: the strong view against the weak view's soft targets."""
+        assert batch.u is not None
+        chosen, sizes = self.settings, [len(batch.x), len(batch.u.weak), len(batch.u.strong)]
+        images = torch.cat([batch.x, batch.u.weak, batch.u.strong[:, 0]])
+        x, w, s = self.network(images).split(sizes)
+        sup = supervised_loss(x, batch.y, self.dice)
+        distil = distillation_loss(s, w, chosen.temperature)
+        weight = chosen.unlabelled_weight * ramp_up(progress, chosen.warm_up)
+        return {"total": sup + weight * distil, "sup": sup, "distil": distil}

@@ -1,0 +1,114 @@
+"""URPC: predictions at several scales of one decoder agree, the more so the surer a voxel is.
+
+Shapes: B batch, C channels, K classes, *S space; s counts the scales, finest first.
+Source: Luo et al., "Efficient Semi-supervised Gross Target Volume of Nasopharyngeal Carcinoma Segmentation via
+Uncertainty Rectified Pyramid Consistency", MICCAI 2021, extended in Medical Image Analysis 80, 2022; constants of the
+released code github.com/HiLab-git/SSL4MIS, commit 06df604, 2D.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from crossmatch.losses import DiceSettings, kl_divergence, supervised_loss
+from crossmatch.methods.method import Batch, Method
+from crossmatch.networks import layers
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.schedules import ramp_up
+from crossmatch.settings import Settings
+
+KERNEL = 3  # of the heads, released 2D; released 3D: 1
+EPSILON = 1e-8  # released, beside the mean weight of the voxels
+
+
+class URPCSettings(Settings):
+    """The released constants, the same in 2D and 3D."""
+
+    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
+    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # released: 200 of 200 epochs in 2D, 400 of 400 in 3D
+
+
+def noisy(x: Tensor) -> Tensor:
+    """Features (B, C, *S), each times a factor from U(0.7, 1.3) that all images of the batch share."""
+    return x * (0.7 + 0.6 * torch.rand(x.shape[1:], device=x.device)).to(x.dtype)
+
+
+def without_peaks(x: Tensor) -> Tensor:
+    """Features (B, C, *S), 0 where their mean over channels reaches a share from U(0.7, 0.9) of the image's maximum."""
+    attention = x.mean(1, keepdim=True)
+    share = 0.7 + 0.2 * torch.rand((), device=x.device)
+    return x * (attention < share * attention.amax(tuple(range(1, x.ndim)), keepdim=True))
+
+
+def thinned(x: Tensor) -> Tensor:
+    """Features (B, C, *S), half of them 0, the others doubled."""
+    return functional.dropout(x, 0.5)
+
+
+# What the features go through before each head in train mode, finest scale first: the released 2D code's choice.
+PERTURBATIONS: tuple[Callable[[Tensor], Tensor], ...] = (nn.Identity(), noisy, without_peaks, thinned)
+
+
+def pyramid_consistency(scales: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the scales' predictions lie from their mean: logits (s, B, K, *S) -> loss, mean divergence; scalars.
+
+    With p_s the softmax of a scale, p its mean over scales and D_s = KL(p || p_s) of each voxel, its uncertainty:
+    mean over s of  mean(exp(-D_s) (p - p_s)^2) / mean(exp(-D_s)) + mean(D_s).
+
+    As released, nothing is detached, and the square's mean is over classes too.
+    """
+    log_p_s = scales.float().log_softmax(2)
+    log_p = log_p_s.logsumexp(0) - math.log(len(scales))
+    losses, divergences = [], []
+    for log_q in log_p_s:
+        divergence = kl_divergence(log_q, log_p)
+        certainty = torch.exp(-divergence)
+        square = (log_p.exp() - log_q.exp()) ** 2
+        rectified = (square * certainty.unsqueeze(1)).mean() / (certainty.mean() + EPSILON)
+        losses.append(rectified + divergence.mean())
+        divergences.append(divergence.mean())
+    return torch.stack(losses).mean(), torch.stack(divergences).mean().detach()
+
+
+class URPC(Method):
+    """L = mean over scales of L_sup + weight(t) L_urpc, from one pass over the labelled images and the weak view.
+
+    The network's own head is the finest scale; up to three coarser feature maps of its decoder get heads, which belong
+    to the method and are left behind after training. With a decoder of one level there is but one scale, and nothing
+    is learned from unlabelled images. Predictions are enlarged linearly, as released in 3D (2D: nearest neighbour). The
+    features are perturbed as released in 2D; in 3D a dropout inside the decoder took that place.
+    """
+
+    about = "predictions at several scales of the decoder agree, rectified by their uncertainty"
+    paper = "Luo et al., MICCAI 2021, arXiv 2012.07042; Medical Image Analysis 2022"
+
+    def __init__(self, network: Segmenter, settings: URPCSettings, dice: DiceSettings) -> None:
+        super().__init__()
+        self.network, self.settings, self.dice = network, settings, dice
+        coarser = network.decoder_channels[1 : len(PERTURBATIONS)]
+        self.heads = nn.ModuleList(layers.conv(network.dims, width, network.classes, KERNEL) for width in coarser)
+
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """``sup``; ``consistency``: L_urpc; ``divergence``: the scales' mean KL divergence, without gradient."""
+        assert batch.u is not None
+        chosen, labelled = self.settings, len(batch.x)
+        scales = self.pyramid(torch.cat([batch.x, batch.u.weak]))
+        sup = torch.stack([supervised_loss(scale, batch.y, self.dice) for scale in scales[:, :labelled]]).mean()
+        consistency, divergence = pyramid_consistency(scales[:, labelled:])
+        weight = chosen.unlabelled_weight * ramp_up(progress, chosen.warm_up)
+        total = sup + weight * consistency
+        return {"total": total, "sup": sup, "consistency": consistency, "divergence": divergence}
+
+    def pyramid(self, images: Tensor) -> Tensor:
+        """Images (B, C, *S) -> logits of every scale at full size (s, B, K, *S), finest first."""
+        features = self.network.decode_features(self.network.encode(images))
+        scales = []
+        for level, perturb, head in zip(features, PERTURBATIONS, [self.network.head, *self.heads], strict=False):
+            logits = head(perturb(level) if self.training else level)
+            scales.append(layers.resize_linear(logits.float(), tuple(images.shape[2:])))
+        return torch.stack(scales)
