@@ -1,0 +1,138 @@
+"""The raw numbers of a benchmark: full precision, as JSON with every cell and case, and as CSV with a line a row.
+
+Dice and Jaccard are fractions; published ones are percent, as published. Undefined numbers are null in JSON and nan in
+CSV; unknown ones are null and empty.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from crossmatch.benchmark.results import Result
+from crossmatch.benchmark.tables import Line
+from crossmatch.scores import CONVENTIONS
+
+FORMAT = "crossmatch benchmark 1"
+TEST = {
+    "test": "Wilcoxon signed-rank, two-sided, pairs without a difference left out (scipy.stats.wilcoxon)",
+    "unit": "a patient of a data set: mean Dice of the patient's cases and of the seeds trained on that data set",
+    "against": "the row with the highest mean Dice of the same number of labels",
+    "correction": "Holm, over the other rows of the same number of labels",
+}
+STATISTICS = {
+    "mean": "over seeds, of each seed's mean over test cases",
+    "sd": "standard deviation over seeds, ddof 1; null with one seed",
+    "undefined": "cases with a class without distances, summed over seeds",
+    "training_seconds": "mean over seeds",
+    "peak_memory_bytes": "largest of the seeds",
+}
+
+
+def to_json(
+    table: Sequence[Line], notes: Sequence[str], missing: Sequence[str], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything as plain JSON values.
+
+    Args:
+        table: lines of the table.
+        notes: the sentences below it.
+        missing: a text for each cell that failed or has not been run.
+        about: what was run: recipe, recipe_settings, commands.
+    """
+    found: dict[str, Any] = _plain(
+        {
+            "format": FORMAT,
+            **about,
+            "rows": [record(line) for line in table],
+            "cells": [_cell(result) for line in table for result in line.row.results],
+            "missing": list(missing),
+            "notes": list(notes),
+            "test": TEST,
+            "statistics": STATISTICS,
+            "conventions": CONVENTIONS,
+            "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy", "matplotlib")},
+        }
+    )
+    return found
+
+
+def to_csv(table: Sequence[Line]) -> str:
+    """A line a row of the table; a column for each setting of the grid, by its dotted name."""
+    records = [_flat(record(line)) for line in table]
+    text = io.StringIO()
+    fields = list(dict.fromkeys(key for found in records for key in found))
+    writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
+
+
+def record(line: Line) -> dict[str, Any]:
+    """One line of the table in numbers."""
+    row, comparison, known = line.row, line.comparison, line.published
+    return {
+        "labelled": row.labelled,
+        "method": row.method,
+        "grid": dict(row.grid),
+        "dataset": row.dataset,
+        "seeds": [result.seed for result in row.results],
+        "dice": row.dice._asdict(),
+        "jaccard": row.jaccard._asdict(),
+        "distance_unit": row.unit,
+        "hd95": row.hd95._asdict(),
+        "asd": row.asd._asdict(),
+        "undefined": row.undefined,
+        "parameters": row.parameters,
+        "training_seconds": row.seconds,
+        "peak_memory_bytes": row.peak_memory_bytes,
+        "test": comparison._asdict(),
+        "published": {
+            "dice_percent": known and known.dice,
+            "jaccard_percent": known and known.jaccard,
+            "hd95_voxels": known and known.hd95,
+            "asd_voxels": known and known.asd,
+            "source": known and known.source,
+        },
+    }
+
+
+def _cell(result: Result) -> dict[str, Any]:
+    """One run: what was trained where, its statistics over test cases, and the Dice of each of them."""
+    return {
+        "labelled": result.labelled,
+        "method": result.method,
+        "grid": dict(result.grid),
+        "seed": result.seed,
+        "dataset": result.dataset,
+        "fingerprint": result.fingerprint,
+        "checkpoint": result.checkpoint,
+        "step": result.step,
+        "training": result.training,
+        "mean": {metric: found._asdict() for metric, found in result.evaluation.statistics().items()},
+        "cases": [
+            {"case": case, "patient": result.patients[case], "dice": dice}
+            for case, dice in result.evaluation.case_means("dice").items()
+        ],
+    }
+
+
+def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Groups as columns: group_key, settings of the grid by their own names; several seeds with spaces between."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= {sub if key == "grid" else f"{key}_{sub}": item for sub, item in value.items()}
+        else:
+            found[key] = " ".join(map(str, value)) if isinstance(value, list) else value
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

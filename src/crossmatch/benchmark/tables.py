@@ -1,0 +1,156 @@
+"""The table of a benchmark, in the terminal and as Markdown: a row a method, number of labels and point of the grid.
+
+Overlap in percent with the standard deviation over seeds; raw numbers are in the CSV and JSON (records.py).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
+
+from crossmatch.benchmark.published import Published, published
+from crossmatch.benchmark.results import Row, Spread
+from crossmatch.benchmark.significance import Comparison, compare
+
+PLUS_MINUS = " ±"
+DISPENSABLE = ("Memory", "Parameters", "Training", "ASD", "Jaccard")  # in a narrow terminal, the first one first
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table with all that is shown of it."""
+
+    row: Row
+    comparison: Comparison
+    published: Published | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; it is left out where every cell is empty."""
+
+    title: str
+    unit: str
+    cell: Callable[[Line], str]
+    text: bool = False  # words rather than a number: to the left, and folded where the terminal is narrow
+
+
+def lines(rows: Sequence[Row]) -> list[Line]:
+    """The rows, each with its test against the best one and its published result."""
+    return [
+        Line(row, comparison, published(row.dataset, row.labelled, row.method))
+        for row, comparison in zip(rows, compare(rows), strict=True)
+    ]
+
+
+def columns(table: Sequence[Line]) -> list[Column]:
+    """The columns that say something of these lines."""
+    unit = table[0].row.unit
+    keys = list(dict.fromkeys(key for line in table for key, _ in line.row.grid))
+    every = [
+        Column("Labels", "", lambda line: line.row.labelled, text=True),
+        Column("Method", "", lambda line: line.row.method, text=True),
+        *(Column(key, "", _setting(key), text=True) for key in keys),
+        Column("Seeds", "", lambda line: str(len(line.row.results))),
+        Column("Dice", "%", lambda line: _spread(line.row.dice, 100)),
+        Column("Jaccard", "%", lambda line: _spread(line.row.jaccard, 100)),
+        Column("HD95", unit, lambda line: _spread(line.row.hd95)),
+        Column("ASD", unit, lambda line: _spread(line.row.asd)),
+        Column("NaN", "cases", lambda line: str(line.row.undefined or "")),
+        Column(
+            "Parameters", "M", lambda line: "" if line.row.parameters is None else f"{line.row.parameters / 1e6:.2f}"
+        ),
+        Column("Training", "", lambda line: duration(line.row.seconds)),
+        Column("Memory", "GB", _memory),
+        Column("p", "Holm", lambda line: _p(line.comparison)),
+        Column("Published", "Dice %", lambda line: "" if line.published is None else f"{line.published.dice:.2f}"),
+    ]
+    return [column for column in every if any(column.cell(line) for line in table)]
+
+
+def terminal_table(table: Sequence[Line], title: str, console: Console) -> Table:
+    """For a terminal: standard deviations below their means, a rule between numbers of labels.
+
+    Where it is too narrow, whole columns are left out and named below the table.
+    """
+    shown, left_out = columns(table), list[str]()
+    drawn = _draw(table, shown, title)
+    wide = console.options.update(max_width=1000)
+    for name in DISPENSABLE:
+        if Measurement.get(console, wide, drawn).maximum <= console.width:
+            break
+        if any(column.title == name for column in shown):
+            shown = [column for column in shown if column.title != name]
+            left_out.append(name)
+            drawn = _draw(table, shown, title)
+    if left_out:
+        drawn.caption = f"Left out for want of width: {', '.join(left_out)}; see results.md."
+    return drawn
+
+
+def _draw(table: Sequence[Line], shown: Sequence[Column], title: str) -> Table:
+    drawn = Table(title=escape(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in shown:
+        heading = f"{column.title}\n{column.unit}".strip().replace(".", ".\n")  # settings have dotted names
+        drawn.add_column(
+            escape(heading),
+            justify="left" if column.text else "right",
+            overflow="fold",
+            no_wrap=not column.text,
+        )
+    for line, after in zip(table, [*table[1:], None], strict=True):
+        cells = (escape(column.cell(line)).replace(PLUS_MINUS, "\n" + PLUS_MINUS.strip()) for column in shown)
+        ends = after is not None and after.row.labelled != line.row.labelled
+        drawn.add_row(*cells, style="bold" if line.comparison.best else None, end_section=ends)
+    return drawn
+
+
+def markdown_table(table: Sequence[Line]) -> str:
+    """The same as a Markdown table; the Dice of the best of each number of labels is bold."""
+    shown = columns(table)
+    heads = [f"{column.title} ({column.unit})" if column.unit else column.title for column in shown]
+    rows = [heads, ["---"] * len(shown)]
+    for line in table:
+        cells = [column.cell(line) for column in shown]
+        if line.comparison.best:
+            place = heads.index("Dice (%)")
+            cells[place] = f"**{cells[place]}**"
+        rows.append(cells)
+    return "".join("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n" for cells in rows)
+
+
+def duration(seconds: float) -> str:
+    """A time for reading: seconds below 90 of them, minutes below 90, then hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _setting(key: str) -> Callable[[Line], str]:
+    return lambda line: dict(line.row.grid).get(key, "")
+
+
+def _spread(found: Spread, scale: float = 1) -> str:
+    if math.isnan(found.mean):
+        return "NaN"
+    sd = "" if math.isnan(found.sd) else f"{PLUS_MINUS}{found.sd * scale:.2f}"
+    return f"{found.mean * scale:.2f}{sd}"
+
+
+def _memory(line: Line) -> str:
+    peak = line.row.peak_memory_bytes
+    return "" if peak is None else f"{peak / 1e9:.1f}"
+
+
+def _p(comparison: Comparison) -> str:
+    """Empty in a table of lone rows."""
+    if comparison.best:
+        return "best"
+    if comparison.p_holm is None:
+        return ""
+    return "<0.001" if comparison.p_holm < 0.001 else f"{comparison.p_holm:.3f}"

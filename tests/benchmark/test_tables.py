@@ -1,0 +1,98 @@
+"""The table as shown: cells by hand, columns that come and go, narrow terminals."""
+
+import math
+
+import pytest
+from finished import NAN, cases, result
+from rich.console import Console
+
+from crossmatch.benchmark.results import Result, aggregate
+from crossmatch.benchmark.tables import duration, lines, markdown_table, terminal_table
+
+
+def two_methods() -> list[Result]:
+    """Dice a 90 and 80 %: 85 ± 7.07; b 60 % on the same two cases; LA with 8 labels has published results."""
+    return [
+        result("crossmatch", cases(0.9, 0.9), labelled="8", seed=0, dataset="LA", seconds=60, parameters=1813764),
+        result("crossmatch", cases(0.8, 0.8), labelled="8", seed=1, dataset="LA", seconds=120, parameters=1813764),
+        result("bcp", cases(0.5, 0.7), labelled="8", dataset="LA", hd95=NAN, seconds=7200),
+        result("own|method", cases(0.4, 0.2), labelled="4", dataset="LA", peak_memory_bytes=2_500_000_000),
+    ]
+
+
+def shown(results: list[Result], width: int) -> list[str]:
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(terminal_table(lines(aggregate(results)), "a title", console))
+    return capture.get().splitlines()
+
+
+def test_markdown_by_hand() -> None:
+    assert markdown_table(lines(aggregate(two_methods()))) == (
+        "| Labels | Method | Seeds | Dice (%) | Jaccard (%) | HD95 (mm) | ASD (mm) | NaN (cases) | Parameters (M) |"
+        " Training | Memory (GB) | p (Holm) | Published (Dice %) |\n"
+        f"{'| --- ' * 13}|\n"
+        r"| 4 | own\|method | 1 | 30.00 | 15.00 | 8.00 | 2.00 |  |  | 60 s | 2.5 |  |  |"
+        "\n"
+        "| 8 | crossmatch | 2 | **85.00 ±7.07** | 42.50 ±3.54 | 8.00 ±0.00 | 2.00 ±0.00 |  | 1.81 | 2 min |  | best |"
+        " 91.33 |\n"
+        "| 8 | bcp | 1 | 60.00 | 30.00 | NaN | NaN | 2 |  | 2.0 h |  | 0.500 | 89.55 |\n"
+    )
+
+
+def test_a_column_for_each_setting_of_the_grid_and_none_without_content() -> None:
+    results = [
+        result("a", cases(0.9), grid=(("method.eta", "0.3"),)),
+        result("a", cases(0.8), grid=(("train.steps", "10"), ("method.eta", "0.6"))),
+    ]
+    found = [line.split(" | ") for line in markdown_table(lines(aggregate(results))).splitlines()]
+    assert found[0] == ["| Labels", "Method", "method.eta", "train.steps", "Seeds", *found[0][5:]]
+    assert [line[2:4] for line in found[2:]] == [["0.3", ""], ["0.6", "10"]]
+    for absent in ("NaN", "Memory", "Parameters", "Published"):
+        assert not any(head.startswith(absent) for head in found[0])
+
+
+def test_a_wide_terminal_shows_every_column() -> None:
+    found = shown(two_methods(), 140)
+    row = next(line for line in found if "crossmatch" in line)
+    assert row.split() == [
+        "8",
+        "crossmatch",
+        "2",
+        "85.00",
+        "42.50",
+        "8.00",
+        "2.00",
+        "1.81",
+        "2",
+        "min",
+        "best",
+        "91.33",
+    ]
+    assert found[found.index(row) + 1].split() == ["±7.07", "±3.54", "±0.00", "±0.00"]
+    assert not any("Left out" in line for line in found)
+
+
+def test_a_narrow_terminal_leaves_out_columns_and_says_which() -> None:
+    found = shown(two_methods(), 80)
+    text = " ".join(" ".join(found).split())
+    assert max(map(len, found)) <= 80
+    assert "Left out for want of width: Memory, Parameters" in text
+    row = next(line for line in found if "crossmatch" in line).split()
+    assert row[:4] == ["8", "crossmatch", "2", "85.00"]
+    assert row[-2:] == ["best", "91.33"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (1e5, "27.8 h")]
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_small_p_is_not_shown_as_zero() -> None:
+    many = {f"case {n}": 0.5 + 0.001 * n for n in range(20)}
+    fewer = {case: dice - 0.1 - 0.001 * n for n, (case, dice) in enumerate(many.items())}
+    found = lines(aggregate([result("a", many), result("b", fewer)]))
+    assert math.isclose(found[1].comparison.p or 0, 2**-19)
+    assert "| <0.001 |" in markdown_table(found)
