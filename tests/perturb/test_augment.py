@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -102,6 +103,15 @@ def test_noise_has_the_drawn_share_of_each_channels_deviation():
     assert noise.mean((0, 2, 3)).tolist() == pytest.approx([0, 0], abs=0.02)
     assert noise.std((0, 2, 3)).tolist() == pytest.approx([0.1, 0.5], rel=0.03)
     assert torch.corrcoef(noise[0].flatten(1))[0, 1].abs() < 0.04
+
+
+def test_blur_equals_scipy_with_a_width_for_each_axis():
+    x = torch.zeros(1, 1, 15, 15)
+    x[0, 0, 7, 7] = 1
+    draw = _draw(AugmentSettings(**NEVER), 1, 2)._replace(sigma=torch.tensor([[1.0, 0.5]]))
+    view, _ = augment(x, torch.zeros(1, 15, 15, dtype=torch.int64), draw, AugmentSettings(**ALWAYS))
+    expected = ndimage.gaussian_filter(x[0, 0].double().numpy(), (1.0, 0.5))
+    torch.testing.assert_close(view[0, 0], torch.from_numpy(expected).float())
 
 
 def test_brightness_multiplies():
