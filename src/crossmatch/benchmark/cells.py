@@ -79,10 +79,11 @@ def plan_cells(
     if both := sorted(set(keys) & set(given)):
         raise UserError(f"{both[0]} is in --grid and in --set: take it out of one of them.")
     _refuse_unknown(methods)
-    for what, values in (("--methods", methods), ("--labelled", labelled), ("--seeds", seeds), ("--grid", keys)):
-        _refuse_repeated(what, [str(value) for value in values])
-    for key, values in grid:
-        _refuse_repeated(f"--grid {key}", values)
+    chosen = {"--methods": methods, "--labelled": labelled, "--seeds": seeds, **{f"--grid {k}": v for k, v in grid}}
+    for option, values in chosen.items():
+        _refuse_repeated(option, [str(value) for value in values])
+    if repeated := [key for n, key in enumerate(keys) if key in keys[:n]]:
+        raise UserError(f"--grid names {repeated[0]} twice: give all its values at once, with commas.")
     points = [tuple(zip(keys, values, strict=True)) for values in itertools.product(*(values for _, values in grid))]
     return [
         _cell(recipe, data, method, labels, seed, point, changes)
