@@ -26,7 +26,8 @@ def rotation_matrix(angle: Tensor, dims: int) -> Tensor:
         skew[k, second, first], skew[k, first, second] = 1, -1
     # in float64: PyTorch's exponential in float32 is off by 5e-5, and autocast would multiply in bfloat16
     turns = torch.linalg.matrix_exp((angle.view(-1, len(planes), 1, 1) * skew).double())
-    return functools.reduce(torch.matmul, turns.unbind(1)).float()
+    product: Tensor = functools.reduce(torch.matmul, turns.unbind(1))
+    return product.float()
 
 
 def move(image: Tensor, matrix: Tensor, mode: Literal["bilinear", "nearest"]) -> Tensor:
