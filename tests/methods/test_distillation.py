@@ -1,0 +1,136 @@
+"""Distillation: the term plainly, a teacher that stays as it was, and teachers that are refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_methods import build, first_loss, noise, teacher
+
+from crossmatch.checkpoint import load_checkpoint
+from crossmatch.errors import UserError
+from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.recipe import load_recipe
+from crossmatch.run import open_run
+from crossmatch.train import fit
+from refusal import refuse
+from tiny import write_dataset
+from training import TINY, Quiet, weights
+from untrained import small_recipe, untrained_run
+
+both_ranks = pytest.mark.parametrize("dims", [2, 3])
+
+
+@both_ranks
+@pytest.mark.parametrize("network", ["unet", "vnet"])
+def test_every_term_as_a_plain_computation(dims, network):
+    """The teacher is a U-Net, as its run has kept it, whatever the student is."""
+    method, batch = build("distillation", dims, network, temperature=3.0, unlabelled_weight=0.5), noise(dims, network)
+    terms = first_loss(method, batch)
+    kept, _ = open_run(Path(teacher(dims))).load_network("last")
+    x, w = method.network(torch.cat([batch.x, batch.u.weak])).detach().double().split([2, 3])
+    taught, student = (kept(batch.u.weak).detach().double() / 3).softmax(1), (w / 3).softmax(1)
+    distil = 9 * (taught * (taught / student).log()).sum(1).mean()
+    assert distil > 0.01
+    assert terms["distil"].item() == pytest.approx(distil.item(), rel=1e-4)
+    sup = supervised_loss(x, batch.y, DiceSettings())
+    assert terms["total"].item() == pytest.approx((sup + 0.5 * distil).item(), rel=1e-5)
+    assert terms.keys() == {"total", "sup", "distil"}
+
+
+@both_ranks
+def test_only_the_weak_view_is_looked_at_and_the_student_alone_learns(dims):
+    method, batch = build("distillation", dims), noise(dims)
+    for image in (batch.u.weak, batch.u.strong, batch.mix.weak):
+        image.requires_grad_()
+    first_loss(method, batch)["distil"].backward()
+    assert batch.u.weak.grad.any()
+    assert batch.u.strong.grad is None
+    assert batch.mix.weak.grad is None
+    assert method.network.head.weight.grad.any()
+    assert all(weight.grad is None and not weight.requires_grad for weight in method.teacher.parameters())
+
+
+@both_ranks
+def test_the_teacher_stays_in_eval_mode_and_as_it_was(dims):
+    method = build("distillation", dims)
+    before = {key: value.clone() for key, value in method.teacher.state_dict().items()}
+    for mode in (True, False, True):
+        method.train(mode)
+        assert method.network.training is mode
+        assert not any(module.training for module in method.teacher.modules())
+    first_loss(method, noise(dims))["total"].backward()
+    method.after_step()
+    assert all(torch.equal(before[key], value) for key, value in method.teacher.state_dict().items())
+    assert method.predictor() is method.network
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data") / "tiny", n_train=3, n_val=0)
+
+
+def test_a_run_is_resumed_bit_for_bit_and_keeps_its_teacher_once(data, tmp_path):
+    given = untrained_run(tmp_path / "teacher", data, "network.channels=[2, 4]")
+    chosen = load_recipe("phantom", [*TINY, "method.name=distillation", f"method.teacher={tmp_path / 'teacher'}"])
+    assert fit(chosen, data, tmp_path / "whole", Quiet()) == 10
+    assert fit(chosen, data, tmp_path / "parts", Quiet(interrupt_at=5)) == 5
+    assert fit(chosen, data, tmp_path / "parts", Quiet(), resume=True) == 10
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    kept = load_checkpoint(given.checkpoint("last")).network
+    copies = {key.removeprefix("method/teacher."): value for key, value in whole.items() if "teacher" in key}
+    assert copies.keys() == kept.keys()
+    assert all(torch.equal(copies[key], kept[key]) for key in kept)
+    (tmp_path / "teacher").rename(tmp_path / "elsewhere")  # a finished student is read without its teacher
+    network, _ = open_run(tmp_path / "whole").load_network()
+    assert not any("teacher" in key for key in network.state_dict())
+
+
+def test_a_missing_teacher_is_told_before_anything_is_written(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    text = refuse(capsys, tmp_path, "train", "phantom", "--data", data, "--out", out, "--set=method.name=distillation")
+    assert "method.teacher: distillation needs a trained run" in text
+    assert "--set method.teacher=runs/supervised" in text
+    assert not out.exists()
+
+
+def test_a_folder_that_is_no_run_is_named_and_the_next_try_works(data, tmp_path):
+    def attempt(folder: Path) -> int:
+        changes = ["method.name=distillation", f"method.teacher={folder}", "train.steps=1"]
+        return fit(load_recipe("phantom", [*TINY, *changes]), data, tmp_path / "run", Quiet())
+
+    with pytest.raises(UserError, match=r"^method\.teacher cannot be used: .*nowhere is no run"):
+        attempt(tmp_path / "nowhere")
+    untrained_run(tmp_path / "teacher", data)
+    assert attempt(tmp_path / "teacher") == 1
+
+
+def test_a_run_without_a_checkpoint_is_no_teacher_yet(data, tmp_path):
+    run = untrained_run(tmp_path / "run", data)
+    run.checkpoint("last").unlink()
+    with pytest.raises(UserError, match=r"method\.teacher: the run .*run has no checkpoint yet"):
+        build("distillation", 2, teacher=str(run.folder))
+
+
+@pytest.mark.parametrize(
+    ("axes", "channels", "classes", "message"),
+    [
+        (3, 2, 3, "has 3 spatial axes, this one 2"),
+        (2, 1, 3, "has 1 image channels, this one 2"),
+        (2, 2, 4, "has 4 classes, background included, this one 3"),
+    ],
+)
+def test_a_teacher_of_other_images_or_labels_is_refused(axes, channels, classes, message):
+    with pytest.raises(UserError, match=message):
+        build("distillation", 2, teacher=teacher(axes, channels, classes))
+
+
+def test_the_recipe_of_a_student_is_read_back():
+    chosen = small_recipe("method.name=distillation", "method.teacher=runs/mine")
+    assert chosen.method == {
+        "name": "distillation",
+        "teacher": "runs/mine",
+        "unlabelled_weight": 1.0,
+        "temperature": 2.0,
+    }
