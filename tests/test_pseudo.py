@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from crossmatch.pseudo import Target, cutmix, cutmix_target, pseudo_label
+from crossmatch.pseudo import Target, cutmix, cutmix_target, partner_label, pseudo_label
 
 SIZES = {2: (3, 4), 3: (2, 3, 4)}
 
@@ -49,3 +49,21 @@ def test_label_and_confidence_are_mixed_alike():
     mixed = cutmix_target(partner, mine, box)
     assert mixed.label.tolist() == [[[3, 2]]]
     torch.testing.assert_close(mixed.confidence, torch.tensor([[[0.8, 0.6]]]))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("training", [True, False])
+def test_partners_are_labelled_in_eval_without_gradient_and_nothing_moves(dims, training):
+    """A normalisation with running mean 1 and variance 4: the label of a constant image 5 is that of (2, 0)."""
+    norm = (torch.nn.BatchNorm2d if dims == 2 else torch.nn.BatchNorm3d)(2, eps=0.0).train(training)
+    norm.running_mean.fill_(1.0)
+    norm.running_var.fill_(4.0)
+    images = torch.ones(1, 2, *SIZES[dims])
+    images[:, 0] = 5
+    target = partner_label(norm, images)
+    assert not target.label.any()
+    torch.testing.assert_close(target.confidence, torch.tensor([2.0, 0.0]).softmax(0)[0].expand(1, *SIZES[dims]))
+    assert not target.confidence.requires_grad
+    assert norm.training is training
+    assert norm.running_mean.tolist() == [1, 1]
+    assert norm.num_batches_tracked.item() == 0

@@ -6,7 +6,7 @@ Shapes: B batch, C channels, K classes, *S space.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crossmatch.losses import DiceSettings, dice_loss, one_hot
 
@@ -34,6 +34,18 @@ def cutmix(inside: Tensor, outside: Tensor, box: Tensor) -> Tensor:
 def cutmix_target(inside: Target, outside: Target, box: Tensor) -> Target:
     """CutMix of label and confidence alike; box (B, *S) bool."""
     return Target(cutmix(inside.label, outside.label, box), cutmix(inside.confidence, outside.confidence, box))
+
+
+@torch.no_grad()
+def partner_label(network: nn.Module, images: Tensor) -> Target:
+    """What a network in `eval()` says of the CutMix partners' weak view (B, C, *S), without gradient.
+
+    As FixMatch and UniMatch are released: running statistics, nothing dropped, and nothing in the network moves.
+    """
+    training = network.training
+    target = pseudo_label(network.eval()(images))
+    network.train(training)
+    return target
 
 
 class Lesson(NamedTuple):
