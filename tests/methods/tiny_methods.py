@@ -27,8 +27,11 @@ SURE = {
     "self_distillation": {},
     "mean_teacher": {"unlabelled_weight": 30.0},
     "uamt": {"unlabelled_weight": 30.0, "threshold": 0.95},
+    "fixmatch": {"threshold": 0.3},
+    "unimatch": {"threshold": 0.3},
     "cps": {},
     "urpc": {"unlabelled_weight": 10.0},
+    "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }
 

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from crossmatch.methods.bcp import BCP, BCPSettings
 from crossmatch.methods.cps import CPS, CPSSettings
 from crossmatch.methods.crossmatch import CrossMatch, CrossMatchSettings
 from crossmatch.methods.distillation import Distillation, DistillationSettings
+from crossmatch.methods.fixmatch import FixMatch, FixMatchSettings
 from crossmatch.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from crossmatch.methods.method import Batch, Method, Unlabelled
 from crossmatch.methods.pseudo_label import PseudoLabel, PseudoLabelSettings
@@ -12,6 +14,7 @@ from crossmatch.methods.self_distillation import SelfDistillation, SelfDistillat
 from crossmatch.methods.supervised import Supervised, SupervisedSettings
 from crossmatch.methods.supervised_strong import SupervisedStrong, SupervisedStrongSettings
 from crossmatch.methods.uamt import UAMT, UAMTSettings
+from crossmatch.methods.unimatch import UniMatch, UniMatchSettings
 from crossmatch.methods.urpc import URPC, URPCSettings
 
 # name -> (method, its settings); a method is built as Method(network, settings, dice)
@@ -23,8 +26,11 @@ METHODS: dict[str, tuple[Any, Any]] = {
     "self_distillation": (SelfDistillation, SelfDistillationSettings),
     "mean_teacher": (MeanTeacher, MeanTeacherSettings),
     "uamt": (UAMT, UAMTSettings),
+    "fixmatch": (FixMatch, FixMatchSettings),
+    "unimatch": (UniMatch, UniMatchSettings),
     "cps": (CPS, CPSSettings),
     "urpc": (URPC, URPCSettings),
+    "bcp": (BCP, BCPSettings),
     "crossmatch": (CrossMatch, CrossMatchSettings),
 }
 

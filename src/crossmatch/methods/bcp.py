@@ -1,0 +1,120 @@
+"""BCP: labelled and unlabelled images are pasted into each other, both ways, and the network segments the mixtures.
+
+Shapes: B batch, C channels, K classes, *S space.
+Source: Bai et al., "Bidirectional Copy-Paste", CVPR 2023; constants of the released code for ACDC,
+github.com/DeepMed-Lab-ECNU/BCP, code/ACDC_BCP_train.py, commit 7879f98.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from crossmatch.losses import DiceSettings, dice_loss, one_hot
+from crossmatch.methods.method import Batch, Method
+from crossmatch.networks.average import Average
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.perturb.cutmix import box_mask
+from crossmatch.pseudo import cutmix, pseudo_label
+from crossmatch.settings import Settings
+
+
+class BCPSettings(Settings):
+    """Lengths and weights; the defaults are the released constants."""
+
+    pretraining: Annotated[float, Field(ge=0, lt=1)] = 0.25  # share of the run; 10,000 of 40,000 steps. LA: 2 / 17
+    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.5  # of the regions with pseudo-labels; labelled ones have 1
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99  # of the teacher
+
+
+def draw_box(size: torch.Size, device: torch.device) -> Tensor:
+    """One box at a random place, two thirds of every axis long (the paper's beta): bool (1, *size), True inside."""
+    edges = [2 * length // 3 for length in size]
+    places = [length - edge for length, edge in zip(size, edges, strict=True)]  # the last one is left out, as released
+    start = [torch.randint(count, (1, 1), device=device) for count in places]
+    stop = [corner + edge for corner, edge in zip(start, edges, strict=True)]
+    return box_mask(torch.cat(start, 1), torch.cat(stop, 1), tuple(size))
+
+
+def region_loss(logits: Tensor, label: Tensor, region: Tensor, dice: DiceSettings) -> Tensor:
+    """Mean of cross entropy and Dice over a region.
+
+    Args:
+        logits: (B, K, *S); label: (B, *S) integers; region: (1, *S) bool, where voxels count in every image.
+        dice: background and smoothing.
+    """
+    logits, mask = logits.float(), region.float()
+    entropy = (functional.cross_entropy(logits, label, reduction="none") * mask).sum() / (mask.sum() * len(label))
+    mask = mask.unsqueeze(1)
+    return (entropy + dice_loss(logits.softmax(1), one_hot(label, logits.shape[1]) * mask, mask, dice)) / 2
+
+
+def halves(images: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Two times `count` of the images (B, ...), taken in turn and from the first again when they run out."""
+    turn = torch.arange(2 * count, device=images.device) % len(images)
+    first, second = images[turn].chunk(2)
+    return first, second
+
+
+class BCP(Method):
+    """First labelled images are pasted into labelled ones; then a teacher labels the unlabelled, and both mix.
+
+    Self-training pairs as many images as the larger of the two batches has; the smaller is gone through again. Equal
+    even batches are cut into halves a and b, and each mixture is a pass of its own, as released.
+
+    What differs: a teacher's labels keep all their parts (released: the largest component of each class, found on the
+    CPU; here no step waits for the device). The stages are one run: optimiser state and learning rate go on, and
+    self-training begins with the last weights, not with those that validated best. The teacher labels both halves in
+    one pass, and its BatchNorm statistics are the student's (released: averaged in 2D, its own in 3D). Dice is that of
+    all methods here; released in 3D: per image, denominators not squared.
+    """
+
+    about = "labelled and unlabelled images pasted into each other; a teacher labels the unlabelled"
+    paper = "Bai et al., CVPR 2023, arXiv 2305.00673"
+
+    def __init__(self, network: Segmenter, settings: BCPSettings, dice: DiceSettings) -> None:
+        super().__init__()
+        self.network, self.settings, self.dice = network, settings, dice
+        self.teacher = Average(network, settings.decay)
+        self.pretrains = False
+
+    def before_step(self, step: int, steps: int) -> None:
+        """Choose the stage; the teacher is a copy of the student when self-training begins."""
+        begins = round(self.settings.pretraining * steps)
+        self.pretrains = step < begins
+        if step == begins:
+            self.teacher.network.load_state_dict(self.network.state_dict())
+
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """``sup``, over labelled regions, and ``pseudo``, over pseudo-labelled ones: 0 while pre-training."""
+        box = draw_box(batch.x.shape[2:], batch.x.device)
+        sup, pseudo = self._pretrain(batch, box) if self.pretrains else self._self_train(batch, box)
+        return {"total": sup + self.settings.unlabelled_weight * pseudo, "sup": sup, "pseudo": pseudo}
+
+    def after_step(self) -> None:
+        """Move the teacher, once there is one."""
+        if not self.pretrains:
+            self.teacher.update(self.network)
+
+    def _pretrain(self, batch: Batch, box: Tensor) -> tuple[Tensor, Tensor]:
+        """The labelled images b pasted into a, each region with its own sums, as released for ACDC."""
+        count = (len(batch.x) + 1) // 2
+        (x_a, x_b), (y_a, y_b) = halves(batch.x, count), halves(batch.y, count)
+        mixed = self.network(cutmix(x_b, x_a, box))
+        sup = region_loss(mixed, y_a, ~box, self.dice) + region_loss(mixed, y_b, box, self.dice)
+        return sup, torch.zeros_like(sup)
+
+    def _self_train(self, batch: Batch, box: Tensor) -> tuple[Tensor, Tensor]:
+        """Labelled a pasted into unlabelled a, unlabelled b into labelled b, with one box."""
+        assert batch.u is not None
+        with torch.no_grad():
+            label = pseudo_label(self.teacher.network(batch.u.weak)).label
+        count = (max(len(batch.x), len(label)) + 1) // 2
+        (x_a, x_b), (y_a, y_b) = halves(batch.x, count), halves(batch.y, count)
+        (u_a, u_b), (p_a, p_b) = halves(batch.u.weak, count), halves(label, count)
+        around = self.network(cutmix(x_a, u_a, box))  # the unlabelled image lies around the labelled
+        inside = self.network(cutmix(u_b, x_b, box))
+        sup = region_loss(around, y_a, box, self.dice) + region_loss(inside, y_b, ~box, self.dice)
+        return sup, region_loss(around, p_a, ~box, self.dice) + region_loss(inside, p_b, box, self.dice)

@@ -1,0 +1,71 @@
+"""FixMatch: what the network is sure of in the weak view of an image, it learns in the strong view.
+
+Shapes: B batch, C channels, K classes, *S space.
+Source: Sohn et al., "FixMatch", NeurIPS 2020, for segmentation with CutMix as in Yang et al., CVPR 2023; constants of
+their code github.com/LiheYoung/UniMatch, fixmatch.py, commit 0324f3d.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.method import Batch, Method
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.pseudo import Lesson, cutmix, cutmix_target, lesson, partner_label, pseudo_label
+from crossmatch.schedules import ramp_up
+from crossmatch.settings import Settings
+
+
+class FixMatchSettings(Settings):
+    """Threshold and weight; the defaults are the released constants.
+
+    The supervised term is the mean of cross entropy and Dice, as of every method here; released: cross entropy alone.
+    """
+
+    threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    unlabelled_weight: Annotated[float, Field(ge=0)] = (
+        1.0  # beside 1 for the supervised term; the total is half the sum
+    )
+    warm_up: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the run over which that weight grows to full
+
+
+def masked_entropy(logits: Tensor, taught: Lesson) -> Tensor:
+    """Cross entropy of logits (B, K, *S) against a lesson, summed over confident voxels, divided by all voxels.
+
+    As released: what few voxels are sure of weighs little.
+    """
+    return -(taught.one_hot * logits.float().log_softmax(1)).sum(1).mean()
+
+
+class FixMatch(Method):
+    """The first strong view, CutMixed, learns from the weak views of the image and of its partner."""
+
+    about = "the weak view of an image teaches its strong view, where it is sure"
+    paper = "Sohn et al., NeurIPS 2020, arXiv 2001.07685"
+
+    def __init__(self, network: Segmenter, settings: FixMatchSettings, dice: DiceSettings) -> None:
+        super().__init__()
+        self.network, self.settings, self.dice = network, settings, dice
+
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """``sup``, ``strong`` and ``confident``, the share of voxels of the weak view that reach the threshold."""
+        assert batch.u is not None
+        assert batch.mix is not None
+        u, mix, box, chosen = batch.u, batch.mix, batch.u.box[:, 0], self.settings
+        partner = partner_label(self.network, mix.weak)
+        x, w = self.network(torch.cat([batch.x, u.weak])).split([len(batch.x), len(u.weak)])
+        s = self.network(cutmix(mix.strong[:, 0], u.strong[:, 0], box))
+
+        own = pseudo_label(w)
+        taught = lesson(cutmix_target(partner, own, box), x.shape[1], chosen.threshold)
+        sup, strong = supervised_loss(x, batch.y, self.dice), masked_entropy(s, taught)
+        weight = chosen.unlabelled_weight * ramp_up(progress, chosen.warm_up)
+        return {
+            "total": (sup + weight * strong) / 2,
+            "sup": sup,
+            "strong": strong,
+            "confident": (own.confidence >= chosen.threshold).float().mean(),
+        }

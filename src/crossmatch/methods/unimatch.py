@@ -1,0 +1,83 @@
+"""UniMatch: the weak view teaches two strong views of the image, and its own decoding from dropped features.
+
+Shapes: B batch, C channels, K classes, *S space.
+Source: Yang et al., "Revisiting Weak-to-Strong Consistency", CVPR 2023; constants of the released code for medical
+images, github.com/LiheYoung/UniMatch, more-scenarios/medical/unimatch.py, commit 0324f3d.
+"""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.method import Batch, Method
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.perturb.feature import FeaturePerturbation, Rate
+from crossmatch.pseudo import cutmix, cutmix_target, lesson, match, partner_label, pseudo_label
+from crossmatch.schedules import ramp_up
+from crossmatch.settings import Settings
+
+
+class UniMatchSettings(Settings):
+    """Threshold, weights and dropout; the defaults are the released constants."""
+
+    threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    image_weight: Annotated[float, Field(ge=0)] = 0.5  # of the mean over the two strong views: 0.25 each
+    feature_weight: Annotated[float, Field(ge=0)] = 0.5  # of the dropped features; the supervised term has 1
+    warm_up: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the run over which the unlabelled terms grow to full
+    rate: Rate = 0.5  # of the channels dropped, at every level between encoder and decoder
+
+
+class UniMatch(Method):
+    """One pass each for the partners (in `eval()`), the labelled images with the weak views, and the strong views.
+
+    The second pass decodes all its images clean and dropped together, as released, also the labelled ones, whose
+    dropped decoding nobody learns from: it counts in the decoder's batch normalisation.
+    """
+
+    about = "the weak view teaches two strong views and its own decoding from dropped features"
+    paper = "Yang et al., CVPR 2023, arXiv 2208.09910"
+
+    def __init__(self, network: Segmenter, settings: UniMatchSettings, dice: DiceSettings) -> None:
+        super().__init__()
+        self.network, self.settings, self.dice = network, settings, dice
+        self.dropped = FeaturePerturbation("channel", settings.rate)
+
+    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
+        """``sup``, the strong views ``s1`` and ``s2``, the dropped features ``fp``, and ``confident``.
+
+        The last is the share of voxels of the weak view that reach the threshold.
+        """
+        assert batch.u is not None
+        assert batch.mix is not None
+        u, mix, chosen = batch.u, batch.mix, self.settings
+        partner = partner_label(self.network, mix.weak)
+        x, w, w_fp = self._weak_pass(batch.x, u.weak)
+        views = [cutmix(mix.strong[:, i], u.strong[:, i], u.box[:, i]) for i in (0, 1)]
+        s1, s2 = self.network(torch.cat(views)).chunk(2)
+
+        own = pseudo_label(w)
+        t, t1, t2 = (
+            lesson(target, x.shape[1], chosen.threshold)
+            for target in (own, *(cutmix_target(partner, own, u.box[:, i]) for i in (0, 1)))
+        )
+        terms = {
+            "sup": supervised_loss(x, batch.y, self.dice),
+            "s1": match(s1, t1, self.dice),
+            "s2": match(s2, t2, self.dice),
+            "fp": match(w_fp, t, self.dice),
+        }
+        image = (terms["s1"] + terms["s2"]) / 2
+        unlabelled = chosen.image_weight * image + chosen.feature_weight * terms["fp"]
+        terms["total"] = (terms["sup"] + ramp_up(progress, chosen.warm_up) * unlabelled) / 2
+        terms["confident"] = t.mask.mean()
+        return terms
+
+    def _weak_pass(self, x: Tensor, weak: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of the labelled images, of the weak views, and of the weak views from dropped features."""
+        features = self.network.encode(torch.cat([x, weak]))
+        pairs = zip(features, self.dropped(features), strict=True)
+        clean, dropped = self.network.decode([torch.cat(pair) for pair in pairs]).chunk(2)
+        return clean[: len(x)], clean[len(x) :], dropped[len(x) :]
