@@ -83,18 +83,24 @@ def test_its_passes_and_what_meets_in_one(dims, monkeypatch):
 @pytest.mark.parametrize("dims", [2, 3])
 def test_half_of_the_channels_are_dropped_at_every_level_for_the_feature_term_alone(dims, monkeypatch):
     method = build("unimatch", dims)
-    decode, given = method.network.decode, []
-    monkeypatch.setattr(method.network, "decode", lambda features: (given.append(features), decode(features))[1])
-    first_loss(method, noise(dims))
-    _, weak, _ = given
-    for level in weak:
+    decode, given, logits = method.network.decode, [], []
+
+    def noted(features):
+        given.append(features)
+        logits.append(decode(features).detach())
+        return decode(features)
+
+    monkeypatch.setattr(method.network, "decode", noted)
+    terms = first_loss(method, noise(dims))
+    for level in given[1]:  # the pass of the weak views
         clean, dropped = (half.detach().flatten(2) for half in level.chunk(2))
         kept = dropped.abs().sum(-1) > 0
         torch.testing.assert_close(dropped, 2 * clean * kept.unsqueeze(-1))
         assert 0 < kept.float().mean() < 0.95
-    still = first_loss(build("unimatch", dims, rate=0.0), noise(dims))
-    moved = first_loss(build("unimatch", dims), noise(dims))
-    assert still["fp"] != moved["fp"]
+    clean, dropped = (half[2:] for half in logits[1].chunk(2))  # behind the two labelled images
+    everywhere = torch.ones_like(clean[:, :1])
+    expected = dice_loss(dropped.softmax(1), one_hot(clean.argmax(1), 3), everywhere, method.dice)
+    torch.testing.assert_close(terms["fp"], expected)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
