@@ -136,7 +136,7 @@ def test_the_supervised_twin_differs_in_the_method_alone():
         ("train.batch.size=7", r"unknown key train\.batch\.size; valid keys here are labelled, unlabelled"),
         ("views.weak.angle=7", r"unknown key views\.weak\.angle; valid keys here are turn_probability,"),
         ("method.tau=1", r"unknown key method\.tau; valid keys here are name, supervised_weight,.*threshold"),
-        ("method.name=fixmatch", "no method 'fixmatch'; there are supervised, crossmatch"),
+        ("method.name=nothing", "no method 'nothing'; there are supervised, supervised_strong, pseudo_label"),
         ("method.name=[1]", r"no method \[1\]"),
         ("method.eta=2", r"method\.eta: Input should be less than or equal to 1 \(found 2\)"),
         ("method.perturbation=noise", r"method\.perturbation: .*'channel', 'alpha' or 'feature_alpha'"),

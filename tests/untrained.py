@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crossmatch.checkpoint import Checkpoint, save_checkpoint
 from crossmatch.config import Recipe
@@ -56,15 +56,16 @@ class Levels(Segmenter):
     def __init__(self, classes: int, channels: int = 1, dims: int = 2) -> None:
         super().__init__()
         self.dims, self.in_channels, self.classes, self.multiple = dims, channels, classes, 1
+        self.head = nn.Identity()
         self.seen: list[Tensor] = []
 
     def encode(self, x: Tensor) -> list[Tensor]:
         self.seen.append(x)
         return [2 * x[:, -1:] - x.sum(1, keepdim=True)]
 
-    def decode(self, features: Sequence[Tensor]) -> Tensor:
+    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
         levels = torch.linspace(0, 1, self.classes).view(1, -1, *[1] * self.dims)
-        return -1000 * (features[0] - levels) ** 2
+        return [-1000 * (features[0] - levels) ** 2]
 
 
 class Stamped(Segmenter):
@@ -73,11 +74,11 @@ class Stamped(Segmenter):
     def __init__(self, labels: Tensor, classes: int) -> None:
         super().__init__()
         self.dims, self.in_channels, self.classes, self.multiple = 2, 1, classes, 1
-        self.labels = labels
+        self.head, self.labels = nn.Identity(), labels
 
     def encode(self, x: Tensor) -> list[Tensor]:
         return [x]
 
-    def decode(self, features: Sequence[Tensor]) -> Tensor:
+    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
         one_hot = torch.nn.functional.one_hot(self.labels, self.classes).movedim(-1, 0)
-        return 10 * one_hot.float().expand(len(features[0]), *one_hot.shape)
+        return [10 * one_hot.float().expand(len(features[0]), *one_hot.shape)]

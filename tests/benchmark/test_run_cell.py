@@ -1,0 +1,133 @@
+"""The commands of a cell, what is not done twice, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from crossmatch.atomic import write_json
+from crossmatch.benchmark.cells import Cell, plan_cells
+from crossmatch.benchmark.run_cell import CellFailed, Processes, commands, is_finished, refuse_other_settings, run_cell
+from crossmatch.errors import UserError
+from crossmatch.evaluate import evaluate
+from crossmatch.predict import predict
+from tiny import write_dataset
+from untrained import SMALL, untrained_run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data")
+
+
+def _cell(data: Path, method: str = "supervised", changes: tuple[str, ...] = ()) -> Cell:
+    small = [change for change in SMALL if not change.startswith("data.labelled")]
+    methods = ["supervised", "distillation"] if method == "distillation" else [method]
+    cells = plan_cells("phantom", str(data), methods=methods, labelled=["1"], seeds=[0], changes=[*small, *changes])
+    return cells[-1]
+
+
+class Recorded(Processes):
+    """Notes commands instead of running them; the one named `failing` ends with an error."""
+
+    def __init__(self, failing: str = "") -> None:
+        super().__init__()
+        self.failing, self.seen, self.environments = failing, [], []
+
+    def run(self, words, log, cwd, environment):
+        self.seen.append(words)
+        self.environments.append(dict(environment))
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("a line\nError: no luck today.\n\n")
+        return 2 if words[0] == self.failing else 0
+
+
+def _run(cell: Cell, out: Path, processes: Processes) -> None:
+    run_cell("phantom", cell, out, device="cpu", checkpoint="last", threads=3, processes=processes)
+
+
+def test_train_predict_and_evaluate_as_a_user_would(data: Path, tmp_path: Path):
+    cell = _cell(data)
+    train, predict_, evaluate_ = commands("phantom", cell, "cuda:1", "best", resume=False)
+    run = "cells/supervised/1_labels/seed0"
+    assert train[:8] == ["train", "phantom", "--data", str(data), "--out", run, "--device", "cuda:1"]
+    assert train[8:12] == ["--set", "method.name=supervised", "--set", 'data.labelled="1"']
+    expected = ["predict", run, f"{data}/imagesTs", f"{run}/test", "--checkpoint", "best", "--device", "cuda:1"]
+    assert predict_ == expected
+    assert evaluate_ == ["evaluate", f"{run}/test", f"{data}/labelsTs"]
+    assert commands("phantom", cell, "cpu", "last", resume=True)[0][-1] == "--resume"
+
+
+def test_the_commands_run_in_turn_with_the_threads_asked_for(data: Path, tmp_path: Path):
+    processes = Recorded()
+    _run(_cell(data), tmp_path / "out", processes)
+    assert [words[0] for words in processes.seen] == ["train", "predict", "evaluate"]
+    assert processes.environments == [{"OMP_NUM_THREADS": "3"}] * 3
+    assert "--resume" not in processes.seen[0]
+
+
+def test_a_failure_is_told_with_its_last_words_and_nothing_follows_it(data: Path, tmp_path: Path):
+    processes = Recorded(failing="predict")
+    with pytest.raises(
+        CellFailed, match=r"`crossmatch predict` ended with code 2: Error: no luck today\.; all of it: .*log"
+    ):
+        _run(_cell(data), tmp_path / "out", processes)
+    assert [words[0] for words in processes.seen] == ["train", "predict"]
+
+
+def test_a_run_with_a_checkpoint_is_resumed(data: Path, tmp_path: Path):
+    cell, processes = _cell(data), Recorded()
+    untrained_run(tmp_path / "out" / cell.folder, data)
+    _run(cell, tmp_path / "out", processes)
+    assert processes.seen[0][-1] == "--resume"
+
+
+def test_a_finished_cell_is_left_alone(data: Path, tmp_path: Path):
+    cell, processes = _cell(data), Recorded()
+    folder = _finish(cell, tmp_path / "out", data)
+    assert is_finished(folder)
+    _run(cell, tmp_path / "out", processes)
+    assert processes.seen == []
+
+
+def test_without_its_teacher_a_cell_fails(data: Path, tmp_path: Path):
+    processes = Recorded()
+    with pytest.raises(CellFailed, match="its teacher cells/supervised/1_labels/seed0 did not finish"):
+        _run(_cell(data, "distillation"), tmp_path / "out", processes)
+    assert processes.seen == []
+
+
+def test_nothing_starts_after_a_stop(data: Path, tmp_path: Path):
+    processes = Processes()
+    processes.stop()
+    with pytest.raises(CellFailed, match="ended with code -15"):
+        _run(_cell(data), tmp_path / "out", processes)
+    assert not (tmp_path / "out/cells/supervised/1_labels/seed0").exists()
+
+
+def _finish(cell: Cell, out: Path, data: Path) -> Path:
+    folder = out / cell.folder
+    untrained_run(folder, data, "method.name=supervised", "data.labelled=1", "seed=0")
+    predict(folder, data / "imagesTs", folder / "test")
+    evaluate(folder / "test", data / "labelsTs", folder / "test")
+    return folder
+
+
+def test_a_cell_of_other_settings_is_refused(data: Path, tmp_path: Path):
+    _finish(_cell(data), tmp_path, data)
+    refuse_other_settings(_cell(data), tmp_path, "last")
+    with pytest.raises(UserError, match=r"made with other settings: train was .*choose another --out"):
+        refuse_other_settings(_cell(data, changes=("train.steps=77",)), tmp_path, "last")
+
+
+def test_test_cases_are_not_read_again_for_another_checkpoint(data: Path, tmp_path: Path):
+    _finish(_cell(data), tmp_path, data)
+    with pytest.raises(UserError, match="evaluated with its last checkpoint, and test cases are read once"):
+        refuse_other_settings(_cell(data), tmp_path, "best")
+
+
+def test_a_run_that_was_never_finished_may_change_its_checkpoint(data: Path, tmp_path: Path):
+    cell = _cell(data)
+    folder = _finish(cell, tmp_path, data)
+    (folder / "test" / "summary.json").unlink()
+    write_json(folder / "test" / "prediction.json", {})
+    refuse_other_settings(cell, tmp_path, "best")
