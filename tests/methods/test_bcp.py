@@ -1,6 +1,7 @@
 """BCP: box and regions by hand, both stages computed plainly, which images are looked at, the teacher."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,10 @@ from torch import Tensor, nn
 from crossmatch.losses import DiceSettings, supervised_loss
 from crossmatch.methods import Batch, Method
 from crossmatch.methods.bcp import draw_box, halves, region_loss
+from crossmatch.recipe import load_recipe
+from crossmatch.train import fit
+from tiny import write_dataset
+from training import TINY, Quiet, weights
 
 
 @pytest.mark.parametrize(("size", "edges"), [((9, 6), (6, 4)), ((8, 12, 7), (5, 8, 4))])
@@ -178,3 +183,21 @@ def test_without_pre_training_the_first_step_trains_itself():
     method.before_step(0, 8)
     assert not method.pretrains
     assert first_loss(method, noise(2))["pseudo"] > 0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data") / "tiny", n_train=3, unlabelled=0)
+
+
+@pytest.mark.parametrize("pretraining", [0.3, 0.5, 0.8])
+def test_a_run_resumes_bit_for_bit_before_at_and_after_the_change_of_stage(data: Path, tmp_path: Path, pretraining):
+    """Ten steps, interrupted after five."""
+    chosen = load_recipe("phantom", [*TINY, "method.name=bcp", f"method.pretraining={pretraining}"])
+    assert fit(chosen, data, tmp_path / "whole", Quiet()) == 10
+    assert fit(chosen, data, tmp_path / "parts", Quiet(interrupt_at=5)) == 5
+    assert fit(chosen, data, tmp_path / "parts", Quiet(), resume=True) == 10
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    assert any((whole[key] != whole[key.replace("/teacher.", "/")]).any() for key in whole if "/teacher." in key)
