@@ -227,6 +227,9 @@ def test_bundled_recipes_state_no_unknown_or_unread_key(name):
     resolved = load_recipe(name).model_dump(mode="json")
     path = Path(__file__).parents[1] / "src" / "crossmatch" / "recipes" / f"{name}.toml"
     pending = [(tomllib.loads(path.read_text(encoding="utf-8")), resolved)]
+    pending += [
+        (s, load_recipe(name, [f"method.name={m}"]).method) for m, s in pending[0][0].pop("methods", {}).items()
+    ]
     while pending:
         stated, found = pending.pop()
         for key, value in stated.items():

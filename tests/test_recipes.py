@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crossmatch.errors import UserError
 from crossmatch.logbook import read_metrics
+from crossmatch.methods import METHODS
 from crossmatch.recipe import load_recipe, recipe_names
 from crossmatch.run import open_run
 from crossmatch.train import fit
@@ -31,6 +33,23 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 
 @pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_recipe_says_of_other_methods_fits_them(name: str, method: str) -> None:
+    teacher = ["method.teacher=RUN"] if method == "distillation" else []
+    recipe = load_recipe(name, [f"method.name={method}", *teacher])
+    assert recipe.method["name"] == method
+    assert recipe.model_copy(update={"method": {}}) == load_recipe(name).model_copy(update={"method": {}})
+
+
+def test_other_methods_have_the_settings_of_their_tables() -> None:
+    assert load_recipe("phantom", ["method.name=fixmatch"]).method["threshold"] == 0.5
+    assert load_recipe("phantom", ["method.name=fixmatch", "method.threshold=0.9"]).method["threshold"] == 0.9
+    assert load_recipe("acdc_3", ["method.name=fixmatch"]).method["threshold"] == 0.95
+    augment = load_recipe("phantom3d", ["method.name=supervised_strong"]).method["augment"]
+    assert augment["mirror_probability"] == 0
+
+
+@pytest.mark.parametrize("name", recipe_names())
 def test_two_steps(name: str, datasets: dict[int, Path], tmp_path: Path) -> None:
     whole = load_recipe(name)
     changes = [*SMALLER[whole.network["name"]], SIZES[whole.dims], "data.labelled=1", "data.dataset=tiny"]
@@ -44,3 +63,17 @@ def test_two_steps(name: str, datasets: dict[int, Path], tmp_path: Path) -> None
     assert all(np.isfinite(list(line["train"].values())).all() for line in lines if "train" in line)
     assert [line["step"] for line in lines if "validation" in line] == [2]
     assert open_run(tmp_path / "run").load_network()[1].facts["step"] == 2
+
+
+def test_tables_of_other_methods(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[method]\nname = "crossmatch"\n[methods.fixmatch]\nthreshold = 0.7\nspeed = 1\n')
+    assert load_recipe(str(path)).method["name"] == "crossmatch"
+    with pytest.raises(UserError, match=r"unknown key method\.speed"):
+        load_recipe(str(path), ["method.name=fixmatch"])
+    path.write_text("[methods.fixmatsch]\nthreshold = 0.7\n")
+    with pytest.raises(UserError, match=r"no method 'fixmatsch'; there are supervised"):
+        load_recipe(str(path))
+    path.write_text("methods = 3\n")
+    with pytest.raises(UserError, match="methods holds tables"):
+        load_recipe(str(path))

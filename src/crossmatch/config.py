@@ -101,7 +101,11 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _settings_fit(self) -> "Recipe":
         size = self.data.size
-        self.network_settings.check_size(size, min(self.train.batch.labelled, self.train.batch.unlabelled))
+        smallest, parts = (
+            min(self.train.batch.labelled, self.train.batch.unlabelled),
+            METHODS[self.method["name"]][0].parts,
+        )
+        self.network_settings.check_size(size, -(-smallest // parts))
         if any(axis >= len(size) for axis in self.views.weak.plane):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)

@@ -72,14 +72,12 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _settings_of_others(tables: Any, name: str) -> dict[str, dict[str, Any]]:
-    """The checked tables [methods.NAME] of a recipe."""
+    """The tables [methods.NAME] of a recipe, checked for names; what is in one is checked when it is used."""
     known = CHOICES["method"][0]
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise UserError(f"In recipe {name}: methods holds tables, one a method: [methods.mean_teacher], for example.")
     if unknown := sorted(tables.keys() - known.keys()):
         raise UserError(f"In recipe {name}: there is no method {unknown[0]!r}; there are {', '.join(known)}.")
-    for method, settings in tables.items():
-        parse_recipe({"method": {"name": method, **settings}}, f"recipe {name}, [methods.{method}]")
     return tables
 
 

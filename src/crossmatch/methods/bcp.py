@@ -71,6 +71,7 @@ class BCP(Method):
     all methods here; released in 3D: per image, denominators not squared.
     """
 
+    parts = 2
     about = "labelled and unlabelled images pasted into each other; a teacher labels the unlabelled"
     paper = "Bai et al., CVPR 2023, arXiv 2305.00673"
 
