@@ -91,7 +91,7 @@ def run_benchmark(
             if slurm is not None:
                 run_on_cluster(wanting, functools.partial(work, device=device), done, jobs, out / "slurm", slurm)
             else:
-                threads = max(1, (os.cpu_count() or 1) // jobs)
+                threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // jobs))
                 run_here(wanting, functools.partial(work, threads=threads), done, jobs, _devices(device), lock)
         finally:
             missing = [
