@@ -9,6 +9,7 @@ from tiny_methods import SIZES, build, first_loss, noise
 
 from crossmatch.methods import METHODS
 from crossmatch.networks import NETWORKS
+from crossmatch.networks.average import Average
 
 # The first loss, seeded; float32 on a CPU, so only the order of sums may differ from machine to machine.
 PINNED = {
@@ -66,6 +67,9 @@ PINNED = {
     ("crossmatch", "vnet", 3): 0.687803,
 }
 PINNED_TOLERANCE = 1e-4
+WATCHED = ("confident", "agreement", "divergence", "weight")  # terms that nobody learns from
+MOVING_TEACHERS = ("mean_teacher", "uamt", "bcp")
+TEACHERS = (*MOVING_TEACHERS, "distillation")
 
 every_method = pytest.mark.parametrize(("name", "network", "dims"), list(itertools.product(METHODS, NETWORKS, (2, 3))))
 
@@ -92,6 +96,50 @@ def test_the_gradient_reaches_every_parameter(name, network, dims):
         assert parameter.grad.isfinite().all(), key
         if parameter.ndim > 1:  # biases before a batch normalisation have no effect, hence a gradient of 0
             assert parameter.grad.abs().sum() > 0, key
+
+
+@every_method
+def test_every_term_is_one_the_network_learns_from_or_is_only_watched(name, network, dims):
+    method = build(name, dims, network)
+    terms = first_loss(method, noise(dims, network))
+    weights = [weight for weight in method.network.parameters() if weight.ndim > 1]
+    for key, value in terms.items():
+        assert value.requires_grad is (key not in WATCHED), key
+        if value.requires_grad:
+            gradients = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
+            assert any(gradient is not None and gradient.any() for gradient in gradients), key
+
+
+@every_method
+def test_no_gradient_reaches_what_only_teaches(name, network, dims):
+    """Whatever is not trained: teachers, finished or moving, have no gradient and stay where they are in a step."""
+    method = build(name, dims, network)
+    first_loss(method, noise(dims, network))["total"].backward()
+    teachers = [parameter for parameter in method.parameters() if not parameter.requires_grad]
+    assert (len(teachers) > 0) is (name in TEACHERS)
+    assert all(parameter.grad is None for parameter in teachers)
+    assert all(parameter.grad is not None for parameter in method.network.parameters())
+
+
+@pytest.mark.parametrize(("name", "dims"), list(itertools.product(MOVING_TEACHERS, (2, 3))))
+def test_a_moving_teacher_follows_the_student(name, dims):
+    """It starts as a copy, ends between where it was and the student, and has the student's batch statistics."""
+    method = build(name, dims)
+    (teacher,) = (module for module in method.modules() if isinstance(module, Average))
+    method.before_step(500, 1000)  # past BCP's pre-training and Mean Teacher's first steps
+    first_loss(method, noise(dims))
+    before = [weight.clone() for weight in teacher.network.parameters()]
+    assert all(torch.equal(old, weight) for old, weight in zip(before, method.network.parameters(), strict=True))
+    with torch.no_grad():
+        for weight in method.network.parameters():
+            weight += torch.randn_like(weight)
+    method.after_step()
+    for old, now, goal in zip(before, teacher.network.parameters(), method.network.parameters(), strict=True):
+        torch.testing.assert_close(now, old + (1 - teacher.decay) * (goal - old))
+        assert not torch.equal(now, old)
+    statistics = list(zip(teacher.network.buffers(), method.network.buffers(), strict=True))
+    assert statistics
+    assert all(torch.equal(ours, theirs) for ours, theirs in statistics)
 
 
 @every_method
