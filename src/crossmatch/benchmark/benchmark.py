@@ -19,7 +19,6 @@ from crossmatch.data.check import load_fingerprint
 from crossmatch.data.dataset import open_dataset
 from crossmatch.data.phantom import make_phantom
 from crossmatch.demo import PHANTOMS
-from crossmatch.display import progress_bar
 from crossmatch.errors import UserError
 from crossmatch.scores import listed
 
@@ -125,8 +124,8 @@ def _prepare(recipe: str, cells: Sequence[Cell], out: Path, console: Console) ->
             )
         for labelled in {cell.labelled for cell in cells if cell.data == root}:
             open_dataset(root, splits=["train"]).labelled(labelled)
-        with progress_bar(console, f"Checking {root.name}") as progress:  # now: trainings may not open test cases
-            load_fingerprint(root, progress)
+        console.print(f"Checking {root}", soft_wrap=True, highlight=False)
+        load_fingerprint(root)  # looks at every voxel where that was not done yet; trainings may not open test cases
 
 
 def _whole(recipe: str) -> str:
