@@ -151,11 +151,3 @@ def test_settings_that_do_not_go_together() -> None:
         load_recipe("phantom", ["data.normalise=none"])
     with pytest.raises(UserError, match=r"predict\.resize=labels has no effect"):
         load_recipe("la_8_small", ["predict.resize=labels"])
-
-
-def test_a_method_that_cuts_batches_in_two_needs_more_than_one_voxel_a_part() -> None:
-    tiny = [*VNET, "data.size=[16, 16, 16]", "train.batch.labelled=2", "train.batch.unlabelled=2"]
-    load_recipe("phantom", [*tiny, "method.name=fixmatch"])
-    with pytest.raises(UserError, match="one voxel a batch"):
-        load_recipe("phantom", [*tiny, "method.name=bcp"])
-    load_recipe("phantom", [*tiny, "method.name=bcp", "train.batch.labelled=3", "train.batch.unlabelled=3"])

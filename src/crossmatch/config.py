@@ -101,11 +101,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _settings_fit(self) -> "Recipe":
         size = self.data.size
-        smallest, parts = (
-            min(self.train.batch.labelled, self.train.batch.unlabelled),
-            METHODS[self.method["name"]][0].parts,
-        )
-        self.network_settings.check_size(size, -(-smallest // parts))
+        self.network_settings.check_size(size, min(self.train.batch.labelled, self.train.batch.unlabelled))
         if any(axis >= len(size) for axis in self.views.weak.plane):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)
@@ -117,6 +113,10 @@ class Recipe(Settings):
                 "instead) where data.normalise is none"
             )
         return self
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what a run does, as plain values: without the remarks."""
+        return self.model_dump(mode="json", exclude={"about", "mends"})
 
     @property
     def coarse_size(self) -> tuple[int, ...]:

@@ -125,7 +125,7 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool) -
     run = open_run(folder)
     old, new = (
         _flat({"recipe": tree, "data": facts})
-        for tree, facts in ((run.record["recipe"], run.data), (recipe.model_dump(mode="json"), data))
+        for tree, facts in ((run.recipe.settings(), run.data), (recipe.settings(), data))
     )
     changed = [
         f"{key} was {old.get(key)!r}, now {new.get(key)!r}"

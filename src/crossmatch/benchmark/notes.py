@@ -89,6 +89,8 @@ def _costs(table: Sequence[Line]) -> str:
     devices = {result.training.get("device", {}).get("name", "?") for line in table for result in line.row.results}
     text = f"Training time: mean over seeds, on {'; '.join(sorted(devices))}"
     text += ", not comparable between them." if len(devices) > 1 else "."
+    if any(line.row.method == "distillation" for line in table):
+        text += " Distillation: without the training of its teacher."
     if any(line.row.peak_memory_bytes is not None for line in table):
         text += " Memory: the device's peak in training, the largest of the seeds."
     return text

@@ -128,8 +128,8 @@ def refuse_other_settings(cell: Cell, out: Path, checkpoint: str) -> None:
     folder = out / cell.folder
     if not (folder / "run.json").is_file():
         return
-    if (before := open_run(folder).recipe) != cell.recipe:
-        old, new = before.model_dump(), cell.recipe.model_dump()
+    old, new = open_run(folder).recipe.settings(), cell.recipe.settings()
+    if old != new:
         changed = [f"{key} was {old[key]}, now {new[key]}" for key in new if old[key] != new[key]]
         raise UserError(
             f"{folder} was made with other settings: {'; '.join(changed)}. Repeat the command it was made with, or "

@@ -23,6 +23,7 @@ class FixMatchSettings(Settings):
     """Threshold and weight; the defaults are the released constants.
 
     The supervised term is the mean of cross entropy and Dice, as of every method here; released: cross entropy alone.
+    A weight of 1 is less than it looks: that term is divided by all voxels, UniMatch's Dice is not.
     """
 
     threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
@@ -41,7 +42,10 @@ def masked_entropy(logits: Tensor, taught: Lesson) -> Tensor:
 
 
 class FixMatch(Method):
-    """The first strong view, CutMixed, learns from the weak views of the image and of its partner."""
+    """The first strong view, CutMixed, learns from the weak views of the image and of its partner.
+
+    The weak view is labelled in train mode, as released: with the network's dropout, where it has one.
+    """
 
     about = "the weak view of an image teaches its strong view, where it is sure"
     paper = "Sohn et al., NeurIPS 2020, arXiv 2001.07685"

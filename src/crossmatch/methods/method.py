@@ -34,11 +34,9 @@ class Method(nn.Module, ABC):
     Attributes:
         network: the network that learns.
         needs_unlabelled: whether batches must carry `u` and `mix`.
-        parts: how many parts a batch is cut into, each of which the network sees alone.
         about, paper: a line each for `crossmatch methods`: what it does; authors, venue, year.
     """
 
-    parts: ClassVar[int] = 1
     about: ClassVar[str]
     paper: ClassVar[str]
     network: Segmenter

@@ -4,8 +4,8 @@ Source: Isensee et al., "nnU-Net: a self-configuring method for deep learning-ba
 Nature Methods 18, 203-211, 2021; released code github.com/MIC-DKFZ/nnUNet, commit 0e49508. Of nnU-Net only the
 augmentation is taken (`perturb/augment.py`, with what differs there). Network, loss, optimiser, sampling of patches and
 prediction are those of the recipe, the same for every method: no deep supervision, no patches that are sure to hold
-foreground, no mirrored predictions. Images come as weak views, so they are resampled twice: by the look-up of the weak
-view, then linearly.
+foreground, no mirrored predictions. Images come as weak views: turned, flipped or rotated as for every method before
+this augmentation does so again, and resampled twice, by the look-up of the weak view, then linearly.
 """
 
 from torch import Tensor

@@ -35,8 +35,9 @@ class UAMTSettings(MeanTeacherSettings):
 class UAMT(MeanTeacher):
     """Mean Teacher on certain voxels: H(p̄) < (0.75 + 0.25 ramp(t)) ln K, with p̄ the mean softmax of T noisy passes.
 
-    The released threshold has ln 2, the largest entropy of its two classes; ours has ln K (SSL4MIS keeps ln 2 for
-    four). The student is the predictor, as released.
+    Passes differ by their noise and by the network's own dropout, where it has one. The released threshold has ln 2,
+    the largest entropy of its two classes; ours has ln K (SSL4MIS keeps ln 2 for four). The student is the predictor,
+    as released.
     """
 
     about = "Mean Teacher, where the teacher's predictions under noise are certain"

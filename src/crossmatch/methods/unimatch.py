@@ -21,7 +21,7 @@ from crossmatch.settings import Settings
 
 
 class UniMatchSettings(Settings):
-    """Threshold, weights and dropout; the defaults are the released constants."""
+    """Threshold, weights and dropout; the defaults are the released constants. Dice is that of the recipe."""
 
     threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
     image_weight: Annotated[float, Field(ge=0)] = 0.5  # of the mean over the two strong views: 0.25 each
@@ -56,7 +56,7 @@ class UniMatch(Method):
         partner = partner_label(self.network, mix.weak)
         x, w, w_fp = self._weak_pass(batch.x, u.weak)
         views = [cutmix(mix.strong[:, i], u.strong[:, i], u.box[:, i]) for i in (0, 1)]
-        s1, s2 = self.network(torch.cat(views)).chunk(2)
+        s1, s2 = self.network.decode(self.network.encode(torch.cat(views))).chunk(2)
 
         own = pseudo_label(w)
         t, t1, t2 = (

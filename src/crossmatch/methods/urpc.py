@@ -30,7 +30,7 @@ class URPCSettings(Settings):
     """The released constants, the same in 2D and 3D."""
 
     unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # released: 200 of 200 epochs in 2D, 400 of 400 in 3D
+    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # released: over the whole run, in 2D and 3D
 
 
 def noisy(x: Tensor) -> Tensor:
