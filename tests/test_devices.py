@@ -1,6 +1,8 @@
 """Choosing a device and a precision, and advice when memory is full."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -81,3 +83,15 @@ def test_pytorch_really_says_so_and_other_errors_pass() -> None:
         torch.empty(2**60, dtype=torch.uint8)
     with pytest.raises(RuntimeError, match="shape"), memory_advice("Lower it."):
         torch.zeros(2).view(3)
+
+
+def test_peak_memory_is_this_processes_own() -> None:
+    """A parent that once held much is not counted, what the process itself held is."""
+    held = bytearray(400 << 20)
+    del held
+    code = "import torch; from crossmatch.devices import peak_memory as p; a = p(torch.device('cpu')); "
+    code += "b = bytearray(300 << 20); del b; print(a, p(torch.device('cpu')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    before, after = (int(number) for number in found.stdout.split())
+    assert 50 << 20 < before < 600 << 20
+    assert 290 << 20 < after - before < 310 << 20

@@ -51,6 +51,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="change a setting: section.key=value")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out, same settings")] = False,
+    checked: Annotated[
+        bool, typer.Option("--checked", help="refuse data that `crossmatch check` has not seen: no test case is opened")
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Train a network. Ctrl-C leaves a run that --resume goes on with."""
@@ -65,7 +68,7 @@ def train(
     form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
     console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
     with TrainingDisplay(console, chosen.method["name"]) as display:
-        done = fit(chosen, data, out, display, device=device, resume=resume)
+        done = fit(chosen, data, out, display, device=device, resume=resume, checked=checked)
     if done < chosen.train.steps:
         console.print(f"Stopped at step {done} of {chosen.train.steps}; go on by adding --resume.")
         sys.exit(130)

@@ -1,10 +1,11 @@
 """Commands that compare methods: which there are, and the benchmark."""
 
-import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -49,15 +50,16 @@ def benchmark(
     ] = None,
 ) -> None:
     """Compare methods: every method, number of labels and seed is a run; test cases are read once a run."""
-    from crossmatch.benchmark.benchmark import data_of, run_benchmark
+    from crossmatch.benchmark.benchmark import run_benchmark
     from crossmatch.benchmark.cells import parse_grid, plan_cells
-    from crossmatch.recipe import parse_change
+    from crossmatch.benchmark.prepare import data_of, draw_phantoms
+    from crossmatch.recipe import load_recipe, parse_change
 
     _refuse_others("--launcher", launcher, ("local", "slurm"))
     _refuse_others("--checkpoint", checkpoint, ("last", "best"))
     if slurm and launcher != "slurm":
         raise UserError("--slurm sets options of a job array: add --launcher slurm.")
-    console = Console()
+    console, changes = Console(), set_ or []
     cells = plan_cells(
         recipe,
         data_of(recipe, data, out),
@@ -65,28 +67,47 @@ def benchmark(
         labelled=_names(labelled),
         seeds=[_seed(text) for text in _names(seeds)],
         grid=[parse_grid(text) for text in grid or []],
-        changes=set_ or [],
+        changes=changes,
     )
-    options: dict[str, Any] = {keys[0]: value for keys, value in map(parse_change, slurm or [])}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops like Ctrl-C: trainings keep what they did
+    if data is None:
+        draw_phantoms(recipe, cells, console)
+    options = {keys[0]: value for keys, value in map(parse_change, slurm or [])}
+    choice = {"methods": methods, "labelled": labelled, "seeds": seeds, "grid": grid or [], "set": changes}
     try:
-        complete = run_benchmark(
-            recipe,
-            cells,
-            out,
-            console,
-            jobs=jobs,
-            device=device,
-            checkpoint=checkpoint,
-            slurm=options if launcher == "slurm" else None,
-            about={"commands": [shlex.join(["crossmatch", *sys.argv[1:]])]},
-        )
+        with _stops():
+            complete = run_benchmark(
+                recipe,
+                cells,
+                out,
+                console,
+                jobs=jobs,
+                device=device,
+                checkpoint=checkpoint,
+                slurm=options if launcher == "slurm" else None,
+                about={
+                    "recipe": Path(recipe).stem,
+                    "recipe_settings": load_recipe(recipe, changes).settings(),
+                    "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
+                },
+            )
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on from here.")
         sys.exit(130)
     if not complete:
         console.print("Some cells are missing, see above; the same command tries them again.")
         sys.exit(1)
+
+
+@contextmanager
+def _stops() -> Iterator[None]:
+    """SIGTERM, and SIGHUP of a terminal that is closed, stop like Ctrl-C: trainings keep what they did."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    previous = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
 
 
 def _refuse_others(option: str, given: str, allowed: tuple[str, ...]) -> None:

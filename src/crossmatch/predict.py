@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from crossmatch.atomic import write_json
+from crossmatch.checkpoint import training_costs
 from crossmatch.config import Recipe, check_stride
 from crossmatch.data.files import ENDINGS, Volume, read_grid, read_volume, same_grid, write_volume
 from crossmatch.data.inputs import group_channels
@@ -100,9 +101,9 @@ def predict(
         "recipe": recipe.model_dump(mode="json"),
         "data": {**run.data, "root": Path(run.data["root"]).name},
         "training": {
-            "seconds": round(loaded.facts["seconds"], 1),
-            "parameters": loaded.facts.get("parameters"),  # unknown to runs of earlier versions
-            "peak_memory_bytes": loaded.facts.get("peak_memory"),
+            # of the whole run, whichever of its checkpoints is used
+            **training_costs(run.checkpoint("last" if checkpoint == "best" else checkpoint)),
+            "validation_dice": loaded.facts.get("best" if checkpoint == "best" else "validation"),
             **{key: run.record[key] for key in ("code", "device", "versions")},
         },
     }

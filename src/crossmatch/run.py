@@ -100,7 +100,7 @@ def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], device: torch
     if (folder / "checkpoints").exists():
         raise UserError(f"{folder} holds a run already: go on with it by adding --resume, or choose another --out.")
     started = (folder / "run.json").is_file()  # but nothing was learned: memory ran out, or it was stopped at once
-    if folder.exists() and not started and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not started and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
         raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
     record = {
         "recipe": recipe.model_dump(mode="json"),
@@ -123,15 +123,10 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool) -
     if not folder.exists():
         raise UserError(f"There is no run {folder} to resume: leave --resume away to start it.")
     run = open_run(folder)
-    old, new = (
-        _flat({"recipe": tree, "data": facts})
-        for tree, facts in ((run.recipe.settings(), run.data), (recipe.settings(), data))
+    changed = changes(
+        {"recipe": run.recipe.settings(), "data": {**run.data, "root": None}},
+        {"recipe": recipe.settings(), "data": {**data, "root": None}},
     )
-    changed = [
-        f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
-        for key in sorted(old | new)
-        if old.get(key) != new.get(key) and key != "data.root"
-    ]
     if changed:
         raise UserError(
             f"The run {folder} cannot go on with other settings or data: {'; '.join(changed[:8])}. "
@@ -144,6 +139,13 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool) -
             "started, or start a new run in another --out with --set train.precision=float32."
         )
     return run
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Where two trees of settings differ, in words."""
+    old, new = _flat(before), _flat(now)
+    differing = (key for key in sorted(old | new) if old.get(key) != new.get(key))
+    return [f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in differing]
 
 
 def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> dict[str, Any]:
@@ -160,6 +162,10 @@ def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str
         "unlabelled": unlabelled,
         "validation": [case.id for case in dataset.split("val")],
     }
+
+
+def _is_foreign(path: Path) -> bool:
+    return not path.name.startswith(".partial-")  # which `atomic` leaves where a process is killed while it writes
 
 
 def _precision(bf16: bool) -> str:

@@ -16,7 +16,7 @@ from crossmatch import seeding
 from crossmatch.config import Recipe
 from crossmatch.data.dataset import Dataset, open_dataset
 from crossmatch.data.files import read_volume
-from crossmatch.data.seal import sealed
+from crossmatch.data.seal import SealedError, sealed
 from crossmatch.data.views import Batches
 from crossmatch.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.errors import UserError
@@ -27,7 +27,7 @@ from crossmatch.predictor import Predictor
 from crossmatch.run import Run, create_run, resume_run
 from crossmatch.schedules import poly_decay
 from crossmatch.trainer_state import TrainerState
-from crossmatch.training_cases import training_cases
+from crossmatch.training_cases import TrainingCases, training_cases
 
 LOWER_MEMORY = (
     "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "
@@ -49,12 +49,23 @@ class Display(Protocol):
         """Something about the data that the user should know."""
 
 
-def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str = "auto", resume: bool = False) -> int:
+def fit(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    display: Display,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+    checked: bool = False,
+) -> int:
     """Train from a dataset's folder into a run's folder.
 
     Args:
         recipe: the whole run; data: a dataset on disk; out: a folder that does not exist yet, or with `resume` a run.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        checked: the data must have been looked at by `check`, so that test cases are sealed from the start. Else what
+            was never checked, or has changed, is looked at once before the seal.
 
     Returns:
         Steps done: fewer than the recipe's where Ctrl-C or SIGTERM stopped the run, which can then be resumed.
@@ -63,13 +74,14 @@ def fit(recipe: Recipe, data: Path, out: Path, display: Display, *, device: str 
         UserError: whatever the user can mend; a run in `out` keeps its last good checkpoint.
     """
     chosen = choose_device(device)
-    cases = training_cases(recipe, data, display.loading)
+    test = open_dataset(data, splits=["test"]).files()
+    with sealed(test if checked else []):
+        cases = _checked_cases(recipe, data) if checked else training_cases(recipe, data, display.loading)
     for warning in cases.warnings:
         display.warn(warning)
     bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
     run = resume_run(out, recipe, cases.facts, bf16) if resume else create_run(out, recipe, cases.facts, chosen, bf16)
-    test = open_dataset(data, splits=["test"])
-    with sealed(test.files()), memory_advice(LOWER_MEMORY):
+    with sealed(test), memory_advice(LOWER_MEMORY):
         torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
         network = to_channels_last(run.build_network())
         state = TrainerState.fresh(recipe, network, chosen)
@@ -147,7 +159,7 @@ def _train(
                     keep()
                     raise
                 book.write(state.step, "validation", dice)
-                shown["validation"] = dice["mean"]
+                state.validation = shown["validation"] = dice["mean"]
                 if state.best is None or dice["mean"] > state.best:
                     state.best = dice["mean"]
                     state.save(run, "best")
@@ -174,6 +186,14 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
         rows.append(dice_per_class(labels, read_volume(case.label).voxels, len(dataset.labels)))
     per_class = np.mean(rows, axis=0)
     return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
+
+
+def _checked_cases(recipe: Recipe, data: Path) -> TrainingCases:
+    """As `training_cases`, where test cases are sealed."""
+    try:
+        return training_cases(recipe, data, lambda done, total: None)
+    except SealedError:
+        raise UserError(f"{data} has changed since it was checked: run `crossmatch check {data}` first.") from None
 
 
 def _advice(run: Run) -> str:

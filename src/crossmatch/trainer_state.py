@@ -15,7 +15,7 @@ from crossmatch.networks import Segmenter
 from crossmatch.networks.average import Average
 from crossmatch.run import Run
 
-_KEPT = ("step", "best", "seconds", "peak_memory")  # plain numbers that go on with a run
+_KEPT = ("step", "best", "validation", "seconds", "peak_memory")  # plain numbers that go on with a run
 
 
 @dataclass
@@ -30,6 +30,7 @@ class TrainerState:
     optimizer: torch.optim.Optimizer
     step: int = 0  # steps done
     best: float | None = None  # the highest validation Dice so far
+    validation: float | None = None  # the last one
     seconds: float = 0.0  # spent training, validation and checkpoints included
     peak_memory: int = 0  # bytes, the most so far
 

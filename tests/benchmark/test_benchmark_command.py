@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from command import call
+from crossmatch.checkpoint import load_checkpoint
+from crossmatch.logbook import read_metrics
 from refusal import refuse
 from tiny import write_dataset
 from untrained import SMALL
@@ -27,67 +29,131 @@ def _changed(out: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in (out / "cells").rglob("*") if path.is_file()}
 
 
-def test_cells_are_run_once_failures_are_told_and_the_rest_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A dataset and the folder of a benchmark on it: two of three cells are finished, one cannot be."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    data, out = write_dataset(folder / "data", n_train=2, n_test=2), folder / "out"
+    return data, out
+
+
+def test_failures_are_told_and_the_rest_goes_on(
+    finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data, out = write_dataset(tmp_path / "data", n_train=2, n_test=2), tmp_path / "out"
+    data, out = finished
     # with 2 of 2 cases labelled there is nothing unlabelled for a mean teacher
-    arguments = _arguments(data, out, "--labelled", "1,2", "--seeds", "0", "--jobs", "2")
-    code, said, _ = call(capsys, *arguments)
+    code, said, _ = call(capsys, *_arguments(data, out, "--labelled", "1,2", "--seeds", "0", "--jobs", "2"))
+    said = " ".join(said.split())
     assert code == 1
     assert "4 cells, 0 of them finished; 2 at a time" in said
-    assert "Failed: mean_teacher, 2 labels, seed 0" in said
-    assert "needs unlabelled" in said.replace("\n", " ")
-    results = json.loads((out / "results.json").read_text())
-    assert results["recipe"] == "phantom"
-    rows = (out / "results.csv").read_text().splitlines()
-    assert len(rows) == 4  # a header and three finished cells
-    assert {name for name in ("results.md", "results.png", "results.svg") if (out / name).is_file()} == {
-        "results.md",
-        "results.png",
-        "results.svg",
-    }
-    kept = json.loads((out / "cells/mean_teacher/1_labels/seed0/test/summary.json").read_text())
-    training = kept["prediction"]["training"]
-    assert training["parameters"] > 0
-    assert training["peak_memory_bytes"] > 2**20
-    assert kept["prediction"]["checkpoint"] == "last"
+    assert "mean_teacher, 2 labels, seed 0: failed: `crossmatch train` ended with code 2" in said
+    assert "needs unlabelled" in said
+    results = (out / "results.json").read_text()
+    assert json.loads(results)["recipe"] == "phantom"
+    assert len((out / "results.csv").read_text().splitlines()) == 4  # a header and three finished cells
+    assert all((out / f"results.{ending}").is_file() for ending in ("md", "png", "svg"))
+    for place in (str(out.parent), str(data)):
+        assert place not in results
+        assert place not in (out / "results.md").read_text()
+    kept = json.loads((out / "cells/mean_teacher/1_labels/seed0/test/summary.json").read_text())["prediction"]
+    assert kept["checkpoint"] == "last"
+    assert kept["training"]["parameters"] > 0
+    assert kept["training"]["seconds"] > 0
+    assert 0 <= kept["training"]["validation_dice"] <= 1
+    assert 2**20 < kept["training"]["peak_memory_bytes"] < 2**33
 
+
+def test_finished_cells_are_not_run_again(finished: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = finished
     before = _changed(out)
-    code, said, _ = call(capsys, *arguments)
-    assert code == 1
-    assert "4 cells, 3 of them finished" in said
-    after = _changed(out)
-    assert {name for name in after if after[name] != before.get(name)} == {
-        str(out / "cells/mean_teacher/2_labels/seed0.log")  # it was tried again
-    }
+    code, said, _ = call(capsys, *_arguments(data, out, "--labelled", "1", "--seeds", "0", methods="supervised"))
+    assert code == 0
+    assert "1 cells, 1 of them finished" in said
+    assert "2 finished cells in this folder" in " ".join(said.split())
+    assert _changed(out) == before
+
+
+def test_other_data_in_the_same_folder_is_refused(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_dataset(tmp_path / "other", n_train=2, n_test=2, seed=1)
+    words = _arguments(other, finished[1], "--labelled", "1", "--seeds", "0", methods="supervised")
+    code, said, wrong = call(capsys, *words)
+    assert code == 2, said
+    assert "data.fingerprint was" in wrong
+
+
+def test_validations_best_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Costs are those of the whole run, whose best checkpoint came first."""
+    data, out = write_dataset(tmp_path / "data"), tmp_path / "out"
+    more = ["--labelled", "1", "--seeds", "0", "--checkpoint", "best", "--set", "train.validate_every=1"]
+    code, said, wrong = call(capsys, *_arguments(data, out, *more, methods="supervised"))
+    assert code == 0, (said, wrong)
+    run = out / "cells/supervised/1_labels/seed0"
+    kept = json.loads((run / "test/summary.json").read_text())["prediction"]
+    last = load_checkpoint(run / "checkpoints/last.safetensors").facts
+    assert kept["checkpoint"] == "best"
+    assert kept["training"]["seconds"] == round(last["seconds"], 1) > 0
+    assert kept["training"]["validation_dice"] == last["best"]
+
+
+def _start(words: list[object]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "crossmatch", *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def _wait_for(path: Path, child: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 90
+    while not (path.is_file() and path.read_text()):
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data")
-    settings = ["--set", "train.steps=3000", "--set", "train.log_every=5", "--labelled", "1", "--seeds", "0"]
-    words = [str(word) for word in _arguments(data, tmp_path / "out", *settings, methods="supervised")]
+    settings = ["--set", "train.steps=600", "--set", "train.log_every=5", "--labelled", "1", "--seeds", "0"]
+    words = _arguments(data, tmp_path / "out", *settings, methods="supervised")
     run = tmp_path / "out/cells/supervised/1_labels/seed0"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "crossmatch", *words]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    deadline = time.monotonic() + 90
-    while not ((run / "metrics.jsonl").is_file() and (run / "metrics.jsonl").read_text()):
-        assert child.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    second = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
-    assert second.returncode == 2
-    assert "Another benchmark is running" in second.stderr
+    child = _start(words)
+    _wait_for(run / "metrics.jsonl", child)
     child.send_signal(signal.SIGINT)
     said, wrong = child.communicate(timeout=60)
     assert child.returncode == 130, wrong
     assert "Traceback" not in wrong
     assert "Stopped; the same command goes on from here." in said
-    assert (run / "checkpoints/last.safetensors").is_file()
+    stopped_at = load_checkpoint(run / "checkpoints/last.safetensors").facts["step"]
+    assert 0 < stopped_at < 600
+    again = _start(words)
+    said, wrong = again.communicate(timeout=120)
+    assert again.returncode == 0, wrong
     log = run.with_name("seed0.log").read_text()
-    assert "Stopped at step" in log
-    assert not log.splitlines()[0].endswith("--resume")
+    assert f"Stopped at step {stopped_at} of 600" in log
+    assert log.count("$ crossmatch train") == 2
+    assert log.count("$ crossmatch predict") == 1
+    steps = [line["step"] for line in read_metrics(run / "metrics.jsonl") if "train" in line]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 600
+
+
+def test_what_a_killed_benchmark_started_keeps_the_folder(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data")
+    settings = ["--set", "train.steps=100000", "--set", "train.log_every=5", "--labelled", "1", "--seeds", "0"]
+    words = _arguments(data, tmp_path / "out", *settings, methods="supervised")
+    run = tmp_path / "out/cells/supervised/1_labels/seed0"
+    child = _start(words)
+    _wait_for(run / "metrics.jsonl", child)
+    training = int(subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True).stdout)
+    child.kill()
+    child.communicate()
+    try:
+        second = _start(words)
+        assert second.wait(60) == 2
+        said = " ".join(second.communicate()[1].split())
+        assert f"Another benchmark is running in {tmp_path}/out, process {child.pid} or a training that it st" in said
+    finally:
+        os.kill(training, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +168,9 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(tmp_path: Path)
         (["--slurm", "timeout_min=3"], "add --launcher slurm"),
         (["--set", "train.steps=0"], "train.steps"),
         (["--data", "nowhere"], "does not exist"),
+        (["--device", "gpu", "--labelled", "1"], "no device 'gpu'"),
+        (["--grid", "train.momentum=0.9,0.90"], "one and the same run"),
+        (["--grid", "method.eta=0,1"], "Cells of supervised: In recipe phantom: unknown key method.eta"),
     ],
 )
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], told: str) -> None:
@@ -119,7 +188,20 @@ def test_test_cases_without_labels_are_refused(tmp_path: Path, capsys: pytest.Ca
     data = write_dataset(tmp_path / "data", n_test=2)
     (data / "labelsTs/case_005.nii.gz").unlink()
     said = refuse(capsys, tmp_path / "data", *_arguments(data, tmp_path / "out", "--labelled", "1"))
-    assert "labels from labelsTs; not there: case_005" in said
+    assert "labels from labelsTs; not there, or not in the test list: case_005" in said
+
+
+def test_images_that_are_no_test_cases_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_dataset(tmp_path / "data", n_test=2)
+    (data / "splits/test.txt").write_text("case_005\n")
+    said = refuse(capsys, tmp_path / "data", *_arguments(data, tmp_path / "out", "--labelled", "1"))
+    assert "not in the test list: case_006" in said
+
+
+def test_best_without_validation_cases_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_dataset(tmp_path / "data", n_val=0)
+    words = _arguments(data, tmp_path / "out", "--labelled", "1", "--checkpoint", "best")
+    assert "no run has a best checkpoint" in refuse(capsys, tmp_path / "data", *words)
 
 
 def test_methods_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str]) -> None:

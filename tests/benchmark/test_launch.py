@@ -9,7 +9,7 @@ import pytest
 
 from crossmatch.benchmark.cells import Cell, plan_cells
 from crossmatch.benchmark.launch import run_here, run_on_cluster, waves
-from crossmatch.benchmark.run_cell import CellFailed
+from crossmatch.benchmark.run_cell import CellFailed, Processes
 from crossmatch.errors import UserError
 
 
@@ -21,10 +21,10 @@ class Told:
     """What was said of each cell."""
 
     def __init__(self) -> None:
-        self.said: dict[str, str | None] = {}
+        self.said: dict[str, tuple[str, str] | None] = {}
 
-    def __call__(self, cell: Cell, failure: str | None) -> None:
-        self.said[str(cell)] = failure
+    def __call__(self, cell: Cell, failure: CellFailed | None) -> None:
+        self.said[str(cell)] = None if failure is None else (failure.reason, failure.words)
 
 
 def test_cells_with_a_teacher_come_last():
@@ -50,7 +50,7 @@ def test_lanes_share_out_the_devices_and_are_never_more_than_asked_for():
             running -= 1
 
     told = Told()
-    run_here(_cells(), work, told, jobs=3, devices=["cuda:0", "cuda:1", "cuda:2"], lock=0)
+    run_here(_cells(), work, told, jobs=3, devices=["cuda:0", "cuda:1", "cuda:2"], processes=Processes())
     assert most == 3
     assert set(used) == {"cuda:0", "cuda:1", "cuda:2"}
     assert len(told.said) == 6
@@ -60,12 +60,12 @@ def test_lanes_share_out_the_devices_and_are_never_more_than_asked_for():
 def test_a_failed_cell_is_told_and_the_rest_goes_on():
     def work(cell: Cell, **_: object) -> None:
         if cell.method == "supervised":
-            raise CellFailed("out of luck") if cell.seed else ValueError("a defect")
+            raise CellFailed("out of luck", "at all") if cell.seed else ValueError("a defect")
 
     told = Told()
-    run_here(_cells(), work, told, jobs=1, devices=["cpu"], lock=0)
-    assert told.said["supervised, 2 labels, seed 0"] == "ValueError: a defect"
-    assert told.said["supervised, 2 labels, seed 1"] == "out of luck"
+    run_here(_cells(), work, told, jobs=1, devices=["cpu"], processes=Processes())
+    assert told.said["supervised, 2 labels, seed 0"] == ("ValueError", "a defect")
+    assert told.said["supervised, 2 labels, seed 1"] == ("out of luck", "at all")
     assert [told.said[f"crossmatch, 2 labels, seed {seed}"] for seed in range(3)] == [None] * 3
 
 
@@ -79,8 +79,62 @@ def test_after_a_stop_nothing_new_starts():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_here(_cells(seeds=20), work, Told(), jobs=1, devices=["cpu"], lock=0)
+        run_here(_cells(seeds=20), work, Told(), jobs=1, devices=["cpu"], processes=Processes())
     assert len(begun) < 10
+
+
+class Closed(Told):
+    """Somebody who no longer listens."""
+
+    def __call__(self, cell: Cell, failure: CellFailed | None) -> None:
+        raise BrokenPipeError
+
+
+def test_an_error_in_telling_stops_the_rest_too():
+    begun, processes = [], Processes()
+
+    def work(cell: Cell, **_: object) -> None:
+        begun.append(cell)
+        time.sleep(0.02)
+
+    with pytest.raises(BrokenPipeError):
+        run_here(_cells(seeds=20), work, Closed(), jobs=1, devices=["cpu"], processes=processes)
+    assert len(begun) < 10
+    assert processes.stopped
+
+
+def test_no_cluster_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match=r"submitit could not start the jobs .*a machine of the cluster"):
+        run_on_cluster(_cells(), _write, Told(), 1, tmp_path, {}, cluster="slurm")
+
+
+def _sleep(cell: Cell, folder: str) -> None:
+    Path(folder, "begun").touch()
+    time.sleep(60)
+    Path(folder, "ended").touch()
+
+
+def test_jobs_are_cancelled_when_the_wait_for_them_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    jobs = []
+
+    def interrupted(job: object) -> None:
+        jobs.append(job)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(submitit.local.local.LocalJob, "result", interrupted)
+    work = functools.partial(_sleep, folder=str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        run_on_cluster(_cells(("supervised",), seeds=1), work, Told(), 1, tmp_path / "jobs", {}, cluster="local")
+    (job,) = jobs
+    deadline = time.monotonic() + 30
+    while not job.done() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert job.done()
+    assert not (tmp_path / "ended").exists()
 
 
 def _write(cell: Cell, folder: str) -> None:
@@ -105,5 +159,5 @@ def test_a_job_array_through_submitit(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_options_that_submitit_does_not_know(tmp_path: Path):
     pytest.importorskip("submitit")
-    with pytest.raises(UserError, match=r"refuses the options of --slurm .*moon"):
+    with pytest.raises(UserError, match=r"submitit could not start the jobs .*moon"):
         run_on_cluster(_cells(), _write, Told(), 1, tmp_path, {"moon": 1}, cluster="local")

@@ -1,12 +1,21 @@
 """The commands of a cell, what is not done twice, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crossmatch.atomic import write_json
 from crossmatch.benchmark.cells import Cell, plan_cells
-from crossmatch.benchmark.run_cell import CellFailed, Processes, commands, is_finished, refuse_other_settings, run_cell
+from crossmatch.benchmark.run_cell import (
+    CellFailed,
+    Processes,
+    commands,
+    is_finished,
+    refuse_another,
+    result_of,
+    run_cell,
+)
+from crossmatch.data.check import load_fingerprint
 from crossmatch.errors import UserError
 from crossmatch.evaluate import evaluate
 from crossmatch.predict import predict
@@ -42,7 +51,7 @@ class Recorded(Processes):
 
 
 def _run(cell: Cell, out: Path, processes: Processes) -> None:
-    run_cell("phantom", cell, out, device="cpu", checkpoint="last", threads=3, processes=processes)
+    run_cell(cell, recipe="phantom", out=out, device="cpu", checkpoint="last", threads=3, processes=processes)
 
 
 def test_train_predict_and_evaluate_as_a_user_would(data: Path, tmp_path: Path):
@@ -50,7 +59,8 @@ def test_train_predict_and_evaluate_as_a_user_would(data: Path, tmp_path: Path):
     train, predict_, evaluate_ = commands("phantom", cell, "cuda:1", "best", resume=False)
     run = "cells/supervised/1_labels/seed0"
     assert train[:8] == ["train", "phantom", "--data", str(data), "--out", run, "--device", "cuda:1"]
-    assert train[8:12] == ["--set", "method.name=supervised", "--set", 'data.labelled="1"']
+    assert train[8] == "--checked"
+    assert train[9:13] == ["--set", "method.name=supervised", "--set", 'data.labelled="1"']
     expected = ["predict", run, f"{data}/imagesTs", f"{run}/test", "--checkpoint", "best", "--device", "cuda:1"]
     assert predict_ == expected
     assert evaluate_ == ["evaluate", f"{run}/test", f"{data}/labelsTs"]
@@ -67,10 +77,11 @@ def test_the_commands_run_in_turn_with_the_threads_asked_for(data: Path, tmp_pat
 
 def test_a_failure_is_told_with_its_last_words_and_nothing_follows_it(data: Path, tmp_path: Path):
     processes = Recorded(failing="predict")
-    with pytest.raises(
-        CellFailed, match=r"`crossmatch predict` ended with code 2: Error: no luck today\.; all of it: .*log"
-    ):
+    with pytest.raises(CellFailed) as failure:
         _run(_cell(data), tmp_path / "out", processes)
+    log = "cells/supervised/1_labels/seed0.log"
+    assert failure.value.reason == f"`crossmatch predict` ended with code 2, see {log}"
+    assert failure.value.words == "Error: no luck today."
     assert [words[0] for words in processes.seen] == ["train", "predict"]
 
 
@@ -99,14 +110,18 @@ def test_without_its_teacher_a_cell_fails(data: Path, tmp_path: Path):
 def test_nothing_starts_after_a_stop(data: Path, tmp_path: Path):
     processes = Processes()
     processes.stop()
-    with pytest.raises(CellFailed, match="ended with code -15"):
+    with pytest.raises(CellFailed, match=r"was killed \(signal 15"):
         _run(_cell(data), tmp_path / "out", processes)
     assert not (tmp_path / "out/cells/supervised/1_labels/seed0").exists()
 
 
-def _finish(cell: Cell, out: Path, data: Path) -> Path:
+def _refuse(cell: Cell, out: Path, checkpoint: str = "last") -> None:
+    refuse_another(cell, out, checkpoint, load_fingerprint(cell.data).digest)
+
+
+def _finish(cell: Cell, out: Path, data: Path, *changes: str) -> Path:
     folder = out / cell.folder
-    untrained_run(folder, data, "method.name=supervised", "data.labelled=1", "seed=0")
+    untrained_run(folder, data, "method.name=supervised", "data.labelled=1", "seed=0", *changes)
     predict(folder, data / "imagesTs", folder / "test")
     evaluate(folder / "test", data / "labelsTs", folder / "test")
     return folder
@@ -114,20 +129,60 @@ def _finish(cell: Cell, out: Path, data: Path) -> Path:
 
 def test_a_cell_of_other_settings_is_refused(data: Path, tmp_path: Path):
     _finish(_cell(data), tmp_path, data)
-    refuse_other_settings(_cell(data), tmp_path, "last")
-    with pytest.raises(UserError, match=r"made with other settings: train was .*choose another --out"):
-        refuse_other_settings(_cell(data, changes=("train.steps=77",)), tmp_path, "last")
+    _refuse(_cell(data), tmp_path)
+    with pytest.raises(
+        UserError, match=r"made with other settings or data: train.steps was 600, now 77.*choose another --out"
+    ):
+        _refuse(_cell(data, changes=("train.steps=77",)), tmp_path)
 
 
 def test_test_cases_are_not_read_again_for_another_checkpoint(data: Path, tmp_path: Path):
     _finish(_cell(data), tmp_path, data)
-    with pytest.raises(UserError, match="evaluated with its last checkpoint, and test cases are read once"):
-        refuse_other_settings(_cell(data), tmp_path, "best")
+    with pytest.raises(UserError, match="predicted with its last checkpoint, and are read once"):
+        _refuse(_cell(data), tmp_path, "best")
 
 
-def test_a_run_that_was_never_finished_may_change_its_checkpoint(data: Path, tmp_path: Path):
-    cell = _cell(data)
-    folder = _finish(cell, tmp_path, data)
+def test_masks_that_were_not_scored_yet_are_of_one_checkpoint_too(data: Path, tmp_path: Path):
+    folder = _finish(_cell(data), tmp_path, data)
     (folder / "test" / "summary.json").unlink()
-    write_json(folder / "test" / "prediction.json", {})
-    refuse_other_settings(cell, tmp_path, "best")
+    with pytest.raises(UserError, match="predicted with its last checkpoint, and are read once"):
+        _refuse(_cell(data), tmp_path, "best")
+
+
+def test_a_cell_of_other_data_is_refused(data: Path, tmp_path: Path):
+    _finish(_cell(data), tmp_path, data)
+    other = write_dataset(tmp_path / "other", seed=1)
+    with pytest.raises(UserError, match=r"other settings or data: data\.fingerprint was '\w+', now '\w+'\. Repeat"):
+        _refuse(_cell(other), tmp_path)
+
+
+def test_remarks_of_a_recipe_are_no_settings(data: Path, tmp_path: Path):
+    cell = _cell(data)
+    _finish(cell, tmp_path, data)
+    _refuse(replace(cell, recipe=cell.recipe.model_copy(update={"about": "said better", "mends": ()})), tmp_path)
+
+
+def test_a_finished_cell_has_all_its_files(data: Path, tmp_path: Path):
+    folder = _finish(_cell(data), tmp_path, data)
+    (folder / "test" / "cases.csv").unlink()  # written after the summary
+    assert not is_finished(folder)
+
+
+def test_scores_of_other_cases_or_steps_are_no_result(data: Path, tmp_path: Path):
+    cell = _cell(data, changes=("train.steps=3",))
+    folder = _finish(cell, tmp_path, data, "train.steps=3")
+    assert result_of(cell, tmp_path).patients == {"case_005": "case_005"}
+    with pytest.raises(UserError, match="does not hold the scores of all test cases after 600 steps"):
+        result_of(_cell(data), tmp_path)
+    summary = folder / "test" / "summary.json"
+    summary.write_text(summary.read_text().replace('"case_005"', '"case_006"'))
+    with pytest.raises(UserError, match="does not hold the scores of all test cases"):
+        result_of(cell, tmp_path)
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_resumed(data: Path, tmp_path: Path):
+    cell, processes = _cell(data), Recorded()
+    untrained_run(tmp_path / "out" / cell.folder, data)
+    (tmp_path / "out" / cell.folder / "checkpoints" / "last.safetensors").unlink()
+    _run(cell, tmp_path / "out", processes)
+    assert processes.seen[0][-1] == "--resume"

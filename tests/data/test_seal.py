@@ -9,6 +9,7 @@ from crossmatch.data.check import check
 from crossmatch.data.dataset import open_dataset
 from crossmatch.data.files import read_grid, read_volume
 from crossmatch.data.seal import SealedError, sealed
+from crossmatch.errors import UserError
 from crossmatch.recipe import load_recipe
 from crossmatch.train import fit
 from tiny import write_dataset
@@ -41,11 +42,18 @@ def test_images_and_labels_of_test_cases_are_refused_until_the_block_ends(data: 
 def test_other_names_of_a_test_case_are_refused_too(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hard = tmp_path / "harmless.nii.gz"
+    hard.hardlink_to(data / "labelsTs/case_005.nii.gz")
     link = tmp_path / "innocent.nii.gz"
     link.symlink_to(data / "imagesTs/case_005_0000.nii.gz")
     monkeypatch.chdir(data)
     with sealed(files_of_test(data)), ThreadPoolExecutor(1) as pool:
-        for path in (link, Path("imagesTs/case_005_0000.nii.gz"), data / "imagesTr/../imagesTs/case_005_0000.nii.gz"):
+        for path in (
+            link,
+            hard,
+            Path("imagesTs/case_005_0000.nii.gz"),
+            data / "imagesTr/../imagesTs/case_005_0000.nii.gz",
+        ):
             with pytest.raises(SealedError):
                 pool.submit(read_volume, path).result()
 
@@ -91,3 +99,13 @@ def test_training_cannot_open_a_test_case(data: Path, tmp_path: Path, name: str)
     fit(load_recipe("phantom", [*TINY, "train.steps=3"]), data, tmp_path / "run", display)
     assert (display.refused, display.read) == (6, 0)  # three scans are read, three steps are done
     assert read_volume(data / name).shape == (16, 14, 4)
+
+
+def test_data_that_changed_is_refused_where_it_must_have_been_checked(data: Path, tmp_path: Path) -> None:
+    chosen = load_recipe("phantom", [*TINY, "train.steps=1"])
+    fit(chosen, data, tmp_path / "run", Quiet(), checked=True)
+    (data / "imagesTs/case_005_0000.nii.gz").touch()  # so that only a look at its voxels tells whether it changed
+    with pytest.raises(UserError, match=r"changed since it was checked: run `crossmatch check .*data` first"):
+        fit(chosen, data, tmp_path / "again", Quiet(), checked=True)
+    assert not (tmp_path / "again").exists()
+    fit(chosen, data, tmp_path / "again", Quiet())  # looks at it, before anything is learned

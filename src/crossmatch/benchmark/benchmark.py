@@ -1,37 +1,20 @@
-"""`crossmatch benchmark`: plan the cells, run what is missing, put the results beside one another."""
+"""`crossmatch benchmark`: run what is missing of the planned cells, and put the results beside one another."""
 
-import fcntl
 import functools
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from crossmatch.benchmark.cells import Cell
+from crossmatch.benchmark.cells import CELLS, Cell
 from crossmatch.benchmark.launch import run_here, run_on_cluster
+from crossmatch.benchmark.prepare import fingerprints, only_one
 from crossmatch.benchmark.report import write_results
-from crossmatch.benchmark.run_cell import is_finished, refuse_other_settings, result_of, run_cell
-from crossmatch.data.check import load_fingerprint
-from crossmatch.data.dataset import open_dataset
-from crossmatch.data.phantom import make_phantom
-from crossmatch.demo import PHANTOMS
-from crossmatch.errors import UserError
-from crossmatch.scores import listed
-
-
-def data_of(recipe: str, data: str | None, out: Path) -> str:
-    """Where cells find their dataset: as given, or for a phantom's recipe a phantom for each seed.
-
-    Raises:
-        UserError: no dataset is named, and the recipe is not a phantom's.
-    """
-    if data is None and recipe not in PHANTOMS:
-        raise UserError(f"Name the dataset for the recipe {recipe} with --data.")
-    return str(out / "data" / "seed{seed}") if data is None else data
+from crossmatch.benchmark.run_cell import CellFailed, Processes, is_finished, refuse_another, result_of, run_cell
+from crossmatch.devices import choose_device
 
 
 def run_benchmark(
@@ -44,7 +27,7 @@ def run_benchmark(
     device: str = "auto",
     checkpoint: str = "last",
     slurm: dict[str, Any] | None = None,
-    about: dict[str, Any] | None = None,
+    about: dict[str, Any],
 ) -> bool:
     """Run the cells that are not finished, and write the results of all that are.
 
@@ -54,7 +37,7 @@ def run_benchmark(
         device: as `crossmatch train` takes it; ``auto`` and ``cuda`` share out all CUDA devices.
         checkpoint: whose test masks count: ``last``, or ``best`` by validation.
         slurm: options of a SLURM job array; None: run here.
-        about: what the results' JSON says of the command.
+        about: what the results say of the command, see `write_results`.
 
     Returns:
         Whether every cell is finished.
@@ -63,87 +46,63 @@ def run_benchmark(
         UserError: what would fail for every cell, before the first one runs.
         KeyboardInterrupt: Ctrl-C; results so far are written, the same command goes on.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with _only_one(out) as lock:
-        _prepare(recipe, cells, out, console)
+    with only_one(out) as lock:
+        if slurm is None:
+            choose_device(device)
+        digests = fingerprints(cells, checkpoint, console)
         for cell in cells:
-            refuse_other_settings(cell, out, checkpoint)
+            refuse_another(cell, out, checkpoint, digests[cell.data])
         wanting = [cell for cell in cells if not is_finished(out / cell.folder)]
         console.print(f"{len(cells)} cells, {len(cells) - len(wanting)} of them finished; {jobs} at a time")
         failures: dict[Path, str] = {}
         counted = len(cells) - len(wanting)
 
-        def done(cell: Cell, failure: str | None) -> None:
+        def done(cell: Cell, failure: CellFailed | None) -> None:
             nonlocal counted
             counted += 1
             if failure is not None:
-                failures[cell.folder] = failure
-                console.print(f"[red]Failed:[/] {cell}: ", end="")
-                console.print(failure, soft_wrap=True, markup=False)
-                return
-            found = result_of(cell, out)
-            dice = found.evaluation.statistics()["dice"].mean
-            console.print(f"{counted}/{len(cells)}  {cell}: Dice {100 * dice:.1f}, {found.seconds / 60:.1f} min")
+                failures[cell.folder] = failure.reason
+                text = f"failed: {failure.reason}. {failure.words}"
+            else:
+                found = result_of(cell, out)
+                dice = found.evaluation.statistics()["dice"].mean
+                text = f"Dice {100 * dice:.1f}, {found.seconds / 60:.1f} min"
+            console.print(f"{counted}/{len(cells)}  {cell}: {text}", soft_wrap=True, markup=False, highlight=False)
 
-        work = functools.partial(_work, recipe=_whole(recipe), out=out.resolve(), checkpoint=checkpoint)
+        whole = str(Path(recipe).resolve()) if recipe.endswith(".toml") else recipe  # cells run in another folder
+        work = functools.partial(run_cell, recipe=whole, out=out.resolve(), checkpoint=checkpoint)
+        stopped: KeyboardInterrupt | None = None
         try:
             if slurm is not None:
                 run_on_cluster(wanting, functools.partial(work, device=device), done, jobs, out / "slurm", slurm)
             else:
-                threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // jobs))
-                run_here(wanting, functools.partial(work, threads=threads), done, jobs, _devices(device), lock)
-        finally:
-            missing = [
-                f"{cell}: {failures.get(cell.folder, 'not finished')}"
-                for cell in cells
-                if not is_finished(out / cell.folder)
-            ]
-            results = [result_of(cell, out) for cell in cells if is_finished(out / cell.folder)]
-            if results:
-                write_results(out, results, missing, console, {"recipe": recipe, **(about or {})})
-    return not missing
+                threads = None if "OMP_NUM_THREADS" in os.environ else max(1, _cores() // jobs)
+                work = functools.partial(work, threads=threads)
+                run_here(wanting, work, done, jobs, _devices(device), Processes(lock))
+        except KeyboardInterrupt as stop:
+            stopped = stop
+        finished = [cell for cell in cells if is_finished(out / cell.folder)]
+        missing = [f"{c}: {failures.get(c.folder, 'not finished')}" for c in cells if c not in finished]
+        if finished:
+            results = [result_of(cell, out) for cell in finished]
+            write_results(out, results, [*missing, *_others(cells, out)], console, about)
+        if stopped is not None:
+            raise stopped
+        return not missing
 
 
-def _work(cell: Cell, **arguments: Any) -> None:
-    run_cell(arguments.pop("recipe"), cell, arguments.pop("out"), **arguments)
+def _others(cells: Sequence[Cell], out: Path) -> list[str]:
+    """A remark where the folder holds finished cells that were not asked for."""
+    known = {out / cell.folder for cell in cells}
+    runs = {path.parent for path in (out / CELLS).rglob("run.json")}
+    count = sum(is_finished(run) for run in runs - known)
+    return [f"{count} finished cells in this folder that this command did not name are left out"] if count else []
 
 
-def _prepare(recipe: str, cells: Sequence[Cell], out: Path, console: Console) -> None:
-    """Datasets drawn where they are ours, scanned once, and their test cases where a cell will look for them."""
-    for cell in cells:
-        if not cell.data.exists() and cell.data.parent == out / "data":
-            console.print(f"Drawing a phantom: {cell.data}", soft_wrap=True)
-            make_phantom(cell.data, PHANTOMS[recipe], seed=cell.seed)
-    for root in sorted({cell.data for cell in cells}):
-        test = open_dataset(root, splits=["test"])
-        astray = [case.id for case in test.cases if case.images[0].parent.name != "imagesTs" or case.label is None]
-        if astray or not test.cases:
-            raise UserError(
-                f"A benchmark reads test cases from {root}/imagesTs and their labels from labelsTs"
-                + (f"; not there: {listed(astray)}." if astray else ", and there are none.")
-            )
-        for labelled in {cell.labelled for cell in cells if cell.data == root}:
-            open_dataset(root, splits=["train"]).labelled(labelled)
-        console.print(f"Checking {root}", soft_wrap=True, highlight=False)
-        load_fingerprint(root)  # looks at every voxel where that was not done yet; trainings may not open test cases
-
-
-def _whole(recipe: str) -> str:
-    """A recipe's file by its full name: cells run in another folder."""
-    return str(Path(recipe).resolve()) if recipe.endswith(".toml") else recipe
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _devices(device: str) -> list[str]:
     count = torch.cuda.device_count()
     return [f"cuda:{n}" for n in range(count)] if device in ("auto", "cuda") and count > 1 else [device]
-
-
-@contextmanager
-def _only_one(out: Path) -> Iterator[int]:
-    """Keep a second benchmark out of the folder. Gives a file descriptor: the lock lasts while any process has it."""
-    with (out / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"Another benchmark is running in {out}: wait for it, or choose another --out.") from None
-        yield file.fileno()

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from crossmatch.benchmark.results import Grid
 from crossmatch.config import Recipe
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
 from crossmatch.recipe import load_recipe
 
 CELLS = "cells"
-Grid = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
 
 # Methods that learn from a finished run -> the method of that run: same labels, grid point, seed and data.
 TEACHERS = {"distillation": "supervised"}
@@ -85,10 +85,14 @@ def plan_cells(
     if repeated := [key for n, key in enumerate(keys) if key in keys[:n]]:
         raise UserError(f"--grid names {repeated[0]} twice: give all its values at once, with commas.")
     points = [tuple(zip(keys, values, strict=True)) for values in itertools.product(*(values for _, values in grid))]
-    return [
+    cells = [
         _cell(recipe, data, method, labels, seed, point, changes)
         for seed, labels, point, method in itertools.product(seeds, labelled, points, methods)
     ]
+    for n, cell in enumerate(cells):
+        if alike := [other for other in cells[:n] if other.folder == cell.folder or other.recipe == cell.recipe]:
+            raise UserError(f"These are one and the same run: {alike[0]}; {cell}. Give each value of --grid once.")
+    return cells
 
 
 def parse_grid(text: str) -> tuple[str, list[str]]:
@@ -120,7 +124,10 @@ def _cell(recipe: str, data: str, method: str, labelled: str, seed: int, grid: G
     if method in TEACHERS:
         teacher = Path(CELLS, TEACHERS[method], end)
         settings.append(f"method.teacher={teacher}")
-    chosen = load_recipe(recipe, settings)
+    try:
+        chosen = load_recipe(recipe, settings)
+    except UserError as error:
+        raise UserError(f"Cells of {method}: {error}") from None
     folder = Path(CELLS, method, end)
     where = Path(data.replace("{seed}", str(seed)))
     return Cell(method, labelled, seed, grid, folder, where, tuple(settings), chosen, teacher)

@@ -9,8 +9,8 @@ from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.run_cell import CellFailed, Processes
 from crossmatch.errors import UserError
 
-Work = Callable[..., None]  # (cell, device=...) and, on this machine, processes=...
-Done = Callable[[Cell, str | None], None]  # a cell, and why it failed or None
+Work = Callable[..., None]  # (cell), and on this machine device=... and processes=...
+Done = Callable[[Cell, CellFailed | None], None]  # a cell, and why it failed or None
 
 
 def waves(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -18,13 +18,14 @@ def waves(cells: Sequence[Cell]) -> list[list[Cell]]:
     return [wave for wave in ([c for c in cells if not c.teacher], [c for c in cells if c.teacher]) if wave]
 
 
-def run_here(cells: Sequence[Cell], work: Work, done: Done, jobs: int, devices: Sequence[str], lock: int) -> None:
-    """Run cells in `jobs` lanes, lane n on device n (counted round) of `devices`; children keep `lock` open.
+def run_here(
+    cells: Sequence[Cell], work: Work, done: Done, jobs: int, devices: Sequence[str], processes: Processes
+) -> None:
+    """Run cells in `jobs` lanes, lane n on device n (counted round) of `devices`.
 
-    Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM; the trainings under way have kept what they did.
+    Whatever ends this early, Ctrl-C above all, stops `processes`: trainings under way keep what they did. A second
+    Ctrl-C does not wait for the step in hand.
     """
-    processes = Processes(lock)
     free = [devices[n % len(devices)] for n in range(jobs)]
 
     def in_lane(cell: Cell) -> None:
@@ -41,9 +42,12 @@ def run_here(cells: Sequence[Cell], work: Work, done: Done, jobs: int, devices: 
                 while running:
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         _tell(running.pop(future), future, done)
-        except KeyboardInterrupt:
+        except BaseException:
             processes.stop()
-            pool.shutdown(cancel_futures=True)
+            try:
+                pool.shutdown(cancel_futures=True)
+            except KeyboardInterrupt:
+                processes.stop()
             raise
 
 
@@ -56,7 +60,7 @@ def run_on_cluster(
     options: dict[str, Any],
     cluster: str = "slurm",
 ) -> None:
-    """Run cells as a job array, at most `jobs` at a time, and wait for them.
+    """Run cells as job arrays, at most `jobs` at a time, and wait for them; jobs are cancelled if this ends early.
 
     Args:
         folder: for submitit's files and logs, on a disk that all nodes see.
@@ -64,20 +68,29 @@ def run_on_cluster(
         cluster: ``slurm``, or ``local`` for processes of this machine, to try it out.
 
     Raises:
-        UserError: submitit is not installed, or does not know an option.
+        UserError: submitit is not installed, does not know an option, or cannot submit.
     """
     try:
         import submitit
     except ImportError:
         raise UserError("--launcher slurm needs submitit: pip install 'crossmatch[slurm]'.") from None
-    executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
-    try:
-        executor.update_parameters(slurm_array_parallelism=jobs, **options)
-    except (NameError, TypeError, ValueError) as error:
-        raise UserError(f"submitit refuses the options of --slurm ({error}): see its documentation.") from None
     for wave in waves(cells):
-        for cell, job in zip(wave, executor.map_array(work, wave), strict=True):
-            _tell(cell, job, done)
+        try:
+            executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+            executor.update_parameters(slurm_array_parallelism=jobs, **options)
+            submitted = executor.map_array(work, wave)
+        except (NameError, TypeError, ValueError, RuntimeError, submitit.core.utils.FailedJobError) as error:
+            raise UserError(
+                f"submitit could not start the jobs ({error}): is this a machine of the cluster, and are the options "
+                "of --slurm those of submitit's update_parameters?"
+            ) from None
+        try:
+            for cell, job in zip(wave, submitted, strict=True):
+                _tell(cell, job, done)
+        except BaseException:
+            for job in submitted:
+                job.cancel(check=False)
+            raise
 
 
 def _tell(cell: Cell, job: Any, done: Done) -> None:
@@ -85,8 +98,8 @@ def _tell(cell: Cell, job: Any, done: Done) -> None:
     try:
         job.result()
     except CellFailed as error:
-        done(cell, str(error))
+        done(cell, error)
     except Exception as error:  # of submitit, or a defect of ours: the other cells go on
-        done(cell, f"{type(error).__name__}: {error}")
+        done(cell, CellFailed(type(error).__name__, str(error)))
     else:
         done(cell, None)

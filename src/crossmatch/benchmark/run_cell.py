@@ -4,6 +4,7 @@ The commands are the ordinary ones. They run inside the benchmark's folder and n
 the folder can be moved. What they say goes to log.txt in the cell's folder.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -16,14 +17,18 @@ from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.results import Result
 from crossmatch.data.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.run import open_run
+from crossmatch.run import changes, open_run
 from crossmatch.scores import load_evaluation
 
 TEST = "test"  # folder of a run: masks of the test cases and their evaluation
 
 
 class CellFailed(Exception):
-    """A command of a cell ended with an error; the text says which, and its last words."""
+    """A command of a cell ended with an error: which one, and its last words, which may name places of this machine."""
+
+    def __init__(self, reason: str, words: str = "") -> None:
+        super().__init__(reason, words)
+        self.reason, self.words = reason, words
 
 
 class Processes:
@@ -49,7 +54,7 @@ class Processes:
                 if self.stopped:
                     return -signal.SIGTERM
                 child = subprocess.Popen(
-                    [sys.executable, "-m", "crossmatch", *words],
+                    [sys.executable, "-P", "-m", "crossmatch", *words],
                     stdout=file,
                     stderr=file,
                     cwd=cwd,
@@ -74,7 +79,7 @@ class Processes:
 def commands(recipe: str, cell: Cell, device: str, checkpoint: str, resume: bool) -> list[list[str]]:
     """The command lines of a cell, without the program's name."""
     run, data = str(cell.folder), cell.data.resolve()
-    train = ["train", recipe, "--data", str(data), "--out", run, "--device", device]
+    train = ["train", recipe, "--data", str(data), "--out", run, "--device", device, "--checked"]
     train += [word for change in cell.changes for word in ("--set", change)]
     return [
         train + ["--resume"] * resume,
@@ -84,12 +89,12 @@ def commands(recipe: str, cell: Cell, device: str, checkpoint: str, resume: bool
 
 
 def run_cell(
-    recipe: str,
     cell: Cell,
-    out: Path,
     *,
-    device: str,
+    recipe: str,
+    out: Path,
     checkpoint: str,
+    device: str,
     threads: int | None = None,
     processes: Processes | None = None,
 ) -> None:
@@ -97,8 +102,8 @@ def run_cell(
 
     Args:
         recipe: as on the command line; out: the benchmark's folder.
-        device, checkpoint: as `crossmatch train` and `crossmatch predict` take them.
-        threads: CPU threads a process; None: PyTorch's choice.
+        checkpoint, device: as `crossmatch predict` and `crossmatch train` take them.
+        threads: CPU threads a process; None: PyTorch's choice, or what OMP_NUM_THREADS says.
         processes: where the children can be stopped.
 
     Raises:
@@ -108,50 +113,68 @@ def run_cell(
         return
     if cell.teacher is not None and not is_finished(out / cell.teacher):
         raise CellFailed(f"its teacher {cell.teacher} did not finish")
-    log = out / cell.folder.parent / f"{cell.folder.name}.log"  # beside the run: its folder must be new or a run's
-    resume = (out / cell.folder / "checkpoints" / "last.safetensors").is_file()
+    log = cell.folder.with_name(f"{cell.folder.name}.log")  # beside the run: its folder must be new or a run's
+    resume = (out / cell.folder / "checkpoints").exists()
     environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     processes = processes or Processes()
     for words in commands(recipe, cell, device, checkpoint, resume):
-        code = processes.run(words, log, out, environment)
+        code = processes.run(words, out / log, out, environment)
         if code != 0:
-            raise CellFailed(f"`crossmatch {words[0]}` ended with code {code}: {_last_words(log)}; all of it: {log}")
+            how = f"ended with code {code}" if code > 0 else f"was killed (signal {-code}; 9 is often want of memory)"
+            raise CellFailed(f"`crossmatch {words[0]}` {how}, see {log}", _last_words(out / log) if code > 0 else "")
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run's test cases were evaluated."""
-    return (folder / TEST / "summary.json").is_file()
+    """Whether a run's test cases were evaluated, and all of it was written."""
+    return all((folder / TEST / name).is_file() for name in ("summary.json", "cases.csv"))
 
 
-def refuse_other_settings(cell: Cell, out: Path, checkpoint: str) -> None:
-    """Raise UserError where the cell's folder holds a run of other settings, or scores of another checkpoint."""
+def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> None:
+    """Raise UserError where the cell's folder holds a run of other settings or data, or masks of another checkpoint."""
     folder = out / cell.folder
     if not (folder / "run.json").is_file():
         return
-    old, new = open_run(folder).recipe.settings(), cell.recipe.settings()
-    if old != new:
-        changed = [f"{key} was {old[key]}, now {new[key]}" for key in new if old[key] != new[key]]
+    run = open_run(folder)
+    differing = changes(
+        {**run.recipe.settings(), "data.fingerprint": run.data.get("fingerprint")},
+        {**cell.recipe.settings(), "data.fingerprint": fingerprint},
+    )
+    if differing:
         raise UserError(
-            f"{folder} was made with other settings: {'; '.join(changed)}. Repeat the command it was made with, or "
-            "choose another --out."
+            f"{folder} was made with other settings or data: {'; '.join(differing[:8])}. Repeat the command it was "
+            "made with, or choose another --out."
         )
-    if not is_finished(folder):
-        return
-    used = (load_evaluation(folder / TEST).prediction or {}).get("checkpoint")
+    made = folder / TEST / "prediction.json"
+    used = json.loads(made.read_text()).get("checkpoint") if made.is_file() else checkpoint
     if used != checkpoint:
         raise UserError(
-            f"{folder} was evaluated with its {used} checkpoint, and test cases are read once: leave --checkpoint as "
-            "it was, or choose another --out."
+            f"The test cases of {folder} were predicted with its {used} checkpoint, and are read once: leave "
+            "--checkpoint as it was, or choose another --out."
         )
 
 
 def result_of(cell: Cell, out: Path) -> Result:
-    """What a finished cell found."""
+    """What a finished cell found.
+
+    Raises:
+        UserError: its scores are not those of the test cases, or not of its last step.
+    """
     patients = {case.id: case.patient for case in open_dataset(cell.data, splits=["test"]).cases}
     evaluation = load_evaluation(out / cell.folder / TEST)
-    return Result(cell.method, cell.labelled, cell.seed, cell.grid, evaluation, patients)
+    result = Result(cell.method, cell.labelled, cell.seed, cell.grid, evaluation, patients)
+    steps = cell.recipe.train.steps
+    if {row.case for row in evaluation.rows} != patients.keys() or (
+        result.checkpoint == "last" and result.step != steps
+    ):
+        raise UserError(
+            f"{out / cell.folder / TEST} does not hold the scores of all test cases after {steps} steps: remove that "
+            "folder, and run the benchmark again."
+        )
+    return result
 
 
 def _last_words(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"
+    """The last error that a log tells, else its last line."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    starts = [n for n, line in enumerate(lines) if line.startswith("Error: ")]
+    return " ".join(lines[starts[-1] :] if starts else lines[-1:])

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _lock = threading.Lock()
-_sealed: list[frozenset[str]] = []  # real paths, a set for each seal that is in force
+_Inode = tuple[int, int]  # device and number: one file, whatever its names
+_sealed: list[frozenset[_Inode]] = []  # a set for each seal that is in force
 
 
 class SealedError(RuntimeError):
@@ -16,12 +17,12 @@ class SealedError(RuntimeError):
 
 @contextmanager
 def sealed(files: Iterable[Path]) -> Iterator[None]:
-    """These files cannot be read in this process until the block ends.
+    """These files are not opened by this process until the block ends.
 
-    Enforced by `crossmatch.data.files`, where every case is opened, in all threads and under whatever name a file is
+    Enforced by `crossmatch.data.files`, which opens every case, in all threads and under whatever name a file is
     reached.
     """
-    seal = frozenset(os.path.realpath(path) for path in files)
+    seal = frozenset(inode for path in files if (inode := _inode(path)))
     with _lock:
         _sealed.append(seal)
     try:
@@ -33,5 +34,13 @@ def sealed(files: Iterable[Path]) -> Iterator[None]:
 
 def refuse_sealed(path: Path) -> None:
     """Raise SealedError if the file is under a seal."""
-    if _sealed and (real := os.path.realpath(path)) and any(real in seal for seal in _sealed):
+    if _sealed and (inode := _inode(path)) and any(inode in seal for seal in _sealed):
         raise SealedError(f"{path} belongs to a test case: it may not be opened while a network learns.")
+
+
+def _inode(path: Path) -> _Inode | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

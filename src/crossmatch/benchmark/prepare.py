@@ -1,0 +1,96 @@
+"""What is made sure of before the first cell runs: data, test cases, device, and that nobody else is at it."""
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from crossmatch.benchmark.cells import Cell
+from crossmatch.data.check import load_fingerprint
+from crossmatch.data.dataset import Dataset, open_dataset
+from crossmatch.data.layout import list_cases, read_description
+from crossmatch.data.phantom import make_phantom
+from crossmatch.demo import PHANTOMS
+from crossmatch.errors import UserError
+from crossmatch.scores import listed
+
+
+def data_of(recipe: str, data: str | None, out: Path) -> str:
+    """Where cells find their dataset: as given, or for a phantom's recipe a phantom for each seed.
+
+    Raises:
+        UserError: no dataset is named, and the recipe is not a phantom's.
+    """
+    if data is None and recipe not in PHANTOMS:
+        raise UserError(f"Name the dataset for the recipe {recipe} with --data.")
+    return str(out / "data" / "seed{seed}") if data is None else data
+
+
+def draw_phantoms(recipe: str, cells: Sequence[Cell], console: Console) -> None:
+    """Make the datasets that `data_of` chose, where they are not there yet."""
+    for cell in cells:
+        if not cell.data.exists():
+            console.print(f"Drawing a phantom: {cell.data}", soft_wrap=True, markup=False, highlight=False)
+            make_phantom(cell.data, PHANTOMS[recipe], seed=cell.seed)
+
+
+def fingerprints(cells: Sequence[Cell], checkpoint: str, console: Console) -> dict[Path, str]:
+    """Every dataset of the cells, looked at: its folder -> the digest of its content.
+
+    Raises:
+        UserError: a dataset that is not fit for the cells that use it.
+    """
+    found = {}
+    for root in sorted({cell.data for cell in cells}):
+        here = [cell for cell in cells if cell.data == root]
+        dataset = open_dataset(root)
+        _refuse_unfit(dataset, here, checkpoint)
+        console.print(f"Checking {root}", soft_wrap=True, markup=False, highlight=False)
+        found[root] = load_fingerprint(root).digest  # reads what was not read yet: trainings may not open test cases
+    return found
+
+
+def _refuse_unfit(dataset: Dataset, cells: Sequence[Cell], checkpoint: str) -> None:
+    root, test = dataset.root, dataset.split("test")
+    in_folder = set(list_cases(root, read_description(root)).test)
+    astray = sorted({case.id for case in test} ^ in_folder) + [case.id for case in test if case.label is None]
+    if astray or not test:
+        raise UserError(
+            f"A benchmark reads its test cases from {root}/imagesTs, all that are there, and their labels from "
+            "labelsTs; " + (f"not there, or not in the test list: {listed(astray)}." if astray else "there are none.")
+        )
+    if checkpoint == "best" and not dataset.split("val"):
+        raise UserError(f"{root} has no validation cases, so no run has a best checkpoint: leave --checkpoint away.")
+    for cell in cells:
+        if cell.recipe.data.dataset not in ("", dataset.name):
+            raise UserError(
+                f"The recipe is for the dataset {cell.recipe.data.dataset}, and {root} is {dataset.name}: choose the "
+                'recipe made for it, or insist with --set data.dataset="".'
+            )
+        dataset.labelled(cell.labelled)
+
+
+@contextmanager
+def only_one(out: Path) -> Iterator[int]:
+    """Keep a second benchmark out of the folder. Gives a file descriptor: the lock lasts while any process has it."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"Another benchmark is running in {out}, process {file.read() or 'unknown'} or a training that it "
+                "started: wait for it, stop it, or choose another --out."
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"{out} lies on a disk that cannot lock files ({error.strerror}): choose another."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield file.fileno()
