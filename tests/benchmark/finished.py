@@ -27,7 +27,7 @@ def result(
 ) -> Result:
     """A cell of one class: Dice by case, one HD95 (voxels) for all; ASD is a quarter of it, Jaccard half the Dice.
 
-    `training` holds seconds, parameters, peak_memory_bytes. Without `patients` each case is one.
+    `training` holds seconds, parameters, peak_memory_bytes, validation_dice. Without `patients` each case is one.
     """
     rows = []
     for case, value in dice.items():

@@ -54,6 +54,20 @@ def test_one_number_of_labels_gives_dots_with_the_best_on_top() -> None:
     assert [text.get_text() for text in single.get_yticklabels()] == ["m00 (single run)", "m01 (single run)"]
 
 
+def test_fewer_seeds_than_other_methods_are_said() -> None:
+    for labels in (("3",), ("3", "7")):
+        own = [row for row in rows(labels=labels) if row.method == "m01"]
+        axes = draw([*own, *(row for row in rows(labels=labels, seeds=3) if row.method == "m00")]).axes[0]
+        legend = axes.get_legend()
+        texts = axes.get_yticklabels() if legend is None else legend.get_texts()
+        assert sorted(text.get_text() for text in texts) == ["m00", "m01 (fewer seeds)"]
+
+
+def test_no_axis_for_dice_beyond_0_and_100() -> None:
+    wide = [result("a", cases(dice), seed=n) for n, dice in enumerate((0.0, 0.0, 0.3))]  # 10 ± 17 %
+    assert draw(aggregate(wide)).axes[0].get_xlim()[0] == -1
+
+
 def test_twelve_methods_are_told_apart_and_the_legend_is_outside() -> None:
     figure = draw(rows(methods=12))
     axes = figure.axes[0]

@@ -7,8 +7,8 @@ from crossmatch.benchmark.results import Result, aggregate
 from crossmatch.benchmark.tables import lines
 
 
-def said(results: list[Result], *missing: str) -> str:
-    return "\n".join(notes(lines(aggregate(results)), missing))
+def said(results: list[Result]) -> str:
+    return "\n".join(notes(lines(aggregate(results))))
 
 
 def test_single_runs_are_called_single_runs() -> None:
@@ -45,32 +45,74 @@ def test_patients_of_the_test_and_what_few_of_them_allow() -> None:
     text = said([a, b])
     assert "mean over the 6 test cases" in text
     assert "3 patients in common" in text
-    assert "With 3 patients no p can be below 0.25" in text  # 2 of 2^3 sign patterns
+    assert "With 3 labelled, 3 patients and 1 rows tested, no p can be below 0.25" in text  # 2 of 2^3 sign patterns
     assert "Wilcoxon" not in said([a])
     many = {f"case {n}": 0.5 for n in range(6)}
     assert "no p can be below" not in said([result("a", many), result("b", many)])  # 2 of 2^6: 0.03
+    # twice that, by Holm's correction; 7 labelled have one other row
+    three = [result(m, many) for m in "abc"] + [result(m, many, labelled="7") for m in "ab"]
+    assert "With 3 labelled, 6 patients and 2 rows tested, no p can be below 0.062." in said(three)
+    assert "With 7 labelled" not in said(three)
 
 
 def test_patients_of_several_data_sets_count_apart() -> None:
     results = [result(m, cases(0.9, 0.8), seed=n, fingerprint=f"f{n}") for m in "ab" for n in (1, 2)]
     text = said(results)
     assert "4 patients in common" in text
-    assert "A patient of each of 2 data sets counts by itself." in text
+    assert "Patients of different data sets count apart." in text
+    assert "data sets of their own" in text
 
 
-def test_published_costs_and_missing() -> None:
+def test_published_and_costs() -> None:
     plain = said([result("bcp", cases(0.9))])
     assert "Published" not in plain
-    assert "missing" not in plain
     assert "Memory" not in plain
-    assert "mean over seeds, on some CPU." in plain
+    assert "Parameters" not in plain
+    assert "with its validations and checkpoints, mean over seeds, on some CPU." in plain
     device = {"name": "another", "type": "cuda", "precision": "bf16"}
     known = [
-        result("bcp", cases(0.9), dataset="LA", labelled="8", peak_memory_bytes=5),
+        result("bcp", cases(0.9), dataset="LA", labelled="8", peak_memory_bytes=5, parameters=4),
         result("uamt", cases(0.8), dataset="LA", labelled="8", device=device),
     ]
-    text = said(known, "cps, seed 2: failed")
+    text = said(known)
     assert "Published Dice: full-scale results" in text
-    assert "Memory: the device's peak" in text
+    assert "\n[1] Zhao, Wang, Ding, IEEE JBHI 2024" in text
+    assert "[2]" not in text
+    assert (
+        "Memory: peak in training, on CUDA of PyTorch's tensors; on a CPU of the whole process, PyTorch and reading "
+        "included; the largest of the seeds." in text
+    )
+    assert "on CUDA" not in said(known[:1])
+    assert "Parameters: all that are trained." in text
+    assert "(CPS: two networks)" in said([result("cps", cases(0.9), parameters=2)])
     assert "on another; some CPU, not comparable between them." in text
-    assert "Failed or missing (1), not in the table: cps, seed 2: failed." in text
+
+
+def test_nnunet_is_named_where_its_result_is_shown() -> None:
+    assert "\n[1] nnU-Net, other code than this row's" in said(
+        [result("supervised_strong", cases(0.9), dataset="ACDC", labelled="3")]
+    )
+
+
+def test_unequal_runs_are_named() -> None:
+    full = [result(m, cases(0.9, 0.8), seed=n) for m in "ab" for n in (1, 2, 3)]
+    assert "Unequal" not in said(full)
+    text = said([*full, result("c", cases(0.7, 0.8), seed=1), result("d", cases(0.7, 0.8), seed=1, labelled="7")])
+    assert "Unequal runs with 3 labelled: c (without seeds 2, 3). Their means are over other runs or patients" in text
+    assert "best and p are of seed 1, which all rows have on the same data." in text
+    assert "Unequal runs with 7 labelled" not in text
+    apart = said([full[0], result("c", cases(0.7, 0.8), seed=2)])
+    assert "a (without seed 2); c (without seed 1)" in apart
+    assert "no best and no p, as no seed with its data is common to all rows." in apart
+    assert "Wilcoxon" not in apart
+
+
+def test_a_grid_is_chosen_by_validation() -> None:
+    point = result("a", cases(0.9), grid=(("train.steps", "9"),))
+    valued = result("a", cases(0.9), grid=(("train.steps", "8"),), validation_dice=0.5)
+    assert "chooses on test cases" not in said([result("a", cases(0.9), validation_dice=0.5)])
+    assert "Rows of a grid are test scores: who chooses one by them chooses on test cases. Choose by Val." in said(
+        [point, valued]
+    )
+    assert "Choose by validation cases: these runs have no validation." in said([point])
+    assert "Val:" not in said([point])

@@ -25,6 +25,18 @@ def test_figures(dataset: str, labelled: str, method: str, figures: tuple[float 
     assert len(found.source) > 20
 
 
+@pytest.mark.parametrize(
+    ("labelled", "method", "others"),
+    [("3", "uamt", "61.0 and 81.5"), ("7", "uamt", "61.0 and 81.5"), ("3", "supervised", "41.5 and 62.5")],
+)
+def test_another_report_of_the_same_is_named(labelled: str, method: str, others: str) -> None:
+    """The README of UniMatch's medical code, commit 0324f3d."""
+    found = published("ACDC", labelled, method)
+    assert found is not None
+    assert f"{others} with 3 and 7 labelled" in found.source
+    assert "UniMatch" in found.source
+
+
 def test_the_supervised_row_of_nnunet_says_so() -> None:
     found = published("ACDC", "3", "supervised_strong")
     assert found is not None

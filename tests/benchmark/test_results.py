@@ -33,6 +33,19 @@ def test_one_seed_has_no_deviation_and_unknown_costs_stay_unknown() -> None:
     assert row.dice.mean == pytest.approx(0.8)
     assert math.isnan(row.dice.sd)
     assert (row.parameters, row.peak_memory_bytes) == (None, None)
+    assert math.isnan(row.validation.mean)
+
+
+def test_validation_over_the_seeds_that_have_one() -> None:
+    known = [result("a", cases(0.9), seed=n, validation_dice=dice) for n, dice in enumerate((0.5, None, 0.7))]
+    assert aggregate(known)[0].validation == pytest.approx((0.6, math.sqrt(0.02)))
+
+
+def test_a_case_without_a_patient_is_named() -> None:
+    with pytest.raises(
+        UserError, match=r"of a with 3 labelled and seed 0 has cases .* dataset: b, c\. Put the dataset"
+    ):
+        result("a", cases(0.9, 0.8, 0.7), patients={"a": "p1", "z": "p2"})
 
 
 def test_voxels_for_all_where_one_result_has_no_millimetres() -> None:
@@ -70,6 +83,6 @@ def test_an_evaluation_that_does_not_know_its_run_is_named() -> None:
     cell = result("a", cases(0.9), seed=7)
     nameless = replace(cell, evaluation=replace(cell.evaluation, prediction=None))
     with pytest.raises(
-        UserError, match=r"of a with 3 labelled and seed 7 does not say training\.seconds.*run it again"
+        UserError, match=r"of a with 3 labelled and seed 7 does not say training of .* and run it again"
     ):
-        _ = aggregate([nameless])[0].seconds
+        aggregate([nameless])

@@ -6,8 +6,8 @@ import pytest
 from finished import NAN, cases, result
 from rich.console import Console
 
-from crossmatch.benchmark.results import Result, aggregate
-from crossmatch.benchmark.tables import duration, lines, markdown_table, terminal_table
+from crossmatch.benchmark.results import Grid, Result, aggregate
+from crossmatch.benchmark.tables import duration, lines, markdown_table, sources, terminal_table
 
 
 def two_methods() -> list[Result]:
@@ -35,8 +35,8 @@ def test_markdown_by_hand() -> None:
         r"| 4 | own\|method | 1 | 30.00 | 15.00 | 8.00 | 2.00 |  |  | 60 s | 2.5 |  |  |"
         "\n"
         "| 8 | crossmatch | 2 | **85.00 ±7.07** | 42.50 ±3.54 | 8.00 ±0.00 | 2.00 ±0.00 |  | 1.81 | 2 min |  | best |"
-        " 91.33 |\n"
-        "| 8 | bcp | 1 | 60.00 | 30.00 | NaN | NaN | 2 |  | 2.0 h |  | 0.500 | 89.55 |\n"
+        " 91.33 [1] |\n"
+        "| 8 | bcp | 1 of 2 | 60.00 | 30.00 | NaN | NaN | 2 |  | 2.0 h |  | 0.500 | 89.55 [1] |\n"
     )
 
 
@@ -68,6 +68,7 @@ def test_a_wide_terminal_shows_every_column() -> None:
         "min",
         "best",
         "91.33",
+        "[1]",
     ]
     assert found[found.index(row) + 1].split() == ["±7.07", "±3.54", "±0.00", "±0.00"]
     assert not any("Left out" in line for line in found)
@@ -80,7 +81,30 @@ def test_a_narrow_terminal_leaves_out_columns_and_says_which() -> None:
     assert "Left out for want of width: Memory, Parameters" in text
     row = next(line for line in found if "crossmatch" in line).split()
     assert row[:4] == ["8", "crossmatch", "2", "85.00"]
-    assert row[-2:] == ["best", "91.33"]
+    assert row[-3:] == ["best", "91.33", "[1]"]
+
+
+def test_validation_dice_stays_beside_a_grid() -> None:
+    def headings(grid: Grid) -> str:
+        known = {"validation_dice": 0.625, "parameters": 5, "dataset": "LA", "labelled": "8"}
+        found = shown([result("bcp", cases(0.9), grid=grid, seed=n, **known) for n in (1, 2)], 60)
+        return " ".join(" ".join(found).split())
+
+    assert "Parameters, Val, Training" in headings(())
+    beside = headings((("train.steps", "9"),))
+    assert "Left out for want of width: Parameters, Training" in beside
+    assert "62.50" in beside
+    assert "| Seeds | Val (%) | Dice (%) |" in markdown_table(
+        lines(aggregate([result("a", cases(0.9), validation_dice=0.5), result("b", cases(0.9))]))
+    )
+
+
+def test_sources_are_numbered_as_they_come() -> None:
+    methods = ("bcp", "uamt", "supervised_strong", "urpc")
+    found = lines(aggregate([result(m, cases(0.9), labelled="3", dataset="ACDC") for m in methods]))
+    cells = {line.split(" | ")[1]: line.split()[-2] for line in markdown_table(found).splitlines()[2:]}
+    assert cells == {"bcp": "[1]", "supervised_strong": "[2]", "uamt": "[3]", "urpc": "[4]"}
+    assert [source.split()[0] for source in sources(found)] == ["Bai", "nnU-Net,", "Tables", "Zhao,"]
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def _curves(axes: "Axes", rows: Sequence[Row], labels: Sequence[str], styles: di
     order = sorted(styles, key=right_end, reverse=True)
     axes.legend(
         [handles[name] for name in order],
-        [f"{name}{_runs([row for row in rows if row.name == name])}" for name in order],
+        [f"{name}{_runs([row for row in rows if row.name == name], rows)}" for name in order],
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
         frameon=False,
@@ -108,16 +108,20 @@ def _dots(axes: "Axes", rows: Sequence[Row], styles: dict[str, dict[str, Any]]) 
         if len(seeds) > 1:
             rings = {"markersize": 4, "markerfacecolor": "white", "markeredgecolor": colour}
             axes.plot(seeds, [place - 0.25] * len(seeds), "o", linestyle="", **rings)
-    axes.set_yticks(range(len(ordered)), [f"{row.name}{_runs([row])}" for row in ordered])
+    axes.set_yticks(range(len(ordered)), [f"{row.name}{_runs([row], rows)}" for row in ordered])
     axes.set_ylim(-0.6, len(ordered) - 0.4)
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, -1), min(high, 101))  # no Dice is outside of 0 and 100, though a bar of ± sd may be
     axes.set_xlabel("test Dice (%): mean ± sd over seeds; rings: single seeds")
     _finish(axes, rows, "x")
 
 
-def _runs(rows: Sequence[Row]) -> str:
-    """Said of a method where no row of it has a deviation to show."""
-    single = all(len(row.results) == 1 for row in rows)
-    return (" (single run)" if len(rows) == 1 else " (single runs)") if single else ""
+def _runs(own: Sequence[Row], every: Sequence[Row]) -> str:
+    """Said of a method where no row of it has a deviation to show, or where one has fewer seeds than other methods."""
+    if all(len(row.results) == 1 for row in own):
+        return " (single run)" if len(own) == 1 else " (single runs)"
+    most = {row.labelled: max(len(r.results) for r in every if r.labelled == row.labelled) for row in own}
+    return " (fewer seeds)" if any(len(row.results) < most[row.labelled] for row in own) else ""
 
 
 def _finish(axes: "Axes", rows: Sequence[Row], grid: Literal["x", "y"]) -> None:

@@ -1,32 +1,28 @@
-"""What a reader must know to read the table of a benchmark: a sentence each, below the table and in every file."""
+"""What a reader must know to read the table of a benchmark: some sentences, below the table and in its files."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from crossmatch.benchmark.tables import Line
+from crossmatch.benchmark.significance import least_p
+from crossmatch.benchmark.tables import Line, sources
 
 CHECKPOINTS = {"last": "the last one of the run", "best": "the best one by the validation cases"}
-SOME = 0.05  # the customary level; said only where so few patients can never reach it
+SOME = 0.05  # the customary level; where corrected p can never be below it, that is said
 
 
-def notes(table: Sequence[Line], missing: Sequence[str]) -> list[str]:
-    """The sentences, those about this table's own case included.
-
-    Args:
-        table: its lines.
-        missing: a text for each cell that failed or has not been run.
-    """
-    found = [_checkpoint(table), _scores(table), _seeds(table), _distances(table), *_test(table), _costs(table)]
-    cited = [line for line in table if line.published is not None]
-    if cited:
-        found.append(
-            "Published Dice: full-scale results as their sources report them (sources in results.json), mostly of "
-            "single runs, some with a checkpoint chosen on test cases; not tested against ours, and no equal "
-            "comparison where the recipe is smaller."
-        )
-    if missing:
-        found.append(f"Failed or missing ({len(missing)}), not in the table: {'; '.join(missing)}.")
-    return found
+def notes(table: Sequence[Line]) -> list[str]:
+    """The sentences, those about this table's own case included."""
+    return [
+        _checkpoint(table),
+        *_validation(table),
+        _scores(table),
+        _seeds(table),
+        *_unequal(table),
+        _distances(table),
+        *_test(table),
+        *_costs(table),
+        *_published(table),
+    ]
 
 
 def _checkpoint(table: Sequence[Line]) -> str:
@@ -35,6 +31,17 @@ def _checkpoint(table: Sequence[Line]) -> str:
     if len(said) == 1:
         return f"Checkpoint of every run: {next(iter(said.values()))}."
     return f"Checkpoints differ: {', '.join(f'{what} ({counts[name]} runs)' for name, what in said.items())}."
+
+
+def _validation(table: Sequence[Line]) -> Iterator[str]:
+    known = any(result.validation_dice is not None for line in table for result in line.row.results)
+    if known:
+        yield "Val: Dice of the validation cases by the same checkpoint. All other scores are of test cases."
+    if any(line.row.grid for line in table):
+        yield (
+            "Rows of a grid are test scores: who chooses one by them chooses on test cases. Choose by "
+            + ("Val." if known else "validation cases: these runs have no validation.")
+        )
 
 
 def _scores(table: Sequence[Line]) -> str:
@@ -50,10 +57,31 @@ def _seeds(table: Sequence[Line]) -> str:
     if len(single) == len(table):
         return "Every row is a single run (one seed): nothing here says how much another run would differ."
     text = "±: standard deviation over seeds (ddof 1), of whole runs, not of cases."
+    if _datasets(table) > 1:
+        text += " Seeds have data sets of their own, so that it holds the difference between these too."
     if single:
         names = ", ".join(f"{row.name} with {row.labelled} labelled" for row in single)
         text += f" A single run (one seed), so without ±: {names}."
     return text
+
+
+def _unequal(table: Sequence[Line]) -> Iterator[str]:
+    """A sentence for each number of labels whose rows were not all run with the same seeds on the same data."""
+    for labelled, group in _by_labels(table).items():
+        every = {result.conditions for line in group for result in line.row.results}
+        lacking: dict[str, list[str]] = {}
+        for line in group:
+            own = {result.conditions for result in line.row.results}
+            if absent := sorted({seed for seed, _ in every - own}):
+                lacking.setdefault(_these(absent), []).append(line.row.name)
+        if lacking:
+            rows = "; ".join(f"{', '.join(names)} (without {seeds})" for seeds, names in lacking.items())
+            shared = group[0].comparison.seeds
+            text = f"Unequal runs with {labelled} labelled: {rows}. Their means are over other runs or patients"
+            if shared:
+                yield f"{text}; best and p are of {_these(shared)}, which all rows have on the same data."
+            else:
+                yield f"{text}; no best and no p, as no seed with its data is common to all rows."
 
 
 def _distances(table: Sequence[Line]) -> str:
@@ -67,33 +95,75 @@ def _distances(table: Sequence[Line]) -> str:
     return text
 
 
-def _test(table: Sequence[Line]) -> list[str]:
+def _test(table: Sequence[Line]) -> Iterator[str]:
     tested = [line for line in table if line.comparison.p is not None]
     if not tested:
-        return []
-    fewest, most = (limit(line.comparison.patients for line in tested) for limit in (min, max))
+        return
+    patients = sorted({line.comparison.patients for line in tested})
     text = (
         "p: paired two-sided Wilcoxon signed-rank test of the patients' Dice (mean of a patient's cases and of the "
-        f"seeds on the same data set) against the best row of the same number of labels, {_range([fewest, most])} "
+        f"seeds on the same data set) against the best row of the same number of labels, {_range(patients)} "
         "patients in common; Holm's correction over the other rows. It is about patients, not about seeds."
     )
-    if 2.0 ** (1 - fewest) >= SOME:
-        text += f" With {fewest} patients no p can be below {2.0 ** (1 - fewest):.2g}, before correction."
-    datasets = {result.fingerprint for line in table for result in line.row.results}
-    if len(datasets) > 1:
-        text += f" A patient of each of {len(datasets)} data sets counts by itself."
-    return [text]
+    for labelled, group in _by_labels(tested).items():
+        fewest = max(line.comparison.patients for line in group)
+        if (least := least_p(fewest, len(group))) >= SOME:
+            text += (
+                f" With {labelled} labelled, {fewest} patients and {len(group)} rows tested, no p can be below "
+                f"{least:.2g}."
+            )
+    if _datasets(table) > 1:
+        text += " Patients of different data sets count apart."
+    yield text
 
 
-def _costs(table: Sequence[Line]) -> str:
-    devices = {result.training.get("device", {}).get("name", "?") for line in table for result in line.row.results}
-    text = f"Training time: mean over seeds, on {'; '.join(sorted(devices))}"
-    text += ", not comparable between them." if len(devices) > 1 else "."
+def _costs(table: Sequence[Line]) -> Iterator[str]:
+    devices = [result.training.get("device", {}) for line in table for result in line.row.results]
+    names = sorted({device.get("name", "?") for device in devices})
+    text = f"Training: time of a run with its validations and checkpoints, mean over seeds, on {'; '.join(names)}"
+    text += ", not comparable between them." if len(names) > 1 else "."
+    text += " Runs beside each other share the machine and take longer."
     if any(line.row.method == "distillation" for line in table):
         text += " Distillation: without the training of its teacher."
+    yield text
+    if any(line.row.parameters is not None for line in table):
+        two = " (CPS: two networks)" if any(line.row.method == "cps" for line in table) else ""
+        yield f"Parameters: all that are trained{two}."
+    held = {
+        "cuda": "on CUDA of PyTorch's tensors",
+        "cpu": "on a CPU of the whole process, PyTorch and reading included",
+    }
     if any(line.row.peak_memory_bytes is not None for line in table):
-        text += " Memory: the device's peak in training, the largest of the seeds."
-    return text
+        kinds = {device.get("type") for device in devices}
+        what = "; ".join(text for kind, text in held.items() if kind in kinds)
+        yield f"Memory: peak in training, {what}; the largest of the seeds."
+
+
+def _published(table: Sequence[Line]) -> Iterator[str]:
+    cited = sources(table)
+    if cited:
+        yield (
+            "Published Dice: full-scale results as their sources [in brackets] report them, mostly of single runs, "
+            "some with a checkpoint chosen on test cases; not tested against ours, and no equal comparison where the "
+            "recipe is smaller."
+        )
+    for number, source in enumerate(cited, start=1):
+        yield f"[{number}] {source}."
+
+
+def _by_labels(table: Sequence[Line]) -> dict[str, list[Line]]:
+    groups: dict[str, list[Line]] = {}
+    for line in table:
+        groups.setdefault(line.row.labelled, []).append(line)
+    return groups
+
+
+def _datasets(table: Sequence[Line]) -> int:
+    return len({result.fingerprint for line in table for result in line.row.results})
+
+
+def _these(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _range(numbers: Sequence[int]) -> str:

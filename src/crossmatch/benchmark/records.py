@@ -6,28 +6,30 @@ CSV; unknown ones are null and empty.
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from crossmatch.benchmark.results import Result
 from crossmatch.benchmark.tables import Line
-from crossmatch.scores import CONVENTIONS
+from crossmatch.scores import CONVENTIONS, _plain
 
 FORMAT = "crossmatch benchmark 1"
 TEST = {
-    "test": "Wilcoxon signed-rank, two-sided, pairs without a difference left out (scipy.stats.wilcoxon)",
+    "test": "Wilcoxon signed-rank, two-sided, exact; ties share mean ranks, pairs without a difference are left out",
+    "runs": "with a seed and data that all rows of the same number of labels have: test.seeds",
     "unit": "a patient of a data set: mean Dice of the patient's cases and of the seeds trained on that data set",
-    "against": "the row with the highest mean Dice of the same number of labels",
+    "against": "the row of the same number of labels with the highest mean Dice over these runs",
     "correction": "Holm, over the other rows of the same number of labels",
 }
 STATISTICS = {
     "mean": "over seeds, of each seed's mean over test cases",
     "sd": "standard deviation over seeds, ddof 1; null with one seed",
     "undefined": "cases with a class without distances, summed over seeds",
-    "training_seconds": "mean over seeds",
-    "peak_memory_bytes": "largest of the seeds",
+    "validation": "Dice of the validation cases by the tested checkpoint, over the seeds that have one",
+    "parameters": "trained ones, of all networks that learn",
+    "training_seconds": "mean over seeds; validation and checkpoints included",
+    "peak_memory_bytes": "largest of the seeds; on CUDA of tensors, on a CPU of the whole process",
 }
 
 
@@ -40,23 +42,20 @@ def to_json(
         table: lines of the table.
         notes: the sentences below it.
         missing: a text for each cell that failed or has not been run.
-        about: what was run: recipe, recipe_settings, commands.
+        about: what was run, see `write_results`.
     """
-    found: dict[str, Any] = _plain(
-        {
-            "format": FORMAT,
-            **about,
-            "rows": [record(line) for line in table],
-            "cells": [_cell(result) for line in table for result in line.row.results],
-            "missing": list(missing),
-            "notes": list(notes),
-            "test": TEST,
-            "statistics": STATISTICS,
-            "conventions": CONVENTIONS,
-            "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy", "matplotlib")},
-        }
-    )
-    return found
+    return {
+        "format": FORMAT,
+        **about,
+        "rows": [_plain(record(line)) for line in table],
+        "cells": [_plain(_cell(result)) for line in table for result in line.row.results],
+        "missing": list(missing),
+        "notes": list(notes),
+        "test": TEST,
+        "statistics": STATISTICS,
+        "conventions": CONVENTIONS,
+        "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy", "matplotlib")},
+    }
 
 
 def to_csv(table: Sequence[Line]) -> str:
@@ -79,6 +78,7 @@ def record(line: Line) -> dict[str, Any]:
         "grid": dict(row.grid),
         "dataset": row.dataset,
         "seeds": [result.seed for result in row.results],
+        "validation": row.validation._asdict(),
         "dice": row.dice._asdict(),
         "jaccard": row.jaccard._asdict(),
         "distance_unit": row.unit,
@@ -88,7 +88,7 @@ def record(line: Line) -> dict[str, Any]:
         "parameters": row.parameters,
         "training_seconds": row.seconds,
         "peak_memory_bytes": row.peak_memory_bytes,
-        "test": comparison._asdict(),
+        "test": comparison._asdict() | {"seeds": list(comparison.seeds)},
         "published": {
             "dice_percent": known and known.dice,
             "jaccard_percent": known and known.jaccard,
@@ -111,7 +111,7 @@ def _cell(result: Result) -> dict[str, Any]:
         "checkpoint": result.checkpoint,
         "step": result.step,
         "training": result.training,
-        "mean": {metric: found._asdict() for metric, found in result.evaluation.statistics().items()},
+        "mean": result.evaluation.statistics(),
         "cases": [
             {"case": case, "patient": result.patients[case], "dice": dice}
             for case, dice in result.evaluation.case_means("dice").items()
@@ -126,13 +126,5 @@ def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping):
             found |= {sub if key == "grid" else f"{key}_{sub}": item for sub, item in value.items()}
         else:
-            found[key] = " ".join(map(str, value)) if isinstance(value, list) else value
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+            found[key] = value
+    return {key: " ".join(map(str, item)) if isinstance(item, list) else item for key, item in found.items()}

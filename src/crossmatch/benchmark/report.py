@@ -13,39 +13,41 @@ from crossmatch.benchmark.notes import notes
 from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
 from crossmatch.benchmark.tables import lines, markdown_table, terminal_table
-from crossmatch.errors import UserError
+
+PICTURE = "![Test Dice of each method](results.png)"
 
 
 def write_results(
-    out: Path, results: Sequence[Result], missing: Sequence[str], console: Console | None, about: dict[str, Any]
+    out: Path, results: Sequence[Result], missing: Sequence[str], console: Console, about: dict[str, Any]
 ) -> None:
     """Write what the finished cells say into the folder of the benchmark, and show the table.
 
     Args:
         out: the folder; each file in it is replaced whole or not at all.
-        results: the finished cells.
-        missing: a text for each cell that failed or has not been run.
-        console: where the table is shown; None: nowhere.
-        about: what was run: recipe (its name), recipe_settings, commands.
+        results: the finished cells, at least one.
+        missing: a line for each cell that failed or has not been run, and for what else is left out.
+        console: where the table is shown.
+        about: what was run, kept in results.json: recipe (its name), recipe_settings (the base recipe's), choice (what
+            the command named: methods, labelled, seeds, grid, set, checkpoint, jobs). No paths.
 
     Raises:
-        UserError: no finished cell, an evaluation that does not know its run, or a folder that cannot be written to.
+        UserError: an evaluation that does not know its run, or a folder that cannot be written to.
     """
-    if not results:
-        unfinished = f": {'; '.join(missing)}" if missing else ""
-        raise UserError(f"No cell of the benchmark in {out} is finished{unfinished}. Run it again; results come then.")
     rows = aggregate(results)
     table = lines(rows)
-    said = notes(table, missing)
-    title = f"{about['recipe']} on {', '.join(dict.fromkeys(row.dataset for row in rows))}"
+    said = notes(table)
+    title = f"Recipe {about['recipe']} on {', '.join(dict.fromkeys(row.dataset for row in rows))}"
+    left_out = f"Not in the table ({len(missing)})"
     write_json(out / "results.json", to_json(table, said, missing, about))
     write_text(out / "results.csv", to_csv(table))
-    bullets = "".join(f"- {sentence}\n" for sentence in said)
-    picture = "![Dice of each method against the number of labels](results.png)"
-    write_text(out / "results.md", f"# {title}\n\n{markdown_table(table)}\n{bullets}\n{picture}\n")
+    text = f"# {title}\n\n{markdown_table(table)}\n{PICTURE}\n\n{_bullets(said)}"
+    write_text(out / "results.md", text + (f"\n{left_out}:\n\n{_bullets(missing)}" if missing else ""))
     write_figure(rows, out / "results.png")
     write_figure(rows, out / "results.svg")
-    if console is not None:
-        console.print(terminal_table(table, title, console))
-        for sentence in said:
-            console.print(f"- {escape(sentence)}", highlight=False)
+    console.print(terminal_table(table, title, console))
+    for sentence in (*said, *([f"{left_out}: see the end of results.md."] if missing else ())):
+        console.print(f"- {escape(sentence)}", highlight=False)
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return "".join(f"- {sentence}\n" for sentence in sentences)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crossmatch.errors import UserError
-from crossmatch.scores import Evaluation
+from crossmatch.scores import Evaluation, listed
 
 Grid = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
 
@@ -27,6 +27,19 @@ class Result:
     grid: Grid  # () without a grid
     evaluation: Evaluation
     patients: dict[str, str]  # test case -> patient
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a scored case of which no patient is known."""
+        if unknown := sorted({row.case for row in self.evaluation.rows} - self.patients.keys()):
+            raise UserError(
+                f"{self._said} has cases that are no test cases of its dataset: {listed(unknown)}. Put the dataset "
+                "back as it was, or remove that cell's folder of predictions and run it again."
+            )
+
+    @property
+    def conditions(self) -> tuple[int, str]:
+        """What runs of different rows must have in common to be compared: the seed and the content of the data."""
+        return self.seed, self.fingerprint
 
     @property
     def dataset(self) -> str:
@@ -60,13 +73,22 @@ class Result:
 
     @property
     def parameters(self) -> int | None:
-        """Trained parameters; None where the run does not say."""
+        """Trained parameters, of all networks that learn; None where the run does not say."""
         return self.training.get("parameters")
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """The most memory of the device that training held; None on a CPU, and where the run does not say."""
+        """The most memory in training: tensors on CUDA, the whole process on a CPU; None where the run does not say."""
         return self.training.get("peak_memory_bytes")
+
+    @property
+    def validation_dice(self) -> float | None:
+        """Dice of the validation cases, of the same checkpoint; None where there was no validation."""
+        return self.training.get("validation_dice")
+
+    @property
+    def _said(self) -> str:
+        return f"The evaluation of {self.method} with {self.labelled} labelled and seed {self.seed}"
 
     def _fact(self, *path: str) -> Any:
         """What the evaluation kept of the run that made its masks."""
@@ -74,8 +96,8 @@ class Result:
         for key in path:
             if not isinstance(found, dict) or key not in found:
                 raise UserError(
-                    f"The evaluation of {self.method} with {self.labelled} labelled and seed {self.seed} does not say "
-                    f"{'.'.join(path)} of its run: remove that cell's folder of predictions, and run it again."
+                    f"{self._said} does not say {'.'.join(path)} of its run: remove that cell's folder of "
+                    "predictions, and run it again."
                 )
             found = found[key]
         return found
@@ -97,6 +119,7 @@ class Row:
     grid: Grid
     results: tuple[Result, ...]  # by seed
     unit: str  # of the distances: "mm" or "voxels"
+    validation: Spread  # validation Dice
     dice: Spread
     jaccard: Spread
     hd95: Spread
@@ -172,6 +195,7 @@ def _row(labelled: str, method: str, grid: Grid, results: tuple[Result, ...], un
         grid=grid,
         results=results,
         unit=unit,
+        validation=spread([dice for dice in (result.validation_dice for result in results) if dice is not None]),
         dice=over_seeds("dice"),
         jaccard=over_seeds("jaccard"),
         hd95=over_seeds(f"hd95_{unit}"),

@@ -2,20 +2,22 @@
 
 What the test says: whether patients of the test set systematically prefer the best row of a number of labels to another
 one. The unit is a patient of a data set: the volumes of one patient resemble each other and are averaged first, and
-several seeds on the same patients are no further patients, so they are averaged too.
+several seeds on the same patients are no further patients, so they are averaged too. The best row is found, and tested,
+with the runs alone whose seed and data every row of that number of labels has: others would compare patients, not rows.
 
 What it cannot say: how much a method varies from training to training, which the standard deviation over seeds shows;
 with a single seed a lucky run and a better method look alike. The best row is chosen by the numbers that are then
-tested, which makes its lead look somewhat too large. Few patients give no small p: n of them at best 2^(1-n).
+tested, which makes its lead look somewhat too large. Few patients give no small p: see `least_p`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import wilcoxon
+import numpy.typing as npt
+from scipy.stats import rankdata
 
-from crossmatch.benchmark.results import Row
+from crossmatch.benchmark.results import Result, Row
 
 LEAST_UNITS = 2  # one pair says nothing: its p is 1 whatever the difference
 DIGITS = 12  # differences of Dice are rounded to these decimals: rounding errors of means are no differences
@@ -24,34 +26,47 @@ Unit = tuple[str, str]  # (fingerprint of the data set, patient)
 
 
 class Comparison(NamedTuple):
-    """A row against the best one of its number of labels."""
+    """A row against the best one of its number of labels, over the runs that all rows of that number share."""
 
     best: bool  # this is the best row, of several
+    seeds: tuple[int, ...]  # of the shared runs; (): nothing can be compared
     patients: int  # that both rows have; of the best row: all of its own
     p: float | None  # two-sided, not corrected; None: the best row itself, or fewer than two patients
     p_holm: float | None  # corrected over the other rows of the same number of labels
 
 
 def compare(rows: Sequence[Row]) -> list[Comparison]:
-    """One comparison a row, in their order. The best row has the highest mean Dice over seeds."""
+    """One comparison a row, in their order. The best row has the highest mean Dice over the shared runs."""
     found: dict[int, Comparison] = {}
     for labelled in dict.fromkeys(row.labelled for row in rows):
         group = [place for place, row in enumerate(rows) if row.labelled == labelled]
-        best = max(group, key=lambda place: rows[place].dice.mean)
-        reference = patient_dice(rows[best])
-        found[best] = Comparison(len(group) > 1, len(reference), None, None)
+        shared = shared_runs([rows[place] for place in group])
+        if not shared[0]:
+            found |= dict.fromkeys(group, Comparison(False, (), 0, None, None))
+            continue
+        seeds = tuple(result.seed for result in shared[0])
+        dice = {place: patient_dice(results) for place, results in zip(group, shared, strict=True)}
+        means = {place: _mean_dice(results) for place, results in zip(group, shared, strict=True)}
+        best = max(group, key=means.__getitem__)
+        found[best] = Comparison(len(group) > 1, seeds, len(dice[best]), None, None)
         others = [place for place in group if place != best]
-        tests = [signed_rank(patient_dice(rows[place]), reference) for place in others]
+        tests = [signed_rank(dice[place], dice[best]) for place in others]
         corrected = holm([p for _, p in tests])
         for place, (patients, p), p_holm in zip(others, tests, corrected, strict=True):
-            found[place] = Comparison(False, patients, p, p_holm)
+            found[place] = Comparison(False, seeds, patients, p, p_holm)
     return [found[place] for place in range(len(rows))]
 
 
-def patient_dice(row: Row) -> dict[Unit, float]:
+def shared_runs(rows: Sequence[Row]) -> list[list[Result]]:
+    """For each row its results with a seed and data that all of these rows have; all empty where there are none."""
+    shared = set.intersection(*({result.conditions for result in row.results} for row in rows))
+    return [[result for result in row.results if result.conditions in shared] for row in rows]
+
+
+def patient_dice(results: Sequence[Result]) -> dict[Unit, float]:
     """Patient of a data set -> Dice, mean over the patient's cases, then over the seeds trained on that data set."""
     seeds: dict[Unit, list[float]] = {}
-    for result in row.results:
+    for result in results:
         cases: dict[str, list[float]] = {}
         for case, dice in result.evaluation.case_means("dice").items():
             cases.setdefault(result.patients[case], []).append(dice)
@@ -68,11 +83,30 @@ def signed_rank(ours: Mapping[Unit, float], theirs: Mapping[Unit, float]) -> tup
     """
     paired = sorted(ours.keys() & theirs.keys())
     differences = np.round([ours[unit] - theirs[unit] for unit in paired], DIGITS)
-    if len(paired) < LEAST_UNITS:
-        return len(paired), None
-    if not differences.any():
-        return len(paired), 1.0
-    return len(paired), float(wilcoxon(differences, zero_method="wilcox", alternative="two-sided").pvalue)
+    return len(paired), exact_p(differences[differences != 0]) if len(paired) >= LEAST_UNITS else None
+
+
+def exact_p(differences: npt.NDArray[np.float64]) -> float:
+    """Two-sided p of the signed-rank sum of differences other than 0, where every sign is as likely as its opposite.
+
+    Exact for any number of differences; equal sizes share the mean of their ranks (Wilcoxon, Biometrics Bulletin 1,
+    1945).
+    """
+    ranks = np.rint(2 * rankdata(np.abs(differences))).astype(np.int64)  # doubled: shared ranks may end in one half
+    positive = int(ranks[differences > 0].sum())
+    smaller = min(positive, int(ranks.sum()) - positive)
+    chance = np.zeros(smaller + 1)  # of each sum of positive ranks up to the one that was found
+    chance[0] = 1
+    for rank in ranks:
+        with_it = chance[:-rank].copy()
+        chance /= 2
+        chance[rank:] += with_it / 2
+    return min(1.0, 2 * float(chance.sum()))
+
+
+def least_p(patients: int, rows: int) -> float:
+    """No corrected p is smaller: two of 2^patients sign patterns are the most extreme ones, times the rows tested."""
+    return min(1.0, rows * 2.0 ** (1 - patients))
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
@@ -87,3 +121,7 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
         least = max(least, min(1.0, value * (len(order) - rank)))
         corrected[place] = least
     return corrected
+
+
+def _mean_dice(results: Sequence[Result]) -> float:
+    return float(np.mean([result.evaluation.statistics()["dice"].mean for result in results]))

@@ -18,7 +18,7 @@ from crossmatch.benchmark.results import Row, Spread
 from crossmatch.benchmark.significance import Comparison, compare
 
 PLUS_MINUS = " ±"
-DISPENSABLE = ("Memory", "Parameters", "Training", "ASD", "Jaccard")  # in a narrow terminal, the first one first
+DISPENSABLE = ("Memory", "Parameters", "Val", "Training", "ASD", "Jaccard")  # in a narrow terminal, first one first
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,23 @@ def lines(rows: Sequence[Row]) -> list[Line]:
     ]
 
 
+def sources(table: Sequence[Line]) -> list[str]:
+    """Where the published results of these lines come from: the first is [1] in the table."""
+    return list(dict.fromkeys(line.published.source for line in table if line.published is not None))
+
+
 def columns(table: Sequence[Line]) -> list[Column]:
     """The columns that say something of these lines."""
-    unit = table[0].row.unit
+    unit, cited = table[0].row.unit, sources(table)
     keys = list(dict.fromkeys(key for line in table for key, _ in line.row.grid))
     every = [
         Column("Labels", "", lambda line: line.row.labelled, text=True),
         Column("Method", "", lambda line: line.row.method, text=True),
         *(Column(key, "", _setting(key), text=True) for key in keys),
-        Column("Seeds", "", lambda line: str(len(line.row.results))),
+        Column("Seeds", "", lambda line: _seeds(line, table)),
+        Column(
+            "Val", "%", lambda line: "" if math.isnan(line.row.validation.mean) else _spread(line.row.validation, 100)
+        ),
         Column("Dice", "%", lambda line: _spread(line.row.dice, 100)),
         Column("Jaccard", "%", lambda line: _spread(line.row.jaccard, 100)),
         Column("HD95", unit, lambda line: _spread(line.row.hd95)),
@@ -68,7 +76,7 @@ def columns(table: Sequence[Line]) -> list[Column]:
         Column("Training", "", lambda line: duration(line.row.seconds)),
         Column("Memory", "GB", _memory),
         Column("p", "Holm", lambda line: _p(line.comparison)),
-        Column("Published", "Dice %", lambda line: "" if line.published is None else f"{line.published.dice:.2f}"),
+        Column("Published", "Dice %", lambda line: _published(line, cited)),
     ]
     return [column for column in every if any(column.cell(line) for line in table)]
 
@@ -76,15 +84,17 @@ def columns(table: Sequence[Line]) -> list[Column]:
 def terminal_table(table: Sequence[Line], title: str, console: Console) -> Table:
     """For a terminal: standard deviations below their means, a rule between numbers of labels.
 
-    Where it is too narrow, whole columns are left out and named below the table.
+    Where it is too narrow, whole columns are left out and named below the table; never the validation Dice beside a
+    grid, whose points are chosen by it.
     """
+    kept = {"Val"} if any(line.row.grid for line in table) else set[str]()
     shown, left_out = columns(table), list[str]()
     drawn = _draw(table, shown, title)
     wide = console.options.update(max_width=1000)
     for name in DISPENSABLE:
         if Measurement.get(console, wide, drawn).maximum <= console.width:
             break
-        if any(column.title == name for column in shown):
+        if name not in kept and any(column.title == name for column in shown):
             shown = [column for column in shown if column.title != name]
             left_out.append(name)
             drawn = _draw(table, shown, title)
@@ -135,6 +145,14 @@ def _setting(key: str) -> Callable[[Line], str]:
     return lambda line: dict(line.row.grid).get(key, "")
 
 
+def _seeds(line: Line, table: Sequence[Line]) -> str:
+    """How many runs a row has, and of how many where it lacks some that other rows of its number of labels have."""
+    own = len(line.row.results)
+    alike = (other.row for other in table if other.row.labelled == line.row.labelled)
+    every = len({result.conditions for row in alike for result in row.results})
+    return str(own) if own == every else f"{own} of {every}"
+
+
 def _spread(found: Spread, scale: float = 1) -> str:
     if math.isnan(found.mean):
         return "NaN"
@@ -147,8 +165,13 @@ def _memory(line: Line) -> str:
     return "" if peak is None else f"{peak / 1e9:.1f}"
 
 
+def _published(line: Line, cited: Sequence[str]) -> str:
+    known = line.published
+    return "" if known is None else f"{known.dice:.2f} [{cited.index(known.source) + 1}]"
+
+
 def _p(comparison: Comparison) -> str:
-    """Empty in a table of lone rows."""
+    """Empty for a lone row, and where rows share no run."""
     if comparison.best:
         return "best"
     if comparison.p_holm is None:
