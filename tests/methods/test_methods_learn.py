@@ -1,0 +1,57 @@
+"""Every method learns: held-out Dice on a small phantom, beside a network that has every label.
+
+Slow. Settings are those of the phantom's recipe but for size, batch and length.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from crossmatch.data.check import check
+from crossmatch.data.phantom import make_phantom
+from crossmatch.methods import METHODS
+from crossmatch.recipe import load_recipe
+from crossmatch.train import fit
+from training import Quiet
+
+pytestmark = pytest.mark.slow
+
+SMALL = [
+    "data.size=[32, 32]",
+    "network.channels=[8, 16, 32]",
+    "network.dropout=[0.0, 0.0, 0.0]",
+    "views.strong.blur_sigma=[0.02, 0.3]",
+    "train.batch.labelled=8",
+    "train.batch.unlabelled=8",
+    "train.steps=400",
+    "train.validate_every=400",
+]
+SHARE = 0.8  # of the Dice with every label
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("learn")
+    make_phantom(root / "data", train=12, val=4, test=0, seed=5)
+    names = "".join(f"train{n:03d}\n" for n in range(8))
+    (root / "data/splits/train_8_label.txt").write_text(names)
+    check(root / "data")
+    return root
+
+
+@cache
+def dice(folder: Path, name: str, labelled: str) -> float:
+    """Mean Dice of the held-out cases after training in `folder`/name_labelled."""
+    changes = [*SMALL, f"method.name={name}", f'data.labelled="{labelled}"']
+    if name == "distillation":
+        dice(folder, "supervised", labelled)
+        changes.append(f"method.teacher={folder}/supervised_{labelled}")
+    display = Quiet()
+    fit(load_recipe("phantom", changes), folder / "data", folder / f"{name}_{labelled}", display)
+    return display.last["validation"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_held_out_dice_comes_near_that_of_full_supervision(name: str, folder: Path) -> None:
+    assert dice(folder, name, "8") > SHARE * dice(folder, "supervised", "all")
