@@ -45,13 +45,13 @@ def test_patients_of_the_test_and_what_few_of_them_allow() -> None:
     text = said([a, b])
     assert "mean over the 6 test cases" in text
     assert "3 patients in common" in text
-    assert "With 3 labelled, 3 patients and 1 rows tested, no p can be below 0.25" in text  # 2 of 2^3 sign patterns
+    assert "With 3 labelled, 3 patients, tested rows: 1; no p can be below 0.25" in text  # 2 of 2^3 sign patterns
     assert "Wilcoxon" not in said([a])
     many = {f"case {n}": 0.5 for n in range(6)}
     assert "no p can be below" not in said([result("a", many), result("b", many)])  # 2 of 2^6: 0.03
     # twice that, by Holm's correction; 7 labelled have one other row
     three = [result(m, many) for m in "abc"] + [result(m, many, labelled="7") for m in "ab"]
-    assert "With 3 labelled, 6 patients and 2 rows tested, no p can be below 0.062." in said(three)
+    assert "With 3 labelled, 6 patients, tested rows: 2; no p can be below 0.062." in said(three)
     assert "With 7 labelled" not in said(three)
 
 

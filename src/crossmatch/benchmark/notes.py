@@ -109,7 +109,7 @@ def _test(table: Sequence[Line]) -> Iterator[str]:
         fewest = max(line.comparison.patients for line in group)
         if (least := least_p(fewest, len(group))) >= SOME:
             text += (
-                f" With {labelled} labelled, {fewest} patients and {len(group)} rows tested, no p can be below "
+                f" With {labelled} labelled, {fewest} patients, tested rows: {len(group)}; no p can be below "
                 f"{least:.2g}."
             )
     if _datasets(table) > 1:
