@@ -31,7 +31,7 @@ def test_files_and_terminal(tmp_path: Path) -> None:
     assert not any("failed" in sentence for sentence in stored["notes"])
     shown = capture.get()
     assert "small[1] on Blocks" in shown
-    assert "- Not in the table (2): see the end of results.md." in shown
+    assert shown.endswith("\nNot in the table (2):\n- c: [failed]\n- d: not finished\n")
     before = {name: (tmp_path / "out" / name).read_bytes() for name in names}
     with console.capture():
         write_results(tmp_path / "out", results, MISSING, console, ABOUT)
@@ -43,3 +43,12 @@ def test_without_missing_cells_nothing_is_said_of_them(tmp_path: Path) -> None:
     with console.capture() as capture:
         write_results(tmp_path, [result("a", cases(0.9))], [], console, ABOUT)
     assert "Not in the table" not in capture.get() + (tmp_path / "results.md").read_text()
+
+
+def test_many_missing_cells_do_not_push_the_table_away(tmp_path: Path) -> None:
+    console = Console(width=100)
+    many = [f"cell {n}" for n in range(13)]
+    with console.capture() as capture:
+        write_results(tmp_path, [result("a", cases(0.9))], many, console, ABOUT)
+    assert capture.get().endswith("- cell 9\n- 3 more: see results.md\n")
+    assert (tmp_path / "results.md").read_text().endswith("- cell 11\n- cell 12\n")

@@ -13,6 +13,7 @@ from crossmatch.benchmark.notes import notes
 from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
 from crossmatch.benchmark.tables import lines, markdown_table, terminal_table
+from crossmatch.scores import SHOWN
 
 PICTURE = "![Test Dice of each method](results.png)"
 
@@ -45,8 +46,11 @@ def write_results(
     write_figure(rows, out / "results.png")
     write_figure(rows, out / "results.svg")
     console.print(terminal_table(table, title, console))
-    for sentence in (*said, *([f"{left_out}: see the end of results.md."] if missing else ())):
-        console.print(f"- {escape(sentence)}", highlight=False)
+    shown = _bullets(said)
+    if missing:
+        rest = [f"{len(missing) - SHOWN} more: see results.md"] if len(missing) > SHOWN else []
+        shown += f"{left_out}:\n{_bullets([*missing[:SHOWN], *rest])}"
+    console.print(escape(shown), end="", highlight=False)
 
 
 def _bullets(sentences: Sequence[str]) -> str:
