@@ -128,11 +128,11 @@ class Evaluation:
             "missing": list(self.missing),
             "extra": list(self.extra),
             "summary": {
-                "classes": {name: _plain(self.statistics(name)) for name in self.labels},
-                "mean": _plain(self.statistics()),
+                "classes": {name: plain(self.statistics(name)) for name in self.labels},
+                "mean": plain(self.statistics()),
             },
             "cases": [
-                {"case": row.case, "class": row.name, "value": row.value, **_plain(row.scores)} for row in self.rows
+                {"case": row.case, "class": row.name, "value": row.value, **plain(row.scores)} for row in self.rows
             ],
             "conventions": CONVENTIONS,
             "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy")},
@@ -190,12 +190,12 @@ def _statistic(values: Iterable[float]) -> Statistic:
     return Statistic(mean, std, len(defined), len(numbers) - len(defined))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Statistics and scores as JSON: NaN is null."""
     if isinstance(value, Statistic):
         value = value._asdict()
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

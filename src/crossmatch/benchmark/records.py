@@ -12,7 +12,7 @@ from typing import Any
 
 from crossmatch.benchmark.results import Result
 from crossmatch.benchmark.tables import Line
-from crossmatch.scores import CONVENTIONS, _plain
+from crossmatch.scores import CONVENTIONS, plain
 
 FORMAT = "crossmatch benchmark 1"
 TEST = {
@@ -47,8 +47,8 @@ def to_json(
     return {
         "format": FORMAT,
         **about,
-        "rows": [_plain(record(line)) for line in table],
-        "cells": [_plain(_cell(result)) for line in table for result in line.row.results],
+        "rows": [plain(record(line)) for line in table],
+        "cells": [plain(_cell(result)) for line in table for result in line.row.results],
         "missing": list(missing),
         "notes": list(notes),
         "test": TEST,
