@@ -77,15 +77,6 @@ def test_buffers_are_copied():
     assert not torch.equal(mine["down.0.1.running_mean"], theirs["down.0.1.running_mean"])
 
 
-def test_buffers_may_be_its_own():
-    source = _network()
-    average = Average(source, decay=0.5, copies_buffers=False)
-    before = {name: buffer.clone() for name, buffer in average.network.named_buffers()}
-    source.train()(torch.rand(4, 1, 8, 8))
-    average.update(source)
-    assert all(torch.equal(buffer, before[name]) for name, buffer in average.network.named_buffers())
-
-
 def test_no_gradient_reaches_it():
     source = _network()
     average = Average(source, decay=0.9)

@@ -86,7 +86,7 @@ class BCP(Method):
     def __init__(self, network: Segmenter, settings: BCPSettings, dice: DiceSettings) -> None:
         super().__init__()
         self.network, self.settings, self.dice = network, settings, dice
-        self.teacher = Average(network, settings.decay, copies_buffers=False)
+        self.teacher = Average(network, settings.decay)
         self.pretrains = False
 
     def before_step(self, step: int, steps: int) -> None:

@@ -37,10 +37,11 @@ class MeanTeacher(Method):
     """L_sup + lambda(t) mean (p - p')^2, with p of the student and p' of the teacher on the unlabelled images.
 
     As released: the student sees the weak view without noise, labelled and unlabelled images in one pass; the teacher
-    is in train mode, its BatchNorm statistics are its own, of noisy unlabelled images; and the noise has the same
-    strength whatever the scale of the images ([0, 1] there; here that, or z-scores, for which it is the weaker).
-    Otherwise than released: the teacher begins as the student, not with weights of its own, which the first update
-    replaces anyway; and it is the predictor, as the paper recommends, where the released code evaluates the student.
+    is in train mode; and the noise has the same strength whatever the scale of the images ([0, 1] there; here that, or
+    z-scores, for which it is the weaker). Otherwise than released: the teacher begins as the student, not with weights
+    of its own, which the first update replaces anyway; and it is the predictor, as the paper recommends, where the
+    released code evaluates the student. For that it has the student's BatchNorm statistics: its own are of noisy
+    images. So it predicts below its worth until the learning rate has fallen.
     """
 
     about = "the average of the network's own weights teaches it, through noise"
@@ -49,7 +50,7 @@ class MeanTeacher(Method):
     def __init__(self, network: Segmenter, settings: MeanTeacherSettings, dice: DiceSettings) -> None:
         super().__init__()
         self.network, self.settings, self.dice = network, settings, dice
-        self.teacher = Average(network, settings.decay, copies_buffers=False)
+        self.teacher = Average(network, settings.decay)
         self.step = 0
 
     def before_step(self, step: int, steps: int) -> None:

@@ -9,21 +9,19 @@ from crossmatch.networks.segmenter import Segmenter
 
 
 class Average(nn.Module):
-    """Follows a network: its parameters are a moving average of the network's.
+    """Follows a network: parameters as a moving average, buffers (BatchNorm statistics) copied.
 
-    Buffers (BatchNorm statistics) are copied from the network, or left alone. An average that only predicts needs the
-    copy. A teacher that sees images in train mode gathers statistics of its own, which fit its weights: while the
-    network still moves fast, the network's do not.
+    While the learning rate is high, the network's statistics do not fit the averaged weights, and the average predicts
+    worse than it will. Statistics that a teacher gathers in passes of its own would fit, but are those of noisy images.
 
     Args:
         source: the network to follow; the average begins as a copy of it.
         decay: share of the old average kept at each update, in [0, 1).
-        copies_buffers: whether an update copies the buffers.
     """
 
-    def __init__(self, source: Segmenter, decay: float, copies_buffers: bool = True) -> None:
+    def __init__(self, source: Segmenter, decay: float) -> None:
         super().__init__()
-        self.decay, self.copies_buffers = decay, copies_buffers
+        self.decay = decay
         self.network = copy.deepcopy(source).requires_grad_(False)
 
     @torch.no_grad()
@@ -32,9 +30,8 @@ class Average(nn.Module):
         ours: list[Tensor] = list(self.network.parameters())
         theirs: list[Tensor] = list(source.parameters())
         torch._foreach_lerp_(ours, theirs, 1 - (self.decay if decay is None else decay))
-        if self.copies_buffers:
-            for mine, other in zip(self.network.buffers(), source.buffers(), strict=True):
-                mine.copy_(other)
+        for mine, other in zip(self.network.buffers(), source.buffers(), strict=True):
+            mine.copy_(other)
 
     def predictor(self) -> Segmenter:
         """The averaged network."""
