@@ -1,12 +1,18 @@
-"""Masks for files: a run's network on a scan or a folder of scans, written in each scan's own geometry."""
+"""Masks for files: a run's network on a scan or a folder of scans, written in each scan's own geometry.
+
+While the network computes one scan, a thread reads the next and another writes the masks of the one before.
+"""
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossmatch.atomic import write_json
 from crossmatch.checkpoint import training_costs
@@ -51,7 +57,10 @@ def predict(
         stride: of sliding windows, instead of the recipe's; () is half a patch with Gaussian weights, numbers count
             every window alike.
         batch: slices or windows at a time, instead of the recipe's.
-        progress: called with cases done and in all; warn: with what the user should know about the scans.
+        progress: called with cases segmented and in all; warn: with what the user should know about the scans.
+
+    Memory holds the scan that is computed, the next one, and the masks (and probabilities) of the one before. Ctrl-C,
+    and trouble with a scan, come out when the files being read and written are finished; what is written stays.
 
     Raises:
         UserError: nothing to segment, unreadable, non-finite or constant images, channels on different grids or too
@@ -108,20 +117,55 @@ def predict(
         },
     }
     _note_origin(target, facts)
-    written = []
+    scans = {tuple(folder / f"{name}.nii.gz" for folder in folders): paths for name, paths in cases.items()}
     with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-        for done, (name, paths) in enumerate(cases.items()):
-            progress(done, len(cases))
-            written.append(target / f"{name}.nii.gz")
-            if _made_before([folder / f"{name}.nii.gz" for folder in folders], paths):
-                continue
-            volumes = [_read_image(path) for path in paths]
-            labels, probability = predictor(volumes, paths[0])
-            if probability is not None:
-                write_volume(maps / f"{name}.nii.gz", np.moveaxis(probability, 0, -1), volumes[0])
-            write_volume(written[-1], labels, volumes[0])
-    progress(len(cases), len(cases))
-    return written
+        _segment(predictor, scans, progress)
+    return [made[0] for made in scans]
+
+
+def _segment(
+    predictor: Predictor, scans: dict[tuple[Path, ...], tuple[Path, ...]], progress: Callable[[int, int], None]
+) -> None:
+    """Segment scans in turn: (mask, and perhaps probabilities) -> the scan's channels. An earlier scan's error first.
+
+    A thread of each kind and one task at a time: a task is given when the result of the last one was taken.
+    """
+    todo = list(scans.items())
+    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+        reading = reader.submit(_read_scan, *todo[0])
+        writing: Future[None] | None = None
+        try:
+            for done, (made, paths) in enumerate(todo):
+                progress(done, len(todo))
+                volumes = reading.result()
+                if done + 1 < len(todo):
+                    reading = reader.submit(_read_scan, *todo[done + 1])
+                if volumes is None:
+                    continue
+                labels, probability = predictor(volumes, paths[0])
+                if writing is not None:
+                    writing.result()
+                # with the geometry of the scan, but not its voxels, which may be as large as the next scan's
+                writing = writer.submit(_write, made, labels, probability, replace(volumes[0], voxels=labels))
+                del volumes, labels, probability
+        finally:
+            if writing is not None:
+                writing.result()
+    progress(len(todo), len(todo))
+
+
+def _read_scan(made: tuple[Path, ...], paths: tuple[Path, ...]) -> list[Volume] | None:
+    """A scan's channels, or None where an earlier call made its files."""
+    return None if _made_before(made, paths) else [_read_image(path) for path in paths]
+
+
+def _write(
+    made: tuple[Path, ...], labels: NDArray[np.uint8], probability: NDArray[np.float32] | None, like: Volume
+) -> None:
+    """Write a scan's files; the mask last, so that it is there only when all of them are."""
+    if probability is not None:
+        write_volume(made[1], np.moveaxis(probability, 0, -1), like)
+    write_volume(made[0], labels, like)
 
 
 def _with_stride(recipe: Recipe, stride: tuple[int, ...]) -> Recipe:
@@ -137,7 +181,7 @@ def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
 
 
-def _made_before(made: list[Path], scan: tuple[Path, ...]) -> bool:
+def _made_before(made: Sequence[Path], scan: Sequence[Path]) -> bool:
     """Whether an earlier call made the files of a case, mask first: all there, no older than the scan, on its grid."""
     changed = max(path.stat().st_mtime_ns for path in scan)
     if not all(path.is_file() and path.stat().st_mtime_ns >= changed for path in made):

@@ -87,7 +87,7 @@ class Predictor:
         found = sliding_window(self._average_flips, image, data.size, settings.stride, settings.batch)
         if size == native:
             for rows, values in found:
-                labels[rows] = values.argmax(0).to("cpu", torch.uint8).numpy()
+                labels[rows] = values.max(0).indices.to("cpu", torch.uint8).numpy()
                 if maps is not None:
                     maps[:, rows] = values.cpu().numpy()
                 del values  # before the next are made
@@ -112,10 +112,10 @@ class Predictor:
         by_label = self.recipe.predict.resize == "labels"
         full = None if by_label and not self.probabilities else resize_linear(small, native)
         if by_label:
-            label = _enlarge_labels(small.argmax(1, keepdim=True), native)
+            label = _enlarge_labels(small.max(1, keepdim=True).indices, native)
         else:
             assert full is not None
-            label = full.argmax(1, keepdim=True)
+            label = full.max(1, keepdim=True).indices
         wanted = full.cpu() if full is not None and self.probabilities else None
         return label.squeeze(1).to("cpu", torch.uint8), wanted
 
