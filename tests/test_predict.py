@@ -142,6 +142,18 @@ def test_probabilities_are_enlarged_linearly(unet: UNet, native: tuple[int, int]
     assert labels[5, [14, 16], 0].tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("resize", ["labels", "probabilities"])
+def test_of_two_equal_classes_the_first_wins(resize: str) -> None:
+    """A grey value of 1 in 0 to 4 lies half-way between the levels 0 and 0.5 of three classes."""
+    voxels = np.ones((16, 16, 2), np.int16)
+    voxels[:2], voxels[14:] = 0, 4
+    labels, probabilities = predictor(Levels(3), small_recipe(f"predict.resize={resize}"))([new_volume(voxels)], HERE)
+    assert probabilities[:, 8, 8, 1] == pytest.approx([0.5, 0.5, 0])
+    assert probabilities[0, 8, 8, 1] == probabilities[1, 8, 8, 1]
+    assert (labels[:14] == 0).all()
+    assert (labels[14:] == 2).all()
+
+
 def test_mirror_images_change_nothing_for_an_equivariant_network() -> None:
     volume = [noise(23, 40, 3)]
     plain = predictor(Levels(4), small_recipe())(volume, HERE)
