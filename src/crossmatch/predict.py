@@ -28,6 +28,8 @@ from crossmatch.predictor import Predictor
 from crossmatch.run import open_run
 from crossmatch.scores import listed
 
+Files = tuple[Path, ...]
+
 
 def predict(
     run_folder: Path,
@@ -46,7 +48,8 @@ def predict(
     """Segment a file or a folder of files with a finished run; writes `target/<case>.nii.gz` in each input's geometry.
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
-    stopped half-way can be repeated; those older than their scan, or on another grid, are made again.
+    stopped half-way can be repeated; those older than their scan, or on another grid, are made again. Trouble with a
+    scan, and Ctrl-C, come out once the files being read and written are done with; what is written stays.
 
     Args:
         run_folder: a run; source: an image file, or a folder of `<case>_0000.nii.gz` (one file a channel; files
@@ -58,9 +61,6 @@ def predict(
             every window alike.
         batch: slices or windows at a time, instead of the recipe's.
         progress: called with cases segmented and in all; warn: with what the user should know about the scans.
-
-    Memory holds the scan that is computed, the next one, and the masks (and probabilities) of the one before. Ctrl-C,
-    and trouble with a scan, come out when the files being read and written are finished; what is written stays.
 
     Raises:
         UserError: nothing to segment, unreadable, non-finite or constant images, channels on different grids or too
@@ -117,51 +117,47 @@ def predict(
         },
     }
     _note_origin(target, facts)
-    scans = {tuple(folder / f"{name}.nii.gz" for folder in folders): paths for name, paths in cases.items()}
+    scans = [(tuple(folder / f"{name}.nii.gz" for folder in folders), paths) for name, paths in cases.items()]
     with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
         _segment(predictor, scans, progress)
-    return [made[0] for made in scans]
+    return [made[0] for made, _ in scans]
 
 
-def _segment(
-    predictor: Predictor, scans: dict[tuple[Path, ...], tuple[Path, ...]], progress: Callable[[int, int], None]
-) -> None:
-    """Segment scans in turn: (mask, and perhaps probabilities) -> the scan's channels. An earlier scan's error first.
+def _segment(predictor: Predictor, scans: Sequence[tuple[Files, Files]], progress: Callable[[int, int], None]) -> None:
+    """Segment scans in turn, each given as the files to make (mask, probabilities if wanted) and its channels' files.
 
-    A thread of each kind and one task at a time: a task is given when the result of the last one was taken.
+    Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
+    of the scans: one of writing before those of the scans after it.
     """
-    todo = list(scans.items())
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        reading = reader.submit(_read_scan, *todo[0])
+        reading = reader.submit(_read_scan, *scans[0])
         writing: Future[None] | None = None
         try:
-            for done, (made, paths) in enumerate(todo):
-                progress(done, len(todo))
+            for done, (made, paths) in enumerate(scans):
+                progress(done, len(scans))
                 volumes = reading.result()
-                if done + 1 < len(todo):
-                    reading = reader.submit(_read_scan, *todo[done + 1])
+                if done + 1 < len(scans):
+                    reading = reader.submit(_read_scan, *scans[done + 1])
                 if volumes is None:
                     continue
                 labels, probability = predictor(volumes, paths[0])
                 if writing is not None:
                     writing.result()
-                # with the geometry of the scan, but not its voxels, which may be as large as the next scan's
-                writing = writer.submit(_write, made, labels, probability, replace(volumes[0], voxels=labels))
-                del volumes, labels, probability
+                grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
+                writing = writer.submit(_write_files, made, labels, probability, grid)
+                del volumes, labels, probability  # before the next are made
         finally:
             if writing is not None:
                 writing.result()
-    progress(len(todo), len(todo))
+    progress(len(scans), len(scans))
 
 
-def _read_scan(made: tuple[Path, ...], paths: tuple[Path, ...]) -> list[Volume] | None:
+def _read_scan(made: Files, paths: Files) -> list[Volume] | None:
     """A scan's channels, or None where an earlier call made its files."""
     return None if _made_before(made, paths) else [_read_image(path) for path in paths]
 
 
-def _write(
-    made: tuple[Path, ...], labels: NDArray[np.uint8], probability: NDArray[np.float32] | None, like: Volume
-) -> None:
+def _write_files(made: Files, labels: NDArray[np.uint8], probability: NDArray[np.float32] | None, like: Volume) -> None:
     """Write a scan's files; the mask last, so that it is there only when all of them are."""
     if probability is not None:
         write_volume(made[1], np.moveaxis(probability, 0, -1), like)
@@ -181,7 +177,7 @@ def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
 
 
-def _made_before(made: Sequence[Path], scan: Sequence[Path]) -> bool:
+def _made_before(made: Files, scan: Files) -> bool:
     """Whether an earlier call made the files of a case, mask first: all there, no older than the scan, on its grid."""
     changed = max(path.stat().st_mtime_ns for path in scan)
     if not all(path.is_file() and path.stat().st_mtime_ns >= changed for path in made):
@@ -189,7 +185,7 @@ def _made_before(made: Sequence[Path], scan: Sequence[Path]) -> bool:
     return same_grid(read_grid(made[0]), read_grid(scan[0]))
 
 
-def _refuse_place_of_scans(target: Path, cases: dict[str, tuple[Path, ...]]) -> None:
+def _refuse_place_of_scans(target: Path, cases: dict[str, Files]) -> None:
     """Masks beside images would be taken for images, or replace them."""
     folder = target.resolve()
     of_dataset = folder.name in ("imagesTr", "imagesTs") and (folder.parent / "dataset.json").is_file()
