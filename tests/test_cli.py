@@ -17,7 +17,19 @@ from tiny import write_dataset
 from untrained import SMALL
 
 MAIN = [sys.executable, "-c", "from crossmatch.cli import main; main()"]
-COMMANDS = {"train", "predict", "evaluate", "report", "check", "phantom", "recipes", "demo", "import"}
+COMMANDS = {
+    "train",
+    "predict",
+    "evaluate",
+    "report",
+    "check",
+    "phantom",
+    "recipes",
+    "demo",
+    "import",
+    "methods",
+    "benchmark",
+}
 SETTINGS = [part for change in SMALL for part in ("--set", change)]
 
 
