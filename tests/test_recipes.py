@@ -8,7 +8,7 @@ import pytest
 from crossmatch.errors import UserError
 from crossmatch.logbook import read_metrics
 from crossmatch.methods import METHODS
-from crossmatch.recipe import load_recipe, recipe_names
+from crossmatch.recipe import load_recipe, recipe_names, recipe_text
 from crossmatch.run import open_run
 from crossmatch.train import fit
 from tiny import write_dataset
@@ -77,3 +77,21 @@ def test_tables_of_other_methods(tmp_path: Path) -> None:
     path.write_text("methods = 3\n")
     with pytest.raises(UserError, match="methods holds tables"):
         load_recipe(str(path))
+
+
+def test_a_change_of_one_method_holds_for_it_alone() -> None:
+    change = "methods.fixmatch.threshold=0.6"
+    assert load_recipe("phantom", [change]) == load_recipe("phantom")
+    assert load_recipe("phantom", ["method.name=fixmatch", change]).method["threshold"] == 0.6
+    own = load_recipe("phantom", ["methods.crossmatch.eta=0.9"]).method
+    assert own == load_recipe("phantom", ["method.eta=0.9"]).method
+    with pytest.raises(UserError, match=r"unknown key method\.speed"):
+        load_recipe("phantom", ["methods.crossmatch.speed=1"])
+
+
+def test_a_recipe_can_be_printed_and_used_as_ones_own(tmp_path: Path) -> None:
+    for name in recipe_names():
+        (tmp_path / "mine.toml").write_text(recipe_text(name))
+        assert load_recipe(str(tmp_path / "mine.toml")) == load_recipe(name)
+    with pytest.raises(UserError, match="no recipe 'mine'"):
+        recipe_text("mine")

@@ -145,12 +145,17 @@ def report(
 
 
 @app.command()
-def recipes() -> None:
-    """List the recipes that come with the package."""
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="print this one as TOML, to begin your own with")] = None,
+) -> None:
+    """List the recipes that come with the package, or print one."""
     from rich.table import Table
 
-    from crossmatch.recipe import load_recipe, recipe_names
+    from crossmatch.recipe import load_recipe, recipe_names, recipe_text
 
+    if name is not None:
+        print(recipe_text(name), end="")
+        return
     table = Table("recipe", "method", "steps", "what it is")
     for name in recipe_names():
         recipe = load_recipe(name)

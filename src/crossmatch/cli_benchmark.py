@@ -33,7 +33,7 @@ def benchmark(
         str | None,
         typer.Option(help="a dataset's folder; {seed} in it: one a seed. A phantom's recipe without it draws its own"),
     ] = None,
-    labelled: Annotated[str, typer.Option(help="numbers of labels, with commas; default: the recipe's")] = "",
+    labelled: Annotated[str | None, typer.Option(help="numbers of labels, with commas; default: the recipe's")] = None,
     seeds: Annotated[str, typer.Option(help="with commas")] = "0,1,2",
     grid: Annotated[
         list[str] | None, typer.Option("--grid", help="section.key=v1,v2: cells for each value; again for more keys")
@@ -60,11 +60,12 @@ def benchmark(
     if slurm and launcher != "slurm":
         raise UserError("--slurm sets options of a job array: add --launcher slurm.")
     console, changes = Console(), set_ or []
+    base = load_recipe(recipe, changes)
     cells = plan_cells(
         recipe,
         data_of(recipe, data, out),
         methods=_names(methods),
-        labelled=_names(labelled),
+        labelled=[base.data.labelled] if labelled is None else _names(labelled),
         seeds=[_seed(text) for text in _names(seeds)],
         grid=[parse_grid(text) for text in grid or []],
         changes=changes,
@@ -86,7 +87,8 @@ def benchmark(
                 slurm=options if launcher == "slurm" else None,
                 about={
                     "recipe": Path(recipe).stem,
-                    "recipe_settings": load_recipe(recipe, changes).settings(),
+                    "recipe_settings": base.settings(),
+                    "recipe_remarks": list(base.mends),
                     "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
                 },
             )

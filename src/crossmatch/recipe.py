@@ -18,11 +18,25 @@ def recipe_names() -> list[str]:
     return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+def recipe_text(name: str) -> str:
+    """The TOML of a recipe that comes with the package, to begin one's own with.
+
+    Raises:
+        UserError: no recipe of that name.
+    """
+    if name not in recipe_names():
+        raise UserError(
+            f"There is no recipe {name!r}. There are {', '.join(recipe_names())}; or give the path of a .toml file."
+        )
+    return (resources.files("crossmatch") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+
+
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe by name or by the path of a TOML file, with `section.key=value` changes applied.
 
     Changing `method.name` or `network.name` drops the settings of what it replaces. A recipe may say what other methods
-    are set to here, in tables ``[methods.NAME]``: they hold once `method.name` is changed to NAME.
+    are set to here, in tables ``[methods.NAME]``: they hold once `method.name` is changed to NAME. A change of
+    ``methods.NAME.key`` holds for the method NAME alone, whether the recipe is of it or not.
 
     Raises:
         UserError: unknown recipe, unknown key (the valid ones are listed), or a value that does not fit.
@@ -36,6 +50,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         wanted = [value for keys, value in changes if keys == [group, "name"]]
         if wanted and wanted[-1] != named:
             tree[group] = dict(others.get(str(wanted[-1]), {})) if group == "method" else {}
+        if group == "method":
+            changes = _of_one_method(changes, str(wanted[-1] if wanted else named))
     for keys, value in changes:
         node = tree
         for key in keys[:-1]:
@@ -58,11 +74,7 @@ def parse_recipe(tree: dict[str, Any], origin: str) -> Recipe:
 def _read(name: str) -> dict[str, Any]:
     path = Path(name)
     if path.suffix != ".toml":
-        if name not in recipe_names():
-            raise UserError(
-                f"There is no recipe {name!r}. There are {', '.join(recipe_names())}; or give the path of a .toml file."
-            )
-        return tomllib.loads((resources.files("crossmatch") / "recipes" / f"{name}.toml").read_text(encoding="utf-8"))
+        return tomllib.loads(recipe_text(name))
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -79,6 +91,19 @@ def _settings_of_others(tables: Any, name: str) -> dict[str, dict[str, Any]]:
     if unknown := sorted(tables.keys() - known.keys()):
         raise UserError(f"In recipe {name}: there is no method {unknown[0]!r}; there are {', '.join(known)}.")
     return tables
+
+
+def _of_one_method(changes: list[tuple[list[str], Any]], name: str) -> list[tuple[list[str], Any]]:
+    """Changes of ``methods.NAME.key`` as changes of ``method.key`` where NAME is the method, else left out."""
+    kept, known = [], CHOICES["method"][0]
+    for keys, value in changes:
+        if keys[0] != "methods":
+            kept.append((keys, value))
+        elif len(keys) < 3 or keys[1] not in known:
+            raise UserError(f"--set {'.'.join(keys)}: write methods.NAME.key, with NAME one of {', '.join(known)}.")
+        elif keys[1] == name:
+            kept.append((["method", *keys[2:]], value))
+    return kept
 
 
 def parse_change(text: str) -> tuple[list[str], Any]:

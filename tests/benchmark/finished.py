@@ -39,6 +39,7 @@ def result(
     prediction = {
         "checkpoint": checkpoint,
         "step": 100,
+        "recipe": {"method": {"name": method, "threshold": 0.5}},
         "data": {"name": dataset, "fingerprint": fingerprint},
         "training": {
             "seconds": 60.0,

@@ -40,10 +40,14 @@ class Finished(NamedTuple):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Three of four cells are finished; with 2 of 2 cases labelled there is nothing unlabelled for a mean teacher."""
+    """Three of four cells are finished, one learns with an endless weight.
+
+    With 2 of 2 cases labelled there is nothing unlabelled for a mean teacher: it has no cell there.
+    """
     folder = tmp_path_factory.mktemp("benchmark")
     data, out = write_dataset(folder / "data", n_train=2, n_test=2), folder / "out"
-    child = _start(_arguments(data, out, "--labelled", "1,2", "--seeds", "0", "--jobs", "2"))
+    grid = "methods.mean_teacher.unlabelled_weight=0.1,1e300"
+    child = _start(_arguments(data, out, "--labelled", "1,2", "--seeds", "0", "--jobs", "2", "--grid", grid))
     said, wrong = child.communicate(timeout=180)
     assert child.returncode == 1, wrong
     return Finished(data, out, " ".join(said.split()))
@@ -52,16 +56,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def test_failures_are_told_and_the_rest_goes_on(finished: Finished) -> None:
     data, out, said = finished
     assert "4 cells, 0 of them finished; 2 at a time" in said
-    assert "mean_teacher, 2 labels, seed 0: failed: `crossmatch train` ended with code 2" in said
-    assert "needs unlabelled" in said
+    grid = "methods.mean_teacher.unlabelled_weight"
+    assert f"mean_teacher, 1 labels, {grid}=1e300, seed 0: failed: `crossmatch train` ended with code 2" in said
+    assert "The loss is not finite" in said
+    assert f"mean_teacher, 2 labels, {grid}=0.1, seed 0: needs unlabelled cases, and every one is labelled" in said
     results = (out / "results.json").read_text()
     assert json.loads(results)["recipe"] == "phantom"
+    assert json.loads(results)["methods"][f"mean_teacher, {grid}=0.1"]["decay"] == 0.99
+    assert "2 steps; recipe changed by `--set data.size=[16, 16]`" in (out / "results.md").read_text()
+    assert "Threshold 0.5 and a warm-up" in (out / "results.md").read_text()  # a remark of the recipe
     assert len((out / "results.csv").read_text().splitlines()) == 4  # a header and three finished cells
     assert all((out / f"results.{ending}").is_file() for ending in ("md", "png", "svg"))
     for place in (str(out.parent), str(data)):
         assert place not in results
         assert place not in (out / "results.md").read_text()
-    kept = json.loads((out / "cells/mean_teacher/1_labels/seed0/test/summary.json").read_text())["prediction"]
+    kept = json.loads((out / f"cells/mean_teacher/1_labels/{grid}=0.1/seed0/test/summary.json").read_text())[
+        "prediction"
+    ]
     assert kept["checkpoint"] == "last"
     assert kept["training"]["parameters"] > 0
     assert kept["training"]["seconds"] > 0
@@ -168,6 +179,7 @@ def test_what_a_killed_benchmark_started_keeps_the_folder(tmp_path: Path) -> Non
         (["--methods", "supervised,nonsense"], "no method 'nonsense'; there are supervised"),
         (["--seeds", "0,one"], "--seeds takes whole numbers"),
         (["--labelled", "9"], "There is no label list"),
+        (["--labelled", ""], "--labelled is empty"),
         (["--grid", "method.eta"], "--grid takes section.key=value,value"),
         (["--launcher", "cloud"], "--launcher is local or slurm"),
         (["--checkpoint", "first"], "--checkpoint is last or best"),
@@ -220,3 +232,11 @@ def test_methods_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str]
         assert method.about
         assert method.paper
     assert "Zhao et al., IEEE JBHI 2024" in said
+
+
+def test_methods_without_unlabelled_cases_are_refused_where_there_is_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_dataset(tmp_path / "data")
+    words = _arguments(data, tmp_path / "out", "--labelled", "all", methods="mean_teacher")
+    assert "Every training case is labelled" in refuse(capsys, tmp_path / "data", *words)

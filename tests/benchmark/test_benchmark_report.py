@@ -9,7 +9,12 @@ from rich.console import Console
 
 from crossmatch.benchmark.report import write_results
 
-ABOUT: dict[str, Any] = {"recipe": "small[1]", "recipe_settings": {"seed": 0}, "choice": {"seeds": [0]}}
+ABOUT: dict[str, Any] = {
+    "recipe": "small[1]",
+    "recipe_settings": {"seed": 0},
+    "recipe_remarks": ["Half of the filters."],
+    "choice": {"seeds": [0]},
+}
 MISSING = ["c: [failed]", "d: not finished"]
 
 
@@ -21,11 +26,14 @@ def test_files_and_terminal(tmp_path: Path) -> None:
     names = ["results.csv", "results.json", "results.md", "results.png", "results.svg"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     text = (tmp_path / "out" / "results.md").read_text()
-    assert text.startswith("# Recipe small[1] on Blocks\n\n| Labels |")
+    made = "100 steps; recipe as it is; commit 0123456789ab."
+    assert text.startswith(f"# Recipe small[1] on Blocks\n\n{made}\n\n| Labels |")
+    assert "What the recipe says of itself:\n\n- Half of the filters.\n" in text
     assert text.endswith("\n\nNot in the table (2):\n\n- c: [failed]\n- d: not finished\n")
     assert "(results.png)" in text
     stored = json.loads((tmp_path / "out" / "results.json").read_text())
     assert len(stored["cells"]) == 2
+    assert stored["methods"] == {name: {"name": name, "threshold": 0.5} for name in ("a", "b")}
     assert {key: stored[key] for key in ABOUT} == ABOUT
     assert stored["missing"] == MISSING
     assert not any("failed" in sentence for sentence in stored["notes"])

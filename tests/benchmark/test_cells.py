@@ -33,9 +33,23 @@ def test_every_method_with_every_number_of_labels_and_every_seed_the_first_seed_
     assert len({cell.folder for cell in cells}) == len(cells)
 
 
-def test_without_labelled_it_is_the_recipes():
-    assert {cell.labelled for cell in _plan(labelled=[])} == {"2"}
-    assert {cell.labelled for cell in _plan(recipe="acdc_7", labelled=[])} == {"7"}
+def test_a_grid_of_one_method_leaves_the_others_one_cell_and_shares_the_teacher():
+    cells = _plan(
+        methods=["supervised", "distillation", "fixmatch"],
+        labelled=["2"],
+        seeds=[0],
+        grid=[("methods.distillation.temperature", ["1", "2"]), ("train.steps", ["4", "5"])],
+        changes=["methods.fixmatch.threshold=0.7"],
+    )
+    assert [(c.method, dict(c.grid)) for c in cells if c.method != "distillation"] == [
+        (method, {"train.steps": steps}) for steps in ("4", "5") for method in ("supervised", "fixmatch")
+    ]
+    pupils = [cell for cell in cells if cell.method == "distillation"]
+    assert [cell.recipe.method["temperature"] for cell in pupils] == [1, 1, 2, 2]
+    assert [str(cell.teacher) for cell in pupils] == [
+        f"cells/supervised/2_labels/train.steps={steps}/seed0" for steps in (4, 5, 4, 5)
+    ]
+    assert {cell.recipe.method["threshold"] for cell in cells if cell.method == "fixmatch"} == {0.7}
 
 
 def test_a_grid_is_every_combination_and_its_values_reach_the_recipe():
@@ -105,6 +119,8 @@ def test_a_grid_without_key_or_value(text: str):
         ({"changes": ["seed=3"]}, "seed is chosen with --seeds"),
         ({"changes": ["train.steps=0"]}, r"train\.steps"),
         ({"recipe": "phantoom"}, "no recipe 'phantoom'"),
+        ({"labelled": []}, "--labelled is empty"),
+        ({"changes": ["methods.fixmatsch.threshold=1"]}, "--set methods.fixmatsch.threshold: write methods.NAME.key"),
         ({"methods": ["distillation"]}, "add supervised to --methods"),
     ],
 )

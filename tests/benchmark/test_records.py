@@ -11,7 +11,12 @@ from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
 from crossmatch.benchmark.tables import lines
 
-ABOUT: dict[str, Any] = {"recipe": "small", "recipe_settings": {"seed": 0}, "choice": {"grid": ["train.steps=9"]}}
+ABOUT: dict[str, Any] = {
+    "recipe": "small",
+    "recipe_settings": {"seed": 0},
+    "recipe_remarks": ["Half of the filters."],
+    "choice": {"grid": ["train.steps=9"]},
+}
 
 
 def results() -> list[Result]:

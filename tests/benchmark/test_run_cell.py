@@ -176,7 +176,7 @@ def test_scores_of_other_cases_or_steps_are_no_result(data: Path, tmp_path: Path
         result_of(_cell(data), tmp_path)
     summary = folder / "test" / "summary.json"
     summary.write_text(summary.read_text().replace('"case_005"', '"case_006"'))
-    with pytest.raises(UserError, match="does not hold the scores of all test cases"):
+    with pytest.raises(UserError, match="cases that are no test cases of its dataset: case_006"):
         result_of(cell, tmp_path)
 
 

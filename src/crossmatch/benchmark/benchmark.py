@@ -11,10 +11,12 @@ from rich.console import Console
 
 from crossmatch.benchmark.cells import CELLS, Cell
 from crossmatch.benchmark.launch import run_here, run_on_cluster
-from crossmatch.benchmark.prepare import fingerprints, only_one
+from crossmatch.benchmark.prepare import fingerprints, idle, only_one
 from crossmatch.benchmark.report import write_results
 from crossmatch.benchmark.run_cell import CellFailed, Processes, is_finished, refuse_another, result_of, run_cell
+from crossmatch.benchmark.tables import duration
 from crossmatch.devices import choose_device
+from crossmatch.errors import UserError
 
 
 def run_benchmark(
@@ -50,6 +52,10 @@ def run_benchmark(
         if slurm is None:
             choose_device(device)
         digests = fingerprints(cells, checkpoint, console)
+        unfit = idle(cells)
+        cells = [cell for cell in cells if cell not in unfit]
+        if not cells:
+            raise UserError("Every training case is labelled, and these methods need unlabelled ones: see --labelled.")
         for cell in cells:
             refuse_another(cell, out, checkpoint, digests[cell.data])
         wanting = [cell for cell in cells if not is_finished(out / cell.folder)]
@@ -66,7 +72,7 @@ def run_benchmark(
             else:
                 found = result_of(cell, out)
                 dice = found.evaluation.statistics()["dice"].mean
-                text = f"Dice {100 * dice:.1f}, {found.seconds / 60:.1f} min"
+                text = f"Dice {100 * dice:.1f}, {duration(found.seconds)}"
             console.print(f"{counted}/{len(cells)}  {cell}: {text}", soft_wrap=True, markup=False, highlight=False)
 
         whole = str(Path(recipe).resolve()) if recipe.endswith(".toml") else recipe  # cells run in another folder
@@ -85,7 +91,8 @@ def run_benchmark(
         missing = [f"{c}: {failures.get(c.folder, 'not finished')}" for c in cells if c not in finished]
         if finished:
             results = [result_of(cell, out) for cell in finished]
-            write_results(out, results, [*missing, *_others(cells, out)], console, about)
+            left_out = [f"{c}: needs unlabelled cases, and every one is labelled" for c in unfit]
+            write_results(out, results, [*missing, *left_out, *_others(cells, out)], console, about)
         if stopped is not None:
             raise stopped
         return not missing

@@ -63,14 +63,14 @@ def plan_cells(
     Args:
         recipe: a recipe's name or file.
         data: a dataset's folder; ``{seed}`` in it stands for the seed of a cell: a dataset for each.
-        methods, labelled, seeds: what to compare; no labelled: the recipe's.
-        grid: settings and their values; cells are made for every combination.
+        methods, labelled, seeds: what to compare.
+        grid: settings and their values; cells are made for every combination. Keys ``methods.NAME.key`` are for the
+            method NAME alone.
         changes: of every cell's recipe, ``section.key=value``.
 
     Raises:
         UserError: a name, setting or value that does not exist, something named twice, a teacher that is missing.
     """
-    labelled = labelled or [load_recipe(recipe, changes).data.labelled]
     keys = [key for key, _ in grid]
     given = [text.partition("=")[0].strip() for text in changes]
     for key in (*keys, *given):
@@ -85,10 +85,12 @@ def plan_cells(
     if repeated := [key for n, key in enumerate(keys) if key in keys[:n]]:
         raise UserError(f"--grid names {repeated[0]} twice: give all its values at once, with commas.")
     points = [tuple(zip(keys, values, strict=True)) for values in itertools.product(*(values for _, values in grid))]
-    cells = [
+    every = (
         _cell(recipe, data, method, labels, seed, point, changes)
         for seed, labels, point, method in itertools.product(seeds, labelled, points, methods)
-    ]
+        if point == next(p for p in points if _of_method(p, method) == _of_method(point, method))
+    )
+    cells = list(every)
     for n, cell in enumerate(cells):
         if alike := [other for other in cells[:n] if other.folder == cell.folder or other.recipe == cell.recipe]:
             raise UserError(f"These are one and the same run: {alike[0]}; {cell}. Give each value of --grid once.")
@@ -116,21 +118,30 @@ def parse_grid(text: str) -> tuple[str, list[str]]:
 
 
 def _cell(recipe: str, data: str, method: str, labelled: str, seed: int, grid: Grid, changes: Sequence[str]) -> Cell:
-    point = ",".join(f"{key}={value}" for key, value in grid).replace("/", "_").replace(" ", "")
-    end = Path(f"{labelled}_labels", point, f"seed{seed}")
+    grid_of_all, grid = grid, _of_method(grid, method)
     settings = [f"method.name={method}", f'data.labelled="{labelled}"', f"seed={seed}", *changes]
     settings += [f"{key}={value}" for key, value in grid]
     teacher = None
     if method in TEACHERS:
-        teacher = Path(CELLS, TEACHERS[method], end)
+        teacher = _folder(TEACHERS[method], labelled, _of_method(grid_of_all, TEACHERS[method]), seed)
         settings.append(f"method.teacher={teacher}")
     try:
         chosen = load_recipe(recipe, settings)
     except UserError as error:
         raise UserError(f"Cells of {method}: {error}") from None
-    folder = Path(CELLS, method, end)
+    folder = _folder(method, labelled, grid, seed)
     where = Path(data.replace("{seed}", str(seed)))
     return Cell(method, labelled, seed, grid, folder, where, tuple(settings), chosen, teacher)
+
+
+def _of_method(point: Grid, method: str) -> Grid:
+    """A point of the grid without what is for other methods alone."""
+    return tuple((k, v) for k, v in point if not k.startswith("methods.") or k.split(".")[1] == method)
+
+
+def _folder(method: str, labelled: str, grid: Grid, seed: int) -> Path:
+    point = ",".join(f"{key}={value}" for key, value in grid).replace("/", "_").replace(" ", "")
+    return Path(CELLS, method, f"{labelled}_labels", point, f"seed{seed}")
 
 
 def _refuse_unknown(methods: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ DASHES = ("-", "--", ":", "-.")  # each goes with all colours before the next on
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "h", ">", "*")  # coprime with the colours: 77 pairs
 METADATA = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
 DPI = 150
+NARROWEST = 4.0  # points of Dice that an axis shows at least, so that hardly different rows look so
 PADDING = 0.05  # of the axis
 
 
@@ -72,6 +73,7 @@ def _curves(axes: "Axes", rows: Sequence[Row], labels: Sequence[str], styles: di
         sd = [0.0 if math.isnan(found[labels[place]].sd) else 100 * found[labels[place]].sd for place in x]
         axes.plot(x, mean, markersize=5, linewidth=1.4, **styles[name])
         low, high = ([m + sign * s for m, s in zip(mean, sd, strict=True)] for sign in (-1, 1))
+        low, high = ([min(max(value, 0), 100) for value in side] for side in (low, high))
         axes.fill_between(x, low, high, color=styles[name]["color"], alpha=0.12, linewidth=0)
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-PADDING * len(labels), len(labels) - 1 + PADDING * len(labels))
@@ -111,7 +113,8 @@ def _dots(axes: "Axes", rows: Sequence[Row], styles: dict[str, dict[str, Any]]) 
     axes.set_yticks(range(len(ordered)), [f"{row.name}{_runs([row], rows)}" for row in ordered])
     axes.set_ylim(-0.6, len(ordered) - 0.4)
     low, high = axes.get_xlim()
-    axes.set_xlim(max(low, -1), min(high, 101))  # no Dice is outside of 0 and 100, though a bar of ± sd may be
+    widen = max(0.0, NARROWEST - (high - low)) / 2
+    axes.set_xlim(max(low - widen, -1), min(high + widen, 101))  # no Dice is outside of 0 and 100, a bar of ± sd may be
     axes.set_xlabel("test Dice (%): mean ± sd over seeds; rings: single seeds")
     _finish(axes, rows, "x")
 

@@ -15,6 +15,7 @@ from crossmatch.data.layout import list_cases, read_description
 from crossmatch.data.phantom import make_phantom
 from crossmatch.demo import PHANTOMS
 from crossmatch.errors import UserError
+from crossmatch.methods import METHODS
 from crossmatch.scores import listed
 
 
@@ -71,6 +72,15 @@ def _refuse_unfit(dataset: Dataset, cells: Sequence[Cell], checkpoint: str) -> N
                 'recipe made for it, or insist with --set data.dataset="".'
             )
         dataset.labelled(cell.labelled)
+
+
+def idle(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells of methods that need unlabelled cases, where every case is labelled."""
+    none_left = {
+        (root, labelled): not open_dataset(root, splits=["train"]).labelled(labelled)[1]
+        for root, labelled in {(cell.data, cell.labelled) for cell in cells}
+    }
+    return [c for c in cells if METHODS[c.method][0].needs_unlabelled and none_left[c.data, c.labelled]]
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def to_json(
         "format": FORMAT,
         **about,
         "rows": [plain(record(line)) for line in table],
+        "methods": {line.row.name: line.row.results[0].method_settings for line in table},
         "cells": [plain(_cell(result)) for line in table for result in line.row.results],
         "missing": list(missing),
         "notes": list(notes),

@@ -28,8 +28,8 @@ def write_results(
         results: the finished cells, at least one.
         missing: a line for each cell that failed or has not been run, and for what else is left out.
         console: where the table is shown.
-        about: what was run, kept in results.json: recipe (its name), recipe_settings (the base recipe's), choice (what
-            the command named: methods, labelled, seeds, grid, set, checkpoint, jobs). No paths.
+        about: what was run, kept in results.json: recipe (its name), recipe_settings and recipe_remarks (the base
+            recipe's), choice (what the command named: methods, labelled, seeds, grid, set, checkpoint, jobs). No paths.
 
     Raises:
         UserError: an evaluation that does not know its run, or a folder that cannot be written to.
@@ -41,7 +41,11 @@ def write_results(
     left_out = f"Not in the table ({len(missing)})"
     write_json(out / "results.json", to_json(table, said, missing, about))
     write_text(out / "results.csv", to_csv(table))
-    text = f"# {title}\n\n{markdown_table(table)}\n{PICTURE}\n\n{_bullets(said)}"
+    made = _made(results, about)
+    remarks = (
+        f"\nWhat the recipe says of itself:\n\n{_bullets(about['recipe_remarks'])}" if about["recipe_remarks"] else ""
+    )
+    text = f"# {title}\n\n{made}\n\n{markdown_table(table)}\n{PICTURE}\n\n{_bullets(said)}{remarks}"
     write_text(out / "results.md", text + (f"\n{left_out}:\n\n{_bullets(missing)}" if missing else ""))
     write_figure(rows, out / "results.png")
     write_figure(rows, out / "results.svg")
@@ -51,6 +55,18 @@ def write_results(
         rest = [f"{len(missing) - SHOWN} more: see results.md"] if len(missing) > SHOWN else []
         shown += f"{left_out}:\n{_bullets([*missing[:SHOWN], *rest])}"
     console.print(escape(shown), end="", highlight=False)
+
+
+def _made(results: Sequence[Result], about: dict[str, Any]) -> str:
+    """What was run, in a line: steps, changes of the recipe, commits."""
+    steps = sorted({result.step for result in results})
+    commits = sorted({str(result.training.get("code", {}).get("commit")) for result in results})
+    choice = about["choice"]
+    changed = [f"`--{option} {text}`" for option in ("set", "grid") for text in choice.get(option, [])]
+    text = (
+        f"{' or '.join(map(str, steps))} steps; recipe {'changed by ' + ', '.join(changed) if changed else 'as it is'}"
+    )
+    return f"{text}; commit {', '.join(commits)}."
 
 
 def _bullets(sentences: Sequence[str]) -> str:

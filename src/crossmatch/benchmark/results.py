@@ -62,6 +62,11 @@ class Result:
         return int(self._fact("step"))
 
     @property
+    def method_settings(self) -> dict[str, Any]:
+        """The method and all its settings."""
+        return dict(self._fact("recipe", "method"))
+
+    @property
     def training(self) -> dict[str, Any]:
         """What the run says of its training: seconds, code, device, versions and, in newer runs, its costs."""
         return dict(self._fact("training"))
