@@ -41,6 +41,8 @@ class Batches:
             resizing them to it; seed: of everything drawn here.
         device: where the batch is made.
         unlabelled: whether to draw unlabelled images and partners at all.
+        share: (r, n) gives the r-th of n equal parts of the batch, counted from 0, of labelled images, unlabelled ones
+            and partners alike. All is drawn for the whole batch: the parts together are what (0, 1) gives.
     """
 
     def __init__(
@@ -53,9 +55,10 @@ class Batches:
         device: torch.device,
         unlabelled: bool,
         patches: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.store, self.size, self.views, self.seed, self.device = store, size, views, seed, device
-        self.patches = patches
+        self.patches, self.share = patches, share
         self.grid = output_grid(size, store.voxels.device)
         self.labelled = seeding.Shuffled(len(store.labelled), batch.labelled, seed, seeding.LABELLED)
         self.unlabelled, self.partners = (
@@ -66,37 +69,54 @@ class Batches:
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""
         items = self.store.labelled[self.labelled(step)]
-        x, y = self._weak(items, seeding.generator(self.seed, seeding.LABELLED_VIEWS, step), labels=True)
+        drawn = seeding.generator(self.seed, seeding.LABELLED_VIEWS, step)
+        x, y = self._weak(items, drawn, self._part(len(items)), labels=True)
         assert y is not None
         if self.unlabelled is None or self.partners is None:
             return Batch(x, y, None, None)
         drawn = seeding.generator(self.seed, seeding.UNLABELLED_VIEWS, step)
         items = self.store.unlabelled[torch.cat([self.unlabelled(step), self.partners(step)])]
-        weak, _ = self._weak(items, drawn, labels=False)
-        strong, box = self._strong(weak, drawn), self._boxes(len(items), drawn)
-        half = len(items) // 2
-        u, partners = (Unlabelled(weak[part], strong[part], box[part]) for part in (slice(half), slice(half, None)))
+        first = self._part(len(items) // 2)
+        part = torch.cat([first, first + len(items) // 2])
+        weak, _ = self._weak(items, drawn, part, labels=False)
+        strong, box = self._strong(weak, len(items), drawn, part), self._boxes(len(items), drawn, part)
+        half = len(part) // 2
+        u, partners = (Unlabelled(weak[rows], strong[rows], box[rows]) for rows in (slice(half), slice(half, None)))
         return Batch(x, y, u, partners)
 
-    def _weak(self, items: Tensor, drawn: torch.Generator, labels: bool) -> tuple[Tensor, Tensor | None]:
+    def _part(self, count: int) -> Tensor:
+        """Which of `count` images are this share's, (count / n,) int64."""
+        number, shares = self.share
+        return torch.arange(count // shares) + number * (count // shares)
+
+    def _weak(self, items: Tensor, drawn: torch.Generator, part: Tensor, labels: bool) -> tuple[Tensor, Tensor | None]:
+        """Drawn for all items, made of those whose numbers are in `part`."""
+        draw = draw_weak(self.views.weak, len(items), drawn).of(part)
+        place = torch.rand(*self.store.size[items].shape, generator=drawn)[part] if self.patches else None
+        items = items[part]
         size, home = self.store.size[items], self.store.voxels.device
-        draw = draw_weak(self.views.weak, len(items), drawn)
-        if self.patches:
-            matrix, centre = patch_map(draw, size, self.size, torch.rand(*size.shape, generator=drawn))
+        if place is not None:
+            matrix, centre = patch_map(draw, size, self.size, place)
         else:
             matrix, centre = resize_map(draw, size)
         lookup = look_up(matrix.to(home), centre.to(home), size.to(home), self.grid)
         images = self.store.images(items, lookup, self.device)
         return images, self.store.label_maps(items, lookup, self.device) if labels else None
 
-    def _strong(self, weak: Tensor, drawn: torch.Generator) -> Tensor:
-        """Two independent strong views of each: (B, C, *S) -> (B, 2, C, *S)."""
-        twice = weak.repeat_interleave(2, 0)
-        draw = draw_strong(self.views.strong, len(twice), len(self.size), drawn)
-        strong = apply_strong(twice, draw.to(self.device), self.views.strong)
+    def _strong(self, weak: Tensor, count: int, drawn: torch.Generator, part: Tensor) -> Tensor:
+        """Two independent strong views of each: (B, C, *S) -> (B, 2, C, *S); drawn for `count` images."""
+        draw = draw_strong(self.views.strong, 2 * count, len(self.size), drawn).of(_both(part))
+        strong = apply_strong(weak.repeat_interleave(2, 0), draw.to(self.device), self.views.strong)
         return strong.view(len(weak), 2, *weak.shape[1:])
 
-    def _boxes(self, count: int, drawn: torch.Generator) -> Tensor:
-        """(B, 2, *S) bool."""
-        start, stop = draw_boxes(self.views.cutmix, 2 * count, self.size, drawn)
-        return box_mask(start.to(self.device), stop.to(self.device), self.size).view(count, 2, *self.size)
+    def _boxes(self, count: int, drawn: torch.Generator, part: Tensor) -> Tensor:
+        """(B, 2, *S) bool; drawn for `count` images."""
+        start, stop = (
+            corner[_both(part)].to(self.device) for corner in draw_boxes(self.views.cutmix, 2 * count, self.size, drawn)
+        )
+        return box_mask(start, stop, self.size).view(len(part), 2, *self.size)
+
+
+def _both(part: Tensor) -> Tensor:
+    """Numbers of images (B,) -> those of their two strong views (2B,)."""
+    return torch.stack([2 * part, 2 * part + 1], 1).flatten()

@@ -45,6 +45,10 @@ class WeakDraw(NamedTuple):
     angle: Tensor  # (B,) float32, radians
     plane: tuple[int, int]  # the two axes that all of it happens in
 
+    def of(self, views: Tensor) -> "WeakDraw":
+        """The parameters of some of the views, by number."""
+        return self._replace(turns=self.turns[views], flip=self.flip[views], angle=self.angle[views])
+
 
 def draw_weak(settings: WeakSettings, count: int, generator: torch.Generator) -> WeakDraw:
     """Draw the parameters of `count` weak views (on the CPU: a few numbers, the same on every device)."""

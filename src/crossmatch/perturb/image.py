@@ -52,6 +52,10 @@ class StrongDraw(NamedTuple):
         """The same on another device."""
         return self._replace(**{k: v.to(device) for k, v in self._asdict().items() if v is not None})
 
+    def of(self, views: Tensor) -> "StrongDraw":
+        """The parameters of some of the views, by number."""
+        return self._replace(**{k: v[views] for k, v in self._asdict().items() if v is not None})
+
 
 def draw_strong(settings: StrongSettings, count: int, dims: int, generator: torch.Generator) -> StrongDraw:
     """Draw the parameters of `count` strong views (on the CPU: a few numbers, the same on every device)."""
