@@ -12,6 +12,7 @@ from rich.console import Console
 from crossmatch.cli_benchmark import benchmark, methods
 from crossmatch.cli_data import check, escaped, importer, phantom
 from crossmatch.errors import UserError
+from crossmatch.launch import find_place, start
 
 app = typer.Typer(
     help="Semi-supervised medical image segmentation: train from a handful of labelled scans and many unlabelled ones.",
@@ -55,20 +56,30 @@ def train(
         bool, typer.Option("--checked", help="refuse data that `crossmatch check` has not seen: no test case is opened")
     ] = False,
     device: Device = "auto",
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="train on so many at once, the batch shared; see docs/parallel.md")
+    ] = None,
 ) -> None:
     """Train a network. Ctrl-C leaves a run that --resume goes on with."""
+    from crossmatch.devices import choose_device
     from crossmatch.display import TrainingDisplay
+    from crossmatch.parallel import check_place
     from crossmatch.recipe import load_recipe
     from crossmatch.train import fit
 
-    chosen = load_recipe(recipe, [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])])
-    console = Console()
+    place = find_place(devices)
+    with place.one_tells():
+        chosen = load_recipe(recipe, [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])])
+        check_place(chosen, choose_device(device), place)
+    if not place.started:
+        sys.exit(start(place.count))
+    console = Console(quiet=place.rank > 0)
     what = f"{chosen.dims}D {chosen.network['name']}, {chosen.method['name']}"
     size = " x ".join(map(str, chosen.data.size))
     form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
     console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
     with TrainingDisplay(console, chosen.method["name"]) as display:
-        done = fit(chosen, data, out, display, device=device, resume=resume, checked=checked)
+        done = fit(chosen, data, out, display, device=device, place=place, resume=resume, checked=checked)
     if done < chosen.train.steps:
         console.print(f"Stopped at step {done} of {chosen.train.steps}; go on by adding --resume.")
         sys.exit(130)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ class Recorder:
         self.names = list(terms)
         self.rows.append(torch.stack([value.detach().float() for value in terms.values()]))
 
-    def read(self, advice: str) -> dict[str, float]:
-        """Mean of each term since the last call.
+    def read(self, advice: str, over_ranks: Callable[[Tensor], Tensor] = lambda values: values) -> dict[str, float]:
+        """Mean of each term since the last call; `over_ranks` takes the mean of a tensor over several devices.
 
         Raises:
             UserError: a term is not finite; names the step and the term, and adds `advice`.
         """
-        values = torch.stack(self.rows).cpu()
+        values = over_ranks(torch.stack(self.rows).cpu())
         finite = torch.isfinite(values)
         if not finite.all():
             row, column = (~finite).nonzero()[0].tolist()

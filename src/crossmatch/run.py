@@ -91,8 +91,10 @@ def open_run(folder: Path) -> Run:
         raise UserError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
 
 
-def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], device: torch.device, bf16: bool) -> Run:
-    """Make the folder and write run.json.
+def create_run(
+    folder: Path, recipe: Recipe, data: dict[str, Any], device: torch.device, bf16: bool, devices: int = 1
+) -> Run:
+    """Make the folder and write run.json; `devices` train together.
 
     Raises:
         UserError: the folder exists already; nothing in it is touched.
@@ -107,18 +109,23 @@ def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], device: torch
         "data": data,
         "code": {"crossmatch": __version__, "commit": _commit()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
-        "device": {"type": device.type, "name": _device_name(device), "precision": _precision(bf16)},
+        "device": {
+            "type": device.type,
+            "name": _device_name(device),
+            "count": devices,
+            "precision": _precision(bf16),
+        },
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "run.json", record)
     return Run(folder, recipe, record)
 
 
-def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool) -> Run:
+def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool, devices: int = 1) -> Run:
     """An existing run that is to go on with exactly its settings and data.
 
     Raises:
-        UserError: other settings or other data; the differences are listed.
+        UserError: other settings or other data, the differences are listed; another precision or number of devices.
     """
     if not folder.exists():
         raise UserError(f"There is no run {folder} to resume: leave --resume away to start it.")
@@ -137,6 +144,13 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool) -
         raise UserError(
             f"The run {folder} was started in {before}, and this machine would go on in {now}: resume it where it was "
             "started, or start a new run in another --out with --set train.precision=float32."
+        )
+    count = run.record["device"].get("count", 1)  # runs of earlier versions had one
+    if count != devices:
+        raise UserError(
+            f"The run {folder} was started on {count} device{'s' * (count != 1)}, and would go on on {devices}: each "
+            f"normalises and drops out by its own share of the batch. Resume it with --devices {count} (or as many "
+            "ranks of torchrun or srun), or start a new run in another --out."
         )
     return run
 

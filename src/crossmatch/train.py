@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from crossmatch import seeding
 from crossmatch.config import Recipe
@@ -20,9 +19,11 @@ from crossmatch.data.seal import SealedError, sealed
 from crossmatch.data.views import Batches
 from crossmatch.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.errors import UserError
+from crossmatch.launch import ALONE, Place
 from crossmatch.logbook import Logbook, Recorder
 from crossmatch.metrics import dice_per_class
 from crossmatch.networks.layers import to_channels_last
+from crossmatch.parallel import Team, check_place
 from crossmatch.predictor import Predictor
 from crossmatch.run import Run, create_run, resume_run
 from crossmatch.schedules import poly_decay
@@ -56,6 +57,7 @@ def fit(
     display: Display,
     *,
     device: str = "auto",
+    place: Place = ALONE,
     resume: bool = False,
     checked: bool = False,
 ) -> int:
@@ -64,6 +66,7 @@ def fit(
     Args:
         recipe: the whole run; data: a dataset on disk; out: a folder that does not exist yet, or with `resume` a run.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        place: of this process among those that train one network (docs/parallel.md); every one of them calls `fit`.
         checked: the data must have been looked at by `check`, so that test cases are sealed from the start. Else what
             was never checked, or has changed, is looked at once before the seal.
 
@@ -73,37 +76,47 @@ def fit(
     Raises:
         UserError: whatever the user can mend; a run in `out` keeps its last good checkpoint.
     """
-    chosen = choose_device(device)
-    test = open_dataset(data, splits=["test"]).files()
-    with sealed(test if checked else []):
-        cases = _checked_cases(recipe, data) if checked else training_cases(recipe, data, display.loading)
-    for warning in cases.warnings:
-        display.warn(warning)
-    bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
-    run = resume_run(out, recipe, cases.facts, bf16) if resume else create_run(out, recipe, cases.facts, chosen, bf16)
-    with sealed(test), memory_advice(LOWER_MEMORY):
-        torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
-        network = to_channels_last(run.build_network())
-        state = TrainerState.fresh(recipe, network, chosen)
-        state.restore(run)
-        store = cases.load(recipe, out, chosen, display.loading)
-        views, patches = recipe.views, recipe.data.sampling == "patch"
-        sizes = (recipe.data.size, views, recipe.train.batch)
-        batches = Batches(store, *sizes, recipe.seed, chosen, unlabelled=bool(cases.unlabelled), patches=patches)
-        fabric = Fabric(
-            accelerator=chosen.type,
-            devices=[chosen.index or 0] if chosen.type == "cuda" else 1,
-            precision="bf16-mixed" if bf16 else "32-true",
+    with place.one_tells():
+        chosen = choose_device(device)
+        check_place(recipe, chosen, place)
+        bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
+    team = Team(place, chosen, bf16)
+    with team.together():
+        test = open_dataset(data, splits=["test"]).files()
+        find = _checked_cases if checked else training_cases
+        with sealed(test if checked else []):
+            cases = team.first(lambda: find(recipe, data, display.loading))
+        for warning in cases.warnings:
+            display.warn(warning)
+        run = team.first(
+            lambda: (
+                resume_run(out, recipe, cases.facts, bf16, place.count)
+                if resume
+                else create_run(out, recipe, cases.facts, team.device, bf16, place.count)
+            )
         )
-        predictor = Predictor(state.predictor, recipe, cases.dataset.slice_axis, chosen)
-        validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
-        _train(run, fabric, state, batches, validate, display)
+        with sealed(test), memory_advice(LOWER_MEMORY):
+            torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
+            network = to_channels_last(run.build_network())
+            state = TrainerState.fresh(recipe, network, team.device)
+            state.restore(run)
+            state.method = team.joined(state.method)
+            store = cases.load(recipe, out, team.device, display.loading, place.rank)
+            batches = Batches(
+                *(store, recipe.data.size, recipe.views, recipe.train.batch, recipe.seed, team.device),
+                unlabelled=bool(cases.unlabelled),
+                patches=recipe.data.sampling == "patch",
+                share=(place.rank, place.count),
+            )
+            predictor = Predictor(state.predictor, recipe, cases.dataset.slice_axis, team.device)
+            validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
+            _train(run, team, state, batches, validate, display)
     return state.step
 
 
 def _train(
     run: Run,
-    fabric: Fabric,
+    team: Team,
     state: TrainerState,
     batches: Batches,
     validate: Callable[[], dict[str, float]] | None,
@@ -111,15 +124,18 @@ def _train(
 ) -> None:
     """From the state's step to the last, or until interrupted."""
     settings = run.recipe.train
-    model, optimizer = fabric.setup(state.method, state.optimizer, move_to_device=False)
-    book, recorder = Logbook(run.metrics, run.folder / "tensorboard", state.step), Recorder()
+    team.wait()  # for those that read their scans slowest
+    model, optimizer = team.fabric.setup(state.method, state.optimizer, move_to_device=False)
+    book = Logbook(run.metrics, run.folder / "tensorboard", state.step) if team.leads else None
+    recorder = Recorder()
     shown: dict[str, float] = {}
     started = time.monotonic()
 
     def read_scalars() -> None:
-        """The only wait for the device; what is not finite stops the run before anything is kept."""
-        means = recorder.read(_advice(run))
-        book.write(state.step, "train", {**means, "learning_rate": optimizer.param_groups[0]["lr"]})
+        """The only wait for the device; what is not finite, on any rank, stops the run before anything is kept."""
+        means = recorder.read(_advice(run), team.mean)
+        if book:
+            book.write(state.step, "train", {**means, "learning_rate": optimizer.param_groups[0]["lr"]})
         shown.update(means)
 
     def keep() -> None:
@@ -128,16 +144,17 @@ def _train(
         state.save(run, "last")
 
     with _interrupts() as interrupted:
-        while state.step < settings.steps and not interrupted.is_set():
+        while state.step < settings.steps and not team.any(interrupted.is_set()):
             progress = state.step / settings.steps
             decay = poly_decay(progress, settings.poly_power, settings.poly_horizon)
             optimizer.param_groups[0]["lr"] = settings.learning_rate * decay
-            torch.manual_seed(seeding.mix(run.recipe.seed, seeding.NETWORK, 1 + state.step))  # of dropout
+            # of dropout, which differs from rank to rank
+            torch.manual_seed(seeding.mix(run.recipe.seed, seeding.NETWORK + team.place.rank, 1 + state.step))
             model.train()
             state.method.before_step(state.step, settings.steps)
             terms = model(batches(state.step), torch.full((), progress, device=batches.device))
             optimizer.zero_grad()
-            fabric.backward(terms["total"])
+            team.fabric.backward(terms["total"])
             optimizer.step()
             state.method.after_step()
             if state.average:
@@ -152,7 +169,7 @@ def _train(
             if state.step % settings.log_every == 0 or validates or saves:
                 read_scalars()
             # now and then: validate by the metric that is reported
-            if validate and validates:
+            if book and validate and validates:
                 try:
                     dice = validate()
                 except UserError:  # a file that went bad costs no step
@@ -164,15 +181,17 @@ def _train(
                     state.best = dice["mean"]
                     state.save(run, "best")
             # now and then: something to resume from
-            if saves:
+            if book and saves:
                 keep()
             display.step(state.step, settings.steps, shown)
         # stopped by Ctrl-C or SIGTERM
-        if interrupted.is_set() and state.step < settings.steps:
+        if state.step < settings.steps:
             if recorder.steps:
                 read_scalars()
-            keep()
-    book.close()
+            if book:
+                keep()
+    if book:
+        book.close()
 
 
 def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
@@ -188,10 +207,10 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
     return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
 
 
-def _checked_cases(recipe: Recipe, data: Path) -> TrainingCases:
+def _checked_cases(recipe: Recipe, data: Path, loading: Callable[[int, int], None]) -> TrainingCases:
     """As `training_cases`, where test cases are sealed."""
     try:
-        return training_cases(recipe, data, lambda done, total: None)
+        return training_cases(recipe, data, loading)
     except SealedError:
         raise UserError(f"{data} has changed since it was checked: run `crossmatch check {data}` first.") from None
 

@@ -29,8 +29,13 @@ class TrainingCases:
     warnings: tuple[str, ...]  # of `check`
     voxel_bytes: int  # that their voxels take in a store
 
-    def load(self, recipe: Recipe, folder: Path, device: torch.device, loading: Callable[[int, int], None]) -> Store:
-        """Read the voxels onto the device, or into a file in `folder` where they are more than the recipe allows."""
+    def load(
+        self, recipe: Recipe, folder: Path, device: torch.device, loading: Callable[[int, int], None], rank: int = 0
+    ) -> Store:
+        """Read the voxels onto the device, or into a file in `folder` where they are more than the recipe allows.
+
+        Each `rank` of a training reads all of them, and has a file of its own.
+        """
         count, counter = len(self.labelled) + len(self.unlabelled), itertools.count(1)
         fits = self.voxel_bytes <= recipe.data.memory_gb * 2**30
         return load_store(
@@ -41,7 +46,7 @@ class TrainingCases:
             normalise=recipe.data.normalise,
             spacing_mm=recipe.data.spacing_mm,
             device=device,
-            memory_map=None if fits else folder / "voxels.bin",
+            memory_map=None if fits else folder / (f"voxels-{rank}.bin" if rank else "voxels.bin"),
             progress=lambda: loading(next(counter), count),
         )
 

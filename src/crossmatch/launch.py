@@ -1,0 +1,167 @@
+"""The processes that train one network together: which of them this is, and starting them where nobody else did.
+
+A rank is one process with one device. `torchrun` and `srun` start ranks and say so in the environment; `start` does the
+same on this machine, as `torchrun` does. Nothing heavy is imported with this file.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
+
+from crossmatch.errors import UserError
+
+SILENT = 70  # exit code of a rank that ends because another one has told why
+GIVE_WAY_SECONDS = 3.0  # before such a rank ends: launchers stop all at the first that does, the one that tells too
+GRACE_SECONDS = 10.0  # after one rank has ended with an error, until those that still wait for it are killed
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process stands among the ranks of a training; the default: it trains alone."""
+
+    rank: int = 0  # counted from 0 over all machines
+    local_rank: int = 0  # on this machine: the number of its device
+    count: int = 1  # ranks on all machines
+    nodes: int = 1  # machines
+    slurm: bool = False  # started by srun
+    started: bool = True  # False: the ranks are still to be started, with `start`
+
+    @property
+    def per_node(self) -> int:
+        """Ranks of a machine."""
+        return self.count // self.nodes
+
+    @contextmanager
+    def one_tells(self) -> Iterator[None]:
+        """What every rank finds wrong by itself, before they know each other, is told by the first of each machine."""
+        try:
+            yield
+        except UserError:
+            if self.local_rank > 0:
+                end_silently()
+            raise
+
+
+ALONE = Place()
+
+
+def end_silently() -> NoReturn:
+    """End this process a little after the one that tells why, without a word."""
+    time.sleep(GIVE_WAY_SECONDS)
+    raise SystemExit(SILENT) from None
+
+
+def find_place(devices: int | None, environment: Mapping[str, str] = os.environ) -> Place:
+    """Where this process stands.
+
+    Args:
+        devices: as the user asks for, on each machine; None: as many as ranks were started, or one.
+        environment: variables of the process.
+
+    Raises:
+        UserError: another number of ranks was started than asked for, or they are spread unevenly.
+    """
+
+    def number(name: str) -> int:
+        return int(environment[name])
+
+    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set for tasks of srun, not in the batch script itself
+        if "SLURM_NTASKS_PER_NODE" not in environment:
+            raise UserError(
+                "srun must know how many ranks a machine has: add #SBATCH --ntasks-per-node=GPUS_A_MACHINE."
+            )
+        ranks, nodes = number("SLURM_STEP_NUM_TASKS"), number("SLURM_STEP_NUM_NODES")
+        place = Place(number("SLURM_PROCID"), number("SLURM_LOCALID"), ranks, nodes, slurm=True)
+        even = place.per_node == number("SLURM_NTASKS_PER_NODE")
+    elif "RANK" in environment and "LOCAL_WORLD_SIZE" in environment:
+        ranks, local = number("WORLD_SIZE"), number("LOCAL_WORLD_SIZE")
+        place = Place(number("RANK"), number("LOCAL_RANK"), ranks, ranks // local)
+        even = ranks % local == 0
+    else:
+        return Place(count=devices or 1, started=devices in (None, 1))
+    if not even or place.count != place.per_node * place.nodes:
+        raise UserError(
+            f"{place.count} ranks on {place.nodes} machines are not as many on each: start equally many on every one."
+        )
+    if devices not in (None, place.per_node):
+        raise UserError(
+            f"--devices {devices}, but {'srun' if place.slurm else 'torchrun'} has started {place.per_node} ranks on "
+            "each machine: leave --devices away."
+        )
+    return place
+
+
+def start(count: int) -> int:
+    """Run this very command once a device of this machine, until all have ended.
+
+    Ctrl-C and other requests to stop are passed on to every rank, which agree on the step they stop after. When one
+    fails, those that go on waiting for it are killed after a while.
+
+    Returns:
+        The exit code of the rank that told why it ended, else 0; as a shell counts them where a signal ended it.
+
+    Raises:
+        UserError: a rank was killed, so that nobody could tell.
+    """
+    from torch.distributed import TCPStore
+
+    meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # here it outlives every rank
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(meeting.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    common |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "GROUP_RANK": "0"}
+    ranks: list[subprocess.Popen[bytes]] = []
+    with _passed_on(ranks):
+        for rank in range(count):
+            own = {**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            words = [sys.executable, "-P", "-m", "crossmatch", *sys.argv[1:]]
+            ranks.append(subprocess.Popen(words, env=own, start_new_session=True))  # signals come from here, once
+        _wait(ranks)
+    codes = [rank.returncode for rank in ranks]
+    if not any(codes):
+        return 0
+    if told := [code for code in codes if code > 0 and code != SILENT]:
+        return told[0]
+    killed = next((rank for rank, code in enumerate(codes) if code < 0), 0)
+    if -codes[killed] in FORWARDED:
+        return 128 - codes[killed]
+    raise UserError(
+        f"The process of device {killed} was killed (signal {-codes[killed]}; 9 is often want of memory). Go on from "
+        "the last checkpoint by adding --resume, with a smaller train.batch in a new run if memory was short."
+    )
+
+
+def _wait(ranks: list[subprocess.Popen[bytes]]) -> None:
+    """Until all have ended; see `start`."""
+    failed: float | None = None
+    while None in (codes := [rank.poll() for rank in ranks]):
+        if failed is None and any(codes):
+            failed = time.monotonic()
+        if failed is not None and time.monotonic() - failed > GRACE_SECONDS:
+            for rank in ranks:
+                rank.kill()
+        time.sleep(0.05)
+
+
+@contextmanager
+def _passed_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Requests to stop go to every rank; if this process fails, the ranks end with it."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        for rank in ranks:
+            rank.send_signal(number)
+
+    previous = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for rank in ranks:
+            rank.kill()  # has ended, unless something went wrong here
+        for number, handler in previous.items():
+            signal.signal(number, handler)
