@@ -18,7 +18,7 @@ from typing import NoReturn
 from crossmatch.errors import UserError
 
 SILENT = 70  # exit code of a rank that ends because another one has told why
-GIVE_WAY_SECONDS = 3.0  # before such a rank ends: launchers stop all at the first that does, the one that tells too
+GIVE_WAY_SECONDS = 2.0  # before such a rank ends: launchers stop all at the first that does, the one that tells too
 GRACE_SECONDS = 10.0  # after one rank has ended with an error, until those that still wait for it are killed
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -111,7 +111,7 @@ def start(count: int) -> int:
     Raises:
         UserError: a rank was killed, so that nobody could tell.
     """
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # here it outlives every rank
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(meeting.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
