@@ -30,7 +30,7 @@ class TestFindPlace:
     def test_two_machines_of_two(self, devices):
         assert find_place(devices, TORCHRUN) == Place(rank=3, local_rank=1, count=4, nodes=2)
         assert find_place(devices, SRUN) == Place(rank=3, local_rank=1, count=4, nodes=2, slurm=True)
-        assert find_place(devices, SRUN | TORCHRUN).slurm  # srun's own variables are of this very process
+        assert not find_place(devices, SRUN | TORCHRUN).slurm  # one torchrun on each machine, started by srun
 
     def test_a_batch_script_or_a_single_task_is_no_rank(self):
         assert find_place(None, {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}) == Place()

@@ -91,6 +91,24 @@ def test_one_that_trains_alone_asks_nobody():
         assert torch.equal(team.mean(torch.ones(2)), torch.ones(2))
 
 
+def test_batch_statistics_are_joined_on_gpus_alone(expected):
+    """What the optimiser and checkpoints hold stays as it is. Nothing of it runs on a GPU here."""
+    method, _ = expected[1]["mean_teacher"]
+    team = object.__new__(Team)
+    team.place, team.device = Place(count=2), CPU
+    kinds = {name: type(module) for name, module in method.named_modules()}
+    assert {name: type(module) for name, module in team.joined(method).named_modules()} == kinds
+    before, keys = dict(method.named_parameters()), list(method.state_dict())
+    team.device = torch.device("cuda", 0)
+    joined = team.joined(method)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in joined.modules())
+    assert sum(isinstance(module, torch.nn.SyncBatchNorm) for module in joined.modules()) == sum(
+        kind is torch.nn.BatchNorm2d for kind in kinds.values()
+    )
+    assert list(joined.state_dict()) == keys
+    assert all(weight is before[name] for name, weight in joined.named_parameters())
+
+
 def test_a_signal_to_one_rank_stops_both_after_one_step_and_resuming_is_exact(tmp_path):
     data = write_dataset(tmp_path / "data", n_train=3)
     ended = run_ranks("fits", tmp_path)

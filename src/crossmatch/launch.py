@@ -73,7 +73,11 @@ def find_place(devices: int | None, environment: Mapping[str, str] = os.environ)
     def number(name: str) -> int:
         return int(environment[name])
 
-    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set for tasks of srun, not in the batch script itself
+    if "RANK" in environment and "LOCAL_WORLD_SIZE" in environment:  # perhaps below one srun task a machine
+        ranks, local = number("WORLD_SIZE"), number("LOCAL_WORLD_SIZE")
+        place = Place(number("RANK"), number("LOCAL_RANK"), ranks, ranks // local)
+        even = ranks % local == 0
+    elif int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set for tasks of srun, not in the batch script itself
         if "SLURM_NTASKS_PER_NODE" not in environment:
             raise UserError(
                 "srun must know how many ranks a machine has: add #SBATCH --ntasks-per-node=GPUS_A_MACHINE."
@@ -81,10 +85,6 @@ def find_place(devices: int | None, environment: Mapping[str, str] = os.environ)
         ranks, nodes = number("SLURM_STEP_NUM_TASKS"), number("SLURM_STEP_NUM_NODES")
         place = Place(number("SLURM_PROCID"), number("SLURM_LOCALID"), ranks, nodes, slurm=True)
         even = place.per_node == number("SLURM_NTASKS_PER_NODE")
-    elif "RANK" in environment and "LOCAL_WORLD_SIZE" in environment:
-        ranks, local = number("WORLD_SIZE"), number("LOCAL_WORLD_SIZE")
-        place = Place(number("RANK"), number("LOCAL_RANK"), ranks, ranks // local)
-        even = ranks % local == 0
     else:
         return Place(count=devices or 1, started=devices in (None, 1))
     if not even or place.count != place.per_node * place.nodes:

@@ -143,7 +143,10 @@ class Team:
         try:
             yield
         except BaseException as error:
-            if not self._fails_first():
+            told = not self._fails_first()
+            # gloo left open can abort the process at its end; to take leave of NCCL would wait for the other ranks
+            dist.destroy_process_group(self.hosts if self.device.type == "cuda" else None)
+            if told:
                 end_silently()
             if isinstance(error, RuntimeError) and "onnection" in str(error):
                 raise UserError(
