@@ -68,7 +68,7 @@ def training_costs(path: Path) -> dict[str, Any]:
     """
     facts = load_checkpoint(path).facts
     return {
-        "seconds": round(facts["seconds"], 1),
+        "seconds": round(facts["seconds"], 3),
         "parameters": facts.get("parameters"),
         "peak_memory_bytes": facts.get("peak_memory"),
     }
