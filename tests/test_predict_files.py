@@ -247,6 +247,12 @@ def test_checkpoints(data: Path, scans: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_the_best_checkpoint_alone_is_enough(data: Path, scans: Path, tmp_path: Path) -> None:
+    run = untrained_run(tmp_path / "run", data)
+    run.checkpoint("last").rename(run.checkpoint("best"))
+    assert len(predict(run.folder, scans, tmp_path / "out", checkpoint="best")) > 0
+
+
 def test_no_such_device(run: Run, scans: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'cuda' is not here.*--device cpu"):
         predict(run.folder, scans, tmp_path / "out", device="cuda")

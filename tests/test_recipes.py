@@ -87,6 +87,9 @@ def test_a_change_of_one_method_holds_for_it_alone() -> None:
     assert own == load_recipe("phantom", ["method.eta=0.9"]).method
     with pytest.raises(UserError, match=r"unknown key method\.speed"):
         load_recipe("phantom", ["methods.crossmatch.speed=1"])
+    for wrong in ("methods.crossmatch.name=fixmatch", "methods.crossmatch=1", "methods.nobody.eta=1"):
+        with pytest.raises(UserError, match=r"write methods\.NAME\.key"):
+            load_recipe("phantom", [wrong])
 
 
 def test_a_recipe_can_be_printed_and_used_as_ones_own(tmp_path: Path) -> None:

@@ -60,20 +60,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(facts, state["network"], state["training"])
 
 
-def training_costs(path: Path) -> dict[str, Any]:
-    """What a checkpoint says of its training: seconds, and parameters and peak memory where it knows them.
-
-    Raises:
-        UserError: as `load_checkpoint`.
-    """
-    facts = load_checkpoint(path).facts
-    return {
-        "seconds": round(facts["seconds"], 3),
-        "parameters": facts.get("parameters"),
-        "peak_memory_bytes": facts.get("peak_memory"),
-    }
-
-
 def load_weights(module: torch.nn.Module, state: dict[str, Tensor], origin: str) -> None:
     """Put weights into a module.
 

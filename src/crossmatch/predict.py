@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmatch.atomic import write_json
-from crossmatch.checkpoint import training_costs
+from crossmatch.checkpoint import load_checkpoint
 from crossmatch.config import Recipe, check_stride
 from crossmatch.data.files import ENDINGS, Volume, read_grid, read_volume, same_grid, write_volume
 from crossmatch.data.inputs import group_channels
@@ -98,6 +98,8 @@ def predict(
     if turned:
         warn(f"stored with other axes than the scans of the training, swapped or flipped: {listed(turned)}; {WAY_OUT}")
     network, loaded = run.load_network(checkpoint)
+    last = run.checkpoint("last")  # knows what the whole run took; where it was not kept, what it took up to the best
+    whole = load_checkpoint(last).facts if checkpoint == "best" and last.is_file() else loaded.facts
     chosen = choose_device(device)
     network = to_channels_last(network.to(chosen))
     computed = recipe if batch is None else _changed(recipe, batch=batch)
@@ -110,8 +112,9 @@ def predict(
         "recipe": recipe.model_dump(mode="json"),
         "data": {**run.data, "root": Path(run.data["root"]).name},
         "training": {
-            # of the whole run, whichever of its checkpoints is used
-            **training_costs(run.checkpoint("last" if checkpoint == "best" else checkpoint)),
+            "seconds": round(whole["seconds"], 3),
+            "parameters": whole.get("parameters"),  # unknown to runs of earlier versions
+            "peak_memory_bytes": whole.get("peak_memory"),
             "validation_dice": loaded.facts.get("best" if checkpoint == "best" else "validation"),
             **{key: run.record[key] for key in ("code", "device", "versions")},
         },

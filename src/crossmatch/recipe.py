@@ -99,7 +99,7 @@ def _of_one_method(changes: list[tuple[list[str], Any]], name: str) -> list[tupl
     for keys, value in changes:
         if keys[0] != "methods":
             kept.append((keys, value))
-        elif len(keys) < 3 or keys[1] not in known:
+        elif len(keys) < 3 or keys[1] not in known or keys[2] == "name":
             raise UserError(f"--set {'.'.join(keys)}: write methods.NAME.key, with NAME one of {', '.join(known)}.")
         elif keys[1] == name:
             kept.append((["method", *keys[2:]], value))
