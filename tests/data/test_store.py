@@ -11,7 +11,7 @@ from crossmatch.data import store as store_module
 from crossmatch.data.dataset import Case, open_dataset
 from crossmatch.data.files import read_volume
 from crossmatch.data.intensity import Normalise, scale
-from crossmatch.data.store import Store, load_store, voxel_bytes
+from crossmatch.data.store import Store, grey_values, label_maps, load_store, voxel_bytes
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
 from tiny import write_dataset, write_nifti
@@ -40,11 +40,12 @@ def _everything(store: Store, item: int) -> Lookup:
 
 
 def _image(store: Store, item: int) -> Tensor:
-    return store.images(torch.tensor([item]), _everything(store, item), CPU)[0]
+    places = store.places(torch.tensor([item]))
+    return grey_values(store.read(places, _everything(store, item), labels=False), places)[0]
 
 
 def _label(store: Store, item: int) -> Tensor:
-    return store.label_maps(torch.tensor([item]), _everything(store, item), CPU)[0]
+    return label_maps(store.read(store.places(torch.tensor([item])), _everything(store, item), labels=True))[0]
 
 
 @pytest.mark.parametrize("normalise", ["minmax", "percentile", "none"])
@@ -193,8 +194,11 @@ def test_outside_is_zero_and_background(tmp_path):
     root = write_dataset(tmp_path, n_train=1)
     store = _store(root)
     nowhere = _everything(store, 0)._replace(inside=torch.zeros(1, 16, 14, dtype=torch.bool))
-    assert not store.images(torch.tensor([0]), nowhere, CPU).any()
-    assert not store.label_maps(torch.tensor([0]), nowhere, CPU).any()
+    places = store.places(torch.tensor([0]))
+    stored = store.read(places, nowhere, labels=True)
+    assert stored.voxels.any()
+    assert not grey_values(stored, places).any()
+    assert not label_maps(stored).any()
 
 
 def test_two_axes_are_one_item(tmp_path):

@@ -13,7 +13,7 @@ from crossmatch.data.files import read_volume
 from crossmatch.data.intensity import scale
 from crossmatch.data.items import stored_shape
 from crossmatch.data.resample import resize_image, resize_labels
-from crossmatch.data.store import Store, load_store, voxel_bytes
+from crossmatch.data.store import Store, grey_values, label_maps, load_store, voxel_bytes
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
 from tiny import write_dataset, write_nifti
@@ -35,8 +35,9 @@ def _item(store: Store, item: int) -> tuple[Tensor, Tensor]:
     """Every voxel of one item in order: image (C, *S), label (*S)."""
     size = tuple(store.size[item].tolist())
     source = torch.arange(int(np.prod(size))).view(1, *size)
-    lookup, chosen = Lookup(source, torch.ones_like(source, dtype=torch.bool)), torch.tensor([item])
-    return store.images(chosen, lookup, CPU)[0], store.label_maps(chosen, lookup, CPU)[0]
+    places = store.places(torch.tensor([item]))
+    stored = store.read(places, Lookup(source, torch.ones_like(source, dtype=torch.bool)), labels=True)
+    return grey_values(stored, places)[0], label_maps(stored)[0]
 
 
 @pytest.mark.parametrize("normalise", ["minmax", "percentile", "none"])

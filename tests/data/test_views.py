@@ -165,6 +165,14 @@ def test_a_memory_mapped_store_gives_the_same_batches(root, tmp_path, dims):
     plain, mapped = _store(root, dims), _store(root, dims, memory_map=tmp_path / "voxels.bin")
     for step in range(3):
         assert _same(_batches(plain, SIZES[dims])(step), _batches(mapped, SIZES[dims])(step))
+    assert _batches(plain, SIZES[dims]).draw(0).labelled.stored is None
+    drawn = _batches(mapped, SIZES[dims]).draw(0)
+    assert drawn.unlabelled is not None
+    for weak, count in ((drawn.labelled, 3), (drawn.unlabelled, 4)):  # the host has read them
+        assert weak.stored is not None
+        assert weak.stored.voxels.shape == (count, 2, *SIZES[dims])
+    assert drawn.labelled.stored.labels.shape == (3, *SIZES[dims])
+    assert drawn.unlabelled.stored.labels is None
 
 
 def test_every_item_once_a_pass(root):

@@ -6,6 +6,7 @@ Views: counted among all operations that PyTorch dispatches. Methods: on PyTorch
 import itertools
 from collections import Counter
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from crossmatch.data.dataset import open_dataset
 from crossmatch.data.store import load_store
 from crossmatch.data.views import Batches, BatchSizes, ViewSettings
 from crossmatch.methods import METHODS
+from crossmatch.perturb.image import StrongSettings
 from tiny import write_dataset
 
+TWO = BatchSizes(labelled=2, unlabelled=2)
 # what makes the host wait: a value, or a count of elements, is wanted
 WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::unique", "aten::_unique2"}
 
@@ -82,16 +85,31 @@ def test_a_step_of_every_method(name, network, dims, monkeypatch):
         assert all(value.is_meta and value.ndim == 0 for value in terms.values())
 
 
-@pytest.mark.parametrize(("patches", "dims"), [(False, 2), (True, 2), (True, 3)])
-def test_views_of_a_batch(patches, dims, tmp_path: Path):
+@pytest.fixture(params=[(False, 2), (True, 2), (True, 3)], ids=["resized", "patches", "volumes"])
+def batches(request, tmp_path: Path) -> Batches:
+    patches, dims = request.param
     data = open_dataset(write_dataset(tmp_path, n_train=4, shape=(24, 20, 18)), splits=("train",))
     labelled, unlabelled = data.labelled("2")
     device = torch.device("cpu")
-    settings = {"dims": dims, "slice_axis": 2, "normalise": "minmax", "spacing_mm": (), "device": device}
-    store = load_store(labelled, unlabelled, **settings, memory_map=None, progress=lambda: None)
-    size, views = (16,) * dims, ViewSettings()
-    batches = Batches(store, size, views, BatchSizes(labelled=2, unlabelled=2), 0, device, True, patches)
+    store = load_store(labelled, unlabelled, dims=dims, slice_axis=2, normalise="minmax", device=device)
+    strong = StrongSettings(bias=0.5, gamma=0.5, blur_each_axis=True)
+    return Batches(store, (16,) * dims, ViewSettings(strong=strong), TWO, 0, device, True, patches)
+
+
+def test_views_of_a_batch(batches):
     with Watch() as watch:
         batches(3)
     assert watch.operations > 50
     assert not watch.waits
+
+
+def test_views_are_made_on_the_device_alone(batches):
+    """On the meta device: it refuses what waits, and tensors of the host beside its own."""
+    store, meta = batches.store, torch.device("meta")
+    elsewhere = replace(store, voxels=store.voxels.to(meta), labels=store.labels.to(meta))
+    there = Batches(elsewhere, batches.size, batches.views, TWO, 0, meta, True, batches.patches)
+    drawn = there.draw(3)
+    assert all(value.device.type == "cpu" for value in pytree.tree_leaves(drawn) if isinstance(value, torch.Tensor))
+    made, here = (pytree.tree_leaves(batch) for batch in (there(3), batches(3)))
+    assert all(value.is_meta for value in made)
+    assert [(value.shape, value.dtype) for value in made] == [(value.shape, value.dtype) for value in here]

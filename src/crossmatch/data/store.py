@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,26 @@ from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
 
 _LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
+
+
+class Places(NamedTuple):
+    """Where B items lie in a store, and what their stored integers mean: a few numbers an item."""
+
+    offset: Tensor  # (B, C) int64, first voxel of each channel
+    label_offset: Tensor  # (B,) int64, -1 where the item has no label
+    size: Tensor  # (B, D) int64
+    zero: Tensor  # (B, C) float32, and so on: see `Store`
+    factor: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class Stored(NamedTuple):
+    """What was looked up in a store for B views."""
+
+    voxels: Tensor  # (B, C, *S) int16
+    labels: Tensor | None  # (B, *S) uint8
+    inside: Tensor  # (B, *S) bool, False where the view reaches beyond the item
 
 
 @dataclass(frozen=True)
@@ -42,27 +63,44 @@ class Store:
     labelled: Tensor  # item numbers
     unlabelled: Tensor  # item numbers
 
-    def images(self, items: Tensor, lookup: Lookup, device: torch.device) -> Tensor:
-        """Images (B, C, *S) on `device`, grey values as `intensity.scale` has them, 0 outside the item.
+    mapped: bool = False  # voxels lie in a file: the host looks them up, whatever device computes
 
-        `lookup` lies where the voxels are.
-        """
-        per_channel = (len(items), -1, *[1] * (lookup.source.ndim - 1))
-        home = self.voxels.device
-        channel = torch.arange(self.zero.shape[1]) * self.channel_stride[items, None] + self.offset[items, None]
-        stored = torch.take(self.voxels, lookup.source.unsqueeze(1) + channel.view(per_channel).to(home))
-        zero, factor, low, high = (
-            value[items].view(per_channel).to(device) for value in (self.zero, self.factor, self.low, self.high)
+    def places(self, items: Tensor) -> Places:
+        """Where some items lie, on the CPU."""
+        channel = torch.arange(self.zero.shape[1]) * self.channel_stride[items, None]
+        return Places(
+            offset=self.offset[items, None] + channel,
+            label_offset=self.label_offset[items],
+            size=self.size[items],
+            zero=self.zero[items],
+            factor=self.factor[items],
+            low=self.low[items],
+            high=self.high[items],
         )
-        image = ((stored.to(device).float() - zero) * factor).clamp(low, high)
-        return image * lookup.inside.unsqueeze(1).to(device)
 
-    def label_maps(self, items: Tensor, lookup: Lookup, device: torch.device) -> Tensor:
-        """Labels (B, *S) int64 on `device`, background outside the item."""
-        home = self.voxels.device
-        offset = self.label_offset[items].view(-1, *[1] * (lookup.source.ndim - 1)).to(home)
-        label = torch.take(self.labels, lookup.source + offset) * lookup.inside
-        return label.to(device).long()
+    def read(self, places: Places, lookup: Lookup, labels: bool) -> Stored:
+        """Look up voxels, and labels if they are wanted; all of it lies where the voxels are."""
+        extra = [1] * (lookup.source.ndim - 1)
+        offset, label_offset = places.offset.view(*places.offset.shape, *extra), places.label_offset.view(-1, *extra)
+        return Stored(
+            voxels=torch.take(self.voxels, lookup.source.unsqueeze(1) + offset),
+            labels=torch.take(self.labels, lookup.source + label_offset) if labels else None,
+            inside=lookup.inside,
+        )
+
+
+def grey_values(stored: Stored, places: Places) -> Tensor:
+    """Images (B, C, *S), grey values as `intensity.scale` has them, 0 outside the item."""
+    extra = [1] * (stored.inside.ndim - 1)
+    zero, factor, low, high = (value.view(*value.shape, *extra) for value in places[3:])
+    image = ((stored.voxels.float() - zero) * factor).clamp(low, high)
+    return image * stored.inside.unsqueeze(1)
+
+
+def label_maps(stored: Stored) -> Tensor:
+    """Labels (B, *S) int64, background outside the item."""
+    assert stored.labels is not None
+    return (stored.labels * stored.inside).long()
 
 
 def load_store(
@@ -135,6 +173,7 @@ def load_store(
         high=((high - zero) / unit).float(),
         labelled=torch.tensor(groups[0], dtype=torch.int64),
         unlabelled=torch.tensor(groups[1], dtype=torch.int64),
+        mapped=memory_map is not None,
     )
 
 

@@ -3,18 +3,19 @@
 Shapes: B batch, C channels, *S space.
 """
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from crossmatch import seeding
-from crossmatch.data.store import Store
+from crossmatch.data.store import Places, Store, Stored, grey_values, label_maps
 from crossmatch.methods.method import Batch, Unlabelled
 from crossmatch.perturb.cutmix import CutMixSettings, box_mask, draw_boxes
 from crossmatch.perturb.geometry import WeakSettings, draw_weak, look_up, output_grid, patch_map, resize_map
-from crossmatch.perturb.image import StrongSettings, apply_strong, draw_strong
+from crossmatch.perturb.image import StrongDraw, StrongSettings, apply_strong, draw_strong
 from crossmatch.settings import Settings
 
 
@@ -31,6 +32,25 @@ class BatchSizes(Settings):
 
     labelled: Annotated[int, Field(ge=1)] = 12
     unlabelled: Annotated[int, Field(ge=1)] = 12
+
+
+class Weak(NamedTuple):
+    """How B weak views come from the store."""
+
+    places: Places
+    matrix: Tensor  # (B, D, D), see `resize_map`
+    centre: Tensor  # (B, D)
+    labels: bool  # whether label maps are wanted
+    stored: Stored | None  # read by the host already, from a mapped store
+
+
+class Drawn(NamedTuple):
+    """What a step's batch is made from: a few numbers an image and, of a mapped store, the voxels."""
+
+    labelled: Weak
+    unlabelled: Weak | None  # unlabelled images, then their CutMix partners
+    strong: StrongDraw | None  # of two strong views of each
+    boxes: tuple[Tensor, Tensor] | None  # first and last-but-one corners of theirs, (2B, D) each
 
 
 class Batches:
@@ -68,19 +88,35 @@ class Batches:
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""
+        return self.make(to_device(self.draw(step), self.device))
+
+    def draw(self, step: int) -> Drawn:
+        """All that the host does for a step's batch: random parameters and, of a mapped store, the voxels."""
         items = self.store.labelled[self.labelled(step)]
         drawn = seeding.generator(self.seed, seeding.LABELLED_VIEWS, step)
-        x, y = self._weak(items, drawn, self._part(len(items)), labels=True)
-        assert y is not None
+        labelled = self._draw_weak(items, drawn, self._part(len(items)), labels=True)
         if self.unlabelled is None or self.partners is None:
-            return Batch(x, y, None, None)
+            return Drawn(labelled, None, None, None)
         drawn = seeding.generator(self.seed, seeding.UNLABELLED_VIEWS, step)
         items = self.store.unlabelled[torch.cat([self.unlabelled(step), self.partners(step)])]
         first = self._part(len(items) // 2)
         part = torch.cat([first, first + len(items) // 2])
-        weak, _ = self._weak(items, drawn, part, labels=False)
-        strong, box = self._strong(weak, len(items), drawn, part), self._boxes(len(items), drawn, part)
-        half = len(part) // 2
+        weak, both = self._draw_weak(items, drawn, part, labels=False), _both(part)
+        strong = draw_strong(self.views.strong, 2 * len(items), len(self.size), drawn).of(both)
+        start, stop = draw_boxes(self.views.cutmix, 2 * len(items), self.size, drawn)
+        return Drawn(labelled, weak, strong, (start[both], stop[both]))
+
+    def make(self, drawn: Drawn) -> Batch:
+        """The batch, from what `draw` gave, moved to the device: a function of tensors alone, every shape fixed."""
+        x, y = self._weak(drawn.labelled)
+        assert y is not None
+        if drawn.unlabelled is None or drawn.strong is None or drawn.boxes is None:
+            return Batch(x, y, None, None)
+        weak, _ = self._weak(drawn.unlabelled)
+        strong = apply_strong(weak.repeat_interleave(2, 0), drawn.strong, self.views.strong)
+        strong = strong.view(len(weak), 2, *weak.shape[1:])
+        box = box_mask(*drawn.boxes, self.size).view(len(weak), 2, *self.size)
+        half = len(weak) // 2
         u, partners = (Unlabelled(weak[rows], strong[rows], box[rows]) for rows in (slice(half), slice(half, None)))
         return Batch(x, y, u, partners)
 
@@ -89,32 +125,36 @@ class Batches:
         number, shares = self.share
         return torch.arange(count // shares) + number * (count // shares)
 
-    def _weak(self, items: Tensor, drawn: torch.Generator, part: Tensor, labels: bool) -> tuple[Tensor, Tensor | None]:
-        """Drawn for all items, made of those whose numbers are in `part`."""
+    def _draw_weak(self, items: Tensor, drawn: torch.Generator, part: Tensor, labels: bool) -> Weak:
+        """Drawn for all items, kept of those whose numbers are in `part`."""
         draw = draw_weak(self.views.weak, len(items), drawn).of(part)
         place = torch.rand(*self.store.size[items].shape, generator=drawn)[part] if self.patches else None
-        items = items[part]
-        size, home = self.store.size[items], self.store.voxels.device
+        places = self.store.places(items[part])
         if place is not None:
-            matrix, centre = patch_map(draw, size, self.size, place)
+            matrix, centre = patch_map(draw, places.size, self.size, place)
         else:
-            matrix, centre = resize_map(draw, size)
-        lookup = look_up(matrix.to(home), centre.to(home), size.to(home), self.grid)
-        images = self.store.images(items, lookup, self.device)
-        return images, self.store.label_maps(items, lookup, self.device) if labels else None
+            matrix, centre = resize_map(draw, places.size)
+        weak = Weak(places, matrix, centre, labels, None)
+        return weak._replace(stored=self._look_up(weak)) if self.store.mapped else weak
 
-    def _strong(self, weak: Tensor, count: int, drawn: torch.Generator, part: Tensor) -> Tensor:
-        """Two independent strong views of each: (B, C, *S) -> (B, 2, C, *S); drawn for `count` images."""
-        draw = draw_strong(self.views.strong, 2 * count, len(self.size), drawn).of(_both(part))
-        strong = apply_strong(weak.repeat_interleave(2, 0), draw.to(self.device), self.views.strong)
-        return strong.view(len(weak), 2, *weak.shape[1:])
+    def _look_up(self, weak: Weak) -> Stored:
+        lookup = look_up(weak.matrix, weak.centre, weak.places.size, self.grid)
+        return self.store.read(weak.places, lookup, weak.labels)
 
-    def _boxes(self, count: int, drawn: torch.Generator, part: Tensor) -> Tensor:
-        """(B, 2, *S) bool; drawn for `count` images."""
-        start, stop = (
-            corner[_both(part)].to(self.device) for corner in draw_boxes(self.views.cutmix, 2 * count, self.size, drawn)
-        )
-        return box_mask(start, stop, self.size).view(len(part), 2, *self.size)
+    def _weak(self, weak: Weak) -> tuple[Tensor, Tensor | None]:
+        """Images (B, C, *S), and labels (B, *S) where there are some."""
+        stored = weak.stored or self._look_up(weak)
+        return grey_values(stored, weak.places), label_maps(stored) if stored.labels is not None else None
+
+
+def to_device(drawn: Drawn, device: torch.device) -> Drawn:
+    """What was drawn, on the device that makes the batch; the host does not wait for the copy."""
+
+    def move(value: Tensor) -> Tensor:
+        return (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)
+
+    moved: Drawn = tree_map_only(Tensor, move, drawn)
+    return moved
 
 
 def _both(part: Tensor) -> Tensor:

@@ -48,10 +48,6 @@ class StrongDraw(NamedTuple):
     bias: Tensor | None  # (B, n, ..., n), see `bias_field`
     gamma: Tensor | None  # (B,)
 
-    def to(self, device: torch.device) -> "StrongDraw":
-        """The same on another device."""
-        return self._replace(**{k: v.to(device) for k, v in self._asdict().items() if v is not None})
-
     def of(self, views: Tensor) -> "StrongDraw":
         """The parameters of some of the views, by number."""
         return self._replace(**{k: v[views] for k, v in self._asdict().items() if v is not None})
