@@ -37,10 +37,10 @@ class SupervisedStrong(Supervised):
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``total``: as `Supervised`; images and labels are as they come in `eval()`.
 
-        Parameters are drawn from PyTorch's CPU generator, which the training loop seeds anew each step.
+        All is drawn on the device, from PyTorch's generator, which the training loop seeds anew each step.
         """
         if self.training:
-            draw = draw_augmentation(self.augment, len(batch.x), batch.y.ndim - 1)
+            draw = draw_augmentation(self.augment, len(batch.x), batch.y.ndim - 1, batch.x.device)
             x, y = augment(batch.x, batch.y, draw, self.augment)
             batch = batch._replace(x=x, y=y)
         return super().loss(batch, progress)

@@ -14,20 +14,21 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 
-def rotation_matrix(angle: Tensor, dims: int) -> Tensor:
-    """Angles (B, P) in radians -> (B, D, D): turns in the planes (0, 1), (0, 2), (1, 2), the last one first.
+def turn(angle: Tensor, plane: tuple[int, int], dims: int) -> Tensor:
+    """Angles (B,) in radians -> (B, D, D) that take the plane's first axis towards the second."""
+    matrix, (first, second) = torch.eye(dims, device=angle.device, dtype=angle.dtype).repeat(len(angle), 1, 1), plane
+    matrix[:, first, first] = matrix[:, second, second] = angle.cos()
+    matrix[:, first, second] = -angle.sin()
+    matrix[:, second, first] = angle.sin()
+    return matrix
 
-    A turn takes its plane's first axis towards the second. It is the exponential of the angle times a skew matrix,
-    whatever the number of axes.
-    """
-    planes = list(itertools.combinations(range(dims), 2))
-    skew = torch.zeros(len(planes), dims, dims)
-    for k, (first, second) in enumerate(planes):
-        skew[k, second, first], skew[k, first, second] = 1, -1
-    # in float64: PyTorch's exponential in float32 is off by 5e-5, and autocast would multiply in bfloat16
-    turns = torch.linalg.matrix_exp((angle.view(-1, len(planes), 1, 1) * skew).double())
-    product: Tensor = functools.reduce(torch.matmul, turns.unbind(1))
-    return product.float()
+
+def rotation_matrix(angle: Tensor, dims: int) -> Tensor:
+    """Angles (B, P) in radians -> (B, D, D): turns in the planes (0, 1), (0, 2), (1, 2), the last one first."""
+    planes = itertools.combinations(range(dims), 2)
+    # in float64: autocast would multiply in bfloat16
+    turns = [turn(one, plane, dims) for one, plane in zip(angle.double().unbind(1), planes, strict=True)]
+    return functools.reduce(torch.matmul, turns).float()
 
 
 def move(image: Tensor, matrix: Tensor, mode: Literal["bilinear", "nearest"]) -> Tensor:
@@ -39,8 +40,9 @@ def move(image: Tensor, matrix: Tensor, mode: Literal["bilinear", "nearest"]) ->
     Returns:
         Same shape and dtype; bit for bit the same where the matrix is the identity.
     """
-    edges = torch.tensor(image.shape[2:], device=image.device)
-    relative = matrix * edges / edges.unsqueeze(1)  # between coordinates from -1 to 1 along each axis
+    sizes = image.shape[2:]
+    rows = [[matrix[:, i, j] * (to / own) for j, to in enumerate(sizes)] for i, own in enumerate(sizes)]
+    relative = torch.stack([torch.stack(row, 1) for row in rows], 1)  # between coordinates from -1 to 1 on each axis
     backwards = relative.flip(1, 2)  # affine_grid counts axes from the last
     theta = torch.cat([backwards, torch.zeros_like(backwards[:, :, :1])], 2)
     grid = affine_grid(theta, list(image.shape), align_corners=False)

@@ -31,6 +31,7 @@ from crossmatch.settings import LowerFirst, Settings
 
 AroundOne = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1)]]
 
+CPU = torch.device("cpu")
 SMALLEST_SPREAD = 1e-7  # of grey values, for divisions: the released gamma transform's
 
 
@@ -67,7 +68,6 @@ class AugmentDraw(NamedTuple):
     matrix: Tensor  # (B, D, D) from a voxel's offset to the centre to its source's
     mirror: Tensor  # (B, D) bool, axes to reverse
     noise: Tensor  # (B, 1, *1) standard deviation, in units of the channel's
-    noise_seed: int  # of the generator on the images' device: its values differ from device to device
     sigma: Tensor  # (B, D) voxels
     brightness: Tensor  # (B, 1, *1)
     contrast: Tensor  # (B, 1, *1)
@@ -75,30 +75,32 @@ class AugmentDraw(NamedTuple):
     inverted_gamma: Tensor  # (B, 1, *1)
     gamma: Tensor  # (B, 1, *1)
 
-    def to(self, device: torch.device) -> "AugmentDraw":
-        """The same on another device."""
-        return AugmentDraw._make(value.to(device) if isinstance(value, Tensor) else value for value in self)
-
 
 def draw_augmentation(
-    settings: AugmentSettings, count: int, dims: int, generator: torch.Generator | None = None
+    settings: AugmentSettings,
+    count: int,
+    dims: int,
+    device: torch.device = CPU,
+    generator: torch.Generator | None = None,
 ) -> AugmentDraw:
-    """Draw the parameters of `count` views of `dims` axes (on the CPU: a few numbers, the same on every device).
+    """Draw the parameters of `count` views of `dims` axes on a device.
 
-    `generator` is PyTorch's own where None.
+    `generator` is PyTorch's own of that device where None.
     """
 
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator, device=device)
+
     def between(ends: tuple[float, float], *shape: int) -> Tensor:
-        return ends[0] + (ends[1] - ends[0]) * torch.rand(count, *shape, generator=generator)
+        return ends[0] + (ends[1] - ends[0]) * uniform(*shape)
 
     def around_one(ends: tuple[float, float]) -> Tensor:
         """Half of them below 1, half above, each half uniform."""
-        side = 2 * torch.rand(count, generator=generator) - 1
+        side = 2 * uniform() - 1
         return torch.where(side < 0, 1 + side * (1 - ends[0]), 1 + side * (ends[1] - 1))
 
     def sometimes(probability: float, value: Tensor, otherwise: float) -> Tensor:
-        drawn = torch.rand(count, generator=generator) < probability
-        return torch.where(drawn.view(count, *[1] * (value.ndim - 1)), value, otherwise)
+        return torch.where((uniform() < probability).view(count, *[1] * (value.ndim - 1)), value, otherwise)
 
     def for_each_image(value: Tensor) -> Tensor:
         return value.view(count, 1, *[1] * dims)
@@ -108,9 +110,8 @@ def draw_augmentation(
     angle = sometimes(settings.rotation_probability, between((-turn, turn), planes), 0.0)
     return AugmentDraw(
         matrix=scale.view(count, 1, 1) * rotation_matrix(angle, dims),
-        mirror=torch.rand(count, dims, generator=generator) < settings.mirror_probability,
+        mirror=uniform(dims) < settings.mirror_probability,
         noise=for_each_image(sometimes(settings.noise_probability, between(settings.noise), 0.0)),
-        noise_seed=int(torch.randint(2**62, (), generator=generator)),
         sigma=sometimes(settings.blur_probability, between(settings.blur_sigma, dims), 0.0),
         brightness=for_each_image(sometimes(settings.brightness_probability, around_one(settings.brightness), 1.0)),
         contrast=for_each_image(sometimes(settings.contrast_probability, around_one(settings.contrast), 1.0)),
@@ -125,10 +126,11 @@ def draw_augmentation(
 def augment(x: Tensor, y: Tensor, draw: AugmentDraw, settings: AugmentSettings) -> tuple[Tensor, Tensor]:
     """Images (B, C, *S) and labels (B, *S) int64 -> the same, augmented, images in float32 (under autocast too).
 
-    What a view did not draw leaves it bit for bit; what no view can draw, by `settings`, is not computed.
+    The noise is drawn here, from PyTorch's generator of the images' device. What a view did not draw leaves it bit for
+    bit; what no view can draw, by `settings`, is not computed.
     """
     with torch.autocast(x.device.type, enabled=False):
-        x, y, draw = x.float(), y.unsqueeze(1), draw.to(x.device)
+        x, y = x.float(), y.unsqueeze(1)
         if settings.scaling_probability or settings.rotation_probability:
             x, y = move(x, draw.matrix, "bilinear"), move(y, draw.matrix, "nearest")
         x = _grey_values(x, draw, settings)
@@ -139,9 +141,8 @@ def augment(x: Tensor, y: Tensor, draw: AugmentDraw, settings: AugmentSettings) 
 
 def _grey_values(x: Tensor, draw: AugmentDraw, settings: AugmentSettings) -> Tensor:
     if settings.noise_probability:
-        noise = torch.Generator(x.device).manual_seed(draw.noise_seed)
         spread = x.std(tuple(range(2, x.ndim)), correction=0, keepdim=True)
-        x = x + draw.noise * spread * torch.randn(x.shape, generator=noise, device=x.device)
+        x = x + draw.noise * spread * torch.randn_like(x)
     if settings.blur_probability:
         x = gaussian_blur(x, draw.sigma)
     if settings.brightness_probability:

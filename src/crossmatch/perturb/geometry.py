@@ -13,6 +13,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from crossmatch.perturb.affine import turn
 from crossmatch.settings import Settings
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -74,7 +75,7 @@ def resize_map(draw: WeakDraw, size: Tensor) -> tuple[Tensor, Tensor]:
         (B, D, D) matrices from output coordinates in [-1, 1] to source voxels about the centre, and centres (B, D).
     """
     dims, centre = size.shape[1], (size.float() - 1) / 2
-    matrix = _rotation(draw, dims) @ torch.diag_embed(centre) @ _turn_and_flip(draw, dims)
+    matrix = turn(draw.angle, draw.plane, dims) @ torch.diag_embed(centre) @ _turn_and_flip(draw, dims)
     return matrix, centre
 
 
@@ -93,15 +94,7 @@ def patch_map(draw: WeakDraw, size: Tensor, patch: tuple[int, ...], place: Tenso
     room = size - extent
     start = torch.where(room >= 0, (place * (room + 1)).long(), torch.div(room, 2, rounding_mode="floor"))
     half = torch.diag_embed((edges.float() - 1) / 2)
-    return _rotation(draw, dims) @ turned @ half, start + (extent - 1) / 2
-
-
-def _rotation(draw: WeakDraw, dims: int) -> Tensor:
-    matrix, (first, second) = torch.eye(dims).repeat(len(draw.angle), 1, 1), draw.plane
-    matrix[:, first, first] = matrix[:, second, second] = draw.angle.cos()
-    matrix[:, first, second] = -draw.angle.sin()
-    matrix[:, second, first] = draw.angle.sin()
-    return matrix
+    return turn(draw.angle, draw.plane, dims) @ turned @ half, start + (extent - 1) / 2
 
 
 def _turn_and_flip(draw: WeakDraw, dims: int) -> Tensor:
