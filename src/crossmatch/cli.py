@@ -59,6 +59,10 @@ def train(
     devices: Annotated[
         int | None, typer.Option(min=1, help="train on so many at once, the batch shared; see docs/parallel.md")
     ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="compile the step first, which takes minutes; see docs/performance.md")
+    ] = False,
+    graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
 ) -> None:
     """Train a network. Ctrl-C leaves a run that --resume goes on with."""
     from crossmatch.devices import choose_device
@@ -79,7 +83,15 @@ def train(
     form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
     console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
     with TrainingDisplay(console, chosen.method["name"]) as display:
-        done = fit(chosen, data, out, display, device=device, place=place, resume=resume, checked=checked)
+        done = fit(
+            *(chosen, data, out, display),
+            device=device,
+            place=place,
+            resume=resume,
+            checked=checked,
+            compiled=compiled,
+            graphs=graphs,
+        )
     if done < chosen.train.steps:
         console.print(f"Stopped at step {done} of {chosen.train.steps}; go on by adding --resume.")
         sys.exit(130)

@@ -57,6 +57,14 @@ def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
         raise UserError(f"With the batch shared by {place.count} devices: {error}.") from None
 
 
+def check_graphs(recipe: Recipe, device: torch.device, place: Place) -> None:
+    """Raise UserError unless the whole step can be a CUDA graph."""
+    if device.type != "cuda":
+        raise UserError("--graphs replays CUDA graphs, and training is on the CPU: leave it away.")
+    if place.count > 1:
+        raise UserError(f"--graphs is for one GPU, and {place.count} are to train: leave it away, or --devices.")
+
+
 class Team:
     """The ranks of a training; one that trains alone asks nobody.
 

@@ -92,7 +92,13 @@ def open_run(folder: Path) -> Run:
 
 
 def create_run(
-    folder: Path, recipe: Recipe, data: dict[str, Any], device: torch.device, bf16: bool, devices: int = 1
+    folder: Path,
+    recipe: Recipe,
+    data: dict[str, Any],
+    device: torch.device,
+    bf16: bool,
+    devices: int = 1,
+    compiled: bool = False,
 ) -> Run:
     """Make the folder and write run.json; `devices` train together.
 
@@ -114,6 +120,7 @@ def create_run(
             "name": _device_name(device),
             "count": devices,
             "precision": _precision(bf16),
+            "compiled": compiled,
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,11 +128,14 @@ def create_run(
     return Run(folder, recipe, record)
 
 
-def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool, devices: int = 1) -> Run:
+def resume_run(
+    folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool, devices: int = 1, compiled: bool = False
+) -> Run:
     """An existing run that is to go on with exactly its settings and data.
 
     Raises:
-        UserError: other settings or other data, the differences are listed; another precision or number of devices.
+        UserError: other settings or other data, the differences are listed; another precision or number of devices;
+            compiled or not, otherwise than before.
     """
     if not folder.exists():
         raise UserError(f"There is no run {folder} to resume: leave --resume away to start it.")
@@ -144,6 +154,12 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool, d
         raise UserError(
             f"The run {folder} was started in {before}, and this machine would go on in {now}: resume it where it was "
             "started, or start a new run in another --out with --set train.precision=float32."
+        )
+    if compiled != run.record["device"].get("compiled", False):  # earlier versions could not
+        way = "leave --compile away" if compiled else "add --compile"
+        raise UserError(
+            f"The run {folder} was started {'without' if compiled else 'with'} --compile, which rounds and drops out "
+            f"otherwise: {way} to go on with it."
         )
     count = run.record["device"].get("count", 1)  # runs of earlier versions had one
     if count != devices:

@@ -1,4 +1,4 @@
-"""Training: one loop for every method, network and number of axes. `_train` holds the step, rare work around it."""
+"""Training: one loop for every method, network and number of axes. `step.py` holds the step, this the rare work."""
 
 import signal
 import threading
@@ -16,17 +16,17 @@ from crossmatch.config import Recipe
 from crossmatch.data.dataset import Dataset, open_dataset
 from crossmatch.data.files import read_volume
 from crossmatch.data.seal import SealedError, sealed
-from crossmatch.data.views import Batches
+from crossmatch.data.views import Batches, Drawn, to_device
 from crossmatch.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.errors import UserError
 from crossmatch.launch import ALONE, Place
 from crossmatch.logbook import Logbook, Recorder
 from crossmatch.metrics import dice_per_class
 from crossmatch.networks.layers import to_channels_last
-from crossmatch.parallel import Team, check_place
+from crossmatch.parallel import Team, check_graphs, check_place
 from crossmatch.predictor import Predictor
 from crossmatch.run import Run, create_run, resume_run
-from crossmatch.schedules import poly_decay
+from crossmatch.step import TrainingStep
 from crossmatch.trainer_state import TrainerState
 from crossmatch.training_cases import TrainingCases, training_cases
 
@@ -60,6 +60,8 @@ def fit(
     place: Place = ALONE,
     resume: bool = False,
     checked: bool = False,
+    compiled: bool = False,
+    graphs: bool = False,
 ) -> int:
     """Train from a dataset's folder into a run's folder.
 
@@ -69,6 +71,7 @@ def fit(
         place: of this process among those that train one network (docs/parallel.md); every one of them calls `fit`.
         checked: the data must have been looked at by `check`, so that test cases are sealed from the start. Else what
             was never checked, or has changed, is looked at once before the seal.
+        compiled, graphs: see `TrainingStep`.
 
     Returns:
         Steps done: fewer than the recipe's where Ctrl-C or SIGTERM stopped the run, which can then be resumed.
@@ -79,6 +82,8 @@ def fit(
     with place.one_tells():
         chosen = choose_device(device)
         check_place(recipe, chosen, place)
+        if graphs:
+            check_graphs(recipe, chosen, place)
         bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
     team = Team(place, chosen, bf16)
     with team.together():
@@ -90,15 +95,15 @@ def fit(
             display.warn(warning)
         run = team.first(
             lambda: (
-                resume_run(out, recipe, cases.facts, bf16, place.count)
+                resume_run(out, recipe, cases.facts, bf16, place.count, compiled)
                 if resume
-                else create_run(out, recipe, cases.facts, team.device, bf16, place.count)
+                else create_run(out, recipe, cases.facts, team.device, bf16, place.count, compiled)
             )
         )
         with sealed(test), memory_advice(LOWER_MEMORY):
             torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
             network = to_channels_last(run.build_network())
-            state = TrainerState.fresh(recipe, network, team.device)
+            state = TrainerState.fresh(recipe, network, team.device, graphs)
             state.restore(run)
             state.method = team.joined(state.method)
             store = cases.load(recipe, out, team.device, display.loading, place.rank)
@@ -110,32 +115,32 @@ def fit(
             )
             predictor = Predictor(state.predictor, recipe, cases.dataset.slice_axis, team.device)
             validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
-            _train(run, team, state, batches, validate, display)
+            take_step = TrainingStep(run, team, state, batches, compiled, graphs)
+            team.wait()  # for those that read their scans slowest
+            _train(take_step, lambda step: to_device(batches.draw(step), batches.device), validate, display)
     return state.step
 
 
 def _train(
-    run: Run,
-    team: Team,
-    state: TrainerState,
-    batches: Batches,
+    take_step: TrainingStep,
+    draw: Callable[[int], Drawn],
     validate: Callable[[], dict[str, float]] | None,
     display: Display,
 ) -> None:
     """From the state's step to the last, or until interrupted."""
+    run, team, state = take_step.run, take_step.team, take_step.state
     settings = run.recipe.train
-    team.wait()  # for those that read their scans slowest
-    model, optimizer = team.fabric.setup(state.method, state.optimizer, move_to_device=False)
     book = Logbook(run.metrics, run.folder / "tensorboard", state.step) if team.leads else None
     recorder = Recorder()
     shown: dict[str, float] = {}
+    rate = take_step.learning_rate
     started = time.monotonic()
 
     def read_scalars() -> None:
         """The only wait for the device; what is not finite, on any rank, stops the run before anything is kept."""
         means = recorder.read(_advice(run), team.mean)
         if book:
-            book.write(state.step, "train", {**means, "learning_rate": optimizer.param_groups[0]["lr"]})
+            book.write(state.step, "train", {**means, "learning_rate": rate})
         shown.update(means)
 
     def keep() -> None:
@@ -145,22 +150,8 @@ def _train(
 
     with _interrupts() as interrupted:
         while state.step < settings.steps and not team.any(interrupted.is_set()):
-            progress = state.step / settings.steps
-            decay = poly_decay(progress, settings.poly_power, settings.poly_horizon)
-            optimizer.param_groups[0]["lr"] = settings.learning_rate * decay
-            # of dropout, which differs from rank to rank
-            torch.manual_seed(seeding.mix(run.recipe.seed, seeding.NETWORK + team.place.rank, 1 + state.step))
-            model.train()
-            state.method.before_step(state.step, settings.steps)
-            terms = model(batches(state.step), torch.full((), progress, device=batches.device))
-            optimizer.zero_grad()
-            team.fabric.backward(terms["total"])
-            optimizer.step()
-            state.method.after_step()
-            if state.average:
-                state.average.update(state.method.predictor())
-            state.step += 1
-            recorder.add(state.step, terms)
+            rate = take_step.learning_rate
+            recorder.add(state.step + 1, take_step(draw(state.step)))
 
             last = state.step == settings.steps
             validates = validate is not None and (state.step % settings.validate_every == 0 or last)

@@ -35,17 +35,28 @@ class TrainerState:
     peak_memory: int = 0  # bytes, the most so far
 
     @classmethod
-    def fresh(cls, recipe: Recipe, network: Segmenter, device: torch.device) -> "TrainerState":
-        """State before the first step; the method and everything with it is moved to the device."""
+    def fresh(cls, recipe: Recipe, network: Segmenter, device: torch.device, graphs: bool = False) -> "TrainerState":
+        """State before the first step; the method and everything with it is moved to the device.
+
+        For `graphs`, the optimiser keeps its step and learning rate there too.
+        """
         kind = METHODS[recipe.method["name"]][0]
         method: Method = kind(network, recipe.method_settings, recipe.dice).to(device)
         average = Average(method.predictor(), recipe.train.ema) if recipe.train.ema else None
-        return cls(method, average, _optimizer(method, recipe.train))
+        return cls(method, average, _optimizer(method, recipe.train, device if graphs else None))
 
     @property
     def predictor(self) -> Segmenter:
         """The network to validate and to keep: the averaged one where there is one."""
         return self.average.predictor() if self.average else self.method.predictor()
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Of the next step."""
+        group = self.optimizer.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
     def save(self, run: Run, name: str) -> None:
         """Write the checkpoint ``last`` or ``best``; only ``last`` can be resumed from.
@@ -113,10 +124,12 @@ class TrainerState:
         }
 
 
-def _optimizer(method: Method, settings: TrainSettings) -> torch.optim.Optimizer:
+def _optimizer(method: Method, settings: TrainSettings, device: torch.device | None) -> torch.optim.Optimizer:
+    """With step and learning rate on a `device`, where one is named."""
     weights = [weight for weight in method.parameters() if weight.requires_grad]
-    rate, decay = settings.learning_rate, settings.weight_decay
+    decay, momentum = settings.weight_decay, settings.momentum
+    rate = torch.tensor(settings.learning_rate, device=device) if device else settings.learning_rate
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=True)
-    momentum = settings.momentum
+        capturable = device is not None and device.type == "cuda"
+        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=True, capturable=capturable)
     return torch.optim.SGD(weights, rate, momentum, weight_decay=decay, nesterov=momentum > 0, fused=True)

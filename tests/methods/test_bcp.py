@@ -170,18 +170,18 @@ def test_self_training_begins_after_a_share_of_the_run_with_a_copy_of_the_studen
     method = build("bcp", 2)
     for step in (0, 1):
         method.before_step(step, 8)
-        assert method.pretrains
+        assert method.stage == 0
         _shift(method.network)
         method.after_step()
     assert _distance(method) == {2.0}
     method.before_step(2, 8)
-    assert not method.pretrains
+    assert method.stage == 1
     assert _distance(method) == {0.0}
     _shift(method.network)
     method.after_step()
     assert _distance(method) == {0.99}  # a hundredth of the way
     method.before_step(3, 8)
-    assert not method.pretrains
+    assert method.stage == 1
     assert _distance(method) == {0.99}
     assert method.predictor() is method.network
 
@@ -189,7 +189,7 @@ def test_self_training_begins_after_a_share_of_the_run_with_a_copy_of_the_studen
 def test_without_pre_training_the_first_step_trains_itself():
     method = build("bcp", 2, pretraining=0.0)
     method.before_step(0, 8)
-    assert not method.pretrains
+    assert method.stage == 1
     assert first_loss(method, noise(2))["pseudo"] > 0
 
 

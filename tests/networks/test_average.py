@@ -53,13 +53,13 @@ def test_decay_zero_is_the_network_itself():
     assert all(torch.equal(a, b) for a, b in zip(average.network.parameters(), source.parameters(), strict=True))
 
 
-def test_a_decay_given_to_an_update_holds_for_it_alone():
+def test_a_share_given_to_an_update_holds_for_it_alone():
     source = _network()
     _fill(source, 1.0)
     average = Average(source, decay=0.9)
     _fill(source, 2.0)
-    for decay, expected in ((0.5, 1.5), (None, 1.55), (0.0, 2.0)):  # 0.5 * 1 + 0.5 * 2; 0.9 * 1.5 + 0.1 * 2; 2
-        average.update(source, decay)
+    for taken, expected in ((0.5, 1.5), (None, 1.55), (1.0, 2.0)):  # 0.5 * 1 + 0.5 * 2; 0.9 * 1.5 + 0.1 * 2; 2
+        average.update(source, None if taken is None else torch.tensor(taken))
         for parameter in average.predictor().parameters():
             torch.testing.assert_close(parameter, torch.full_like(parameter, expected), rtol=1e-6, atol=0)
 

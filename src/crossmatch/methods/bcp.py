@@ -87,24 +87,24 @@ class BCP(Method):
         super().__init__()
         self.network, self.settings, self.dice = network, settings, dice
         self.teacher = Average(network, settings.decay)
-        self.pretrains = False
+        self.stage = 1  # 0: pre-training, 1: self-training
 
     def before_step(self, step: int, steps: int) -> None:
         """Choose the stage; the teacher is a copy of the student when self-training begins."""
         begins = round(self.settings.pretraining * steps)
-        self.pretrains = step < begins
+        self.stage = int(step >= begins)
         if step == begins:
             self.teacher.network.load_state_dict(self.network.state_dict())
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``, over labelled regions, and ``pseudo``, over pseudo-labelled ones: 0 while pre-training."""
         box = draw_box(batch.x.shape[2:], batch.x.device)
-        sup, pseudo = self._pretrain(batch, box) if self.pretrains else self._self_train(batch, box)
+        sup, pseudo = self._pretrain(batch, box) if self.stage == 0 else self._self_train(batch, box)
         return {"total": sup + self.settings.unlabelled_weight * pseudo, "sup": sup, "pseudo": pseudo}
 
     def after_step(self) -> None:
         """Move the teacher, once there is one."""
-        if not self.pretrains:
+        if self.stage:
             self.teacher.update(self.network)
 
     def _pretrain(self, batch: Batch, box: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,16 +46,17 @@ class MeanTeacher(Method):
 
     about = "the average of the network's own weights teaches it, through noise"
     paper = "Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780"
+    taken: Tensor
 
     def __init__(self, network: Segmenter, settings: MeanTeacherSettings, dice: DiceSettings) -> None:
         super().__init__()
         self.network, self.settings, self.dice = network, settings, dice
         self.teacher = Average(network, settings.decay)
-        self.step = 0
+        self.register_buffer("taken", torch.ones(()), persistent=False)  # by the teacher's next update: 1 - decay
 
     def before_step(self, step: int, steps: int) -> None:
-        """Note the step, for the decay of the teacher's next update."""
-        self.step = step
+        """The teacher is the mean of all students so far while they are few, then the moving average."""
+        self.taken.fill_(max(1 / (step + 1), 1 - self.settings.decay))
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``, ``consistency`` (see `consistency`), ``weight``, that of the consistency, and ``total``."""
@@ -86,8 +87,8 @@ class MeanTeacher(Method):
         return taught
 
     def after_step(self) -> None:
-        """Move the teacher: the mean of all students so far while they are few, then the moving average."""
-        self.teacher.update(self.network, min(1 - 1 / (self.step + 1), self.settings.decay))
+        """Move the teacher."""
+        self.teacher.update(self.network, self.taken)
 
     def predictor(self) -> Segmenter:
         """The teacher."""

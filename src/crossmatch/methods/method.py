@@ -34,6 +34,8 @@ class Method(nn.Module, ABC):
     Attributes:
         network: the network that learns.
         needs_unlabelled: whether batches must carry `u` and `mix`.
+        stage: which of several things a step computes, where that changes during a training. A graph of the step holds
+            for one stage; whatever else changes must be in tensors.
         about, paper: a line each for `crossmatch methods`: what it does; authors, venue, year.
     """
 
@@ -41,6 +43,7 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str]
     network: Segmenter
     needs_unlabelled: bool = True
+    stage: int = 0
 
     @abstractmethod
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
@@ -59,7 +62,7 @@ class Method(nn.Module, ABC):
         """Called before each step, counted from 0, of a run of `steps`, e.g. to change the stage of a training.
 
         What depends on it must be a function of its arguments and of the method's tensors alone: a resumed run calls it
-        with its next step. Nothing by default.
+        with its next step. Numbers go into tensors, or into `stage`. Nothing by default.
         """
 
     def after_step(self) -> None:

@@ -25,11 +25,15 @@ class Average(nn.Module):
         self.network = copy.deepcopy(source).requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, source: nn.Module, decay: float | None = None) -> None:
-        """average = decay * average + (1 - decay) * source; a `decay` given here holds for this update alone."""
+    def update(self, source: nn.Module, taken: Tensor | None = None) -> None:
+        """average = (1 - taken) * average + taken * source, where None takes 1 - decay."""
         ours: list[Tensor] = list(self.network.parameters())
         theirs: list[Tensor] = list(source.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - (self.decay if decay is None else decay))
+        if taken is None:
+            torch._foreach_lerp_(ours, theirs, 1 - self.decay)
+        else:
+            torch._foreach_mul_(ours, 1 - taken)
+            torch._foreach_add_(ours, torch._foreach_mul(theirs, taken))
         for mine, other in zip(self.network.buffers(), source.buffers(), strict=True):
             mine.copy_(other)
 

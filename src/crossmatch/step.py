@@ -1,0 +1,144 @@
+"""One training step: batch, loss, backward, optimiser, averages; plain, compiled, or replayed as a CUDA graph.
+
+All that changes from step to step reaches the device in tensors: what was drawn, progress, learning rate, and the state
+of PyTorch's generator. So a graph, which runs the same kernels on the same memory again, does what the plain step does.
+"""
+
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from crossmatch import seeding
+from crossmatch.data.views import Batches, Drawn
+from crossmatch.errors import UserError
+from crossmatch.parallel import Team
+from crossmatch.run import Run
+from crossmatch.schedules import poly_decay
+from crossmatch.trainer_state import TrainerState
+
+WARM_UP = 3  # plain steps before a capture, as PyTorch's documentation of CUDA graphs has them
+
+Terms = dict[str, Tensor]
+Capture = Callable[[Callable[[], Terms]], tuple[Terms, Callable[[], object]]]
+
+
+class TrainingStep:
+    """Call with what was drawn for the state's next step to take it.
+
+    Args:
+        run, team, state: whose step; batches: make a batch of what was drawn.
+        compiled: compile the loss, encoder and decoder passes included, and the making of views, each as one graph
+            without breaks and with fixed shapes.
+        graphs: replay the whole step as a CUDA graph.
+    """
+
+    def __init__(
+        self, run: Run, team: Team, state: TrainerState, batches: Batches, compiled: bool = False, graphs: bool = False
+    ) -> None:
+        self.run, self.team, self.state = run, team, state
+        self.model, self.optimizer = team.fabric.setup(state.method, state.optimizer, move_to_device=False)
+        self.make, self.compiled = batches.make, compiled
+        if compiled:
+            state.method.compile(fullgraph=True, dynamic=False)
+            self.make = torch.compile(batches.make, fullgraph=True, dynamic=False)
+        self.progress = torch.zeros((), device=batches.device)
+        self.graph = GraphedStep(self._compute, cuda_graph) if graphs else None
+
+    def __call__(self, drawn: Drawn) -> Terms:
+        """Take a step; the terms of its loss, on the device.
+
+        Raises:
+            UserError: the step cannot be compiled here.
+        """
+        settings, step, seed = self.run.recipe.train, self.state.step, self.run.recipe.seed
+        self.progress.fill_(step / settings.steps)
+        self.state.set_learning_rate(self.learning_rate)
+        # of dropout, which differs from rank to rank
+        torch.manual_seed(seeding.mix(seed, seeding.NETWORK + self.team.place.rank, 1 + step))
+        self.model.train()
+        self.state.method.before_step(step, settings.steps)
+        try:
+            terms = self.graph(drawn, self.state.method.stage) if self.graph else self._compute(drawn)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            raise UserError(
+                f"--compile failed ({str(error).strip().splitlines()[0]}): train without it. On a CPU it needs a C++ "
+                "compiler; a method of your own must be free of Python numbers read from tensors."
+            ) from error
+        self.state.step += 1
+        return terms
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the state's next step."""
+        settings = self.run.recipe.train
+        decay = poly_decay(self.state.step / settings.steps, settings.poly_power, settings.poly_horizon)
+        return settings.learning_rate * decay
+
+    def _compute(self, drawn: Drawn) -> Terms:
+        """What happens on the device."""
+        terms = self.model(self.make(drawn), self.progress)
+        self.optimizer.zero_grad()
+        self.team.fabric.backward(terms["total"])
+        self.optimizer.step()
+        self.state.method.after_step()
+        if self.state.average:
+            self.state.average.update(self.state.method.predictor())
+        return {name: value.detach() for name, value in terms.items()}
+
+
+class GraphedStep:
+    """A step that is captured once and then replayed, with other inputs in the same memory.
+
+    Args:
+        work: the step, a function of tensors alone.
+        capture: records it without running it and gives its result and what runs it, see `cuda_graph`.
+    """
+
+    def __init__(self, work: Callable[[Drawn], Terms], capture: Capture) -> None:
+        self.work, self.capture = work, capture
+        self.stage: Hashable = None
+        self.plain = 0  # plain steps of this stage
+        self.inputs: Drawn | None = None
+        self.terms: Terms = {}
+        self.replay: Callable[[], object] = lambda: None
+
+    def __call__(self, drawn: Drawn, stage: Hashable) -> Terms:
+        """The step's terms; each `stage` has a graph of its own, and terms are overwritten by the next step."""
+        if stage != self.stage:
+            self.stage, self.plain, self.inputs = stage, 0, None
+        if self.plain < WARM_UP:
+            self.plain += 1
+            return aside(lambda: self.work(drawn))
+        if self.inputs is None:
+            inputs = self.inputs = pytree.tree_map_only(Tensor, torch.clone, drawn)
+            self.terms, self.replay = self.capture(lambda: self.work(inputs))
+        else:
+            torch._foreach_copy_(_tensors(self.inputs), _tensors(drawn))
+        self.replay()
+        return self.terms
+
+
+def aside(work: Callable[[], Terms]) -> Terms:
+    """Run work on a stream of its own, as a capture will, where there is a CUDA device."""
+    if not torch.cuda.is_available():
+        return work()
+    current, own = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    own.wait_stream(current)
+    with torch.cuda.stream(own):
+        result = work()
+    current.wait_stream(own)
+    return result
+
+
+def cuda_graph(work: Callable[[], Terms]) -> tuple[Terms, Callable[[], object]]:
+    """A `Capture` of CUDA kernels; PyTorch's generator goes on being seeded from outside."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        terms = work()
+    return terms, graph.replay
+
+
+def _tensors(drawn: Drawn) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(drawn) if isinstance(leaf, Tensor)]
