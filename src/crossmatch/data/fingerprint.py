@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch.atomic import write_text
-from crossmatch.data.dataset import Case, Dataset, Split
+from crossmatch.data.dataset import Case, Dataset, Split, uncollected
 from crossmatch.errors import UserError
 
 VERSION = 2  # of the JSON; another number is scanned again
@@ -122,13 +122,13 @@ def read_fresh(dataset: Dataset) -> Fingerprint | None:
 
 def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
     """Size and time of the files of a case, from the file system alone; a UserError for a link that leads nowhere."""
-    found = []
+    found, above = [], len(dataset.root.parts)
     for path in (*case.images, *([case.label] if case.label else [])):
         try:
             stat = path.stat()
         except OSError as error:
             raise UserError(f"{path} cannot be reached ({error.strerror}): mend the link, or copy the file.") from error
-        found.append(Stamp(path.relative_to(dataset.root).as_posix(), stat.st_size, stat.st_mtime_ns))
+        found.append(Stamp("/".join(path.parts[above:]), stat.st_size, stat.st_mtime_ns))
     return tuple(found)
 
 
@@ -142,6 +142,7 @@ def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
     return all(scanned.files == stamps(dataset, case) for scanned, case in pairs)
 
 
+@uncollected()
 def _read(path: Path) -> Fingerprint | None:
     """A fingerprint from its file; None when there is none, or it is from another version or damaged."""
     try:
