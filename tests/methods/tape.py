@@ -1,0 +1,51 @@
+"""A CUDA graph's stand-in on CPUs: every operation of a step is written down and done again on the same memory.
+
+Whatever a step computes from Python numbers alone is thus frozen, as it would be in a graph.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+def _places(tree: object) -> set[int]:
+    leaves = pytree.tree_leaves(tree)
+    return {leaf.untyped_storage().data_ptr() for leaf in leaves if isinstance(leaf, Tensor)}
+
+
+class Tape(TorchDispatchMode):
+    """Notes each operation with its very arguments and results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[tuple[Callable, tuple, dict, object]] = []
+        self.copied_from_host = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.copied_from_host += func._schema.name == "aten::lift_fresh"  # torch.tensor(...): a graph cannot hold it
+        self.done.append((func, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def play(self) -> None:
+        """All of it again."""
+        for func, args, kwargs, result in self.done:
+            if _places(result) - _places((args, kwargs)):  # new memory: fill it
+                again = func(*args, **kwargs)
+                for old, new in zip(pytree.tree_leaves(result), pytree.tree_leaves(again), strict=True):
+                    if isinstance(old, Tensor):
+                        old.copy_(new)
+            elif func._schema.is_mutable:
+                func(*args, **kwargs)
+
+
+def record(work: Callable[[], dict[str, Tensor]]) -> tuple[dict[str, Tensor], Callable[[], None], Tape]:
+    """As `step.cuda_graph`, and the tape. Recording runs the step, so the first replay does nothing."""
+    with Tape() as tape:
+        result = work()
+    plays = iter([lambda: None])
+    return result, lambda: next(plays, tape.play)(), tape
