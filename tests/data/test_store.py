@@ -160,16 +160,6 @@ def test_labels_of_unlabelled_cases_are_never_opened(tmp_path, monkeypatch):
         assert (store.label_offset[store.labelled] >= 0).all()
 
 
-@pytest.mark.parametrize(("dims", "channels"), [(2, 1), (2, 2), (3, 1)])
-def test_a_memory_mapped_store_is_the_same(tmp_path, dims, channels):
-    root = write_dataset(tmp_path / "data", unlabelled=1, channels=channels, shape=(8, 6, 4))
-    file = tmp_path / "voxels.bin"
-    plain, mapped = _store(root, dims), _store(root, dims, memory_map=file)
-    assert torch.equal(plain.voxels, mapped.voxels)
-    assert all(torch.equal(_image(plain, k), _image(mapped, k)) for k in range(len(plain.offset)))
-    assert not file.exists()  # the map lives on, its name does not
-
-
 def test_cases_of_different_sizes_and_progress(tmp_path):
     big = write_nifti(tmp_path / "a.nii.gz", np.arange(60, dtype=np.int16).reshape(5, 4, 3))
     small = write_nifti(tmp_path / "b.nii.gz", np.arange(12, dtype=np.int16).reshape(3, 2, 2))

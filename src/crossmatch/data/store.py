@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -121,58 +121,52 @@ def load_store(
         labelled, unlabelled: training cases; a label is opened for the labelled ones alone.
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
         normalise: see `intensity`; spacing_mm: voxel size that items are resampled to, none: as stored.
-        device: where the voxels go, unless `memory_map` names a file to hold them.
+        device: where the voxels go, unless `memory_map` names a file to hold them, the labels in another beside it.
         progress: called after each case.
 
     Raises:
         UserError: a file cannot be read, has fewer axes than the recipe, or an unknown voxel size where one is wanted.
     """
-    writer = _Writer(memory_map)
-    rows: list[tuple[int, int, int, tuple[int, ...]]] = []
-    windows: list[list[Window]] = []
-    labels: list[NDArray[np.uint8]] = []
-    label_count = 0
-    groups: tuple[list[int], list[int]] = ([], [])  # item numbers: labelled, unlabelled
+    writer = _Writer(memory_map, np.int16)
+    label_writer = _Writer(memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}"), np.uint8)
+    rows: list[tuple[int, int, int, tuple[int, ...]]] = []  # of a case: items, first voxel, first label, item's size
+    windows: list[Sequence[Window]] = []
     for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
         volumes = [read_volume(path) for path in case.images]
         first, path = volumes[0], case.images[0]
-        _, *size = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
+        count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
+        size, label_start = tuple(axes), -1
         stored, seen = zip(
-            *(_channel(volume, dims, slice_axis, normalise, tuple(size), path) for volume in volumes), strict=True
+            *(_channel(volume, dims, slice_axis, normalise, size, path) for volume in volumes), strict=True
         )
         start = writer.append(np.stack(stored))
-        step, channel_stride = int(np.prod(size)), stored[0].size
-        has_label = group == 0 and case.label is not None
-        if has_label:
-            assert case.label is not None
+        if group == 0 and case.label is not None:
             label = to_items(read_volume(case.label).voxels, dims, slice_axis, case.label)
-            labels.append(np.stack([resize_labels(item, tuple(size)) for item in label]).astype(np.uint8))
-        for k in range(len(stored[0])):
-            groups[group].append(len(rows))
-            rows.append((start + k * step, channel_stride, label_count + k * step if has_label else -1, tuple(size)))
-            windows.append(list(seen))
-        label_count += channel_stride if has_label else 0
+            label_start = label_writer.append(np.stack([resize_labels(item, size) for item in label]).astype(np.uint8))
+        rows.append((count, start, label_start, size))
+        windows.append(seen)
         progress()
     if not rows:
         raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
-    offset, stride, label_offset, sizes = zip(*rows, strict=True)
-    seen_values = torch.tensor(windows, dtype=torch.float64)  # (I, C, 4)
-    low, high, zero, unit = seen_values.unbind(-1)
-    flat_labels = np.concatenate([label.ravel() for label in labels]) if labels else np.zeros(1, np.uint8)
+    counts, starts, label_starts, sizes = (torch.tensor(column) for column in zip(*rows, strict=True))
+    case_of = torch.repeat_interleave(torch.arange(len(rows)), counts)  # (I,)
+    before = (torch.arange(len(case_of)) - (counts.cumsum(0) - counts)[case_of]) * sizes.prod(1)[case_of]
+    low, high, zero, unit = torch.tensor(windows, dtype=torch.float64)[case_of].unbind(-1)  # (I, C)
+    labelled_items = int(counts[: len(labelled)].sum())
     voxels = writer.finish(device)
     return Store(
         voxels=voxels,
-        labels=torch.from_numpy(flat_labels).to(voxels.device),
-        offset=torch.tensor(offset),
-        channel_stride=torch.tensor(stride),
-        label_offset=torch.tensor(label_offset),
-        size=torch.tensor(sizes),
+        labels=label_writer.finish(device),
+        offset=starts[case_of] + before,
+        channel_stride=(counts * sizes.prod(1))[case_of],
+        label_offset=torch.where(label_starts[case_of] < 0, -1, label_starts[case_of] + before),
+        size=sizes[case_of],
         zero=zero.float(),
         factor=(1 / unit).float(),
         low=((low - zero) / unit).float(),
         high=((high - zero) / unit).float(),
-        labelled=torch.tensor(groups[0], dtype=torch.int64),
-        unlabelled=torch.tensor(groups[1], dtype=torch.int64),
+        labelled=torch.arange(labelled_items),
+        unlabelled=torch.arange(labelled_items, len(case_of)),
         mapped=memory_map is not None,
     )
 
@@ -205,12 +199,15 @@ def _to_int16(items: NDArray[np.generic], seen: Window) -> tuple[NDArray[np.int1
 class _Writer:
     """Voxels one case after the other, into memory or into a file that is mapped afterwards."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.path, self.count = path, 0
-        self.parts: list[NDArray[np.int16]] = []
-        self.file = path.open("wb") if path else None
+    def __init__(self, path: Path | None, dtype: type[np.integer[Any]]) -> None:
+        self.dtype, self.count = dtype, 0
+        self.parts: list[NDArray[Any]] = []
+        self.file = path.open("w+b") if path else None
+        if path:
+            with contextlib.suppress(OSError):  # its space is freed when the process ends, however it ends
+                path.unlink()
 
-    def append(self, stored: NDArray[np.int16]) -> int:
+    def append(self, stored: NDArray[Any]) -> int:
         """Add voxels; returns the position of the first."""
         start, self.count = self.count, self.count + stored.size
         if self.file:
@@ -220,16 +217,15 @@ class _Writer:
         return start
 
     def finish(self, device: torch.device) -> Tensor:
-        """All voxels, (N,) int16."""
-        if self.file is None or self.path is None:
+        """All voxels, (N,), and a single 0 where there are none."""
+        if not self.count:
+            self.append(np.zeros(1, self.dtype))
+        if self.file is None:
             return torch.from_numpy(np.concatenate(self.parts)).to(device)
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.file.close()
-        mapped = torch.from_file(str(self.path), shared=False, size=self.count, dtype=torch.int16)
-        with contextlib.suppress(OSError):  # its space is freed when the process ends, however it ends
-            self.path.unlink()
-        return mapped
+        with self.file as file:
+            file.flush()
+            os.fsync(file.fileno())
+            return torch.from_numpy(np.memmap(file, self.dtype, mode="c"))  # pages of its own, never written to
 
 
 def voxel_bytes(shapes: Iterable[tuple[int, ...]], channels: int) -> int:
