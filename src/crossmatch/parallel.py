@@ -78,11 +78,11 @@ class Team:
         several = place.count > 1 and device.type == "cuda"
         self.place, self.device = place, torch.device("cuda", place.local_rank) if several else device
         precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if bf16 else "32-true"
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce precision and group
         if place.count == 1:
             devices = [device.index or 0] if device.type == "cuda" else 1
             self.fabric = Fabric(accelerator=device.type, devices=devices, precision=precision)
             return
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # rank 0 would announce the group
         # Named for both devices: of a group of "nccl" alone Fabric takes leave when the process ends, and after an
         # error that waits for the other ranks.
         strategy = DDPStrategy(

@@ -1,0 +1,80 @@
+"""What `step.py` and `gpu.py` measure: a training step of a recipe on voxels of noise, as many as a real dataset has.
+
+Shapes: B batch, C channels, *S space.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crossmatch.config import Recipe
+from crossmatch.data.store import Store
+from crossmatch.data.views import Batches
+from crossmatch.devices import uses_bf16
+from crossmatch.launch import ALONE
+from crossmatch.networks import NETWORKS, Segmenter
+from crossmatch.networks.layers import to_channels_last
+from crossmatch.parallel import Team
+from crossmatch.run import Run
+from crossmatch.step import TrainingStep
+from crossmatch.trainer_state import TrainerState
+
+# axes -> (classes, items, voxels of an item): like ACDC's slices, like LA's volumes
+DATA = {2: (4, 60, (216, 256)), 3: (2, 12, (200, 150, 88))}
+
+
+def random_store(dims: int, device: torch.device) -> Store:
+    """As many items of noise as make the look-up touch memory like real data does."""
+    classes, items, native = DATA[dims]
+    voxels, drawn = int(np.prod(native)), torch.Generator().manual_seed(0)
+    offset = torch.arange(items) * voxels
+    grey = torch.randint(-(2**15), 2**15, (items * voxels,), dtype=torch.int16, generator=drawn)
+    labels = torch.randint(0, classes, (items * voxels,), dtype=torch.uint8, generator=drawn)
+    return Store(
+        voxels=grey.to(device),
+        labels=labels.to(device),
+        offset=offset,
+        channel_stride=torch.full((items,), voxels),
+        label_offset=offset,
+        size=torch.tensor([native] * items),
+        zero=torch.full((items, 1), -(2.0**15)),
+        factor=torch.full((items, 1), 1 / 65535),
+        low=torch.zeros(items, 1),
+        high=torch.ones(items, 1),
+        labelled=torch.arange(items // 2),
+        unlabelled=torch.arange(items // 2, items),
+    )
+
+
+def random_network(recipe: Recipe) -> Segmenter:
+    """The recipe's network, weights seeded."""
+    torch.manual_seed(0)
+    kind = NETWORKS[recipe.network["name"]][0]
+    built: Segmenter = kind(recipe.dims, 1, DATA[recipe.dims][0], **recipe.network_settings.model_dump())
+    return built
+
+
+def make_batches(recipe: Recipe, store: Store, device: torch.device) -> Batches:
+    """Batches as a training of the recipe draws them."""
+    sizes = (recipe.data.size, recipe.views, recipe.train.batch)
+    patches = recipe.data.sampling == "patch"
+    return Batches(store, *sizes, recipe.seed, device, unlabelled=True, patches=patches)
+
+
+def make_step(
+    recipe: Recipe, batches: Batches, device: torch.device, compiled: bool = False, graphs: bool = False
+) -> TrainingStep:
+    """The step that `crossmatch train` takes."""
+    team = Team(ALONE, device, uses_bf16(recipe.train.precision, device, recipe.coarse_size))
+    state = TrainerState.fresh(recipe, to_channels_last(random_network(recipe)), device, graphs)
+    return TrainingStep(Run(Path(), recipe, {}), team, state, batches, compiled, graphs)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall-clock of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
