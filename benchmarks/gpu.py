@@ -12,9 +12,9 @@ For each recipe, at its full size, on voxels of noise:
 - how far the losses of ten steps are from the eager ones, graphed and compiled;
 - minutes that the recipe's whole schedule would take.
 
-And a scan of LA's size by half-overlapping windows. Compiling takes longest and comes last. What fails, or is not reached
-in `--seconds`, is written down as such; the JSON is written anew after each part. `--device cpu` with a small recipe
-tries the script itself.
+And a scan of LA's size by half-overlapping windows. Compiling takes longest and comes last. What fails, or is not
+reached in `--seconds`, is written down as such; the JSON is written anew after each part. `--device cpu` with a small
+recipe tries the script itself.
 """
 
 import argparse
