@@ -57,7 +57,7 @@ def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
         raise UserError(f"With the batch shared by {place.count} devices: {error}.") from None
 
 
-def check_graphs(recipe: Recipe, device: torch.device, place: Place) -> None:
+def check_graphs(device: torch.device, place: Place) -> None:
     """Raise UserError unless the whole step can be a CUDA graph."""
     if device.type != "cuda":
         raise UserError("--graphs replays CUDA graphs, and training is on the CPU: leave it away.")

@@ -83,7 +83,7 @@ def fit(
         chosen = choose_device(device)
         check_place(recipe, chosen, place)
         if graphs:
-            check_graphs(recipe, chosen, place)
+            check_graphs(chosen, place)
         bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
     team = Team(place, chosen, bf16)
     with team.together():
