@@ -1,6 +1,8 @@
 """How long a training step takes, as a ratio to one written plainly from the equations (`reference_step.py`).
 
-    python benchmarks/step.py --recipe acdc_3_small [--rounds 5] [--threads 2] [--compile] [--set KEY=VALUE]
+    python benchmarks/step.py --recipe acdc_3_small [--rounds 5] [--threads 2] [--compile] [--contiguous]
+
+    also: --set train.precision=float32
 
 Both steps run in this process, alternating, on the same batches of random voxels; printed are the median and range of
 our step, of the reference step and of their ratio round by round, the share of data and views, and the peak memory.
@@ -28,11 +30,12 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="section.key=value")
     parser.add_argument("--only-ours", action="store_true", help="no reference step: for the peak memory of ours alone")
     parser.add_argument("--compile", action="store_true", help="ours; the first round then takes minutes")
+    parser.add_argument("--contiguous", action="store_true", help="ours without channels_last: what that brings")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     recipe, device = load_recipe(options.recipe, options.set), torch.device("cpu")
     batches = make_batches(recipe, random_store(recipe.dims, device), device)
-    ours = make_step(recipe, batches, device, options.compile)
+    ours = make_step(recipe, batches, device, options.compile, contiguous=options.contiguous)
     plain = random_network(recipe)
     plain_optimizer = (torch.optim.AdamW if recipe.train.optimizer == "adamw" else torch.optim.SGD)(
         plain.parameters(), lr=0.01, weight_decay=1e-4
@@ -61,7 +64,7 @@ def main() -> None:
     share = [view / both for view, both in zip(times["views"], whole, strict=True)]
     result = {
         "recipe": options.recipe, "batch": recipe.train.batch.labelled, "size": recipe.data.size,
-        "threads": options.threads, "compiled": options.compile,
+        "threads": options.threads, "compiled": options.compile, "contiguous": options.contiguous,
         "precision": ours.team.fabric.strategy.precision.precision,
         "step_s": statistics.median(whole), "views_share": statistics.median(share),
         "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,

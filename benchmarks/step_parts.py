@@ -65,11 +65,17 @@ def make_batches(recipe: Recipe, store: Store, device: torch.device) -> Batches:
 
 
 def make_step(
-    recipe: Recipe, batches: Batches, device: torch.device, compiled: bool = False, graphs: bool = False
+    recipe: Recipe,
+    batches: Batches,
+    device: torch.device,
+    compiled: bool = False,
+    graphs: bool = False,
+    contiguous: bool = False,
 ) -> TrainingStep:
-    """The step that `crossmatch train` takes."""
+    """The step that `crossmatch train` takes, or one whose weights and features are not channels_last."""
     team = Team(ALONE, device, uses_bf16(recipe.train.precision, device, recipe.coarse_size))
-    state = TrainerState.fresh(recipe, to_channels_last(random_network(recipe)), device, graphs)
+    network = random_network(recipe) if contiguous else to_channels_last(random_network(recipe))
+    state = TrainerState.fresh(recipe, network, device, graphs)
     return TrainingStep(Run(Path(), recipe, {}), team, state, batches, compiled, graphs)
 
 
