@@ -15,8 +15,9 @@ from crossmatch import seeding
 from crossmatch.config import Recipe
 from crossmatch.data.dataset import Dataset, open_dataset
 from crossmatch.data.files import read_volume
+from crossmatch.data.prefetch import drawing
 from crossmatch.data.seal import SealedError, sealed
-from crossmatch.data.views import Batches, Drawn, to_device
+from crossmatch.data.views import Batches, Drawn
 from crossmatch.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.errors import UserError
 from crossmatch.launch import ALONE, Place
@@ -117,7 +118,8 @@ def fit(
             validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
             take_step = TrainingStep(run, team, state, batches, compiled, graphs)
             team.wait()  # for those that read their scans slowest
-            _train(take_step, lambda step: to_device(batches.draw(step), batches.device), validate, display)
+            with drawing(batches, recipe.train.steps) as draw:
+                _train(take_step, draw, validate, display)
     return state.step
 
 
