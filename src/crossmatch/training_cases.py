@@ -32,9 +32,9 @@ class TrainingCases:
     def load(
         self, recipe: Recipe, folder: Path, device: torch.device, loading: Callable[[int, int], None], rank: int = 0
     ) -> Store:
-        """Read the voxels onto the device, or into a file in `folder` where they are more than the recipe allows.
+        """Read the voxels onto the device, or into files in `folder` where they are more than the recipe allows.
 
-        Each `rank` of a training reads all of them, and has a file of its own.
+        Each `rank` of a training reads all of them, and has files of its own.
         """
         count, counter = len(self.labelled) + len(self.unlabelled), itertools.count(1)
         fits = self.voxel_bytes <= recipe.data.memory_gb * 2**30
