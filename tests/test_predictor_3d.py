@@ -92,17 +92,17 @@ def test_one_window_is_the_network_on_the_padded_scan(dims: int) -> None:
 
 def test_the_stride_decides_how_windows_are_averaged() -> None:
     """Two windows of a longer axis, uniform weights: each alone at the ends, their mean where both see a voxel."""
-    network, volume = unet(3).eval(), noise(12, 8, 8)
-    _, found = predictor(network, small_recipe(*VOLUMES, "predict.stride=[4, 8, 8]"))([volume], HERE)
+    network, volume = unet(3).eval(), noise(10, 8, 8)
+    _, found = predictor(network, small_recipe(*VOLUMES, "predict.stride=[2, 8, 8]"))([volume], HERE)
     image = torch.from_numpy(grey(volume)).float()[None, None]
     with torch.inference_mode():
-        first, second = (network(image[:, :, s : s + 8]).softmax(1)[0].numpy() for s in (0, 4))
-    assert found[:, :4] == pytest.approx(first[:, :4], abs=1e-6)
-    assert found[:, 4:8] == pytest.approx((first[:, 4:] + second[:, :4]) / 2, abs=1e-6)
-    assert found[:, 8:] == pytest.approx(second[:, 4:], abs=1e-6)
+        first, second = (network(image[:, :, s : s + 8]).softmax(1)[0].numpy() for s in (0, 2))
+    assert found[:, :2] == pytest.approx(first[:, :2], abs=1e-6)
+    assert found[:, 2:8] == pytest.approx((first[:, 2:] + second[:, :6]) / 2, abs=1e-6)
+    assert found[:, 8:] == pytest.approx(second[:, 6:], abs=1e-6)
     _, gaussian = predictor(network, small_recipe(*VOLUMES))([volume], HERE)
-    assert gaussian[:, :4] == pytest.approx(found[:, :4], abs=1e-6)
-    assert np.abs(gaussian[:, 4:8] - found[:, 4:8]).max() > 1e-3
+    assert gaussian[:, :2] == pytest.approx(found[:, :2], abs=1e-6)
+    assert np.abs(gaussian[:, 2:8] - found[:, 2:8]).max() > 1e-3
 
 
 def enlarged(values: np.ndarray, axis: int, count: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Sliding windows: against the released code's, against a plain stitching, by hand, and how much memory they take."""
 
 import itertools
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from crossmatch.networks.reference import from_reference
-from crossmatch.windows import sliding_window, window_starts
+from crossmatch.windows import default_stride, even_starts, sliding_window, window_starts
 
 CLASSES = 3
 # scan, patch, stride: longer and shorter axes than the patch, windows that fit and that are moved back
@@ -45,15 +46,19 @@ def stitched(
     """The same from NumPy: pad, loop over all windows, sum up in whole volumes, divide, cut the padding off."""
     pad = [max(p - n, 0) for n, p in zip(image.shape[1:], patch, strict=True)]
     padded = np.pad(image, [(0, 0), *((n // 2, n - n // 2) for n in pad)])
-    weight = np.ones(tuple(patch))
-    if not stride:
-        for axis, n in enumerate(patch):
-            bell = [np.exp(-((i - (n - 1) / 2) ** 2) / (2 * (n / 8) ** 2)) for i in range(n)]
+    weight, starts = np.ones(tuple(patch)), []
+    patches = [n / p for n, p in zip(padded.shape[1:], patch, strict=True)]
+    for axis, (n, p) in enumerate(zip(padded.shape[1:], patch, strict=True)):
+        if stride:
+            inside = list(range(0, n - p + 1, stride[axis]))
+            starts.append(inside if inside[-1] == n - p else [*inside, n - p])
+        else:
+            part, gaps = 3 if axis == patches.index(max(patches)) else 2, 0
+            while n - p > gaps * max(p // part, 1):
+                gaps += 1
+            starts.append([math.floor(k * (n - p) / max(gaps, 1)) for k in range(gaps + 1)])
+            bell = [np.exp(-((i - (p - 1) / 2) ** 2) / (2 * (p / 2) ** 2)) for i in range(p)]
             weight *= np.reshape(bell, [-1 if a == axis else 1 for a in range(len(patch))])
-    starts = []
-    for n, p, step in zip(padded.shape[1:], patch, stride or [max(1, p // 2) for p in patch], strict=True):
-        inside = list(range(0, n - p + 1, step))
-        starts.append(inside if inside[-1] == n - p else [*inside, n - p])
     total, count = np.zeros((CLASSES, *padded.shape[1:])), np.zeros(padded.shape[1:])
     for place in itertools.product(*starts):
         where = tuple(slice(s, s + p) for s, p in zip(place, patch, strict=True))
@@ -120,25 +125,58 @@ def test_a_grid_by_hand(size: int, patch: int, step: int, starts: list[int]) -> 
     assert window_starts(size, patch, step) == starts
 
 
+@pytest.mark.parametrize(
+    ("size", "patch", "step", "starts"),
+    [
+        (200, 112, 37, [0, 29, 58, 88]),
+        (150, 112, 56, [0, 38]),
+        (168, 112, 56, [0, 56]),
+        (169, 112, 56, [0, 28, 57]),
+        (11, 4, 2, [0, 1, 3, 5, 7]),
+        (4, 4, 2, [0]),
+        (5, 4, 2, [0, 1]),
+    ],
+)
+def test_an_even_grid_by_hand(size: int, patch: int, step: int, starts: list[int]) -> None:
+    assert even_starts(size, patch, step) == starts
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "stride"),
+    [
+        ((200, 150, 88), (112, 112, 80), [37, 56, 40]),
+        ((160, 200, 170), (112, 112, 80), [56, 56, 26]),  # 1.4, 1.8 and 2.1 patches
+        ((9, 9), (3, 3), [1, 1]),
+        ((8, 8), (8, 8), [2, 4]),
+        ((5, 2), (1, 2), [1, 1]),
+    ],
+)
+def test_the_stride_where_none_is_given(size: tuple[int, ...], patch: tuple[int, ...], stride: list[int]) -> None:
+    assert default_stride(size, patch) == stride
+
+
 def test_an_overlap_by_hand() -> None:
-    """Windows of four at 0, 2, 3 of seven; the first says 1, the second 4, the third 7. Uniform, then Gaussian."""
+    """Windows of four of seven voxels at 0, 2, 3, every one alike; then evenly at 0, 1, 2, 3, with Gaussian weights."""
     image = torch.zeros(1, 7, 1)
 
     def numbered() -> Callable[[Tensor], Tensor]:
-        number = iter((1.0, 4.0, 7.0))
+        number = iter((1.0, 4.0, 7.0, 10.0))
         return lambda windows: torch.full_like(windows, next(number))
 
     uniform = joined(list(sliding_window(numbered(), image, (4, 1), (2, 1), 1))).flatten()
     assert uniform.tolist() == pytest.approx([1, 1, 2.5, 4, 5.5, 5.5, 7])
-    far, near = np.exp(-0.5 * 3.0**2), np.exp(-0.5)  # 1.5 and 0.5 voxels from the middle at a sigma of 0.5 voxels
+    far, near = (
+        np.exp(-0.5 * 0.75**2),
+        np.exp(-0.5 * 0.25**2),
+    )  # 1.5 and 0.5 voxels from the middle, a sigma of 2 voxels
     expected = [
         1,
-        1,
         (near * 1 + far * 4) / (near + far),
-        (far * 1 + near * 4 + far * 7) / (far + near + far),
-        (near * 4 + near * 7) / (near + near),
-        (far * 4 + near * 7) / (far + near),
-        7,
+        (near * 1 + near * 4 + far * 7) / (2 * near + far),
+        (far * 1 + near * 4 + near * 7 + far * 10) / (2 * near + 2 * far),
+        (far * 4 + near * 7 + near * 10) / (far + 2 * near),
+        (far * 7 + near * 10) / (far + near),
+        10,
     ]
     gaussian = joined(list(sliding_window(numbered(), image, (4, 1), (), 1))).flatten()
     assert gaussian.tolist() == pytest.approx(expected)
