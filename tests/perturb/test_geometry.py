@@ -30,7 +30,7 @@ def _draw(turns: int = 0, flip: int = -1, degrees: float = 0.0, plane: tuple[int
 def _view(image: np.ndarray, draw: WeakDraw, out: tuple[int, ...]) -> np.ndarray:
     """One image through the look-up, 0 outside."""
     size = torch.tensor([image.shape])
-    lookup = look_up(*resize_map(draw, size), size, output_grid(out))
+    lookup = look_up(*resize_map(draw, size), size, output_grid(out), draw.plane)
     return (torch.take(torch.from_numpy(image.copy()), lookup.source) * lookup.inside)[0].numpy()
 
 

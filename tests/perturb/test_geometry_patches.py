@@ -22,7 +22,7 @@ def _draw(turns: int = 0, flip: int = -1, degrees: float = 0.0, plane: tuple[int
 def _view(image: np.ndarray, draw: WeakDraw, patch: tuple[int, ...], place: tuple[float, ...]) -> np.ndarray:
     """One patch through the look-up, 0 outside."""
     size = torch.tensor([image.shape])
-    lookup = look_up(*patch_map(draw, size, patch, torch.tensor([place])), size, output_grid(patch))
+    lookup = look_up(*patch_map(draw, size, patch, torch.tensor([place])), size, output_grid(patch), draw.plane)
     return (torch.take(torch.from_numpy(image.copy()), lookup.source) * lookup.inside)[0].numpy()
 
 
@@ -86,7 +86,7 @@ def test_every_place_is_reached_equally_often():
     place = torch.rand(count, 3, generator=torch.Generator().manual_seed(0))
     draw = draw_weak(WeakSettings(turn_probability=0, rotation_probability=0), count, torch.Generator())
     sizes = torch.tensor([size]).expand(count, 3)
-    lookup = look_up(*patch_map(draw, sizes, patch, place), sizes, output_grid(patch))
+    lookup = look_up(*patch_map(draw, sizes, patch, place), sizes, output_grid(patch), draw.plane)
     assert lookup.inside.all()
     first, times = np.unique(lookup.source[:, 0, 0, 0].numpy(), return_counts=True)
     assert first.tolist() == [24 * x + z for x in range(3) for z in range(5)]  # position in the flattened image
@@ -129,7 +129,7 @@ def test_images_of_a_batch_are_cut_by_their_own_sizes_and_places():
     size = torch.tensor([image.shape for image in images])
     draw = draw_weak(WeakSettings(turn_probability=0.5), 3, torch.Generator().manual_seed(3))
     place = torch.rand(3, 3, generator=torch.Generator().manual_seed(1))
-    lookup = look_up(*patch_map(draw, size, (4, 6, 4), place), size, output_grid((4, 6, 4)))
+    lookup = look_up(*patch_map(draw, size, (4, 6, 4), place), size, output_grid((4, 6, 4)), draw.plane)
     for k, image in enumerate(images):
         own = WeakDraw(draw.turns[k : k + 1], draw.flip[k : k + 1], draw.angle[k : k + 1], draw.plane)
         together = np.take(image, lookup.source[k].numpy()) * lookup.inside[k].numpy()

@@ -138,7 +138,7 @@ class Batches:
         return weak._replace(stored=self._look_up(weak)) if self.store.mapped else weak
 
     def _look_up(self, weak: Weak) -> Stored:
-        lookup = look_up(weak.matrix, weak.centre, weak.places.size, self.grid)
+        lookup = look_up(weak.matrix, weak.centre, weak.places.size, self.grid, self.views.weak.plane)
         return self.store.read(weak.places, lookup, weak.labels)
 
     def _weak(self, weak: Weak) -> tuple[Tensor, Tensor | None]:

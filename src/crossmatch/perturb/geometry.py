@@ -121,20 +121,25 @@ class Lookup(NamedTuple):
     inside: Tensor  # (B, *S) bool
 
 
-def look_up(matrix: Tensor, centre: Tensor, size: Tensor, grid: Tensor) -> Lookup:
+def look_up(matrix: Tensor, centre: Tensor, size: Tensor, grid: Tensor, plane: tuple[int, int] = (0, 1)) -> Lookup:
     """Nearest source voxel of every output voxel.
 
     Args:
         matrix, centre: (B, D, D) and (B, D), see `resize_map`; size: (B, D) source voxels an axis; grid: (D, *S), see
             `output_grid`. All on one device. Half-way positions round up, as SciPy's order 0 does, up to float32
             rounding.
+        plane: the two axes that the matrices may mix. Along any other the source depends on the place along that axis
+            alone. Sums are taken axis by axis, so that hardly anything is as large as the output.
     """
-    size, centre = (value.view(*value.shape, *[1] * (grid.ndim - 1)) for value in (size, centre))
-    position = torch.einsum("bij,j...->bi...", matrix, grid) + centre
-    nearest = torch.floor(position + 0.5).long()
-    inside = ((nearest >= 0) & (nearest < size)).all(1)
-    nearest = torch.minimum(nearest.clamp(min=0), size - 1)
-    index = nearest[:, 0]
-    for axis in range(1, size.shape[1]):
-        index = index * size[:, axis] + nearest[:, axis]
+    axes = range(grid.ndim - 1)
+    size, centre, matrix = (value.view(*value.shape, *[1] * len(axes)) for value in (size, centre, matrix))
+    along = [grid[axis][tuple(slice(None if other == axis else 1) for other in axes)] for axis in axes]
+    index, inside = torch.zeros_like(size[:, 0]), torch.ones_like(size[:, 0], dtype=torch.bool)
+    for axis in axes:
+        position = centre[:, axis]
+        for other in plane if axis in plane else (axis,):
+            position = position + matrix[:, axis, other] * along[other]
+        nearest, last = (position + 0.5).floor_(), size[:, axis] - 1
+        inside = inside & (nearest >= 0) & (nearest <= last)
+        index = index * size[:, axis] + torch.minimum(nearest.clamp_(min=0), last.float()).long()
     return Lookup(index, inside)
