@@ -133,9 +133,12 @@ def aside(work: Callable[[], Terms]) -> Terms:
 
 
 def cuda_graph(work: Callable[[], Terms]) -> tuple[Terms, Callable[[], object]]:
-    """A `Capture` of CUDA kernels; PyTorch's generator goes on being seeded from outside."""
+    """A `Capture` of CUDA kernels; PyTorch's generator goes on being seeded from outside.
+
+    Other threads may pin memory meanwhile (`prefetch`).
+    """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         terms = work()
     return terms, graph.replay
 

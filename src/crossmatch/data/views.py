@@ -135,11 +135,21 @@ class Batches:
         else:
             matrix, centre = resize_map(draw, places.size)
         weak = Weak(places, matrix, centre, labels, None)
-        return weak._replace(stored=self._look_up(weak)) if self.store.mapped else weak
+        return weak._replace(stored=self._one_by_one(weak)) if self.store.mapped else weak
 
     def _look_up(self, weak: Weak) -> Stored:
         lookup = look_up(weak.matrix, weak.centre, weak.places.size, self.grid, self.views.weak.plane)
         return self.store.read(weak.places, lookup, weak.labels)
+
+    def _one_by_one(self, weak: Weak) -> Stored:
+        """As `_look_up`, in half of the time on a CPU: what one item needs stays in its cache."""
+
+        def item(k: int) -> Weak:
+            one: Weak = tree_map_only(Tensor, lambda value: value[k : k + 1], weak)
+            return one
+
+        voxels, labels, inside = zip(*(self._look_up(item(k)) for k in range(len(weak.matrix))), strict=True)
+        return Stored(torch.cat(voxels), torch.cat(labels) if weak.labels else None, torch.cat(inside))
 
     def _weak(self, weak: Weak) -> tuple[Tensor, Tensor | None]:
         """Images (B, C, *S), and labels (B, *S) where there are some."""
