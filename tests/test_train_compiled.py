@@ -11,7 +11,7 @@ from crossmatch.launch import ALONE, Place
 from crossmatch.logbook import read_metrics
 from crossmatch.methods import METHODS
 from crossmatch.methods.supervised import Supervised, SupervisedSettings
-from crossmatch.parallel import check_graphs
+from crossmatch.parallel import check_flags
 from crossmatch.recipe import load_recipe
 from crossmatch.run import open_run
 from crossmatch.train import fit
@@ -39,10 +39,10 @@ def test_a_compiled_step_is_the_plain_step_but_for_rounding(data, tmp_path, monk
     assert plain[0]["train"].keys() >= {"total", "sup", "tkd", "dkd"}
     for terms, tolerance in ((0, 1e-5), (1, 1e-3)):  # the second step has the first one's gradients
         assert compiled[terms]["train"] == pytest.approx(plain[terms]["train"], rel=tolerance)
-    assert open_run(tmp_path / "compiled").record["device"]["compiled"] is True
-    with pytest.raises(UserError, match=r"was started with --compile.*add --compile"):
+    assert open_run(tmp_path / "compiled").record["device"]["flags"] == ["--compile"]
+    with pytest.raises(UserError, match=r"started with --compile, and would go on with neither --compile nor --graphs"):
         fit(chosen, data, tmp_path / "compiled", Quiet(), resume=True)
-    with pytest.raises(UserError, match=r"was started without --compile.*leave --compile away"):
+    with pytest.raises(UserError, match=r"started with neither --compile nor --graphs, and would go on with --compile"):
         fit(chosen, data, tmp_path / "plain", Quiet(), resume=True, compiled=True)
 
 
@@ -67,6 +67,7 @@ def test_graphs_need_one_gpu(data, tmp_path):
     with pytest.raises(UserError, match="training is on the CPU: leave it away"):
         fit(chosen, data, tmp_path / "run", Quiet(), graphs=True)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(UserError, match="--graphs is for one GPU, and 2 are to train"):
-        check_graphs(torch.device("cuda"), Place(count=2))
-    check_graphs(torch.device("cuda"), ALONE)
+    for flags in (["--compile"], ["--graphs"], ["--compile", "--graphs"]):
+        with pytest.raises(UserError, match=f"{' and '.join(flags)}: for one device, and 2 are to train"):
+            check_flags(flags, torch.device("cuda"), Place(count=2))
+        check_flags(flags, torch.device("cuda"), ALONE)

@@ -108,7 +108,7 @@ def predict(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="write them beside the masks")] = False,
     stride: Annotated[
         str | None,
-        typer.Option(help="of sliding windows: 18,18,4 counts all alike, half is half a patch, Gaussian weights"),
+        typer.Option(help="of sliding windows: 18,18,4, as published, or half (of a patch, evenly, Gaussian weights)"),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")

@@ -71,7 +71,7 @@ class PredictSettings(Settings):
 
     resize: Literal["labels", "probabilities"] = "probabilities"  # labels: order 0, the published ACDC protocol
     batch: Count = 16  # slices or windows at a time
-    stride: tuple[Count, ...] = ()  # of sliding windows, which then count alike; (): half a patch, Gaussian weights
+    stride: tuple[Count, ...] = ()  # of sliding windows, which then count alike; (): see `windows`
 
 
 class Recipe(Settings):

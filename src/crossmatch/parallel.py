@@ -5,16 +5,18 @@ the hosts, over a group of its own, so that agreeing never waits for a device.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.plugins.precision.amp import MixedPrecision
+from lightning_fabric.plugins.precision.precision import Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
@@ -57,12 +59,23 @@ def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
         raise UserError(f"With the batch shared by {place.count} devices: {error}.") from None
 
 
-def check_graphs(device: torch.device, place: Place) -> None:
-    """Raise UserError unless the whole step can be a CUDA graph."""
-    if device.type != "cuda":
+def check_flags(flags: Sequence[str], device: torch.device, place: Place) -> None:
+    """Raise UserError unless a step can be taken with these of ``--compile`` and ``--graphs``."""
+    if "--graphs" in flags and device.type != "cuda":
         raise UserError("--graphs replays CUDA graphs, and training is on the CPU: leave it away.")
-    if place.count > 1:
-        raise UserError(f"--graphs is for one GPU, and {place.count} are to train: leave it away, or --devices.")
+    if flags and place.count > 1:
+        raise UserError(
+            f"{' and '.join(flags)}: for one device, and {place.count} are to train (statistics that they share can be "
+            "neither compiled nor captured). Leave it away, or train on one."
+        )
+
+
+class Autocast(MixedPrecision):
+    """Fabric's mixed precision, but inputs stay float32: neither images nor progress are rounded."""
+
+    def convert_input(self, data: Any) -> Any:
+        """As it is; autocast converts what convolutions take."""
+        return data
 
 
 class Team:
@@ -77,11 +90,13 @@ class Team:
     def __init__(self, place: Place, device: torch.device, bf16: bool) -> None:
         several = place.count > 1 and device.type == "cuda"
         self.place, self.device = place, torch.device("cuda", place.local_rank) if several else device
-        precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if bf16 else "32-true"
+        if device.type == "cuda":
+            torch.cuda.set_device(self.device)  # streams and graphs are made on the current one
+        precision = Autocast("bf16-mixed", device.type) if bf16 else Precision()
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce precision and group
         if place.count == 1:
             devices = [device.index or 0] if device.type == "cuda" else 1
-            self.fabric = Fabric(accelerator=device.type, devices=devices, precision=precision)
+            self.fabric = Fabric(accelerator=device.type, devices=devices, plugins=precision)
             return
         # Named for both devices: of a group of "nccl" alone Fabric takes leave when the process ends, and after an
         # error that waits for the other ranks.
@@ -94,7 +109,7 @@ class Team:
             devices=place.per_node,
             num_nodes=place.nodes,
             strategy=strategy,
-            precision=precision,
+            plugins=precision,
         )
         self.fabric.launch()
         self.hosts = dist.new_group(backend="gloo", timeout=PATIENCE)

@@ -57,8 +57,8 @@ def predict(
         checkpoint: ``last``, ``best`` or the path of a checkpoint of the same network.
         flips: average over mirror images.
         probabilities: also write `target/probabilities/<case>.nii.gz`, float32, with the classes along a further axis.
-        stride: of sliding windows, instead of the recipe's; () is half a patch with Gaussian weights, numbers count
-            every window alike.
+        stride: of sliding windows, instead of the recipe's; () lays them evenly, half a patch apart (a third along the
+            longest axis), with Gaussian weights, numbers count every window alike.
         batch: slices or windows at a time, instead of the recipe's.
         progress: called with cases segmented and in all; warn: with what the user should know about the scans.
 

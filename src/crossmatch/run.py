@@ -9,6 +9,7 @@ RUN/checkpoints/last.safetensors, best.safetensors (by validation only)
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -98,9 +99,9 @@ def create_run(
     device: torch.device,
     bf16: bool,
     devices: int = 1,
-    compiled: bool = False,
+    flags: Sequence[str] = (),
 ) -> Run:
-    """Make the folder and write run.json; `devices` train together.
+    """Make the folder and write run.json; `devices` train together; flags: ``--compile``, ``--graphs``.
 
     Raises:
         UserError: the folder exists already; nothing in it is touched.
@@ -120,7 +121,7 @@ def create_run(
             "name": _device_name(device),
             "count": devices,
             "precision": _precision(bf16),
-            "compiled": compiled,
+            "flags": list(flags),
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,13 +130,13 @@ def create_run(
 
 
 def resume_run(
-    folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool, devices: int = 1, compiled: bool = False
+    folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool, devices: int = 1, flags: Sequence[str] = ()
 ) -> Run:
     """An existing run that is to go on with exactly its settings and data.
 
     Raises:
         UserError: other settings or other data, the differences are listed; another precision or number of devices;
-            compiled or not, otherwise than before.
+            other flags of the step.
     """
     if not folder.exists():
         raise UserError(f"There is no run {folder} to resume: leave --resume away to start it.")
@@ -155,11 +156,12 @@ def resume_run(
             f"The run {folder} was started in {before}, and this machine would go on in {now}: resume it where it was "
             "started, or start a new run in another --out with --set train.precision=float32."
         )
-    if compiled != run.record["device"].get("compiled", False):  # earlier versions could not
-        way = "leave --compile away" if compiled else "add --compile"
+    started = run.record["device"].get("flags", [])  # earlier versions had none
+    if sorted(started) != sorted(flags):
+        told = [" and ".join(words) or "neither --compile nor --graphs" for words in (started, flags)]
         raise UserError(
-            f"The run {folder} was started {'without' if compiled else 'with'} --compile, which rounds and drops out "
-            f"otherwise: {way} to go on with it."
+            f"The run {folder} was started with {told[0]}, and would go on with {told[1]}, which rounds and drops out "
+            "otherwise: repeat the flags it was started with."
         )
     count = run.record["device"].get("count", 1)  # runs of earlier versions had one
     if count != devices:

@@ -21,7 +21,8 @@ from crossmatch.trainer_state import TrainerState
 WARM_UP = 3  # plain steps before a capture, as PyTorch's documentation of CUDA graphs has them
 
 Terms = dict[str, Tensor]
-Capture = Callable[[Callable[[], Terms]], tuple[Terms, Callable[[], object]]]
+Work = Callable[[], Terms]
+Capture = Callable[[Work], tuple[Terms, Callable[[], object]]]
 
 
 class TrainingStep:
@@ -44,13 +45,16 @@ class TrainingStep:
             state.method.compile(fullgraph=True, dynamic=False)
             self.make = torch.compile(batches.make, fullgraph=True, dynamic=False)
         self.progress = torch.zeros((), device=batches.device)
-        self.graph = GraphedStep(self._compute, cuda_graph) if graphs else None
+        self.graph = None
+        if graphs:
+            cuda = CudaGraphs()
+            self.graph = GraphedStep(self._compute, cuda.capture, cuda.aside)
 
     def __call__(self, drawn: Drawn) -> Terms:
         """Take a step; the terms of its loss, on the device.
 
         Raises:
-            UserError: the step cannot be compiled here.
+            UserError: the step cannot be compiled, or captured, here.
         """
         settings, step, seed = self.run.recipe.train, self.state.step, self.run.recipe.seed
         self.progress.fill_(step / settings.steps)
@@ -61,10 +65,10 @@ class TrainingStep:
         self.state.method.before_step(step, settings.steps)
         try:
             terms = self.graph(drawn, self.state.method.stage) if self.graph else self._compute(drawn)
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
             raise UserError(
-                f"--compile failed ({str(error).strip().splitlines()[0]}): train without it. On a CPU it needs a C++ "
-                "compiler; a method of your own must be free of Python numbers read from tensors."
+                f"--compile failed ({str(error).strip().splitlines()[0]}): train without it. It needs a C++ compiler "
+                "on a CPU and a C compiler on a GPU; a method of your own must not make Python numbers of tensors."
             ) from error
         self.state.step += 1
         return terms
@@ -93,12 +97,17 @@ class GraphedStep:
 
     Args:
         work: the step, a function of tensors alone.
-        capture: records it without running it and gives its result and what runs it, see `cuda_graph`.
+        capture: records it without running it and gives its result and what runs it, see `CudaGraphs`.
+        aside: runs the plain steps before it.
     """
 
-    def __init__(self, work: Callable[[Drawn], Terms], capture: Capture) -> None:
-        self.work, self.capture = work, capture
+    def __init__(self, work: Callable[[Drawn], Terms], capture: Capture, aside: Callable[[Work], Terms]) -> None:
+        self.work, self.capture, self.aside = work, capture, aside
         self.stage: Hashable = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Give the memory of a graph back."""
         self.plain = 0  # plain steps of this stage
         self.inputs: Drawn | None = None
         self.terms: Terms = {}
@@ -107,40 +116,55 @@ class GraphedStep:
     def __call__(self, drawn: Drawn, stage: Hashable) -> Terms:
         """The step's terms; each `stage` has a graph of its own, and terms are overwritten by the next step."""
         if stage != self.stage:
-            self.stage, self.plain, self.inputs = stage, 0, None
+            self._forget()
+            self.stage = stage
         if self.plain < WARM_UP:
             self.plain += 1
-            return aside(lambda: self.work(drawn))
+            return self.aside(lambda: self.work(drawn))
         if self.inputs is None:
-            inputs = self.inputs = pytree.tree_map_only(Tensor, torch.clone, drawn)
+            inputs: Drawn = pytree.tree_map_only(Tensor, torch.clone, drawn)
             self.terms, self.replay = self.capture(lambda: self.work(inputs))
+            self.inputs = inputs
         else:
             torch._foreach_copy_(_tensors(self.inputs), _tensors(drawn))
         self.replay()
         return self.terms
 
 
-def aside(work: Callable[[], Terms]) -> Terms:
-    """Run work on a stream of its own, as a capture will, where there is a CUDA device."""
-    if not torch.cuda.is_available():
-        return work()
-    current, own = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    own.wait_stream(current)
-    with torch.cuda.stream(own):
-        result = work()
-    current.wait_stream(own)
-    return result
+class CudaGraphs:
+    """Runs and captures work on one stream of its own, of the current device."""
 
+    def __init__(self) -> None:
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
-def cuda_graph(work: Callable[[], Terms]) -> tuple[Terms, Callable[[], object]]:
-    """A `Capture` of CUDA kernels; PyTorch's generator goes on being seeded from outside.
+    def aside(self, work: Work) -> Terms:
+        """Run it there, after what was asked for before, and before what is asked for next."""
+        current = torch.cuda.current_stream()
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
+            result = work()
+        current.wait_stream(self.stream)
+        return result
 
-    Other threads may pin memory meanwhile (`prefetch`).
-    """
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        terms = work()
-    return terms, graph.replay
+    def capture(self, work: Work) -> tuple[Terms, Callable[[], object]]:
+        """A `Capture`. PyTorch's generator goes on being seeded from outside; other threads may pin memory meanwhile.
+
+        Raises:
+            UserError: the step does what a graph cannot hold.
+        """
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                terms = work()
+        except RuntimeError as error:
+            cause = error.__context__ if isinstance(error.__context__, torch.OutOfMemoryError) else error
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise cause from None
+            raise UserError(
+                f"--graphs failed ({str(error).strip().splitlines()[0]}): train without it. A method of your own must "
+                "neither wait for the device nor copy to it from the host."
+            ) from error
+        return terms, graph.replay
 
 
 def _tensors(drawn: Drawn) -> list[Tensor]:

@@ -24,7 +24,7 @@ from crossmatch.launch import ALONE, Place
 from crossmatch.logbook import Logbook, Recorder
 from crossmatch.metrics import dice_per_class
 from crossmatch.networks.layers import to_channels_last
-from crossmatch.parallel import Team, check_graphs, check_place
+from crossmatch.parallel import Team, check_flags, check_place
 from crossmatch.predictor import Predictor
 from crossmatch.run import Run, create_run, resume_run
 from crossmatch.step import TrainingStep
@@ -80,11 +80,11 @@ def fit(
     Raises:
         UserError: whatever the user can mend; a run in `out` keeps its last good checkpoint.
     """
+    flags = [flag for flag, wanted in (("--compile", compiled), ("--graphs", graphs)) if wanted]
     with place.one_tells():
         chosen = choose_device(device)
         check_place(recipe, chosen, place)
-        if graphs:
-            check_graphs(chosen, place)
+        check_flags(flags, chosen, place)
         bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
     team = Team(place, chosen, bf16)
     with team.together():
@@ -96,9 +96,9 @@ def fit(
             display.warn(warning)
         run = team.first(
             lambda: (
-                resume_run(out, recipe, cases.facts, bf16, place.count, compiled)
+                resume_run(out, recipe, cases.facts, bf16, place.count, flags)
                 if resume
-                else create_run(out, recipe, cases.facts, team.device, bf16, place.count, compiled)
+                else create_run(out, recipe, cases.facts, team.device, bf16, place.count, flags)
             )
         )
         with sealed(test), memory_advice(LOWER_MEMORY):

@@ -117,7 +117,7 @@ def output_grid(size: tuple[int, ...], device: torch.device | None = None) -> Te
 class Lookup(NamedTuple):
     """Where each output voxel is read from."""
 
-    source: Tensor  # (B, *S) int64, position within the flattened source image, 0 where outside
+    source: Tensor  # (B, *S) int64, position within the flattened source image, at its edge where outside
     inside: Tensor  # (B, *S) bool
 
 
