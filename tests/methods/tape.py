@@ -3,6 +3,7 @@
 Whatever a step computes from Python numbers alone is thus frozen, as it would be in a graph.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -10,10 +11,20 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+# what makes the host wait: a value, or a count of elements, is wanted
+WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::unique", "aten::_unique2"}
+
 
 def _places(tree: object) -> set[int]:
     leaves = pytree.tree_leaves(tree)
     return {leaf.untyped_storage().data_ptr() for leaf in leaves if isinstance(leaf, Tensor)}
+
+
+def _indexes_by_mask(name: str, args: tuple) -> bool:
+    indices = args[1] if name.startswith("aten::index") and len(args) > 1 else []
+    return isinstance(indices, list | tuple) and any(
+        isinstance(index, Tensor) and index.dtype == torch.bool for index in indices
+    )
 
 
 class Tape(TorchDispatchMode):
@@ -29,6 +40,12 @@ class Tape(TorchDispatchMode):
         self.copied_from_host += func._schema.name == "aten::lift_fresh"  # torch.tensor(...): a graph cannot hold it
         self.done.append((func, args, kwargs or {}, result))
         return result
+
+    @property
+    def waits(self) -> Counter[str]:
+        """Operations that would make the host wait for a GPU."""
+        called = ((func._schema.name, args) for func, args, *_ in self.done)
+        return Counter(name for name, args in called if name in WAITS or _indexes_by_mask(name, args))
 
     @torch.no_grad()
     def play(self) -> None:

@@ -89,6 +89,7 @@ def test_a_replayed_step_is_the_plain_step(name, optimizer, data, tmp_path, monk
     for tape in tapes:
         assert len(tape.done) > 100
         assert tape.copied_from_host == 0
+        assert not tape.waits
     plain, graphed = weights(tmp_path / "plain"), weights(tmp_path / "graphed")
     assert plain.keys() == graphed.keys()
     for key in plain:

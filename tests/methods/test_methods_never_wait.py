@@ -4,16 +4,15 @@ Views: counted among all operations that PyTorch dispatches. Methods: on PyTorch
 """
 
 import itertools
-from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tape import Tape
 from tiny_methods import build, noise
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from crossmatch.data.dataset import open_dataset
 from crossmatch.data.store import load_store
@@ -23,43 +22,18 @@ from crossmatch.perturb.image import StrongSettings
 from tiny import write_dataset
 
 TWO = BatchSizes(labelled=2, unlabelled=2)
-# what makes the host wait: a value, or a count of elements, is wanted
-WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::unique", "aten::_unique2"}
 
 
-class Watch(TorchDispatchMode):
-    """Counts the operations that would wait for a GPU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: Counter[str] = Counter()
-        self.operations = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func._schema.name
-        self.operations += 1
-        if name in WAITS or (name.startswith("aten::index") and _has_mask(args)):
-            self.waits[name] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def _has_mask(args: object) -> bool:
-    if isinstance(args, torch.Tensor):
-        return False
-    indices = args[1] if isinstance(args, tuple) and len(args) > 1 and isinstance(args[1], list | tuple) else []
-    return any(isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in indices)
-
-
-def test_the_watch_sees_what_waits():
+def test_the_tape_sees_what_waits():
     x = torch.arange(4.0)
     for wait in (lambda: x[0].item(), lambda: x[x > 1], lambda: (x > 1).nonzero(), lambda: bool((x > 1).any())):
-        with Watch() as watch:
+        with Tape() as tape:
             wait()
-        assert sum(watch.waits.values()) > 0
-    with Watch() as watch:
+        assert tape.waits
+    with Tape() as tape:
         x[torch.tensor([0, 2])]
         torch.where(x > 1, x, 0)
-    assert not watch.waits
+    assert not tape.waits
 
 
 def test_the_meta_device_refuses_what_waits():
@@ -95,10 +69,10 @@ def batches(request, tmp_path: Path) -> Batches:
 
 
 def test_views_of_a_batch(batches):
-    with Watch() as watch:
+    with Tape() as tape:
         batches(3)
-    assert watch.operations > 50
-    assert not watch.waits
+    assert len(tape.done) > 50
+    assert not tape.waits
 
 
 def test_views_are_made_on_the_device_alone(batches):
