@@ -1,4 +1,4 @@
-"""What `step.py` and `gpu.py` measure: a training step of a recipe on voxels of noise, as many as a real dataset has.
+"""What the benchmarks of steps and data measure: a training step of a recipe on noise, as much as a real dataset has.
 
 Shapes: B batch, C channels, *S space.
 """
