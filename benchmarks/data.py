@@ -33,7 +33,8 @@ from crossmatch.data.store import Store
 from crossmatch.data.views import Batches, Drawn
 from crossmatch.recipe import load_recipe
 from reference_views import plain_batch
-from step_parts import DATA, make_batches, random_store, seconds
+from step_parts import DATA, make_batches, random_store
+from timing import seconds, spread
 
 CPU = torch.device("cpu")
 
@@ -43,10 +44,6 @@ def busy_ms(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return 1000 * (time.process_time() - start)
-
-
-def spread(values: list[float], form: str = ".1f") -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def in_file(store: Store, folder: Path) -> Store:

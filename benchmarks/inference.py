@@ -17,7 +17,6 @@ import itertools
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,21 +35,12 @@ from crossmatch.predictor import Predictor
 from crossmatch.recipe import load_recipe
 from crossmatch.run import Run, create_run
 from crossmatch.windows import window_starts
+from timing import seconds, spread
 
 LA_SIZE = (200, 150, 88)  # an ordinary scan of the left atrium in its published preparation
 STRIDE = (18, 18, 4)
 TARGET_RATIO = 1 / 12
 CPU = torch.device("cpu")
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def spread(values: list[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def noise(size: tuple[int, ...], seed: int) -> np.ndarray:

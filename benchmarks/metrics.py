@@ -12,14 +12,12 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
 
 from crossmatch import metrics
+from timing import seconds, spread
 
 SHAPE, SPACING = (200, 200, 88), (1.0, 1.0, 1.0)  # the size of a left atrium in its published preparation
 TARGET_SECONDS = 0.15
@@ -47,16 +45,6 @@ def plain(pred: np.ndarray, ref: np.ndarray) -> dict[str, float]:
         "hd95": float(np.percentile(np.concatenate([directed(pred, ref), directed(ref, pred)]), 95)),
         "asd": float(directed(pred, ref).mean()),
     }
-
-
-def seconds(function: Callable[..., object], *inputs: object) -> float:
-    start = time.perf_counter()
-    function(*inputs)
-    return time.perf_counter() - start
-
-
-def spread(values: list[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def surfaces() -> None:

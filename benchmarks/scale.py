@@ -35,6 +35,7 @@ from crossmatch.data.fingerprint import Fingerprint, content_digest, fingerprint
 from crossmatch.data.seal import sealed
 from crossmatch.recipe import load_recipe
 from crossmatch.training_cases import training_cases
+from timing import spread
 
 TARGET_SECONDS = 2.0
 MORE = 20  # openings; the first so many settle what Python keeps for itself, the next are compared with the last
@@ -47,10 +48,6 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     start, busy = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - start, time.process_time() - busy
-
-
-def spread(values: list[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def resident_mb() -> float:

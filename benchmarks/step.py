@@ -18,7 +18,8 @@ import torch
 from crossmatch.methods.method import Batch
 from crossmatch.recipe import load_recipe
 from reference_step import reference_loss
-from step_parts import make_batches, make_step, random_network, random_store, seconds
+from step_parts import make_batches, make_step, random_network, random_store
+from timing import seconds, spread
 
 
 def main() -> None:
@@ -57,9 +58,6 @@ def main() -> None:
         for name, value in row.items():
             times[name] += [value] if turn else []
 
-    def told(name: str, values: list[float], unit: str = "s") -> str:
-        return f"{name}: {statistics.median(values):.3f} {unit} ({min(values):.3f} to {max(values):.3f})"
-
     whole = times["step"]
     share = [view / both for view, both in zip(times["views"], whole, strict=True)]
     result = {
@@ -69,11 +67,11 @@ def main() -> None:
         "step_s": statistics.median(whole), "views_share": statistics.median(share),
         "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }  # fmt: skip
-    print(told("step, views included", whole), told("of it views", share, ""), sep="\n")
+    print(f"step, views included: {spread(whole, '.3f')} s", f"of it views: {spread(share, '.3f')}", sep="\n")
     if times["reference"]:
         ratios = [ours / plain for ours, plain in zip(whole, times["reference"], strict=True)]
         result |= {"reference_s": statistics.median(times["reference"]), "ratio": statistics.median(ratios)}
-        print(told("reference step", times["reference"]), told("ratio", ratios, ""), sep="\n")
+        print(f"reference step: {spread(times['reference'], '.3f')} s", f"ratio: {spread(ratios, '.3f')}", sep="\n")
     print(json.dumps(result))
 
 

@@ -3,8 +3,6 @@
 Shapes: B batch, C channels, *S space.
 """
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +75,3 @@ def make_step(
     network = random_network(recipe) if contiguous else to_channels_last(random_network(recipe))
     state = TrainerState.fresh(recipe, network, device, graphs)
     return TrainingStep(Run(Path(), recipe, {}), team, state, batches, compiled, graphs)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
