@@ -1,6 +1,6 @@
 """Where a training step's time goes, beside the reference step (`reference_step.py`): a picture and its numbers.
 
-    python benchmarks/profile_step.py --out docs/results/profile [--recipes acdc_3 la_8] [--threads 2] [--set KEY=VALUE]
+    python benchmarks/profile_step.py --out docs/results/performance/profile [--recipes acdc_3 la_8] [--threads 2]
 
 Each step runs once to warm up and once under PyTorch's profiler, on a CPU. Time is that of operations themselves,
 without what they call, in groups by name; views, objective (forwards) and optimiser are told by where they are called.

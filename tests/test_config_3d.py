@@ -31,7 +31,7 @@ def test_patches_of_slices() -> None:
     ("changes", "message"),
     [
         (["data.size=[64, 64, 64, 64]"], r"data\.size \(64, 64, 64, 64\) must have two numbers .* or three"),
-        (["data.spacing_mm=[1, 1]"], r"data\.spacing_mm has no effect where data\.sampling is resize: leave it away"),
+        (["data.spacing_mm=[1, 1]"], r"data\.spacing_mm has no effect where data\.sampling is resize: leave it out"),
         (["data.sampling=patch", "data.spacing_mm=[1, 1, 1]"], r"must have as many numbers as data\.size \(64, 64\)"),
         ([*VOLUMES, "data.spacing_mm=[1, 1]"], r"data\.spacing_mm \(1\.0, 1\.0\) must have as many numbers as"),
         ([*VOLUMES, "data.spacing_mm=[1, 1, 0]"], r"data\.spacing_mm\.2: Input should be greater than 0 \(found 0\)"),

@@ -124,9 +124,13 @@ def test_labels_of_unlabelled_and_test_cases_are_never_opened(
 
 def test_voxels_on_disk_train_the_same(data: Path, tmp_path: Path) -> None:
     fit(recipe(), data, tmp_path / "memory", Quiet())
-    fit(recipe("data.memory_gb=0"), data, tmp_path / "disk", Quiet())
+    fit(recipe("data.memory_gb=0"), data, tmp_path / "disk", Quiet(interrupt_at=4))
+    fit(recipe(), data, tmp_path / "disk", Quiet(interrupt_at=7), resume=True)  # where voxels lie changes nothing
+    fit(recipe("data.memory_gb=0"), data, tmp_path / "disk", Quiet(), resume=True)
     assert read_metrics(tmp_path / "memory/metrics.jsonl") == read_metrics(tmp_path / "disk/metrics.jsonl")
-    assert not (tmp_path / "disk/voxels.bin").exists()
+    assert {path.name for path in (tmp_path / "disk").iterdir()} == {
+        path.name for path in (tmp_path / "memory").iterdir()
+    }
 
 
 def test_without_validation_there_is_no_best(tmp_path: Path) -> None:
@@ -200,7 +204,7 @@ class TestMistakes:
             fit(recipe(), other, tmp_path / "run", Quiet(), resume=True)
 
     def test_resume_of_nothing(self, data: Path, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="leave --resume away"):
+        with pytest.raises(UserError, match="leave --resume out"):
             fit(recipe(), data, tmp_path / "run", Quiet(), resume=True)
 
     def test_a_checkpoint_of_another_network(self, data: Path, tmp_path: Path) -> None:

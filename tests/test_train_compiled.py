@@ -64,7 +64,7 @@ def test_a_method_that_cannot_be_compiled_is_said_so(data, tmp_path, monkeypatch
 
 def test_graphs_need_one_gpu(data, tmp_path):
     chosen = load_recipe("phantom", RECIPE)
-    with pytest.raises(UserError, match="training is on the CPU: leave it away"):
+    with pytest.raises(UserError, match="training is on the CPU: leave it out"):
         fit(chosen, data, tmp_path / "run", Quiet(), graphs=True)
     assert not (tmp_path / "run").exists()
     for flags in (["--compile"], ["--graphs"], ["--compile", "--graphs"]):

@@ -38,7 +38,7 @@ def main() -> None:
     except BrokenPipeError:  # `crossmatch recipes | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.filename is None and error.errno != errno.ENOSPC:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise  # not about a place that somebody named
         text = f"{error.filename or 'The disk'}: {error.strerror}. Name another place, make room or change permissions."
         _stop(text)
@@ -60,7 +60,8 @@ def train(
         int | None, typer.Option(min=1, help="train on so many at once, the batch shared; see docs/parallel.md")
     ] = None,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="compile the step first, which takes minutes; see docs/performance.md")
+        bool,
+        typer.Option("--compile", help="compile the step, a minute or more; for GPUs, on CPUs it gets slower"),
     ] = False,
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
 ) -> None:
@@ -108,7 +109,7 @@ def predict(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="write them beside the masks")] = False,
     stride: Annotated[
         str | None,
-        typer.Option(help="of sliding windows: 18,18,4, as published, or half (of a patch, evenly, Gaussian weights)"),
+        typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or half (a patch or less)"),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")

@@ -44,7 +44,7 @@ class DataSettings(Settings):
         if self.spacing_mm and len(self.spacing_mm) != len(self.size):
             raise ValueError(f"data.spacing_mm {self.spacing_mm} must have as many numbers as data.size {self.size}")
         if self.spacing_mm and self.sampling == "resize":
-            raise ValueError("data.spacing_mm has no effect where data.sampling is resize: leave it away, or use patch")
+            raise ValueError("data.spacing_mm has no effect where data.sampling is resize: leave it out, or use patch")
         return self
 
 
@@ -106,7 +106,7 @@ class Recipe(Settings):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)
         if self.predict.resize == "labels" and self.data.sampling == "patch":
-            raise ValueError("predict.resize=labels has no effect where data.sampling is patch: leave it away")
+            raise ValueError("predict.resize=labels has no effect where data.sampling is patch: leave it out")
         if self.data.normalise == "none" and (self.views.strong.brightness or self.views.strong.contrast):
             raise ValueError(
                 "views.strong.brightness and contrast cut grey values to [0, 1]: set both to 0 (and bias and gamma "
@@ -115,8 +115,8 @@ class Recipe(Settings):
         return self
 
     def settings(self) -> dict[str, Any]:
-        """All that decides what a run does, as plain values: without the remarks."""
-        return self.model_dump(mode="json", exclude={"about", "mends"})
+        """All that decides what a run does, as plain values: without the remarks, and where voxels are kept."""
+        return self.model_dump(mode="json", exclude={"about": True, "mends": True, "data": {"memory_gb"}})
 
     @property
     def coarse_size(self) -> tuple[int, ...]:
@@ -144,7 +144,7 @@ def check_stride(stride: tuple[int, ...], data: DataSettings) -> None:
     if not stride:
         return
     if data.sampling != "patch":
-        raise ValueError("a stride has no effect where whole images are resized (data.sampling=resize): leave it away")
+        raise ValueError("a stride has no effect where whole images are resized (data.sampling=resize): leave it out")
     if len(stride) != len(data.size) or not all(1 <= step <= n for step, n in zip(stride, data.size, strict=True)):
         raise ValueError(
             f"the stride {stride} must have {len(data.size)} numbers, each from 1 to the patch's {data.size}: above "

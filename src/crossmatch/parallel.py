@@ -35,9 +35,7 @@ def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
     if place.count == 1:
         return
     if device.type == "cuda" and device.index is not None:
-        raise UserError(
-            f"--device {device} is one GPU, for {place.count} ranks: write --device cuda, or leave it away."
-        )
+        raise UserError(f"--device {device} is one GPU, for {place.count} ranks: write --device cuda, or leave it out.")
     if device.type == "cuda" and torch.cuda.device_count() < place.per_node:
         raise UserError(
             f"{place.per_node} ranks on this machine need as many GPUs, and PyTorch sees {torch.cuda.device_count()}: "
@@ -61,13 +59,13 @@ def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
 
 def check_flags(flags: Sequence[str], device: torch.device, place: Place) -> None:
     """Raise UserError unless a step can be taken with these of ``--compile`` and ``--graphs``."""
-    if "--graphs" in flags and device.type != "cuda":
-        raise UserError("--graphs replays CUDA graphs, and training is on the CPU: leave it away.")
     if flags and place.count > 1:
         raise UserError(
             f"{' and '.join(flags)}: for one device, and {place.count} are to train (statistics that they share can be "
-            "neither compiled nor captured). Leave it away, or train on one."
+            "neither compiled nor captured). Leave it out, or train on one."
         )
+    if "--graphs" in flags and device.type != "cuda":
+        raise UserError("--graphs replays CUDA graphs, and training is on the CPU: leave it out.")
 
 
 class Autocast(MixedPrecision):

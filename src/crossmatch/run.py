@@ -139,7 +139,7 @@ def resume_run(
             other flags of the step.
     """
     if not folder.exists():
-        raise UserError(f"There is no run {folder} to resume: leave --resume away to start it.")
+        raise UserError(f"There is no run {folder} to resume: leave --resume out to start it.")
     run = open_run(folder)
     changed = changes(
         {"recipe": run.recipe.settings(), "data": {**run.data, "root": None}},
@@ -161,7 +161,7 @@ def resume_run(
         told = [" and ".join(words) or "neither --compile nor --graphs" for words in (started, flags)]
         raise UserError(
             f"The run {folder} was started with {told[0]}, and would go on with {told[1]}, which rounds and drops out "
-            "otherwise: repeat the flags it was started with."
+            "differently: repeat the flags it was started with."
         )
     count = run.record["device"].get("count", 1)  # runs of earlier versions had one
     if count != devices:

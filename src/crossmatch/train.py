@@ -94,6 +94,8 @@ def fit(
             cases = team.first(lambda: find(recipe, data, display.loading))
         for warning in cases.warnings:
             display.warn(warning)
+        if compiled and chosen.type == "cpu":
+            display.warn("--compile is for GPUs: on CPUs plain steps are faster. Compiling takes a minute or more.")
         run = team.first(
             lambda: (
                 resume_run(out, recipe, cases.facts, bf16, place.count, flags)

@@ -1,5 +1,7 @@
 """A store in files: what it holds, that it is not held in memory, and that the files go away."""
 
+import resource
+import signal
 import tracemalloc
 from pathlib import Path
 
@@ -75,3 +77,18 @@ def test_a_failure_leaves_no_file(tmp_path):
             memory_map=tmp_path / "run" / "voxels.bin",
         )
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_full_disk_is_said_with_what_was_needed(tmp_path):
+    """A file that may not grow: 16 kB of 64, which the writer of files finds out late, when it is flushed."""
+    labelled, _ = open_dataset(write_dataset(tmp_path / "data", n_train=1, shape=(32, 32, 32))).labelled("all")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"do not fit on the disk of .*voxels\.bin \(File too large, after"):
+            _load(*labelled, memory_map=tmp_path / "voxels.bin")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not (tmp_path / "voxels.bin").exists()

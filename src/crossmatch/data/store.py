@@ -5,7 +5,7 @@ An item is what one sample is cut from, see `items`. Shapes: I items, C channels
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -197,11 +197,16 @@ def _to_int16(items: NDArray[np.generic], seen: Window) -> tuple[NDArray[np.int1
 
 
 class _Writer:
-    """Voxels one case after the other, into memory or into a file that is mapped afterwards."""
+    """Voxels one case after the other, into memory or into a file that is mapped afterwards.
+
+    Raises:
+        UserError: the file cannot be made or grows too large for its disk.
+    """
 
     def __init__(self, path: Path | None, dtype: type[np.integer[Any]]) -> None:
         self.dtype, self.count = dtype, 0
         self.parts: list[NDArray[Any]] = []
+        self.path = path
         self.file = path.open("w+b") if path else None
         if path:
             with contextlib.suppress(OSError):  # its space is freed when the process ends, however it ends
@@ -211,7 +216,8 @@ class _Writer:
         """Add voxels; returns the position of the first."""
         start, self.count = self.count, self.count + stored.size
         if self.file:
-            self.file.write(np.ascontiguousarray(stored).data)
+            with self._room():
+                self.file.write(np.ascontiguousarray(stored).data)
         else:
             self.parts.append(stored.ravel())
         return start
@@ -221,11 +227,28 @@ class _Writer:
         if not self.count:
             self.append(np.zeros(1, self.dtype))
         if self.file is None:
-            return torch.from_numpy(np.concatenate(self.parts)).to(device)
+            whole, start = np.empty(self.count, self.dtype), 0
+            while self.parts:  # each is given back as it is copied: never all of it twice
+                part = self.parts.pop(0)
+                whole[start : start + part.size] = part
+                start += part.size
+            return torch.from_numpy(whole).to(device)
         with self.file as file:
-            file.flush()
-            os.fsync(file.fileno())
+            with self._room():
+                file.flush()
+                os.fsync(file.fileno())
             return torch.from_numpy(np.memmap(file, self.dtype, mode="c"))  # pages of its own, never written to
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            gb = self.count * np.dtype(self.dtype).itemsize / 2**30
+            raise UserError(
+                f"The training scans do not fit on the disk of {self.path} ({error.strerror}, after {gb:.2f} GB): make "
+                "room, choose an --out on a larger disk, or keep them in memory with a larger data.memory_gb."
+            ) from error
 
 
 def voxel_bytes(shapes: Iterable[tuple[int, ...]], channels: int) -> int:
