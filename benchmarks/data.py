@@ -34,7 +34,7 @@ from crossmatch.data.views import Batches, Drawn
 from crossmatch.recipe import load_recipe
 from reference_views import plain_batch
 from step_parts import DATA, make_batches, random_store
-from timing import seconds, spread
+from timing import run, seconds, spread
 
 CPU = torch.device("cpu")
 
@@ -153,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

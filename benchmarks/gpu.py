@@ -45,6 +45,7 @@ from crossmatch.predictor import Predictor
 from crossmatch.recipe import load_recipe
 from reference_step import reference_loss
 from step_parts import make_batches, make_step, random_network, random_store
+from timing import run
 
 TENTHS = 10
 MODES: dict[str, dict[str, bool]] = {
@@ -263,4 +264,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -35,7 +35,7 @@ from crossmatch.predictor import Predictor
 from crossmatch.recipe import load_recipe
 from crossmatch.run import Run, create_run
 from crossmatch.windows import window_starts
-from timing import seconds, spread
+from timing import run, seconds, spread
 
 LA_SIZE = (200, 150, 88)  # an ordinary scan of the left atrium in its published preparation
 STRIDE = (18, 18, 4)
@@ -178,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from crossmatch import metrics
-from timing import seconds, spread
+from timing import run, seconds, spread
 
 SHAPE, SPACING = (200, 200, 88), (1.0, 1.0, 1.0)  # the size of a left atrium in its published preparation
 TARGET_SECONDS = 0.15
@@ -91,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

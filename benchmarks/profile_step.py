@@ -26,6 +26,7 @@ from crossmatch.methods import crossmatch as method
 from crossmatch.recipe import load_recipe
 from reference_step import reference_loss
 from step_parts import make_batches, make_step, random_network, random_store
+from timing import run
 
 RANGES = ("views", "objective", "optimiser")
 GROUPS = {  # in this order: the first that a name holds
@@ -148,4 +149,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

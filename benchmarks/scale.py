@@ -35,7 +35,7 @@ from crossmatch.data.fingerprint import Fingerprint, content_digest, fingerprint
 from crossmatch.data.seal import sealed
 from crossmatch.recipe import load_recipe
 from crossmatch.training_cases import training_cases
-from timing import spread
+from timing import run, spread
 
 TARGET_SECONDS = 2.0
 MORE = 20  # openings; the first so many settle what Python keeps for itself, the next are compared with the last
@@ -171,4 +171,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -19,7 +19,7 @@ from crossmatch.methods.method import Batch
 from crossmatch.recipe import load_recipe
 from reference_step import reference_loss
 from step_parts import make_batches, make_step, random_network, random_store
-from timing import seconds, spread
+from timing import run, seconds, spread
 
 
 def main() -> None:
@@ -76,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
