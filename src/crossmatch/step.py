@@ -4,7 +4,7 @@ All that changes from step to step reaches the device in tensors: what was drawn
 of PyTorch's generator. So a graph, which runs the same kernels on the same memory again, does what the plain step does.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class TrainingStep:
     ) -> None:
         self.run, self.team, self.state = run, team, state
         self.model, self.optimizer = team.fabric.setup(state.method, state.optimizer, move_to_device=False)
-        self.make, self.compiled = batches.make, compiled
+        self.make = batches.make
         if compiled:
             state.method.compile(fullgraph=True, dynamic=False)
             self.make = torch.compile(batches.make, fullgraph=True, dynamic=False)
@@ -103,7 +103,7 @@ class GraphedStep:
 
     def __init__(self, work: Callable[[Drawn], Terms], capture: Capture, aside: Callable[[Work], Terms]) -> None:
         self.work, self.capture, self.aside = work, capture, aside
-        self.stage: Hashable = None
+        self.stage: int | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -113,7 +113,7 @@ class GraphedStep:
         self.terms: Terms = {}
         self.replay: Callable[[], object] = lambda: None
 
-    def __call__(self, drawn: Drawn, stage: Hashable) -> Terms:
+    def __call__(self, drawn: Drawn, stage: int) -> Terms:
         """The step's terms; each `stage` has a graph of its own, and terms are overwritten by the next step."""
         if stage != self.stage:
             self._forget()

@@ -61,7 +61,7 @@ class Tape(TorchDispatchMode):
 
 
 def record(work: Callable[[], dict[str, Tensor]]) -> tuple[dict[str, Tensor], Callable[[], None], Tape]:
-    """As `step.cuda_graph`, and the tape. Recording runs the step, so the first replay does nothing."""
+    """As `step.CudaGraphs.capture`, and the tape. Recording runs the step, so the first replay does nothing."""
     with Tape() as tape:
         result = work()
     plays = iter([lambda: None])

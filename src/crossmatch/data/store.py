@@ -3,12 +3,10 @@
 An item is what one sample is cut from, see `items`. Shapes: I items, C channels, D spatial axes, N voxels in all.
 """
 
-import contextlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from crossmatch.data.files import Volume, read_volume
 from crossmatch.data.intensity import Normalise, Window, scale, window
 from crossmatch.data.items import stored_shape, to_items
 from crossmatch.data.resample import resize_image, resize_labels
+from crossmatch.data.writer import Writer
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
 
@@ -127,8 +126,8 @@ def load_store(
     Raises:
         UserError: a file cannot be read, has fewer axes than the recipe, or an unknown voxel size where one is wanted.
     """
-    writer = _Writer(memory_map, np.int16)
-    label_writer = _Writer(memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}"), np.uint8)
+    writer = Writer(memory_map, np.int16)
+    label_writer = Writer(memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}"), np.uint8)
     rows: list[tuple[int, int, int, tuple[int, ...]]] = []  # of a case: items, first voxel, first label, item's size
     windows: list[Sequence[Window]] = []
     for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
@@ -194,61 +193,6 @@ def _to_int16(items: NDArray[np.generic], seen: Window) -> tuple[NDArray[np.int1
         stored = np.rint((items.astype(np.float64).clip(low, high) - base) / step) - 2**15
     low, high, zero = ((value - base) / step - 2**15 for value in (low, high, zero))
     return stored.astype(np.int16), Window(low, high, zero, unit / step)
-
-
-class _Writer:
-    """Voxels one case after the other, into memory or into a file that is mapped afterwards.
-
-    Raises:
-        UserError: the file cannot be made or grows too large for its disk.
-    """
-
-    def __init__(self, path: Path | None, dtype: type[np.integer[Any]]) -> None:
-        self.dtype, self.count = dtype, 0
-        self.parts: list[NDArray[Any]] = []
-        self.path = path
-        self.file = path.open("w+b") if path else None
-        if path:
-            with contextlib.suppress(OSError):  # its space is freed when the process ends, however it ends
-                path.unlink()
-
-    def append(self, stored: NDArray[Any]) -> int:
-        """Add voxels; returns the position of the first."""
-        start, self.count = self.count, self.count + stored.size
-        if self.file:
-            with self._room():
-                self.file.write(np.ascontiguousarray(stored).data)
-        else:
-            self.parts.append(stored.ravel())
-        return start
-
-    def finish(self, device: torch.device) -> Tensor:
-        """All voxels, (N,), and a single 0 where there are none."""
-        if not self.count:
-            self.append(np.zeros(1, self.dtype))
-        if self.file is None:
-            whole, start = np.empty(self.count, self.dtype), 0
-            while self.parts:  # each is given back as it is copied: never all of it twice
-                part = self.parts.pop(0)
-                whole[start : start + part.size] = part
-                start += part.size
-            return torch.from_numpy(whole).to(device)
-        with self.file as file:
-            with self._room():
-                file.flush()
-                os.fsync(file.fileno())
-            return torch.from_numpy(np.memmap(file, self.dtype, mode="c"))  # pages of its own, never written to
-
-    @contextlib.contextmanager
-    def _room(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            gb = self.count * np.dtype(self.dtype).itemsize / 2**30
-            raise UserError(
-                f"The training scans do not fit on the disk of {self.path} ({error.strerror}, after {gb:.2f} GB): make "
-                "room, choose an --out on a larger disk, or keep them in memory with a larger data.memory_gb."
-            ) from error
 
 
 def voxel_bytes(shapes: Iterable[tuple[int, ...]], channels: int) -> int:

@@ -1,0 +1,77 @@
+"""Voxels of a store one case after the other, into memory or into a file that is mapped afterwards.
+
+Shapes: N voxels in all.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossmatch.errors import UserError
+
+
+class Writer:
+    """Call `append` with case after case, then `finish`.
+
+    Args:
+        path: of the file, None: into memory. It loses its name at once, and its space when the process ends.
+        dtype: of the voxels.
+
+    Raises:
+        UserError: the file grows too large for its disk.
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, path: Path | None, dtype: type[np.integer[Any]]) -> None:
+        self.dtype, self.count = dtype, 0
+        self.parts: list[NDArray[Any]] = []
+        self.path = path
+        self.file = path.open("w+b") if path else None
+        if path:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def append(self, stored: NDArray[Any]) -> int:
+        """Add voxels; returns the position of the first."""
+        start, self.count = self.count, self.count + stored.size
+        if self.file:
+            with self._room():
+                self.file.write(np.ascontiguousarray(stored).data)
+        else:
+            self.parts.append(stored.ravel())
+        return start
+
+    def finish(self, device: torch.device) -> Tensor:
+        """All voxels, (N,), and a single 0 where there are none."""
+        if not self.count:
+            self.append(np.zeros(1, self.dtype))
+        if self.file is None:
+            whole, start = np.empty(self.count, self.dtype), 0
+            while self.parts:  # each is given back as it is copied: never all of it twice
+                part = self.parts.pop(0)
+                whole[start : start + part.size] = part
+                start += part.size
+            return torch.from_numpy(whole).to(device)
+        with self.file as file:
+            with self._room():
+                file.flush()
+                os.fsync(file.fileno())
+            return torch.from_numpy(np.memmap(file, self.dtype, mode="c"))  # pages of its own, never written to
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            gb = self.count * np.dtype(self.dtype).itemsize / 2**30
+            raise UserError(
+                f"The training scans do not fit on the disk of {self.path} ({error.strerror}, after {gb:.2f} GB): make "
+                "room, choose an --out on a larger disk, or keep them in memory with a larger data.memory_gb."
+            ) from error
