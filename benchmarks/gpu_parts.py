@@ -29,6 +29,7 @@ TENTHS = 10
 MODES: dict[str, dict[str, bool]] = {
     "eager": {},
     "graphed": {"graphs": True},
+    "graphed, cudnn.benchmark": {"graphs": True},
     "eager, cudnn.benchmark": {},
     "compiled": {"compiled": True},
     "compiled and graphed": {"compiled": True, "graphs": True},
