@@ -86,14 +86,14 @@ class Team:
     """
 
     def __init__(self, place: Place, device: torch.device, bf16: bool) -> None:
-        several = place.count > 1 and device.type == "cuda"
-        self.place, self.device = place, torch.device("cuda", place.local_rank) if several else device
+        self.place, self.device = place, device
         if device.type == "cuda":
-            torch.cuda.set_device(self.device)  # streams and graphs are made on the current one
+            self.device = torch.device("cuda", place.local_rank if place.count > 1 else device.index or 0)
+            torch.cuda.set_device(self.device)  # streams and graphs are made on the current one; it wants a number
         precision = Autocast("bf16-mixed", device.type) if bf16 else Precision()
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce precision and group
         if place.count == 1:
-            devices = [device.index or 0] if device.type == "cuda" else 1
+            devices = [self.device.index] if device.type == "cuda" else 1
             self.fabric = Fabric(accelerator=device.type, devices=devices, plugins=precision)
             return
         # Named for both devices: of a group of "nccl" alone Fabric takes leave when the process ends, and after an
