@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from crossmatch.cli import main
+from crossmatch.cli.app import main
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -54,8 +54,8 @@ def variants() -> dict[str, Any]:
     """Every method on a U-Net with batch normalisation, and CrossMatch on a V-Net without any."""
     from tiny_methods import build, noise
 
-    from crossmatch.losses import DiceSettings
     from crossmatch.methods import METHODS
+    from crossmatch.methods.losses import DiceSettings
     from crossmatch.networks import NETWORKS
 
     found = {name: (build(name, 2), noise(2, labelled=4, unlabelled=4)) for name in METHODS}
@@ -114,10 +114,10 @@ def agree(team: Any, folder: Path) -> None:
 
 def fits(folder: Path) -> None:
     """Four steps; the same stopped by a signal to rank 1 alone after two; and resumed."""
-    from crossmatch.launch import find_place
-    from crossmatch.recipe import load_recipe
-    from crossmatch.train import fit
-    from training import TINY, Quiet
+    from crossmatch.recipes.load import load_recipe
+    from crossmatch.training.fit import fit
+    from crossmatch.training.ranks import find_place
+    from train_tiny import TINY, Quiet
 
     recipe, place = load_recipe("phantom", [*TINY, *FOUR_STEPS]), find_place(None)
     done = []
@@ -135,11 +135,11 @@ def main(task: str, folder: Path) -> None:
     if task == "fits":
         fits(folder)
         return
-    from crossmatch import launch
-    from crossmatch.parallel import Team
+    from crossmatch.training import ranks
+    from crossmatch.training.team import Team
 
-    launch.GIVE_WAY_SECONDS = 0.0
-    team = Team(launch.find_place(None), torch.device("cpu"), bf16=False)
+    ranks.GIVE_WAY_SECONDS = 0.0
+    team = Team(ranks.find_place(None), torch.device("cpu"), bf16=False)
     with team.together():
         methods(team, folder)
         agree(team, folder)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossmatch.logbook import read_metrics
 from crossmatch.methods import METHODS
-from crossmatch.recipe import load_recipe
-from crossmatch.train import fit
+from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.logbook import read_metrics
+from crossmatch.training.fit import fit
 from tiny import write_dataset
-from training import TINY, Quiet, weights
+from train_tiny import TINY, Quiet, weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 STEPS = 12

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from crossmatch.data.check import check
-from crossmatch.data.phantom import make_phantom
-from crossmatch.evaluate import evaluate
-from crossmatch.predict import predict
-from crossmatch.recipe import load_recipe
-from crossmatch.train import fit
-from training import Quiet
+from crossmatch.dataset.check import check
+from crossmatch.inference.predict import predict
+from crossmatch.phantom.phantom import make_phantom
+from crossmatch.recipes.load import load_recipe
+from crossmatch.scoring.evaluate import evaluate
+from crossmatch.training.fit import fit
+from train_tiny import Quiet
 
 REDUCED = ["train.steps=100", "train.precision=float32", "data.size=[32, 32, 32]", "seed=4"]
 REDUCED += ["data.spacing_mm=[2.4, 2.4, 2.4]", "train.checkpoint_every=100", "train.validate_every=100"]

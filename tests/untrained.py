@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from crossmatch.checkpoint import Checkpoint, save_checkpoint
-from crossmatch.config import Recipe
-from crossmatch.data.check import load_fingerprint
-from crossmatch.data.dataset import open_dataset
+from crossmatch.dataset.check import load_fingerprint
+from crossmatch.dataset.dataset import open_dataset
 from crossmatch.networks import Segmenter
-from crossmatch.recipe import load_recipe
-from crossmatch.run import Run, create_run, dataset_facts
+from crossmatch.recipes.load import load_recipe
+from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.checkpoint import Checkpoint, save_checkpoint
+from crossmatch.runs.run import Run, create_run, dataset_facts
 
 SMALL = [
     "data.size=[16, 16]",

@@ -1,6 +1,6 @@
 """The base of every group of settings: typed, frozen, unknown keys refused.
 
-A group lives in the file of what it sets; `config.py` puts the groups together into a recipe.
+A group lives in the file of what it sets; `recipes/schema.py` puts the groups together into a recipe.
 """
 
 from pydantic import AfterValidator, BaseModel, ConfigDict

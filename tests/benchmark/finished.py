@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossmatch.benchmark.results import Grid, Result
-from crossmatch.scores import Evaluation, Row
+from crossmatch.scoring.scores import Evaluation, Row
 
 VOXEL_MM = 2.0  # distances in mm are twice those in voxels
 

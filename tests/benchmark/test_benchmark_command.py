@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from command import call
-from crossmatch.checkpoint import load_checkpoint
-from crossmatch.logbook import read_metrics
+from crossmatch.runs.checkpoint import load_checkpoint
+from crossmatch.runs.logbook import read_metrics
 from refusal import refuse
 from tiny import write_dataset
 from untrained import SMALL

@@ -15,10 +15,10 @@ from crossmatch.benchmark.run_cell import (
     result_of,
     run_cell,
 )
-from crossmatch.data.check import load_fingerprint
+from crossmatch.dataset.check import load_fingerprint
 from crossmatch.errors import UserError
-from crossmatch.evaluate import evaluate
-from crossmatch.predict import predict
+from crossmatch.inference.predict import predict
+from crossmatch.scoring.evaluate import evaluate
 from tiny import write_dataset
 from untrained import SMALL, untrained_run
 

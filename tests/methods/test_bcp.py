@@ -8,13 +8,13 @@ import torch
 from tiny_methods import build, first_loss, noise
 from torch import Tensor, nn
 
-from crossmatch.losses import DiceSettings, supervised_loss
 from crossmatch.methods import Batch, Method
 from crossmatch.methods.bcp import draw_box, halves, pairs, region_loss
-from crossmatch.recipe import load_recipe
-from crossmatch.train import fit
+from crossmatch.methods.losses import DiceSettings, supervised_loss
+from crossmatch.recipes.load import load_recipe
+from crossmatch.training.fit import fit
 from tiny import write_dataset
-from training import TINY, Quiet, weights
+from train_tiny import TINY, Quiet, weights
 
 
 @pytest.mark.parametrize(("size", "edges"), [((9, 6), (6, 4)), ((8, 12, 7), (5, 8, 4))])

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossmatch.losses import DiceSettings, dice_loss, one_hot, supervised_loss
 from crossmatch.methods.crossmatch import CrossMatchSettings, Decodings, objective
+from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot, supervised_loss
 
 VALUES = {"rtol": 1e-4, "atol": 1e-5}  # tolerances of the golden numbers, see their README
 GRADIENTS = {"rtol": 1e-3, "atol": 1e-9}

@@ -1,4 +1,4 @@
-"""The plain step that `benchmarks/` measure against is the same step: its total equals CrossMatch's."""
+"""The plain step that `speed/` measure against is the same step: its total equals CrossMatch's."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_methods import build, noise
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "speed"))
 from reference_step import reference_loss
 
 

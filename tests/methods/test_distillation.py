@@ -6,15 +6,15 @@ import pytest
 import torch
 from tiny_methods import build, first_loss, noise, teacher
 
-from crossmatch.checkpoint import load_checkpoint
 from crossmatch.errors import UserError
-from crossmatch.losses import DiceSettings, supervised_loss
-from crossmatch.recipe import load_recipe
-from crossmatch.run import open_run
-from crossmatch.train import fit
+from crossmatch.methods.losses import DiceSettings, supervised_loss
+from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.checkpoint import load_checkpoint
+from crossmatch.runs.run import open_run
+from crossmatch.training.fit import fit
 from refusal import refuse
 from tiny import write_dataset
-from training import TINY, Quiet, weights
+from train_tiny import TINY, Quiet, weights
 from untrained import small_recipe, untrained_run
 
 both_ranks = pytest.mark.parametrize("dims", [2, 3])

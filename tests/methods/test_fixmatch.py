@@ -8,10 +8,10 @@ from tiny_methods import build, first_loss, noise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crossmatch.losses import supervised_loss
 from crossmatch.methods import Batch, Method
 from crossmatch.methods.fixmatch import masked_entropy
-from crossmatch.pseudo import Lesson, Target, lesson
+from crossmatch.methods.losses import supervised_loss
+from crossmatch.methods.pseudo import Lesson, Target, lesson
 
 
 def test_the_cross_entropy_of_unsure_voxels_counts_in_the_denominator_alone():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_methods import build, first_loss, noise
 
-from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.mean_teacher import MeanTeacher
 
 PUBLISHED = {"unlabelled_weight": 0.1}

@@ -8,15 +8,15 @@ import torch
 from tape import Tape, record
 from tiny_methods import build, noise, teacher
 
-from crossmatch import step as step_module
-from crossmatch import train as train_module
-from crossmatch.logbook import read_metrics
 from crossmatch.methods import METHODS, Batch, Method
-from crossmatch.recipe import load_recipe
-from crossmatch.step import WARM_UP, GraphedStep
-from crossmatch.train import fit
+from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.logbook import read_metrics
+from crossmatch.training import fit as train_module
+from crossmatch.training import step as step_module
+from crossmatch.training.fit import fit
+from crossmatch.training.step import WARM_UP, GraphedStep
 from tiny import write_dataset
-from training import TINY, Quiet, weights
+from train_tiny import TINY, Quiet, weights
 
 STEPS = 10  # captured after 3; BCP's second stage begins at step 5, and is captured at 8
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from crossmatch.data.check import check
-from crossmatch.data.phantom import make_phantom
+from crossmatch.dataset.check import check
 from crossmatch.methods import METHODS
-from crossmatch.recipe import load_recipe
-from crossmatch.train import fit
-from training import Quiet
+from crossmatch.phantom.phantom import make_phantom
+from crossmatch.recipes.load import load_recipe
+from crossmatch.training.fit import fit
+from train_tiny import Quiet
 
 pytestmark = pytest.mark.slow
 

@@ -14,9 +14,9 @@ from tape import Tape
 from tiny_methods import build, noise
 from torch.utils import _pytree as pytree
 
-from crossmatch.data.dataset import open_dataset
-from crossmatch.data.store import load_store
-from crossmatch.data.views import Batches, BatchSizes, ViewSettings
+from crossmatch.batches.store import load_store
+from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
+from crossmatch.dataset.dataset import open_dataset
 from crossmatch.methods import METHODS
 from crossmatch.perturb.image import StrongSettings
 from tiny import write_dataset

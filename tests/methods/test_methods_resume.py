@@ -6,12 +6,12 @@ import pytest
 import torch
 from tiny_methods import teacher
 
-from crossmatch.logbook import read_metrics
 from crossmatch.methods import METHODS
-from crossmatch.recipe import load_recipe
-from crossmatch.train import fit
+from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.logbook import read_metrics
+from crossmatch.training.fit import fit
 from tiny import write_dataset
-from training import TINY, Quiet, weights
+from train_tiny import TINY, Quiet, weights
 
 
 @pytest.fixture(scope="module")

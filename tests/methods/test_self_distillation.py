@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_methods import build, first_loss, noise
 
-from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.losses import DiceSettings, supervised_loss
 
 both_ranks = pytest.mark.parametrize("dims", [2, 3])
 

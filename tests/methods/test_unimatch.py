@@ -7,8 +7,8 @@ import torch
 from tiny_methods import build, first_loss, noise
 from torch import Tensor, nn
 
-from crossmatch.losses import dice_loss, one_hot, supervised_loss
 from crossmatch.methods import Batch, Method
+from crossmatch.methods.losses import dice_loss, one_hot, supervised_loss
 
 TERMS = ("sup", "s1", "s2", "fp")
 

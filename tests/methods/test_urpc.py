@@ -8,7 +8,7 @@ import torch
 from tiny_methods import SIZES, build, first_loss, noise
 from torch import nn
 
-from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.urpc import URPC, URPCSettings, noisy, pyramid_consistency, thinned, without_peaks
 from crossmatch.networks import UNet
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crossmatch.losses import DiceSettings
 from crossmatch.methods import METHODS, Batch, Method, Unlabelled
+from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS
 from crossmatch.perturb.augment import AugmentSettings
-from crossmatch.run import create_run
+from crossmatch.runs.run import create_run
 from untrained import save_untrained, small_recipe
 
 # (network, axes) -> voxels of an image; a V-Net takes multiples of 16

@@ -15,8 +15,8 @@ from crossmatch.benchmark.prepare import fingerprints, idle, only_one
 from crossmatch.benchmark.report import write_results
 from crossmatch.benchmark.run_cell import CellFailed, Processes, is_finished, refuse_another, result_of, run_cell
 from crossmatch.benchmark.tables import duration
-from crossmatch.devices import choose_device
 from crossmatch.errors import UserError
+from crossmatch.runs.devices import choose_device
 
 
 def run_benchmark(

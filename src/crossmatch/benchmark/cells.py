@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossmatch.benchmark.results import Grid
-from crossmatch.config import Recipe
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
-from crossmatch.recipe import load_recipe
+from crossmatch.recipes.load import load_recipe
+from crossmatch.recipes.schema import Recipe
 
 CELLS = "cells"
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from rich.console import Console
 
 from crossmatch.benchmark.cells import Cell
-from crossmatch.data.check import load_fingerprint
-from crossmatch.data.dataset import Dataset, open_dataset
-from crossmatch.data.layout import list_cases, read_description
-from crossmatch.data.phantom import make_phantom
-from crossmatch.demo import PHANTOMS
+from crossmatch.cli.demo import PHANTOMS
+from crossmatch.dataset.check import load_fingerprint
+from crossmatch.dataset.dataset import Dataset, open_dataset
+from crossmatch.dataset.layout import list_cases, read_description
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
-from crossmatch.scores import listed
+from crossmatch.phantom.phantom import make_phantom
+from crossmatch.scoring.scores import listed
 
 
 def data_of(recipe: str, data: str | None, out: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from crossmatch.benchmark.results import Result
 from crossmatch.benchmark.tables import Line
-from crossmatch.scores import CONVENTIONS, plain
+from crossmatch.scoring.scores import CONVENTIONS, plain
 
 FORMAT = "crossmatch benchmark 1"
 TEST = {

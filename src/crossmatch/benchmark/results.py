@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crossmatch.errors import UserError
-from crossmatch.scores import Evaluation, listed
+from crossmatch.scoring.scores import Evaluation, listed
 
 Grid = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.results import Result
-from crossmatch.data.dataset import open_dataset
+from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.run import changes, open_run
-from crossmatch.scores import load_evaluation
+from crossmatch.runs.run import changes, open_run
+from crossmatch.scoring.scores import load_evaluation
 
 TEST = "test"  # folder of a run: masks of the test cases and their evaluation
 

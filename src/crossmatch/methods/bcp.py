@@ -12,12 +12,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from crossmatch.losses import DiceSettings, dice_loss, one_hot
+from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot
 from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.pseudo import cutmix, pseudo_label
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.cutmix import box_mask
-from crossmatch.pseudo import cutmix, pseudo_label
 from crossmatch.settings import Settings
 
 

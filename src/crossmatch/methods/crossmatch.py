@@ -12,12 +12,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.pseudo import Lesson, Target, cutmix, cutmix_target, lesson, match, pseudo_label
+from crossmatch.methods.schedules import ramp_up, threshold_at
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.feature import FeaturePerturbation, Kind, Rate
-from crossmatch.pseudo import Lesson, Target, cutmix, cutmix_target, lesson, match, pseudo_label
-from crossmatch.schedules import ramp_up, threshold_at
 from crossmatch.settings import Settings
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from crossmatch.errors import UserError
-from crossmatch.losses import DiceSettings, distillation_loss, supervised_loss
+from crossmatch.methods.losses import DiceSettings, distillation_loss, supervised_loss
 from crossmatch.methods.method import Batch, Method
 from crossmatch.networks.layers import to_channels_last
 from crossmatch.networks.segmenter import Segmenter
@@ -84,7 +84,7 @@ class Distillation(Method):
 
 
 def _teacher(folder: Path, student: Segmenter) -> Segmenter:
-    from crossmatch.run import open_run  # here: runs know recipes, and recipes know methods
+    from crossmatch.runs.run import open_run  # here: runs know recipes, and recipes know methods
 
     try:
         run = open_run(folder)

@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.pseudo import Lesson, cutmix, cutmix_target, lesson, partner_label, pseudo_label
+from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.pseudo import Lesson, cutmix, cutmix_target, lesson, partner_label, pseudo_label
-from crossmatch.schedules import ramp_up
 from crossmatch.settings import Settings
 
 

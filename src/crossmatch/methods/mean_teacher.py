@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.schedules import ramp_up
 from crossmatch.settings import Settings
 
 NOISE, NOISE_LIMIT = 0.1, 0.2  # standard deviation and clip of the noise, in units of the image; released

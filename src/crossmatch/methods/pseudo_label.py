@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.pseudo import pseudo_label
+from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.pseudo import pseudo_label
-from crossmatch.schedules import ramp_up
 from crossmatch.settings import Settings
 
 

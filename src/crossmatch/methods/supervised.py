@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from crossmatch.losses import DiceSettings, supervised_loss
+from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.method import Batch, Method
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.settings import Settings

@@ -10,7 +10,7 @@ this augmentation does so again, and resampled twice, by the look-up of the weak
 
 from torch import Tensor
 
-from crossmatch.losses import DiceSettings
+from crossmatch.methods.losses import DiceSettings
 from crossmatch.methods.method import Batch
 from crossmatch.methods.supervised import Supervised, SupervisedSettings
 from crossmatch.networks.segmenter import Segmenter

@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor
 
 from crossmatch.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
+from crossmatch.methods.schedules import threshold_at
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.schedules import threshold_at
 
 PASSES = 8  # T, of the teacher for its uncertainty; two at a time. Paper and released code
 THRESHOLD_RAMP = 1.0  # the threshold reaches the largest entropy at the end of the run; released

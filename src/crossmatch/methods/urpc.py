@@ -15,11 +15,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crossmatch.losses import DiceSettings, kl_divergence, supervised_loss
+from crossmatch.methods.losses import DiceSettings, kl_divergence, supervised_loss
 from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks import layers
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.schedules import ramp_up
 from crossmatch.settings import Settings
 
 KERNEL = 3  # of the heads, released 2D; released 3D: 1

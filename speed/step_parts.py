@@ -1,0 +1,77 @@
+"""What the benchmarks of steps and data measure: a training step of a recipe on noise, as much as a real dataset has.
+
+Shapes: B batch, C channels, *S space.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crossmatch.batches.store import Store
+from crossmatch.batches.views import Batches
+from crossmatch.networks import NETWORKS, Segmenter
+from crossmatch.networks.layers import to_channels_last
+from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.devices import uses_bf16
+from crossmatch.runs.run import Run
+from crossmatch.training.ranks import ALONE
+from crossmatch.training.state import TrainerState
+from crossmatch.training.step import TrainingStep
+from crossmatch.training.team import Team
+
+# axes -> (classes, items, voxels of an item): like ACDC's slices, like LA's volumes
+DATA = {2: (4, 60, (216, 256)), 3: (2, 12, (200, 150, 88))}
+
+
+def random_store(dims: int, device: torch.device) -> Store:
+    """As many items of noise as make the look-up touch memory like real data does."""
+    classes, items, native = DATA[dims]
+    voxels, drawn = int(np.prod(native)), torch.Generator().manual_seed(0)
+    offset = torch.arange(items) * voxels
+    grey = torch.randint(-(2**15), 2**15, (items * voxels,), dtype=torch.int16, generator=drawn)
+    labels = torch.randint(0, classes, (items * voxels,), dtype=torch.uint8, generator=drawn)
+    return Store(
+        voxels=grey.to(device),
+        labels=labels.to(device),
+        offset=offset,
+        channel_stride=torch.full((items,), voxels),
+        label_offset=offset,
+        size=torch.tensor([native] * items),
+        zero=torch.full((items, 1), -(2.0**15)),
+        factor=torch.full((items, 1), 1 / 65535),
+        low=torch.zeros(items, 1),
+        high=torch.ones(items, 1),
+        labelled=torch.arange(items // 2),
+        unlabelled=torch.arange(items // 2, items),
+    )
+
+
+def random_network(recipe: Recipe) -> Segmenter:
+    """The recipe's network, weights seeded."""
+    torch.manual_seed(0)
+    kind = NETWORKS[recipe.network["name"]][0]
+    built: Segmenter = kind(recipe.dims, 1, DATA[recipe.dims][0], **recipe.network_settings.model_dump())
+    return built
+
+
+def make_batches(recipe: Recipe, store: Store, device: torch.device) -> Batches:
+    """Batches as a training of the recipe draws them."""
+    sizes = (recipe.data.size, recipe.views, recipe.train.batch)
+    patches = recipe.data.sampling == "patch"
+    return Batches(store, *sizes, recipe.seed, device, unlabelled=True, patches=patches)
+
+
+def make_step(
+    recipe: Recipe,
+    batches: Batches,
+    device: torch.device,
+    compiled: bool = False,
+    graphs: bool = False,
+    contiguous: bool = False,
+) -> TrainingStep:
+    """The step that `crossmatch train` takes, or one whose weights and features are not channels_last."""
+    team = Team(ALONE, device, uses_bf16(recipe.train.precision, device, recipe.coarse_size))
+    network = random_network(recipe) if contiguous else to_channels_last(random_network(recipe))
+    state = TrainerState.fresh(recipe, network, device, graphs)
+    return TrainingStep(Run(Path(), recipe, {}), team, state, batches, compiled, graphs)

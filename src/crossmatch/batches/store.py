@@ -1,0 +1,200 @@
+"""The voxels a run trains on, as integers in one flat tensor: on the compute device if they fit, else memory-mapped.
+
+An item is what one sample is cut from, see `items`. Shapes: I items, C channels, D spatial axes, N voxels in all.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossmatch.batches.intensity import Normalise, Window, scale, window
+from crossmatch.batches.items import stored_shape, to_items
+from crossmatch.batches.resample import resize_image, resize_labels
+from crossmatch.batches.writer import Writer
+from crossmatch.dataset.dataset import Case
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import Volume, read_volume
+from crossmatch.perturb.geometry import Lookup
+
+_LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
+
+
+class Places(NamedTuple):
+    """Where B items lie in a store, and what their stored integers mean: a few numbers an item."""
+
+    offset: Tensor  # (B, C) int64, first voxel of each channel
+    label_offset: Tensor  # (B,) int64, -1 where the item has no label
+    size: Tensor  # (B, D) int64
+    zero: Tensor  # (B, C) float32, and so on: see `Store`
+    factor: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class Stored(NamedTuple):
+    """What was looked up in a store for B views."""
+
+    voxels: Tensor  # (B, C, *S) int16
+    labels: Tensor | None  # (B, *S) uint8
+    inside: Tensor  # (B, *S) bool, False where the view reaches beyond the item
+
+
+@dataclass(frozen=True)
+class Store:
+    """Voxels and labels of all items, and where each item lies. Geometry stays on the CPU, where views are drawn."""
+
+    voxels: Tensor  # (N,) int16
+    labels: Tensor  # (M,) uint8, of the labelled items only
+    offset: Tensor  # (I,) int64, first voxel of the item's first channel
+    channel_stride: Tensor  # (I,) int64, voxels from one channel to the next
+    label_offset: Tensor  # (I,) int64, -1 where the item has no label
+    size: Tensor  # (I, D) int64
+    zero: Tensor  # (I, C) float32, stored integer that becomes 0
+    factor: Tensor  # (I, C) float32, 1 / unit in stored integers
+    low: Tensor  # (I, C) float32, the lowest grey value that is seen, 0 where values are scaled to [0, 1]
+    high: Tensor  # (I, C) float32, the highest, 1 there
+    labelled: Tensor  # item numbers
+    unlabelled: Tensor  # item numbers
+
+    mapped: bool = False  # voxels lie in a file: the host looks them up, whatever device computes
+
+    def places(self, items: Tensor) -> Places:
+        """Where some items lie, on the CPU."""
+        channel = torch.arange(self.zero.shape[1]) * self.channel_stride[items, None]
+        return Places(
+            offset=self.offset[items, None] + channel,
+            label_offset=self.label_offset[items],
+            size=self.size[items],
+            zero=self.zero[items],
+            factor=self.factor[items],
+            low=self.low[items],
+            high=self.high[items],
+        )
+
+    def read(self, places: Places, lookup: Lookup, labels: bool) -> Stored:
+        """Look up voxels, and labels if they are wanted; all of it lies where the voxels are."""
+        extra = [1] * (lookup.source.ndim - 1)
+        offset, label_offset = places.offset.view(*places.offset.shape, *extra), places.label_offset.view(-1, *extra)
+        return Stored(
+            voxels=torch.take(self.voxels, lookup.source.unsqueeze(1) + offset),
+            labels=torch.take(self.labels, lookup.source + label_offset) if labels else None,
+            inside=lookup.inside,
+        )
+
+
+def grey_values(stored: Stored, places: Places) -> Tensor:
+    """Images (B, C, *S), grey values as `intensity.scale` has them, 0 outside the item."""
+    extra = [1] * (stored.inside.ndim - 1)
+    zero, factor, low, high = (value.view(*value.shape, *extra) for value in places[3:])
+    image = ((stored.voxels.float() - zero) * factor).clamp(low, high)
+    return image * stored.inside.unsqueeze(1)
+
+
+def label_maps(stored: Stored) -> Tensor:
+    """Labels (B, *S) int64, background outside the item."""
+    assert stored.labels is not None
+    return (stored.labels * stored.inside).long()
+
+
+def load_store(
+    labelled: Sequence[Case],
+    unlabelled: Sequence[Case],
+    *,
+    dims: int,
+    slice_axis: int,
+    normalise: Normalise,
+    spacing_mm: Sequence[float] = (),
+    device: torch.device,
+    memory_map: Path | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Store:
+    """Read every case once.
+
+    Args:
+        labelled, unlabelled: training cases; a label is opened for the labelled ones alone.
+        dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
+        normalise: see `intensity`; spacing_mm: voxel size that items are resampled to, none: as stored.
+        device: where the voxels go, unless `memory_map` names a file to hold them, the labels in another beside it.
+        progress: called after each case.
+
+    Raises:
+        UserError: a file cannot be read, has fewer axes than the recipe, or an unknown voxel size where one is wanted.
+    """
+    writer = Writer(memory_map, np.int16)
+    label_writer = Writer(memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}"), np.uint8)
+    rows: list[tuple[int, int, int, tuple[int, ...]]] = []  # of a case: items, first voxel, first label, item's size
+    windows: list[Sequence[Window]] = []
+    for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
+        volumes = [read_volume(path) for path in case.images]
+        first, path = volumes[0], case.images[0]
+        count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
+        size, label_start = tuple(axes), -1
+        stored, seen = zip(
+            *(_channel(volume, dims, slice_axis, normalise, size, path) for volume in volumes), strict=True
+        )
+        start = writer.append(np.stack(stored))
+        if group == 0 and case.label is not None:
+            label = to_items(read_volume(case.label).voxels, dims, slice_axis, case.label)
+            label_start = label_writer.append(np.stack([resize_labels(item, size) for item in label]).astype(np.uint8))
+        rows.append((count, start, label_start, size))
+        windows.append(seen)
+        progress()
+    if not rows:
+        raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
+    counts, starts, label_starts, sizes = (torch.tensor(column) for column in zip(*rows, strict=True))
+    case_of = torch.repeat_interleave(torch.arange(len(rows)), counts)  # (I,)
+    before = (torch.arange(len(case_of)) - (counts.cumsum(0) - counts)[case_of]) * sizes.prod(1)[case_of]
+    low, high, zero, unit = torch.tensor(windows, dtype=torch.float64)[case_of].unbind(-1)  # (I, C)
+    labelled_items = int(counts[: len(labelled)].sum())
+    voxels = writer.finish(device)
+    return Store(
+        voxels=voxels,
+        labels=label_writer.finish(device),
+        offset=starts[case_of] + before,
+        channel_stride=(counts * sizes.prod(1))[case_of],
+        label_offset=torch.where(label_starts[case_of] < 0, -1, label_starts[case_of] + before),
+        size=sizes[case_of],
+        zero=zero.float(),
+        factor=(1 / unit).float(),
+        low=((low - zero) / unit).float(),
+        high=((high - zero) / unit).float(),
+        labelled=torch.arange(labelled_items),
+        unlabelled=torch.arange(labelled_items, len(case_of)),
+        mapped=memory_map is not None,
+    )
+
+
+def _channel(
+    volume: Volume, dims: int, slice_axis: int, normalise: Normalise, size: tuple[int, ...], path: Path
+) -> tuple[NDArray[np.int16], Window]:
+    """One channel of a scan as items (I, *N), int16, and its window in stored integers."""
+    items = to_items(volume.voxels, dims, slice_axis, path)
+    if items.shape[1:] == size:
+        return _to_int16(items, window(items, normalise))
+    scaled = to_items(scale(volume.voxels, normalise), dims, slice_axis, path)
+    resized = np.stack([resize_image(item, size) for item in scaled])
+    return _to_int16(resized, window(resized, "none"))
+
+
+def _to_int16(items: NDArray[np.generic], seen: Window) -> tuple[NDArray[np.int16], Window]:
+    """Items of one channel and their window -> int16 voxels, and the window in them."""
+    low, high, zero, unit = seen
+    if np.issubdtype(items.dtype, np.integer) and int(items.max()) - int(items.min()) <= _LEVELS:
+        base, step = float(items.min()), 1.0
+        stored = items.astype(np.int64) - int(items.min()) - 2**15
+    else:  # what lies beyond the window is cut off anyway: all levels go to what lies within
+        base, step = low, (high - low) / _LEVELS
+        stored = np.rint((items.astype(np.float64).clip(low, high) - base) / step) - 2**15
+    low, high, zero = ((value - base) / step - 2**15 for value in (low, high, zero))
+    return stored.astype(np.int16), Window(low, high, zero, unit / step)
+
+
+def voxel_bytes(shapes: Iterable[tuple[int, ...]], channels: int) -> int:
+    """Memory that the voxels of scans of these shapes take in a store."""
+    return sum(2 * channels * int(np.prod(shape)) for shape in shapes)

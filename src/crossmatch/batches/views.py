@@ -1,0 +1,172 @@
+"""Batches of image views, made on the compute device: which cases, where from, how disturbed is a function of the step.
+
+Shapes: B batch, C channels, *S space.
+"""
+
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from crossmatch.batches import seeding
+from crossmatch.batches.store import Places, Store, Stored, grey_values, label_maps
+from crossmatch.methods.method import Batch, Unlabelled
+from crossmatch.perturb.cutmix import CutMixSettings, box_mask, draw_boxes
+from crossmatch.perturb.geometry import WeakSettings, draw_weak, look_up, output_grid, patch_map, resize_map
+from crossmatch.perturb.image import StrongDraw, StrongSettings, apply_strong, draw_strong
+from crossmatch.settings import Settings
+
+
+class ViewSettings(Settings):
+    """How the views of an image are made."""
+
+    weak: WeakSettings = WeakSettings()
+    strong: StrongSettings = StrongSettings()
+    cutmix: CutMixSettings = CutMixSettings()
+
+
+class BatchSizes(Settings):
+    """Images a step; the CutMix partners are as many as the unlabelled images, and come on top."""
+
+    labelled: Annotated[int, Field(ge=1)] = 12
+    unlabelled: Annotated[int, Field(ge=1)] = 12
+
+
+class Weak(NamedTuple):
+    """How B weak views come from the store."""
+
+    places: Places
+    matrix: Tensor  # (B, D, D), see `resize_map`
+    centre: Tensor  # (B, D)
+    labels: bool  # whether label maps are wanted
+    stored: Stored | None  # read by the host already, from a mapped store
+
+
+class Drawn(NamedTuple):
+    """What a step's batch is made from: a few numbers an image and, of a mapped store, the voxels."""
+
+    labelled: Weak
+    unlabelled: Weak | None  # unlabelled images, then their CutMix partners
+    strong: StrongDraw | None  # of two strong views of each
+    boxes: tuple[Tensor, Tensor] | None  # first and last-but-one corners of theirs, (2B, D) each
+
+
+class Batches:
+    """Call with a step, counted from 0, to get its batch.
+
+    Args:
+        store: voxels; size: voxels of a view on each axis; patches: cut views of that size from the images instead of
+            resizing them to it; seed: of everything drawn here.
+        device: where the batch is made.
+        unlabelled: whether to draw unlabelled images and partners at all.
+        share: (r, n) gives the r-th of n equal parts of the batch, counted from 0, of labelled images, unlabelled ones
+            and partners alike. All is drawn for the whole batch: the parts together are what (0, 1) gives.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        size: tuple[int, ...],
+        views: ViewSettings,
+        batch: BatchSizes,
+        seed: int,
+        device: torch.device,
+        unlabelled: bool,
+        patches: bool = False,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.store, self.size, self.views, self.seed, self.device = store, size, views, seed, device
+        self.patches, self.share = patches, share
+        self.grid = output_grid(size, store.voxels.device)
+        self.labelled = seeding.Shuffled(len(store.labelled), batch.labelled, seed, seeding.LABELLED)
+        self.unlabelled, self.partners = (
+            (seeding.Shuffled(len(store.unlabelled), batch.unlabelled, seed, stream) if unlabelled else None)
+            for stream in (seeding.UNLABELLED, seeding.PARTNERS)
+        )
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        return self.make(to_device(self.draw(step), self.device))
+
+    def draw(self, step: int) -> Drawn:
+        """All that the host does for a step's batch: random parameters and, of a mapped store, the voxels."""
+        items = self.store.labelled[self.labelled(step)]
+        drawn = seeding.generator(self.seed, seeding.LABELLED_VIEWS, step)
+        labelled = self._draw_weak(items, drawn, self._part(len(items)), labels=True)
+        if self.unlabelled is None or self.partners is None:
+            return Drawn(labelled, None, None, None)
+        drawn = seeding.generator(self.seed, seeding.UNLABELLED_VIEWS, step)
+        items = self.store.unlabelled[torch.cat([self.unlabelled(step), self.partners(step)])]
+        first = self._part(len(items) // 2)
+        part = torch.cat([first, first + len(items) // 2])
+        weak, both = self._draw_weak(items, drawn, part, labels=False), _both(part)
+        strong = draw_strong(self.views.strong, 2 * len(items), len(self.size), drawn).of(both)
+        start, stop = draw_boxes(self.views.cutmix, 2 * len(items), self.size, drawn)
+        return Drawn(labelled, weak, strong, (start[both], stop[both]))
+
+    def make(self, drawn: Drawn) -> Batch:
+        """The batch, from what `draw` gave, moved to the device: a function of tensors alone, every shape fixed."""
+        x, y = self._weak(drawn.labelled)
+        assert y is not None
+        if drawn.unlabelled is None or drawn.strong is None or drawn.boxes is None:
+            return Batch(x, y, None, None)
+        weak, _ = self._weak(drawn.unlabelled)
+        strong = apply_strong(weak.repeat_interleave(2, 0), drawn.strong, self.views.strong)
+        strong = strong.view(len(weak), 2, *weak.shape[1:])
+        box = box_mask(*drawn.boxes, self.size).view(len(weak), 2, *self.size)
+        half = len(weak) // 2
+        u, partners = (Unlabelled(weak[rows], strong[rows], box[rows]) for rows in (slice(half), slice(half, None)))
+        return Batch(x, y, u, partners)
+
+    def _part(self, count: int) -> Tensor:
+        """Which of `count` images are this share's, (count / n,) int64."""
+        number, shares = self.share
+        return torch.arange(count // shares) + number * (count // shares)
+
+    def _draw_weak(self, items: Tensor, drawn: torch.Generator, part: Tensor, labels: bool) -> Weak:
+        """Drawn for all items, kept of those whose numbers are in `part`."""
+        draw = draw_weak(self.views.weak, len(items), drawn).of(part)
+        place = torch.rand(*self.store.size[items].shape, generator=drawn)[part] if self.patches else None
+        places = self.store.places(items[part])
+        if place is not None:
+            matrix, centre = patch_map(draw, places.size, self.size, place)
+        else:
+            matrix, centre = resize_map(draw, places.size)
+        weak = Weak(places, matrix, centre, labels, None)
+        return weak._replace(stored=self._one_by_one(weak)) if self.store.mapped else weak
+
+    def _look_up(self, weak: Weak) -> Stored:
+        lookup = look_up(weak.matrix, weak.centre, weak.places.size, self.grid, self.views.weak.plane)
+        return self.store.read(weak.places, lookup, weak.labels)
+
+    def _one_by_one(self, weak: Weak) -> Stored:
+        """As `_look_up`, in half of the time on a CPU: what one item needs stays in its cache."""
+
+        def item(k: int) -> Weak:
+            one: Weak = tree_map_only(Tensor, lambda value: value[k : k + 1], weak)
+            return one
+
+        voxels, labels, inside = zip(*(self._look_up(item(k)) for k in range(len(weak.matrix))), strict=True)
+        return Stored(torch.cat(voxels), torch.cat(labels) if weak.labels else None, torch.cat(inside))
+
+    def _weak(self, weak: Weak) -> tuple[Tensor, Tensor | None]:
+        """Images (B, C, *S), and labels (B, *S) where there are some."""
+        stored = weak.stored or self._look_up(weak)
+        return grey_values(stored, weak.places), label_maps(stored) if stored.labels is not None else None
+
+
+def to_device(drawn: Drawn, device: torch.device) -> Drawn:
+    """What was drawn, on the device that makes the batch; the host does not wait for the copy."""
+
+    def move(value: Tensor) -> Tensor:
+        return (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)
+
+    moved: Drawn = tree_map_only(Tensor, move, drawn)
+    return moved
+
+
+def _both(part: Tensor) -> Tensor:
+    """Numbers of images (B,) -> those of their two strong views (2B,)."""
+    return torch.stack([2 * part, 2 * part + 1], 1).flatten()

@@ -1,0 +1,214 @@
+"""The command line: parse, call, print. Heavy imports stand inside the commands, so that `--help` answers at once."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from crossmatch.cli.benchmark import benchmark, methods
+from crossmatch.cli.data import check, escaped, importer, phantom
+from crossmatch.errors import UserError
+from crossmatch.training.ranks import find_place, start
+
+app = typer.Typer(
+    help="Semi-supervised medical image segmentation: train from a handful of labelled scans and many unlabelled ones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(check)
+app.command()(phantom)
+app.command()(methods)
+app.command()(benchmark)
+app.add_typer(importer, name="import")
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
+
+
+def main() -> None:
+    """Entry point: a mistake of the user is one paragraph on stderr and exit code 2; Ctrl-C is exit code 130."""
+    try:
+        app()
+    except UserError as error:
+        _stop(str(error))
+    except BrokenPipeError:  # `crossmatch recipes | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise  # not about a place that somebody named
+        text = f"{error.filename or 'The disk'}: {error.strerror}. Name another place, make room or change permissions."
+        _stop(text)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="a recipe's name (see `crossmatch recipes`) or a .toml file")],
+    data: Annotated[Path, typer.Option(help="a dataset's folder, see docs/datasets.md")],
+    out: Annotated[Path, typer.Option(help="the run's folder; a new one, or with --resume an existing run")],
+    seed: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="change a setting: section.key=value")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out, same settings")] = False,
+    checked: Annotated[
+        bool, typer.Option("--checked", help="refuse data that `crossmatch check` has not seen: no test case is opened")
+    ] = False,
+    device: Device = "auto",
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="train on so many at once, the batch shared; see docs/parallel.md")
+    ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="compile the step, a minute or more; for GPUs, on CPUs it gets slower"),
+    ] = False,
+    graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
+) -> None:
+    """Train a network. Ctrl-C leaves a run that --resume goes on with."""
+    from crossmatch.cli.display import TrainingDisplay
+    from crossmatch.recipes.load import load_recipe
+    from crossmatch.runs.devices import choose_device
+    from crossmatch.training.fit import fit
+    from crossmatch.training.team import check_place
+
+    place = find_place(devices)
+    with place.one_tells():
+        chosen = load_recipe(recipe, [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])])
+        check_place(chosen, choose_device(device), place)
+    if not place.started:
+        sys.exit(start(place.count))
+    console = Console(quiet=place.rank > 0)
+    what = f"{chosen.dims}D {chosen.network['name']}, {chosen.method['name']}"
+    size = " x ".join(map(str, chosen.data.size))
+    form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
+    console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
+    with TrainingDisplay(console, chosen.method["name"]) as display:
+        done = fit(
+            *(chosen, data, out, display),
+            device=device,
+            place=place,
+            resume=resume,
+            checked=checked,
+            compiled=compiled,
+            graphs=graphs,
+        )
+    if done < chosen.train.steps:
+        console.print(f"Stopped at step {done} of {chosen.train.steps}; go on by adding --resume.")
+        sys.exit(130)
+    console.print(f"Done: {out}. Next: crossmatch predict {out} IMAGES {out}/predictions", soft_wrap=True)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="an image file or a folder of them")],
+    out: Annotated[Path, typer.Argument(help="folder for the masks")],
+    checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
+    flips: Annotated[bool, typer.Option("--flips", help="average over mirror images")] = False,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="write them beside the masks")] = False,
+    stride: Annotated[
+        str | None,
+        typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or half (a patch or less)"),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Segment scans with a trained run; masks have the scans' size and geometry."""
+    from crossmatch.cli.display import progress_bar
+    from crossmatch.inference.predict import predict as predict_files
+
+    console = Console()
+    with progress_bar(console, "Predicting") as progress:
+        masks = predict_files(
+            *(run, source, out),
+            checkpoint=checkpoint,
+            device=device,
+            flips=flips,
+            probabilities=probabilities,
+            stride=_stride(stride),
+            batch=batch,
+            progress=progress,
+            warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
+        )
+    console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}")
+
+
+@app.command()
+def evaluate(
+    pred: Annotated[Path, typer.Argument(help="a folder of predicted masks, or one mask")],
+    ref: Annotated[Path, typer.Argument(help="the folder of reference masks, or one mask")],
+    out: Annotated[Path | None, typer.Option(help="folder for cases.csv and summary.json; default: PRED")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="also when some predictions are missing")] = False,
+) -> None:
+    """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
+    from crossmatch.cli.display import progress_bar
+    from crossmatch.scoring.evaluate import evaluate as evaluate_files
+
+    console = Console()
+    target = out or (pred if pred.is_dir() else pred.parent)
+    with progress_bar(console, "Evaluating") as progress:
+        result = evaluate_files(pred, ref, target, partial=partial, progress=progress)
+    console.print(result.table())
+    for note in result.notes():
+        console.print(f"[yellow]Note:[/] {escaped(note)}", soft_wrap=True, highlight=False)
+    console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    out: Annotated[Path | None, typer.Option(help="the page; default: RUN/report.html")] = None,
+) -> None:
+    """Write one self-contained HTML page: settings, curves, scores, best, median and worst cases."""
+    from crossmatch.reports import write_report
+
+    Console().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="print this one as TOML, to begin your own with")] = None,
+) -> None:
+    """List the recipes that come with the package, or print one."""
+    from rich.table import Table
+
+    from crossmatch.recipes.load import load_recipe, recipe_names, recipe_text
+
+    if name is not None:
+        print(recipe_text(name), end="")
+        return
+    table = Table("recipe", "method", "steps", "what it is")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        table.add_row(name, recipe.method["name"], str(recipe.train.steps), recipe.about)
+    Console().print(table)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="a new folder for data, runs, table and report")],
+    seed: Annotated[int, typer.Option(min=0, help="of the phantom and of training")] = 0,
+    recipe: Annotated[str, typer.Option(help="phantom: slices of hearts; phantom3d: left atria")] = "phantom",
+) -> None:
+    """Everything once, on a phantom: supervised and CrossMatch with equal steps, compared on held-out cases."""
+    from crossmatch.cli.demo import run_demo
+
+    run_demo(out, seed, Console(), recipe)
+
+
+def _stride(text: str | None) -> tuple[int, ...] | None:
+    """``18,18,4`` or ``half`` as `predict.predict` takes it."""
+    if text is None or text == "half":
+        return () if text else None
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise UserError(f"--stride takes one whole number an axis, such as 18,18,4, or half; got {text!r}.") from None
+
+
+def _stop(text: str) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]Error:[/] {escaped(text)}", soft_wrap=True, highlight=False)
+    sys.exit(2)

@@ -1,0 +1,127 @@
+"""Commands that compare methods: which there are, and the benchmark."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from crossmatch.errors import UserError
+
+
+def methods() -> None:
+    """List the methods, with the paper each comes from."""
+    from rich.table import Table
+
+    from crossmatch.methods import METHODS
+
+    table = Table("method", "what it does", "paper")
+    for name, (method, _) in METHODS.items():
+        table.add_row(name, method.about, method.paper)
+    Console().print(table)
+
+
+def benchmark(
+    recipe: Annotated[str, typer.Argument(help="a recipe's name (see `crossmatch recipes`) or a .toml file")],
+    methods: Annotated[str, typer.Option(help="names with commas, see `crossmatch methods`")],
+    out: Annotated[Path, typer.Option(help="the benchmark's folder; the same command again goes on in it")],
+    data: Annotated[
+        str | None,
+        typer.Option(help="a dataset's folder; {seed} in it: one a seed. A phantom's recipe without it draws its own"),
+    ] = None,
+    labelled: Annotated[str | None, typer.Option(help="numbers of labels, with commas; default: the recipe's")] = None,
+    seeds: Annotated[str, typer.Option(help="with commas")] = "0,1,2",
+    grid: Annotated[
+        list[str] | None, typer.Option("--grid", help="section.key=v1,v2: cells for each value; again for more keys")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="change a setting of every cell: section.key=value")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="cells at a time")] = 1,
+    checkpoint: Annotated[str, typer.Option(help="whose scores count: last, or best by validation")] = "last",
+    device: Annotated[str, typer.Option(help="auto or cuda: all GPUs are shared out; or cpu, cuda:1")] = "auto",
+    launcher: Annotated[str, typer.Option(help="local, or slurm: a job array through submitit")] = "local",
+    slurm: Annotated[
+        list[str] | None, typer.Option("--slurm", help="an option of the job array: timeout_min=60, gpus_per_node=1")
+    ] = None,
+) -> None:
+    """Compare methods: every method, number of labels and seed is a run; test cases are read once a run."""
+    from crossmatch.benchmark.benchmark import run_benchmark
+    from crossmatch.benchmark.cells import parse_grid, plan_cells
+    from crossmatch.benchmark.prepare import data_of, draw_phantoms
+    from crossmatch.recipes.load import load_recipe, parse_change
+
+    _refuse_others("--launcher", launcher, ("local", "slurm"))
+    _refuse_others("--checkpoint", checkpoint, ("last", "best"))
+    if slurm and launcher != "slurm":
+        raise UserError("--slurm sets options of a job array: add --launcher slurm.")
+    console, changes = Console(), set_ or []
+    base = load_recipe(recipe, changes)
+    cells = plan_cells(
+        recipe,
+        data_of(recipe, data, out),
+        methods=_names(methods),
+        labelled=[base.data.labelled] if labelled is None else _names(labelled),
+        seeds=[_seed(text) for text in _names(seeds)],
+        grid=[parse_grid(text) for text in grid or []],
+        changes=changes,
+    )
+    if data is None:
+        draw_phantoms(recipe, cells, console)
+    options = {keys[0]: value for keys, value in map(parse_change, slurm or [])}
+    choice = {"methods": methods, "labelled": labelled, "seeds": seeds, "grid": grid or [], "set": changes}
+    try:
+        with _stops():
+            complete = run_benchmark(
+                recipe,
+                cells,
+                out,
+                console,
+                jobs=jobs,
+                device=device,
+                checkpoint=checkpoint,
+                slurm=options if launcher == "slurm" else None,
+                about={
+                    "recipe": Path(recipe).stem,
+                    "recipe_settings": base.settings(),
+                    "recipe_remarks": list(base.mends),
+                    "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
+                },
+            )
+    except KeyboardInterrupt:
+        console.print("Stopped; the same command goes on from here.")
+        sys.exit(130)
+    if not complete:
+        console.print("Some cells are missing, see above; the same command tries them again.")
+        sys.exit(1)
+
+
+@contextmanager
+def _stops() -> Iterator[None]:
+    """SIGTERM, and SIGHUP of a terminal that is closed, stop like Ctrl-C: trainings keep what they did."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    previous = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
+
+
+def _refuse_others(option: str, given: str, allowed: tuple[str, ...]) -> None:
+    if given not in allowed:
+        raise UserError(f"{option} is {' or '.join(allowed)}; got {given!r}.")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"--seeds takes whole numbers from 0, with commas; got {text!r}.")
+    return int(text)

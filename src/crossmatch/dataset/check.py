@@ -1,0 +1,178 @@
+"""Look at every voxel of a dataset once: find what cannot be right, keep the rest as a fingerprint.
+
+Errors (collected, told together): unreadable or non-finite files, images that are constant, channels or labels on
+another grid than their image, label values that were not declared, label lists that name cases without a label.
+Warnings: see `check_warnings`.
+"""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from crossmatch.dataset.dataset import Case, Dataset, open_dataset
+from crossmatch.dataset.fingerprint import (
+    CasePrint,
+    Fingerprint,
+    Intensity,
+    Progress,
+    content_digest,
+    read_fresh,
+    save_fingerprint,
+    stamps,
+)
+from crossmatch.dataset.layout import refuse
+from crossmatch.dataset.warnings import check_warnings
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import Array, Volume, read_volume, same_grid
+
+_WORKERS = 4  # threads: inflating and hashing leave Python's lock, and each holds one case in memory
+
+
+def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fingerprint:
+    """Scan all cases of all splits, write the fingerprint (`fingerprint_path(root)` says where) and return it.
+
+    Args:
+        root: the folder of a dataset.
+        progress: called with (cases done, cases in all).
+
+    Raises:
+        UserError: whatever `open_dataset` refuses, and every problem of the voxels, in one message; nothing is
+            written then.
+    """
+    dataset = open_dataset(root)
+    scanned: list[CasePrint] = []
+    problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
+    with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
+        results = pool.map(lambda case: _scan(dataset, case), dataset.cases)
+        for done, (found, wrong) in enumerate(results, start=1):
+            problems += wrong
+            scanned += [found] if found is not None else []
+            if progress is not None:
+                progress(done, len(dataset.cases))
+    if len({len(case.shape) for case in scanned}) > 1:
+        flat = next(case.id for case in scanned if len(case.shape) == 2)
+        deep = next(case.id for case in scanned if len(case.shape) == 3)
+        problems.append(f"{flat} is 2D and {deep} is 3D: keep them in two datasets, or store slices as (x, y, 1)")
+    refuse(dataset.root, problems)
+    cases = tuple(scanned)
+    fingerprint = Fingerprint(
+        channels=dataset.channels,
+        labels=dataset.labels,
+        slice_axis=dataset.slice_axis,
+        digest=content_digest(dataset, cases),
+        warnings=check_warnings(dataset, cases),
+        cases=cases,
+    )
+    save_fingerprint(dataset.root, fingerprint)
+    return fingerprint
+
+
+def load_fingerprint(root: str | os.PathLike[str], progress: Progress | None = None) -> Fingerprint:
+    """The fingerprint of a dataset: the stored one when it is fresh (no voxel is read), else that of a new `check`."""
+    return read_fresh(open_dataset(root)) or check(root, progress)
+
+
+def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
+    """Look at one case: what was found (None when it cannot be said), and what is wrong."""
+    try:
+        files = stamps(dataset, case)  # before the voxels are read: a file changed meanwhile makes this stale
+    except UserError as error:
+        return None, [str(error).rstrip(".")]
+    problems: list[str] = []
+    intensity: list[Intensity] = []
+    digest = hashlib.sha256()
+    first: Volume | None = None
+    for path in case.images:
+        image = _read(path, problems)
+        if image is None:
+            continue
+        first = first or image
+        if not same_grid(first, image):
+            problems.append(f"{path} lies on another grid than {case.images[0].name}: {_difference(first, image)}")
+        found = _intensity(path, image.voxels, problems)
+        intensity += [found] if found is not None else []
+        _hash(digest, image.voxels)
+    label_voxels: tuple[int, ...] | None = None
+    label_sha256: str | None = None
+    label = _read(case.label, problems) if case.label is not None else None
+    if case.label is not None and label is not None:
+        if first is not None and not same_grid(first, label):
+            problems.append(f"{case.label} lies on another grid than its image: {_difference(first, label)}")
+        label_voxels = _count(case.label, label.voxels, dataset.labels, problems)
+        label_digest = hashlib.sha256()
+        _hash(label_digest, label.voxels.astype(np.uint16) if label_voxels is not None else label.voxels)
+        label_sha256 = label_digest.hexdigest()
+    if problems or first is None:
+        return None, problems
+    return CasePrint(
+        id=case.id,
+        split=case.split,
+        shape=first.shape,
+        affine=tuple(tuple(float(value) for value in row) for row in first.affine),
+        spacing_mm=first.spacing_mm,
+        dtype=first.voxels.dtype.name,
+        intensity=tuple(intensity),
+        label_voxels=label_voxels,
+        image_sha256=digest.hexdigest(),
+        label_sha256=label_sha256,
+        files=files,
+    ), []
+
+
+def _read(path: Path, problems: list[str]) -> Volume | None:
+    try:
+        return read_volume(path)
+    except UserError as error:
+        problems.append(str(error).rstrip("."))
+        return None
+
+
+def _hash(digest: "hashlib._Hash", voxels: Array) -> None:
+    """Feed type, shape and voxels, in the order in which the file holds them."""
+    digest.update(f"{voxels.dtype.name} {voxels.shape}".encode())
+    digest.update(np.ascontiguousarray(voxels.T).data)
+
+
+def _intensity(path: Path, voxels: Array, problems: list[str]) -> Intensity | None:
+    """Grey-value statistics of one image, which must be finite and not constant."""
+    bad = voxels.size - int(np.isfinite(voxels).sum()) if voxels.dtype.kind == "f" else 0
+    if bad:
+        problems.append(f"{path} has {bad} voxels that are NaN or infinite: replace them (for instance by 0)")
+        return None
+    low, high = float(voxels.min()), float(voxels.max())
+    if low == high:
+        problems.append(f"{path} is constant, every voxel is {low:g}: export it again, or take the case out")
+        return None
+    p00_5, p99_5 = (float(value) for value in np.percentile(voxels, (0.5, 99.5)))
+    mean, std = float(voxels.mean(dtype=np.float64)), float(voxels.std(dtype=np.float64))
+    return Intensity(low, high, mean, std, p00_5, p99_5)
+
+
+def _count(path: Path, voxels: Array, labels: dict[str, int], problems: list[str]) -> tuple[int, ...] | None:
+    """Voxels of each declared label value; anything else in the file is a problem."""
+    values, counts = np.unique(voxels, return_counts=True)
+    declared = ", ".join(f"{value} {name}" for name, value in labels.items())
+    if voxels.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
+        odd = next(value for value in values.tolist() if value != round(value, 0) or not np.isfinite(value))
+        problems.append(f"{path} holds {odd:g}, which is no whole number: store label values ({declared})")
+        return None
+    found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    unknown = sorted(set(found) - set(labels.values()))
+    if unknown:
+        shown = ", ".join(str(value) for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        problems.append(
+            f"{path} holds the label {'value' if len(unknown) == 1 else 'values'} {shown}, but dataset.json declares "
+            f"{declared}: correct the file or the labels in dataset.json"
+        )
+        return None
+    return tuple(found.get(value, 0) for value in labels.values())
+
+
+def _difference(a: Volume, b: Volume) -> str:
+    """What differs between two grids, and the way out."""
+    if a.shape != b.shape:
+        return f"shape {b.shape}, not {a.shape}; resample it onto the image"
+    return f"affine {b.affine.round(4).tolist()}, not {a.affine.round(4).tolist()}; resample it, or correct the header"

@@ -1,0 +1,165 @@
+"""The fingerprint of a dataset: what one look at every voxel found, kept as JSON so that nobody looks twice.
+
+It lies in the dataset's folder, or in the user's cache folder where that one is read-only. It is fresh as long as the
+lists, `dataset.json` and the size and time of every file are what they were.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from crossmatch.atomic import write_text
+from crossmatch.dataset.dataset import Case, Dataset, Split, uncollected
+from crossmatch.errors import UserError
+
+VERSION = 2  # of the JSON; another number is scanned again
+Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Grey values of one channel of one image, in the file's unit."""
+
+    min: float
+    max: float
+    mean: float
+    std: float
+    p00_5: float  # 0.5th percentile
+    p99_5: float  # 99.5th percentile
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A file as it was when it was scanned."""
+
+    path: str  # below the dataset's root
+    size: int  # bytes
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class CasePrint:
+    """What the scan found in one case."""
+
+    id: str
+    split: Split
+    shape: tuple[int, ...]  # (*S)
+    affine: tuple[tuple[float, ...], ...]  # 4 x 4
+    spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
+    dtype: str  # of the voxels as read
+    intensity: tuple[Intensity, ...]  # one per channel
+    label_voxels: tuple[int, ...] | None  # voxels of each label value 0..K-1; None without a label file
+    image_sha256: str
+    label_sha256: str | None
+    files: tuple[Stamp, ...]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What the scan found in a dataset."""
+
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    slice_axis: int
+    digest: str  # SHA-256 over the content: same images, labels and splits, same digest, wherever they lie
+    warnings: tuple[str, ...]
+    cases: tuple[CasePrint, ...]
+
+    def split(self, split: Split) -> tuple[CasePrint, ...]:
+        """The cases of one split."""
+        return tuple(case for case in self.cases if case.split == split)
+
+
+def content_digest(dataset: Dataset, cases: tuple[CasePrint, ...]) -> str:
+    """SHA-256 over channels, labels, slice axis and, case by case, split, geometry and voxels; no path, no time."""
+    content = [dataset.channels, dataset.labels, dataset.slice_axis]
+    content += [
+        (case.id, case.split, case.shape, case.affine, case.spacing_mm, case.image_sha256, case.label_sha256)
+        for case in sorted(cases, key=lambda case: case.id)
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_path(root: str | os.PathLike[str]) -> Path:
+    """Where the fingerprint of a dataset is written.
+
+    `fingerprint.json` in the dataset's folder; for a read-only folder, below the user's cache folder; where the
+    environment names CROSSMATCH_CACHE, always below that.
+    """
+    root = Path(root)
+    forced = os.environ.get("CROSSMATCH_CACHE")
+    if not forced and root.stat().st_mode & 0o222 and os.access(root, os.W_OK):
+        return root / "fingerprint.json"
+    cache = Path(forced) if forced else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossmatch"
+    return cache / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16] / "fingerprint.json"
+
+
+def save_fingerprint(root: Path, fingerprint: Fingerprint) -> Path:
+    """Write the fingerprint, complete or not at all, and return where."""
+    path = fingerprint_path(root)
+    try:
+        write_text(path, json.dumps({"version": VERSION, **asdict(fingerprint)}) + "\n")
+    except UserError as error:
+        raise UserError(f"{error} The environment variable CROSSMATCH_CACHE names another.") from error
+    return path
+
+
+def read_fresh(dataset: Dataset) -> Fingerprint | None:
+    """The stored fingerprint of a dataset opened with all splits, or None when there is none or it is stale."""
+    paths = [fingerprint_path(dataset.root)]
+    if not os.environ.get("CROSSMATCH_CACHE"):
+        paths.append(dataset.root / "fingerprint.json")  # a read-only folder may hold one that its owner made
+    for path in dict.fromkeys(paths):
+        fingerprint = _read(path)
+        if fingerprint is not None and _is_fresh(fingerprint, dataset):
+            return fingerprint
+    return None
+
+
+def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
+    """Size and time of the files of a case, from the file system alone; a UserError for a link that leads nowhere."""
+    found, above = [], len(dataset.root.parts)
+    for path in (*case.images, *([case.label] if case.label else [])):
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise UserError(f"{path} cannot be reached ({error.strerror}): mend the link, or copy the file.") from error
+        found.append(Stamp("/".join(path.parts[above:]), stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
+
+
+def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
+    described = (fingerprint.channels, fingerprint.labels, fingerprint.slice_axis)
+    if described != (dataset.channels, dataset.labels, dataset.slice_axis):
+        return False
+    if [(case.id, case.split) for case in fingerprint.cases] != [(case.id, case.split) for case in dataset.cases]:
+        return False
+    pairs = zip(fingerprint.cases, dataset.cases, strict=True)
+    return all(scanned.files == stamps(dataset, case) for scanned, case in pairs)
+
+
+@uncollected()
+def _read(path: Path) -> Fingerprint | None:
+    """A fingerprint from its file; None when there is none, or it is from another version or damaged."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored.pop("version") != VERSION:
+            return None
+        cases = tuple(_case(case) for case in stored.pop("cases"))
+        channels, warnings = tuple(stored.pop("channels")), tuple(stored.pop("warnings"))
+        return Fingerprint(**stored, cases=cases, channels=channels, warnings=warnings)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _case(stored: dict[str, Any]) -> CasePrint:
+    """One case from its JSON: lists become the tuples they were."""
+    stored["affine"] = tuple(tuple(row) for row in stored["affine"])
+    stored["intensity"] = tuple(Intensity(**channel) for channel in stored["intensity"])
+    stored["files"] = tuple(Stamp(**file) for file in stored["files"])
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    return CasePrint(**fields)

@@ -1,0 +1,204 @@
+"""The files of a dataset's folder: `dataset.json`, the names of images and labels, the text lists.
+
+One listing per folder and no look at single files, so that 10,000 cases open in a moment.
+"""
+
+import json
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import ENDINGS
+
+TREE = """\
+DIR/
+  dataset.json                     {"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1},
+                                    "file_ending": ".nii.gz"}
+  imagesTr/CASE_0000.nii.gz        training images, one file a channel: _0000, _0001, ...
+  labelsTr/CASE.nii.gz             their labels; a training image without one is unlabelled
+  imagesTs/ labelsTs/              test cases, optional
+  splits/train.txt val.txt test.txt train_N_label.txt   one case a line, optional"""
+
+SHOWN = 10  # problems spelled out in one message
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `dataset.json` says."""
+
+    path: Path
+    name: str
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    file_ending: str
+    slice_axis: int
+    patient_regex: re.Pattern[str] | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The cases found in the folders, by name."""
+
+    images: dict[str, tuple[Path, ...]]  # one file per channel
+    labels: dict[str, Path]
+    training: tuple[str, ...]  # names in imagesTr, sorted
+    test: tuple[str, ...]  # names in imagesTs, sorted
+    problems: tuple[str, ...]
+
+
+def refuse(root: Path, problems: list[str]) -> None:
+    """Raise one UserError that tells all problems (the first ten in full), or nothing when there are none."""
+    if not problems:
+        return
+    if len(problems) == 1:
+        raise UserError(f"Dataset {root}: {problems[0]}.")
+    shown = "".join(f"\n  - {problem}" for problem in problems[:SHOWN])
+    rest = f"\n  - and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+    raise UserError(f"Dataset {root} has {len(problems)} problems:{shown}{rest}")
+
+
+def read_list(path: Path) -> list[str]:
+    """The case names of a text list, one a line; blank lines and repetitions are dropped."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as text, one case a line ({error}).") from error
+    return list(dict.fromkeys(_normal(line.strip()) for line in lines if line.strip()))
+
+
+def read_description(root: Path) -> Description:
+    """Read `dataset.json`, in nnU-Net's present spelling or its older one ("modality", labels by value).
+
+    Raises:
+        UserError: no folder, an empty one, no dataset.json in it, or one that does not describe a dataset.
+    """
+    path = root / "dataset.json"
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise UserError(f"{root} {what}: name the folder of a dataset, which looks like this:\n{TREE}")
+    if not path.is_file():
+        what = "is empty" if not any(root.iterdir()) else "has no dataset.json, so it is no dataset"
+        raise UserError(f"{root} {what}. A dataset looks like this:\n{TREE}")
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}): mend it.") from error
+    if not isinstance(stated, dict):
+        raise UserError(f"{path} must hold a JSON object with channel_names, labels and file_ending.")
+    ending = stated.get("file_ending", ".nii.gz")
+    if ending not in ENDINGS:
+        raise UserError(f"{path} has file_ending {ending!r}: NIfTI is read, so it must be one of {', '.join(ENDINGS)}.")
+    axis = stated.get("slice_axis", 2)
+    if axis not in (0, 1, 2) or isinstance(axis, bool):
+        raise UserError(f"{path} has slice_axis {axis!r}: it must be 0, 1 or 2 (the last axis, the default).")
+    return Description(
+        path=path,
+        name=str(stated.get("name") or root.resolve().name),
+        channels=_channels(path, stated.get("channel_names", stated.get("modality"))),
+        labels=_labels(path, stated.get("labels")),
+        file_ending=ending,
+        slice_axis=axis,
+        patient_regex=_regex(path, stated.get("patient_regex")),
+    )
+
+
+def list_cases(root: Path, description: Description) -> Listing:
+    """List the images and labels, and say what does not fit together: see `Listing.problems`."""
+    problems: list[str] = []
+    images: dict[str, tuple[Path, ...]] = {}
+    labels: dict[str, Path] = {}
+    names: dict[str, tuple[str, ...]] = {}
+    ending = description.file_ending
+    for kind in ("Tr", "Ts"):
+        found = _images(root / f"images{kind}", description, problems)
+        problems += [f"case {name} is in both imagesTr and imagesTs: rename one" for name in found if name in images]
+        names[kind] = tuple(sorted(found))
+        images |= found
+        for name, path in sorted(_files(root / f"labels{kind}", ending).items()):
+            if name in found:
+                labels[name] = path
+            else:
+                problems.append(f"{path} is a label without an image images{kind}/{name}_0000{ending}")
+    if not images:
+        problems.append(f"no image named CASE_0000{ending} in imagesTr or imagesTs; a dataset looks like this:\n{TREE}")
+    lower: dict[str, str] = {}
+    for name in images:
+        other = lower.setdefault(name.casefold(), name)
+        if other != name:
+            problems.append(f"cases {other} and {name} differ in upper and lower case only: rename one")
+    return Listing(images, labels, names["Tr"], names["Ts"], tuple(problems))
+
+
+def _normal(name: str) -> str:
+    """One spelling for accented letters: some file systems store them decomposed."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _files(folder: Path, ending: str) -> dict[str, Path]:
+    """The visible files of a folder with this ending, by name without it; nothing when there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(ending) and not entry.name.startswith(".")]
+    return {_normal(name.removesuffix(ending)): folder / name for name in names}
+
+
+def _images(folder: Path, description: Description, problems: list[str]) -> dict[str, tuple[Path, ...]]:
+    """The images of a folder: the files of every channel, by case."""
+    by_case: dict[str, dict[int, Path]] = {}
+    for stem, path in sorted(_files(folder, description.file_ending).items()):
+        match = re.fullmatch(r"(.+)_(\d{4})", stem)
+        if match is None:
+            problems.append(f"{path} has no channel number: rename it to {stem}_0000{description.file_ending}")
+        else:
+            by_case.setdefault(match[1], {})[int(match[2])] = path
+    wanted = range(len(description.channels))
+    for name, files in by_case.items():
+        missing = ", ".join(f"{name}_{n:04d}{description.file_ending}" for n in wanted if n not in files)
+        if missing:
+            problems.append(f"case {name} lacks a channel: {folder / missing} is missing")
+        extra = ", ".join(path.name for n, path in files.items() if n not in wanted)
+        if extra:
+            problems.append(f"case {name} has more channels than dataset.json names: {folder / extra}")
+    return {name: tuple(files[n] for n in sorted(files)) for name, files in by_case.items()}
+
+
+def _channels(path: Path, stated: Any) -> tuple[str, ...]:
+    """("T1", "T2") from {"0": "T1", "1": "T2"} or ["T1", "T2"]."""
+    if isinstance(stated, dict) and sorted(stated) == sorted(str(n) for n in range(len(stated))) and stated:
+        return tuple(str(stated[str(n)]) for n in range(len(stated)))
+    if isinstance(stated, list) and stated:
+        return tuple(str(name) for name in stated)
+    raise UserError(f'{path} has channel_names {stated!r}: write them like {{"0": "T1", "1": "T2"}}.')
+
+
+def _labels(path: Path, stated: Any) -> dict[str, int]:
+    """Name -> value, sorted by value, from either direction."""
+    way_out = 'write them like {"background": 0, "organ": 1, "tumour": 2}, values 0, 1, 2, ... without gaps'
+    if not isinstance(stated, dict):
+        raise UserError(f"{path} has labels {stated!r}: {way_out}.")
+    pairs = [(name, value) if not isinstance(value, str) else (value, name) for name, value in stated.items()]
+    try:
+        labels = {str(name): int(value) for name, value in pairs}
+        exact = all(not isinstance(value, bool) and float(value) == int(value) for _, value in pairs)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} has labels {stated!r}, with a value that is no whole number: {way_out}.") from error
+    if "ignore" in labels or not exact or len(labels) < 2 or sorted(labels.values()) != list(range(len(pairs))):
+        raise UserError(f"{path} has labels {stated!r}: {way_out} (0 is background; regions and ignore are not used).")
+    return dict(sorted(labels.items(), key=lambda item: item[1]))
+
+
+def _regex(path: Path, stated: Any) -> re.Pattern[str] | None:
+    if stated is None:
+        return None
+    try:
+        pattern = re.compile(stated)
+    except (TypeError, re.error) as error:
+        raise UserError(f"{path} has patient_regex {stated!r}, which is no regular expression ({error}).") from error
+    if pattern.groups < 1:
+        raise UserError(f"{path} has patient_regex {stated!r}: put the patient in a group, such as (patient\\d+)_.*")
+    return pattern

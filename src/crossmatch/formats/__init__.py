@@ -1,0 +1,1 @@
+"""Formats: reading and writing the files that scans come in."""

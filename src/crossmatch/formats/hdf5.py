@@ -1,0 +1,42 @@
+"""The community's HDF5 files: `image` and `label` of one scan or slice, as published with UA-MT and SSL4MIS."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import Array
+
+
+def read_pair(path: Path, rank: int, classes: int) -> tuple[Array, Array]:
+    """`image` as stored and `label` as uint8 of one file, both of `rank` axes and of one shape.
+
+    Raises:
+        UserError: no such file, damaged, no numbers, other axes or no voxels, grey values that are NaN or infinite, or
+            label values that are not 0 to classes - 1.
+    """
+    try:
+        with h5py.File(path) as file:
+            image, label = (_array(path, file, key, kinds) for key, kinds in (("image", "iuf"), ("label", "biuf")))
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path} is no HDF5 file with 'image' and 'label', or damaged ({error}): copy it.") from error
+    if image.ndim != rank or image.shape != label.shape or not image.size:
+        raise UserError(
+            f"{path} has an image of shape {image.shape} and a label of shape {label.shape}: both must have the same "
+            f"{rank} axes, and voxels; copy the file again."
+        )
+    if bad := image.size - int(np.isfinite(image).sum()):
+        raise UserError(f"{path} has {bad} voxels in 'image' that are NaN or infinite: copy the file again.")
+    if not np.isin(label, range(classes)).all():
+        raise UserError(f"{path} holds values in 'label' that are no labels (0 to {classes - 1}): copy the file again.")
+    return image, label.astype(np.uint8)
+
+
+def _array(path: Path, file: h5py.File, key: str, kinds: str) -> Array:
+    """The array under a name, whose type must be one of NumPy's `kinds`."""
+    stored = file[key]
+    if not isinstance(stored, h5py.Dataset) or stored.dtype.kind not in kinds:
+        what = f"values of type {stored.dtype}" if isinstance(stored, h5py.Dataset) else "no array"
+        raise UserError(f"{path} holds {what} under '{key}', numbers are needed, one a voxel: copy the file again.")
+    return np.asarray(stored[()])

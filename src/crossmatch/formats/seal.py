@@ -1,0 +1,46 @@
+"""A seal on test cases: while a network learns, whoever opens one of their files gets an error, not a scan."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_lock = threading.Lock()
+_Inode = tuple[int, int]  # device and number: one file, whatever its names
+_sealed: list[frozenset[_Inode]] = []  # a set for each seal that is in force
+
+
+class SealedError(RuntimeError):
+    """A test case was to be opened while a network learns: a mistake of the program, not of its user."""
+
+
+@contextmanager
+def sealed(files: Iterable[Path]) -> Iterator[None]:
+    """These files are not opened by this process until the block ends.
+
+    Enforced by `crossmatch.formats.nifti`, which opens every case, in all threads and under whatever name a file is
+    reached.
+    """
+    seal = frozenset(inode for path in files if (inode := _inode(path)))
+    with _lock:
+        _sealed.append(seal)
+    try:
+        yield
+    finally:
+        with _lock:
+            _sealed.remove(seal)
+
+
+def refuse_sealed(path: Path) -> None:
+    """Raise SealedError if the file is under a seal."""
+    if _sealed and (inode := _inode(path)) and any(inode in seal for seal in _sealed):
+        raise SealedError(f"{path} belongs to a test case: it may not be opened while a network learns.")
+
+
+def _inode(path: Path) -> _Inode | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

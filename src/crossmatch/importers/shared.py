@@ -1,0 +1,131 @@
+"""What importers share: files that must lie in one place only; nnU-Net's layout, lists and description; the check.
+
+Shapes: image and label are (x, y, z) in the file's axis order.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossmatch.dataset.check import check
+from crossmatch.dataset.dataset import SPLITS, Dataset, open_dataset
+from crossmatch.dataset.fingerprint import Progress, fingerprint_path, save_fingerprint
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import Array, Volume, write_volume
+from crossmatch.target import new_folder
+
+Read = Callable[[], tuple[Volume, Array]]  # -> image and label, one shape
+Tell = Callable[[str], None]  # takes a remark about something left out
+
+
+def only_once(source: Path, found: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Name -> where it lies, of what was found in the folders of a source.
+
+    Raises:
+        UserError: a name that was found in two places.
+    """
+    places: dict[str, Path] = {}
+    for name, path in found:
+        if name in places:
+            raise UserError(
+                f"{source} holds {name} twice, in {places[name]} and {path}: take one away, or import the folder of "
+                "one copy."
+            )
+        places[name] = path
+    return places
+
+
+def write_import(
+    target: str | os.PathLike[str],
+    cases: Mapping[str, Read],
+    wanted: Mapping[str, Sequence[str]],
+    description: Mapping[str, Any],
+    progress: Progress | None,
+    tell: Tell,
+) -> Dataset:
+    """Write the cases that the standard lists name and that are there; what is missing is told and noted.
+
+    The dataset appears under its name when it is complete and checked; where that fails, nothing is left.
+
+    Args:
+        target: the dataset's new folder.
+        cases: case name -> how to read it.
+        wanted: list name -> case names; ``train``, ``val``, ``test`` decide what is written, ``train_N_label`` what
+            counts as labelled. Cases on no split's list are left out.
+        description: content of dataset.json, ``labels`` among it; ``description`` gets what is missing added, the
+            counts are filled in.
+        progress: called with (cases written, cases in all); tell: called with each remark.
+
+    Raises:
+        UserError: no training case is there, `target` is not empty, a damaged file, an image that is constant or not
+            finite, a label value that `description` does not name.
+    """
+    lists = {name: [case for case in names if case in cases] for name, names in wanted.items()}
+    present = [case for split in SPLITS for case in lists.get(split, [])]
+    if not lists["train"]:
+        raise UserError(
+            f"None of the {len(wanted['train'])} standard training cases is there (found "
+            f"{', '.join(sorted(cases)[:5]) or 'none'}): add training cases to the source."
+        )
+    missing = _missing(lists, wanted)
+    if missing:
+        tell(missing)
+    with new_folder(Path(target)) as folder:
+        for done, name in enumerate(present, start=1):
+            kind = "Ts" if name in lists.get("test", []) else "Tr"
+            image, label = cases[name]()
+            _refuse(name, image.voxels, label, description["labels"])
+            write_volume(folder / f"images{kind}" / f"{name}_0000.nii.gz", image.voxels, like=image)
+            write_volume(folder / f"labels{kind}" / f"{name}.nii.gz", label, like=image)
+            if progress is not None:
+                progress(done, len(present))
+        (folder / "splits").mkdir()
+        for name, names in lists.items():
+            if names:
+                (folder / "splits" / f"{name}.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
+        counts = {
+            "numTraining": len(lists["train"]) + len(lists.get("val", [])),
+            "numTest": len(lists.get("test", [])),
+            "file_ending": ".nii.gz",
+        }
+        noted = "; ".join(part for part in (description["description"], missing) if part)
+        text = json.dumps({**description, "description": noted, **counts}, indent=1)
+        (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
+        fingerprint, written = check(folder), fingerprint_path(folder)
+    if written.is_file():  # not renamed with the folder: it lies in a cache, under the name that the folder had
+        save_fingerprint(Path(target), fingerprint)
+        written.unlink()
+        written.parent.rmdir()
+    for warning in fingerprint.warnings:
+        tell(warning)
+    return open_dataset(target)
+
+
+def _refuse(name: str, image: Array, label: Array, labels: Mapping[str, int]) -> None:
+    """Refuse what `check` would find in the files of a case, before they are written and in terms of the source."""
+    bad = image.size - int(np.isfinite(image).sum())
+    unknown = np.setdiff1d(label, list(labels.values())).tolist()
+    if bad:
+        wrong = f"The image of {name} has {bad} voxels that are NaN or infinite"
+    elif image.min() == image.max():
+        wrong = f"The image of {name} is constant, every voxel is {image.flat[0]:g}"
+    elif unknown:
+        declared = ", ".join(f"{value} {label}" for label, value in labels.items())
+        wrong = f"The label of {name} holds {', '.join(map(str, unknown[:5]))}, labels are {declared}"
+    else:
+        return
+    raise UserError(f"{wrong}: copy its file again, or take the scan out of the source; nothing was written.")
+
+
+def _missing(lists: Mapping[str, Sequence[str]], wanted: Mapping[str, Sequence[str]]) -> str:
+    """A remark about the cases of the standard lists that are not there; empty when all are."""
+    parts = [
+        f"{len(wanted[name]) - len(lists[name])} of {len(wanted[name])} in {name}"
+        for name in wanted
+        if len(lists[name]) < len(wanted[name])
+    ]
+    return f"cases of the standard lists that are missing: {', '.join(parts)}" if parts else ""

@@ -1,0 +1,161 @@
+"""From a scan as it lies on disk to labels at its own size: whole slices resized, or sliding windows over patches.
+
+Shapes: I items (slices of a scan, or the scan itself), C channels, K classes, *S an item as stored, *N an item at the
+recipe's voxel size.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossmatch.batches.intensity import scale
+from crossmatch.batches.items import from_items, stored_shape, to_items
+from crossmatch.batches.resample import resize_maps
+from crossmatch.formats.nifti import Volume
+from crossmatch.inference.windows import sliding_window
+from crossmatch.networks import Segmenter
+from crossmatch.networks.layers import resize_linear
+from crossmatch.perturb.geometry import look_up, output_grid
+from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.devices import uses_bf16
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with all that is needed to segment a scan as it lies on disk."""
+
+    network: Segmenter
+    recipe: Recipe
+    slice_axis: int
+    device: torch.device
+    flips: bool = False  # average over the mirror images in the plane that training flips in
+    probabilities: bool = False  # return them too: 8 K bytes a voxel of memory
+
+    @torch.inference_mode()
+    def __call__(self, channels: Sequence[Volume], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+        """Segment one scan.
+
+        Args:
+            channels: the scan as stored, one volume (*S) a channel.
+            path: the scan's file, for messages.
+
+        Returns:
+            Labels (*S), uint8, and probabilities (K, *S), float32, or None where they were not asked for. Where the
+            recipe resizes labels (the published ACDC protocol), the labels are the network's, enlarged by nearest
+            neighbour; else the maximum of the probabilities at the scan's own size.
+        """
+        first, axis, data = channels[0], self.slice_axis, self.recipe.data
+        shape = stored_shape(first.shape, first.spacing_mm, (), self.recipe.dims, axis, path)
+        images = torch.empty(shape[0], len(channels), *shape[1:])
+        for k, one in enumerate(channels):
+            images[:, k] = torch.from_numpy(to_items(scale(one.voxels, data.normalise), self.recipe.dims, axis, path))
+        labels = np.empty(shape, np.uint8)
+        maps = np.empty((self.network.classes, *labels.shape), np.float32) if self.probabilities else None
+        if data.sampling == "patch":
+            _, *size = stored_shape(first.shape, first.spacing_mm, data.spacing_mm, self.recipe.dims, axis, path)
+            for k in range(len(labels)):
+                self._windows(images[k], tuple(size), labels[k], None if maps is None else maps[:, k])
+        else:
+            for start in range(0, len(labels), self.recipe.predict.batch):
+                part = slice(start, start + self.recipe.predict.batch)
+                label, probability = self._resized(images[part])
+                labels[part] = label.numpy()
+                if maps is not None and probability is not None:
+                    maps[:, part] = probability.numpy().swapaxes(0, 1)
+        whole = from_items(labels, len(first.shape), axis).astype(np.uint8, copy=False)
+        if maps is None:
+            return whole, None
+        return whole, np.stack(
+            [from_items(maps[k], len(first.shape), axis) for k in range(len(maps))], dtype=np.float32
+        )
+
+    def _windows(
+        self, image: Tensor, size: tuple[int, ...], labels: NDArray[np.uint8], maps: NDArray[np.float32] | None
+    ) -> None:
+        """Segment one item (C, *S) by sliding windows, into `labels` (*S) and `maps` (K, *S)."""
+        native, data = tuple(image.shape[1:]), self.recipe.data
+        image = image.to(self.device)
+        if size != native:
+            image = resize_maps(image.unsqueeze(0), size)[0]
+        settings = self.recipe.predict
+        found = sliding_window(self._average_flips, image, data.size, settings.stride, settings.batch)
+        if size == native:
+            for rows, values in found:
+                labels[rows] = _most_probable(values, 0).to("cpu", torch.uint8).numpy()
+                if maps is not None:
+                    maps[:, rows] = values.cpu().numpy()
+                del values  # before the next are made
+            return
+        coarse = torch.empty(self.network.classes, *size, device=self.device)
+        for rows, values in found:
+            coarse[:, rows] = values
+        best = torch.zeros(native, device=self.device)
+        winner = torch.zeros(native, dtype=torch.uint8, device=self.device)
+        for k, one in enumerate(coarse):  # class by class: K coarse maps are held, but never K at the scan's own size
+            value = resize_maps(one[None, None], native)[0, 0]
+            better = value > best
+            best, winner = torch.where(better, value, best), torch.where(better, k, winner)
+            if maps is not None:
+                maps[k] = value.cpu().numpy()
+        labels[:] = winner.to("cpu", torch.uint8).numpy()
+
+    def _resized(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S) if they are wanted, on the CPU."""
+        images, native = images.to(self.device), tuple(images.shape[2:])
+        small = self._average_flips(_resize_nearest(images, self.recipe.data.size))
+        by_label = self.recipe.predict.resize == "labels"
+        full = None if by_label and not self.probabilities else resize_linear(small, native)
+        if by_label:
+            label = _enlarge_labels(_most_probable(small, 1).unsqueeze(1), native).squeeze(1)
+        else:
+            assert full is not None
+            label = _most_probable(full, 1)
+        wanted = full.cpu() if full is not None and self.probabilities else None
+        return label.to("cpu", torch.uint8), wanted
+
+    def _average_flips(self, images: Tensor) -> Tensor:
+        """(B, C, *N) -> probabilities (B, K, *N), float32."""
+        plane = [2 + axis for axis in self.recipe.views.weak.plane]
+        subsets = itertools.chain.from_iterable(itertools.combinations(plane, n) for n in range(3))
+        flips = list(subsets) if self.flips else [()]
+        total = torch.zeros(())
+        for axes in flips:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+                logits = self.network(images.flip(axes))
+            total = total.to(images.device) + logits.float().softmax(1).flip(axes)
+        return total / len(flips)
+
+    @property
+    def _bf16(self) -> bool:
+        return uses_bf16(self.recipe.train.precision, self.device)
+
+
+def _most_probable(maps: Tensor, axis: int) -> Tensor:
+    """The class with the greatest value, the first of equal ones, along the axis of K; it goes away.
+
+    Not by `argmax`, which takes ten times as long on CPUs where K is not the last axis (PyTorch 2.13).
+    """
+    return maps.max(axis).indices
+
+
+def _resize_nearest(images: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(I, C, *S) -> (I, C, *size) by order 0, on the grid that training looks images up on."""
+    native = torch.tensor([images.shape[2:]], device=images.device)
+    centre = (native.float() - 1) / 2
+    lookup = look_up(torch.diag_embed(centre), centre, native, output_grid(size, images.device))
+    return images.flatten(2)[:, :, lookup.source[0]]
+
+
+def _enlarge_labels(labels: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(I, 1, *S) -> (I, 1, *size) by order 0, in the arithmetic of SciPy's zoom: half-way positions round as there."""
+    for axis, n in enumerate(size, start=2):
+        step = (labels.shape[axis] - 1) / max(n - 1, 1)
+        nearest = (torch.arange(n, dtype=torch.float64) * step + 0.5).floor().long()
+        labels = labels.index_select(axis, nearest.to(labels.device))
+    return labels

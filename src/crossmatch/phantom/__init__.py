@@ -1,0 +1,1 @@
+"""Phantoms: synthetic scans, and datasets of them."""

@@ -1,0 +1,157 @@
+"""What a recipe is: one complete run as a frozen, checked tree of settings.
+
+Each group of settings is defined beside the code it sets; this file puts them together. `load.py` reads recipes.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from crossmatch.batches.intensity import Normalise
+from crossmatch.batches.views import BatchSizes, ViewSettings
+from crossmatch.methods import METHODS
+from crossmatch.methods.losses import DiceSettings
+from crossmatch.networks import NETWORKS
+from crossmatch.perturb.image import Positive
+from crossmatch.settings import Settings
+
+Count = Annotated[int, Field(ge=1)]
+# group of settings -> (what there is by name, the name where a recipe gives none)
+CHOICES: dict[str, tuple[dict[str, tuple[Any, Any]], str]] = {
+    "method": (METHODS, "crossmatch"),
+    "network": (NETWORKS, "unet"),
+}
+
+
+class DataSettings(Settings):
+    """What is learned from, and in what form."""
+
+    dataset: str = ""  # the name that dataset.json must have; "": any
+    labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = (
+        "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
+    )
+    normalise: Normalise = "minmax"
+    sampling: Literal["resize", "patch"] = "resize"  # whole images resized to `size`, or random patches of `size`
+    size: tuple[Count, ...] = (256, 256)  # two numbers: slices; three: volumes
+    spacing_mm: tuple[Positive, ...] = ()  # scans are resampled to this before patches are cut; (): as stored
+    memory_gb: Annotated[float, Field(ge=0)] = 4.0  # voxels stay on the compute device up to this, else on disk
+
+    @model_validator(mode="after")
+    def _axes(self) -> "DataSettings":
+        if len(self.size) not in (2, 3):
+            raise ValueError(f"data.size {self.size} must have two numbers (slices) or three (volumes)")
+        if self.spacing_mm and len(self.spacing_mm) != len(self.size):
+            raise ValueError(f"data.spacing_mm {self.spacing_mm} must have as many numbers as data.size {self.size}")
+        if self.spacing_mm and self.sampling == "resize":
+            raise ValueError("data.spacing_mm has no effect where data.sampling is resize: leave it out, or use patch")
+        return self
+
+
+class TrainSettings(Settings):
+    """The optimisation, and how often the rare work is done. Released: 2D SGD with Nesterov momentum, 3D AdamW."""
+
+    steps: Count = 30000
+    batch: BatchSizes = BatchSizes()
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    poly_power: Annotated[float, Field(ge=0)] = 0.9
+    poly_horizon: Annotated[float, Field(ge=1)] = 1.0  # where the rate would reach 0, in lengths of the run
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights that are then evaluated; 0: none
+    precision: Literal["auto", "bf16", "float32"] = "auto"  # auto: bf16 where the hardware computes in it
+    log_every: Count = 20
+    validate_every: Count = 1000
+    checkpoint_every: Count = 500
+
+
+class PredictSettings(Settings):
+    """How masks of native size are made from the network's."""
+
+    resize: Literal["labels", "probabilities"] = "probabilities"  # labels: order 0, the published ACDC protocol
+    batch: Count = 16  # slices or windows at a time
+    stride: tuple[Count, ...] = ()  # of sliding windows, which then count alike; (): see `windows`
+
+
+class Recipe(Settings):
+    """One complete run. `seed` fixes the initial weights and everything that is drawn."""
+
+    about: str = ""
+    mends: tuple[str, ...] = ()  # where the recipe departs from the released code, and why
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataSettings = DataSettings()
+    views: ViewSettings = ViewSettings()
+    network: dict[str, Any] = Field({}, validate_default=True)  # name, and that network's settings
+    method: dict[str, Any] = Field({}, validate_default=True)  # name, and that method's settings
+    dice: DiceSettings = DiceSettings()
+    train: TrainSettings = TrainSettings()
+    predict: PredictSettings = PredictSettings()
+
+    @field_validator(*CHOICES)
+    @classmethod
+    def _resolve(cls, chosen: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        choices, default = CHOICES[str(info.field_name)]
+        name = chosen.get("name", default)
+        if not isinstance(name, str) or name not in choices:
+            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(choices)}")
+        settings = choices[name][1].model_validate({key: value for key, value in chosen.items() if key != "name"})
+        return {"name": name, **settings.model_dump()}
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> "Recipe":
+        size = self.data.size
+        self.network_settings.check_size(size, min(self.train.batch.labelled, self.train.batch.unlabelled))
+        if any(axis >= len(size) for axis in self.views.weak.plane):
+            raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
+        check_stride(self.predict.stride, self.data)
+        if self.predict.resize == "labels" and self.data.sampling == "patch":
+            raise ValueError("predict.resize=labels has no effect where data.sampling is patch: leave it out")
+        if self.data.normalise == "none" and (self.views.strong.brightness or self.views.strong.contrast):
+            raise ValueError(
+                "views.strong.brightness and contrast cut grey values to [0, 1]: set both to 0 (and bias and gamma "
+                "instead) where data.normalise is none"
+            )
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what a run does, as plain values: without the remarks, and where voxels are kept."""
+        return self.model_dump(mode="json", exclude={"about": True, "mends": True, "data": {"memory_gb"}})
+
+    @property
+    def coarse_size(self) -> tuple[int, ...]:
+        """Voxels an axis of the network's coarsest feature map."""
+        return tuple(n // self.network_settings.multiple for n in self.data.size)
+
+    @property
+    def method_settings(self) -> Any:
+        """The settings object of the method."""
+        return _settings("method", self.method)
+
+    @property
+    def network_settings(self) -> Any:
+        """The settings object of the network."""
+        return _settings("network", self.network)
+
+    @property
+    def dims(self) -> int:
+        """Spatial axes of what the network sees."""
+        return len(self.data.size)
+
+
+def check_stride(stride: tuple[int, ...], data: DataSettings) -> None:
+    """Raise ValueError unless windows of a patch can be laid with this stride; () is half a patch."""
+    if not stride:
+        return
+    if data.sampling != "patch":
+        raise ValueError("a stride has no effect where whole images are resized (data.sampling=resize): leave it out")
+    if len(stride) != len(data.size) or not all(1 <= step <= n for step, n in zip(stride, data.size, strict=True)):
+        raise ValueError(
+            f"the stride {stride} must have {len(data.size)} numbers, each from 1 to the patch's {data.size}: above "
+            "it, voxels between the windows would never be seen"
+        )
+
+
+def _settings(group: str, chosen: Mapping[str, Any]) -> Any:
+    kind = CHOICES[group][0][chosen["name"]][1]
+    return kind(**{key: value for key, value in chosen.items() if key != "name"})

@@ -1,0 +1,95 @@
+"""The best, the median and the worst case of an evaluation: which they are, their files, their row of pictures.
+
+Shapes: (x, y, z) volumes in the file's axis order.
+"""
+
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from crossmatch.dataset.layout import list_cases, read_description
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import ENDINGS, Array, Volume, read_volume, same_grid
+from crossmatch.reports.overlays import plane_figures, stack_figures
+from crossmatch.reports.renderings import surface_rows
+from crossmatch.runs.run import Run
+from crossmatch.scoring.metrics import dice
+from crossmatch.scoring.scores import Evaluation
+
+
+class Scan(NamedTuple):
+    """The files of one evaluated case; all three lie on one grid."""
+
+    image: Volume
+    reference: Array
+    prediction: Array
+
+
+def chosen_cases(evaluation: Evaluation) -> dict[str, str]:
+    """Case -> why it is shown: the best, the median (of an even number the better of the middle two), the worst."""
+    means = evaluation.case_means()
+    ranked = sorted(means, key=lambda case: (-means[case], case))
+    chosen: dict[str, list[str]] = {}
+    for place, name in ((0, "best"), ((len(ranked) - 1) // 2, "median"), (len(ranked) - 1, "worst")):
+        if name != "median" or len(ranked) > 2:
+            chosen.setdefault(ranked[place], []).append(name)
+    return {case: " and ".join(names) if len(ranked) > 1 else "the only one" for case, names in chosen.items()}
+
+
+def case_figures(run: Run, evaluation: Evaluation, predictions: Path) -> tuple[list[str], list[str]]:
+    """A row of pictures for each chosen case, and a sentence for each case that cannot be shown."""
+    figures, notes = [], []
+    for case, reason in chosen_cases(evaluation).items():
+        try:
+            scan = read_scan(run, evaluation, predictions, case)
+        except UserError as error:
+            notes.append(f"No picture of {case} ({reason}): {error}")
+        else:
+            score = f"Dice {100 * evaluation.case_means()[case]:.1f} %"
+            head = f"{reason.capitalize()}: <b>{escape(case)}</b>, {score}"
+            figures.append(f'<div class="case"><h3>{head}</h3>{_pictures(run, evaluation, scan)}</div>')
+    return figures, notes
+
+
+def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) -> Scan:
+    """Image (its first channel), reference and prediction of a case.
+
+    Raises:
+        UserError: a file is gone, or the masks are not those that were evaluated.
+    """
+    root = Path(run.data["root"])
+    if not (root / "dataset.json").is_file():
+        raise UserError(f"the dataset is not at {root} any more.")
+    listing = list_cases(root, read_description(root))
+    if case not in listing.images or case not in listing.labels:
+        raise UserError(f"the dataset {root} has no image or no label of that name.")
+    masks = [predictions / f"{case}{ending}" for ending in ENDINGS]
+    mask = next((path for path in masks if path.is_file()), None)
+    if mask is None:
+        raise UserError(f"there is no mask {masks[0]}.")
+    image, reference, prediction = map(read_volume, (listing.images[case][0], listing.labels[case], mask))
+    if not same_grid(image, reference) or not same_grid(reference, prediction):
+        raise UserError(f"{mask}, its image and its label do not lie on one grid.")
+    for row in evaluation.rows:
+        if row.case == case:
+            now = dice(prediction.voxels == row.value, reference.voxels == row.value)
+            if abs(now - row.scores["dice"]) > 1e-6:
+                raise UserError(f"{mask} and {listing.labels[case]} are not what was evaluated; evaluate again.")
+    return Scan(image, reference.voxels, prediction.voxels)
+
+
+def _pictures(run: Run, evaluation: Evaluation, scan: Scan) -> str:
+    """Slices of a case, and where the network sees 3D its surfaces."""
+    if run.recipe.dims == 2:
+        slices = stack_figures(*scan, evaluation.labels, run.data["slice_axis"])
+        return f'<div class="slices">{"".join(slices)}</div>'
+    planes = plane_figures(*scan, evaluation.labels)
+    surfaces, how_seen = surface_rows(*scan, evaluation.labels, _mean_distances(evaluation, scan.image))
+    return f'<div class="slices">{"".join(planes)}</div>{"".join(surfaces)}<p class="aside">{how_seen}</p>'
+
+
+def _mean_distances(evaluation: Evaluation, image: Volume) -> dict[str, float]:
+    """Class -> mean HD95 over cases in the unit of `image`; 1 where there is none above 0."""
+    metric = "hd95_mm" if image.spacing_mm else "hd95_voxels"
+    known = {name: evaluation.statistics(name).get(metric) for name in evaluation.labels}
+    return {name: found.mean if found and found.mean > 0 else 1.0 for name, found in known.items()}

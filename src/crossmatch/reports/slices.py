@@ -1,0 +1,127 @@
+"""From a volume to what a picture needs: slices the right way up, cropped, as PNG, and outlines of masks.
+
+Shapes: *S is (x, y) or (x, y, z), the file's own axis order; I slices of (h, w) as they are shown, rows downwards.
+"""
+
+import struct
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+from nibabel.orientations import aff2axcodes
+
+from crossmatch.formats.nifti import Array, Volume
+
+MARGIN = 0.35  # around the labels, as a share of their longest side
+_SIDES = (  # of a pixel (row, column): the neighbour beyond it, and its corners, clockwise
+    ((-1, 0), (0, 0), (0, 1)),
+    ((0, 1), (0, 1), (1, 1)),
+    ((1, 0), (1, 1), (1, 0)),
+    ((0, -1), (1, 0), (0, 0)),
+)
+Corner = tuple[int, int]
+
+
+def orientation(volume: Volume) -> str:
+    """Where each axis runs to, of L R A P S I; "?" for each where the header does not tell, or there is no third."""
+    if len(volume.shape) < 3 or volume.spacing_mm is None:
+        return "?" * len(volume.shape)
+    return "".join(aff2axcodes(volume.affine))  # type: ignore[no-untyped-call]
+
+
+def planes(volume: Volume) -> dict[str, int]:
+    """The name of each orthogonal plane of a 3D scan -> the axis across it; axial first where that is known."""
+    codes = orientation(volume)
+    if "?" in codes:
+        return {f"Across axis {axis + 1}": axis for axis in (2, 1, 0)}
+    places = {"LRAPSI".index(code) // 2: axis for axis, code in enumerate(codes)}
+    return {name: places[place] for place, name in ((2, "Axial"), (1, "Coronal"), (0, "Sagittal"))}
+
+
+def upright(volume: Volume, slice_axis: int) -> tuple[Callable[[Array], Array], tuple[float, float]]:
+    """How to show a scan as radiologists do: patient's right on the left, front (or head) on top.
+
+    Returns:
+        A function (*S) -> (I, h, w), and the height and width of a pixel (mm, or 1 where the spacing is unknown).
+        Where the header does not tell, the first in-plane axis runs to the right and the second downwards.
+    """
+    ndim = len(volume.shape)
+    slices = [slice_axis] if ndim == 3 else []
+    codes = orientation(volume)
+    plane = [axis for axis in range(ndim) if axis not in slices]
+    across, down = sorted(plane, key=lambda axis: "LRAPSI?".index(codes[axis]) // 2)
+    flipped = [axis for axis, wrong in ((across, "RA"), (down, "AS")) if codes[axis] in wrong]
+
+    def stack(voxels: Array) -> Array:
+        shown = np.transpose(np.flip(voxels, tuple(flipped)), [*slices, down, across])
+        return shown if slices else shown[np.newaxis]
+
+    spacing = volume.spacing_mm or (1.0,) * ndim
+    return stack, (spacing[down], spacing[across])
+
+
+def crop(labelled: Array, pixel: tuple[float, float]) -> tuple[slice, slice]:
+    """The part of slices around the labels, as square as the image allows; all of it where there is no label.
+
+    Args:
+        labelled: (I, h, w) bool.
+        pixel: height and width.
+    """
+    found: Array = np.any(labelled, axis=0)
+    if not found.any():
+        return slice(None), slice(None)
+    spans = [np.flatnonzero(np.any(found, axis=axis))[[0, -1]] + (0, 1) for axis in (1, 0)]
+    side = max((stop - start) * size for (start, stop), size in zip(spans, pixel, strict=True)) * (1 + MARGIN)
+    parts = []
+    for (start, stop), size, full in zip(spans, pixel, found.shape, strict=True):
+        wanted = min(full, round(side / size))
+        first = int(np.clip((start + stop - wanted) // 2, 0, full - wanted))
+        parts.append(slice(first, first + wanted))
+    return parts[0], parts[1]
+
+
+def outline(mask: Array) -> str:
+    """The border of a mask (h, w) bool as an SVG path in pixel coordinates; empty for an empty mask.
+
+    Closed lines through the middles of pixel edges, so corners are cut. Pixels that touch diagonally are not joined.
+    """
+    return "".join("M" + "L".join(f"{x:g} {y:g}" for y, x in _bends(loop)) + "Z" for loop in _loops(mask))
+
+
+def png(grey: Array) -> bytes:
+    """(h, w) uint8 as a PNG file."""
+    rows = b"".join(b"\0" + row.tobytes() for row in grey)
+    header = struct.pack(">2I5B", grey.shape[1], grey.shape[0], 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
+    packed = (struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def _loops(mask: Array) -> Iterator[list[Corner]]:
+    """The corners along each border of a mask, clockwise around what is inside; the first is repeated at the end."""
+    inside = np.pad(mask, 1)
+    ways: dict[Corner, list[Corner]] = defaultdict(list)  # corner -> where the border goes on; two where pixels touch
+    for beyond, start, stop in _SIDES:
+        border = inside & ~np.roll(inside, (-beyond[0], -beyond[1]), (0, 1))
+        for y, x in (np.argwhere(border) - 1).tolist():
+            ways[y + start[0], x + start[1]].append((y + stop[0], x + stop[1]))
+    while ways:
+        loop = [next(iter(ways))]
+        while len(loop) == 1 or loop[-1] != loop[0]:
+            here, before = loop[-1], loop[-2] if len(loop) > 1 else loop[-1]
+            to_the_right = (here[0] + here[1] - before[1], here[1] - here[0] + before[0])
+            options = ways[here]
+            options.remove(chosen := to_the_right if to_the_right in options else options[0])
+            if not options:
+                del ways[here]
+            loop.append(chosen)
+        yield loop
+
+
+def _bends(loop: list[Corner]) -> list[tuple[float, float]]:
+    """The middles of a loop's edges, without those on a straight line between their neighbours."""
+    middles = [((a[0] + b[0]) / 2, (a[1] + b[1]) / 2) for a, b in pairwise(loop)]
+    around = zip(middles[-1:] + middles[:-1], middles, middles[1:] + middles[:1], strict=True)
+    return [b for a, b, c in around if (b[0] - a[0], b[1] - a[1]) != (c[0] - b[0], c[1] - b[1])]

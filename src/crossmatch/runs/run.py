@@ -1,0 +1,234 @@
+"""A run's folder: what was run, on what, by which code, and where its checkpoints and logs lie.
+
+RUN/run.json                   resolved recipe, dataset facts, seed, commit, versions, device
+RUN/metrics.jsonl              one line each `train.log_every` steps and each validation
+RUN/tensorboard/
+RUN/checkpoints/last.safetensors, best.safetensors (by validation only)
+"""
+
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossmatch import __version__
+from crossmatch.atomic import write_json
+from crossmatch.dataset.dataset import Dataset
+from crossmatch.dataset.fingerprint import Fingerprint
+from crossmatch.errors import UserError
+from crossmatch.networks import NETWORKS, Segmenter
+from crossmatch.recipes.load import parse_recipe
+from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk. `record` is the content of run.json."""
+
+    folder: Path
+    recipe: Recipe
+    record: dict[str, Any]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Facts of the dataset it learns from: root, labels, channels, slice_axis, fingerprint."""
+        facts: dict[str, Any] = self.record["data"]
+        return facts
+
+    @property
+    def classes(self) -> int:
+        """K, background included."""
+        return len(self.data["labels"])
+
+    @property
+    def metrics(self) -> Path:
+        """The log of scalars."""
+        return self.folder / "metrics.jsonl"
+
+    def checkpoint(self, name: str) -> Path:
+        """The file of ``last`` or ``best``, or of a path given as it is."""
+        return self.folder / "checkpoints" / f"{name}.safetensors" if name in ("last", "best") else Path(name)
+
+    def build_network(self) -> Segmenter:
+        """The recipe's network for this dataset's channels and labels, with fresh weights."""
+        kind, settings = NETWORKS[self.recipe.network["name"]][0], self.recipe.network_settings
+        network: Segmenter = kind(self.recipe.dims, len(self.data["channels"]), self.classes, **settings.model_dump())
+        return network
+
+    def load_network(self, name: str = "last") -> tuple[Segmenter, Checkpoint]:
+        """The trained network, in eval mode, and the checkpoint it comes from."""
+        path = self.checkpoint(name)
+        if name == "best" and not path.is_file() and self.checkpoint("last").is_file():
+            raise UserError(f"The run {self.folder} has no best checkpoint: it was never validated. Use last.")
+        checkpoint = load_checkpoint(path)
+        network = self.build_network()
+        load_weights(network, checkpoint.network, str(path))
+        return network.eval(), checkpoint
+
+
+def open_run(folder: Path) -> Run:
+    """An existing run.
+
+    Raises:
+        UserError: no folder, or not a run's.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise UserError(f"{folder} is no run: it has no run.json. Give the folder that `crossmatch train --out` wrote.")
+    try:
+        record = json.loads(path.read_text())
+        run = Run(folder, parse_recipe(record["recipe"], str(path)), record)
+        if missing := {"labels", "channels", "slice_axis", "root"} - run.data.keys():
+            raise KeyError(*missing)
+        return run
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
+
+
+def create_run(
+    folder: Path,
+    recipe: Recipe,
+    data: dict[str, Any],
+    device: torch.device,
+    bf16: bool,
+    devices: int = 1,
+    flags: Sequence[str] = (),
+) -> Run:
+    """Make the folder and write run.json; `devices` train together; flags: ``--compile``, ``--graphs``.
+
+    Raises:
+        UserError: the folder exists already; nothing in it is touched.
+    """
+    if (folder / "checkpoints").exists():
+        raise UserError(f"{folder} holds a run already: go on with it by adding --resume, or choose another --out.")
+    started = (folder / "run.json").is_file()  # but nothing was learned: memory ran out, or it was stopped at once
+    if folder.exists() and not started and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
+        raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
+    record = {
+        "recipe": recipe.model_dump(mode="json"),
+        "data": data,
+        "code": {"crossmatch": __version__, "commit": _commit()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
+        "device": {
+            "type": device.type,
+            "name": _device_name(device),
+            "count": devices,
+            "precision": _precision(bf16),
+            "flags": list(flags),
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "run.json", record)
+    return Run(folder, recipe, record)
+
+
+def resume_run(
+    folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool, devices: int = 1, flags: Sequence[str] = ()
+) -> Run:
+    """An existing run that is to go on with exactly its settings and data.
+
+    Raises:
+        UserError: other settings or other data, the differences are listed; another precision or number of devices;
+            other flags of the step.
+    """
+    if not folder.exists():
+        raise UserError(f"There is no run {folder} to resume: leave --resume out to start it.")
+    run = open_run(folder)
+    changed = changes(
+        {"recipe": run.recipe.settings(), "data": {**run.data, "root": None}},
+        {"recipe": recipe.settings(), "data": {**data, "root": None}},
+    )
+    if changed:
+        raise UserError(
+            f"The run {folder} cannot go on with other settings or data: {'; '.join(changed[:8])}. "
+            "Repeat the settings it was started with, or start a new run in another --out."
+        )
+    before, now = run.record["device"]["precision"], _precision(bf16)
+    if before != now:
+        raise UserError(
+            f"The run {folder} was started in {before}, and this machine would go on in {now}: resume it where it was "
+            "started, or start a new run in another --out with --set train.precision=float32."
+        )
+    started = run.record["device"].get("flags", [])  # earlier versions had none
+    if sorted(started) != sorted(flags):
+        told = [" and ".join(words) or "neither --compile nor --graphs" for words in (started, flags)]
+        raise UserError(
+            f"The run {folder} was started with {told[0]}, and would go on with {told[1]}, which rounds and drops out "
+            "differently: repeat the flags it was started with."
+        )
+    count = run.record["device"].get("count", 1)  # runs of earlier versions had one
+    if count != devices:
+        raise UserError(
+            f"The run {folder} was started on {count} device{'s' * (count != 1)}, and would go on on {devices}: each "
+            f"normalises and drops out by its own share of the batch. Resume it with --devices {count} (or as many "
+            "ranks of torchrun or srun), or start a new run in another --out."
+        )
+    return run
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Where two trees of settings differ, in words."""
+    old, new = _flat(before), _flat(now)
+    differing = (key for key in sorted(old | new) if old.get(key) != new.get(key))
+    return [f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in differing]
+
+
+def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> dict[str, Any]:
+    """What run.json says about the data."""
+    return {
+        "root": str(dataset.root.resolve()),
+        "name": dataset.name,
+        "fingerprint": fingerprint.digest,
+        "affine": [list(row) for row in fingerprint.cases[0].affine],  # the way round that scans are stored in
+        "labels": dataset.labels,
+        "channels": list(dataset.channels),
+        "slice_axis": dataset.slice_axis,
+        "labelled": labelled,
+        "unlabelled": unlabelled,
+        "validation": [case.id for case in dataset.split("val")],
+    }
+
+
+def _is_foreign(path: Path) -> bool:
+    return not path.name.startswith(".partial-")  # which `atomic` leaves where a process is killed while it writes
+
+
+def _precision(bf16: bool) -> str:
+    return "bf16" if bf16 else "float32"
+
+
+_RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {k: v for key, sub in tree.items() for k, v in _flat(sub, f"{prefix}.{key}".lstrip(".")).items()}
+
+
+def _commit() -> str | None:
+    """The commit of this code with "+changes" where files differ from it; None where it is not a checkout's own."""
+    here = Path(__file__)
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, text=True, check=True, timeout=10)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # not an installed copy inside somebody else's repository
+        return git("describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,226 @@
+"""Predictions against references: pair the files, check them, score every case and class, keep the result.
+
+Label volumes are (*S) in the files' axis order. Rules and conventions: docs/metrics.md.
+"""
+
+import json
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossmatch.atomic import write_json, write_text
+from crossmatch.dataset.layout import read_description
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import ENDINGS, Array, Volume, read_grid, read_volume, same_grid
+from crossmatch.scoring.metrics import dice, jaccard, surface_distances
+from crossmatch.scoring.scores import DISTANCES, Evaluation, Row, listed, load_evaluation
+
+__all__ = ["Evaluation", "evaluate", "load_evaluation"]
+
+WORKERS = min(4, os.cpu_count() or 1)  # cases in memory at a time; SciPy's searches release the interpreter's lock
+
+
+def evaluate(
+    pred: str | os.PathLike[str],
+    ref: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    labels: Mapping[str, int] | None = None,
+    partial: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Compare predicted label volumes with their references.
+
+    Args:
+        pred: a folder with <case>.nii.gz or <case>.nii, or one file.
+        ref: a folder with the same names, or one file.
+        out: folder for cases.csv and summary.json; nothing is written without it. Those of an earlier evaluation of
+            the same folders are replaced.
+        labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values.
+        partial: evaluate the cases that have a prediction when some have none.
+        progress: called with (cases done, cases in all) after each case.
+
+    Raises:
+        UserError: nothing to compare, missing predictions without `partial`, a prediction on another grid than its
+            reference, label values outside `labels`, unreadable files, other files or results in the place of ours.
+            Only trouble with the voxels of a file is found as late as its turn comes.
+    """
+    pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
+    if out is not None:
+        _refuse_others(out, pred, ref, _origin(pred))
+    pairs, missing, extra = _pairs(pred, ref)
+    if missing and (not partial or not pairs):
+        way_out = "predict them" + (", or evaluate the others with --partial" if pairs else "")
+        raise UserError(f"{pred} has no prediction for {len(missing)} cases of {ref}: {listed(missing)}; {way_out}.")
+    for predicted, reference in pairs.values():
+        _check_grids(predicted, reference)
+    prediction = _origin(pred)
+    folder = (ref if ref.is_dir() else ref.parent).resolve()
+    dataset = None
+    if (folder.parent / "dataset.json").is_file():
+        description = read_description(folder.parent)
+        dataset, labels = description.name, description.labels if labels is None else labels
+    if labels is None:
+        labels = {f"label {value}": value for value in _values(reference for _, reference in pairs.values())}
+    classes = {name: int(value) for name, value in labels.items() if value != 0}
+    if not classes:
+        raise UserError(f"{ref} has no label but background: name the classes in dataset.json beside the folder.")
+
+    rows: list[Row] = []
+    with ThreadPoolExecutor(WORKERS) as pool:
+        cases = pool.map(lambda case: _rows(case, *pairs[case], classes), pairs)
+        for done, found in enumerate(cases, start=1):
+            rows += found
+            if progress is not None:
+                progress(done, len(pairs))
+    evaluation = Evaluation(
+        rows=tuple(rows),
+        labels=classes,
+        predictions=_name(pred),
+        references=_name(ref),
+        dataset=dataset,
+        missing=tuple(missing),
+        extra=tuple(extra),
+        prediction=prediction,
+    )
+    if out is not None:
+        write_json(out / "summary.json", evaluation.to_json())
+        write_text(out / "cases.csv", evaluation.to_csv())
+    return evaluation
+
+
+def _refuse_others(out: Path, pred: Path, ref: Path, prediction: dict[str, Any] | None) -> None:
+    """A UserError unless `out` is free, or holds what an earlier evaluation of the same folders wrote."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file: name a folder for cases.csv and summary.json.")
+    found = [name for name in ("cases.csv", "summary.json") if (out / name).exists()]
+    if not found:
+        return
+    try:
+        before = load_evaluation(out)
+        what = f"the evaluation of {before.predictions} against {before.references}"
+        same = (before.predictions, before.references) == (_name(pred), _name(ref))
+        same &= out.resolve() == pred.resolve() or before.prediction == prediction
+    except UserError:
+        what, same = " and ".join(found), False
+    if not same:
+        raise UserError(f"{out} already holds {what}: name another folder with --out, nothing is overwritten.")
+
+
+def _origin(pred: Path) -> dict[str, Any] | None:
+    """What `crossmatch predict` wrote beside its masks: run, checkpoint, recipe."""
+    return _read_object((pred if pred.is_dir() else pred.parent) / "prediction.json")
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name
+
+
+def _pairs(pred: Path, ref: Path) -> tuple[dict[str, tuple[Path, Path]], list[str], list[str]]:
+    """Case -> (prediction, reference), then the names of missing and of extra predictions; all sorted."""
+    for path in (pred, ref):
+        if not path.exists():
+            raise UserError(f"{path} does not exist: name a folder with <case>.nii.gz files, or one such file.")
+    if pred.is_dir() != ref.is_dir():
+        raise UserError(f"{pred} and {ref} are a file and a folder: name two folders, or two files.")
+    if not ref.is_dir():
+        return {_case(ref): (pred, ref)}, [], []
+    predictions, references = _files(pred), _files(ref)
+    for name in list(predictions):  # written by `predict --probabilities` beside <case>
+        if name.endswith("_probabilities") and name.removesuffix("_probabilities") in predictions:
+            del predictions[name]
+    pairs = {name: (predictions[name], references[name]) for name in sorted(references) if name in predictions}
+    return pairs, sorted(set(references) - set(predictions)), sorted(set(predictions) - set(references))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The visible NIfTI files of a folder by case; an error if there is none, or two of one case."""
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.endswith(ENDINGS) and not path.name.startswith("."):
+            other = files.setdefault(_case(path), path)
+            if other != path:
+                raise UserError(
+                    f"{folder} has {other.name} and {path.name} for one case: remove the one you don't mean."
+                )
+    if not files:
+        raise UserError(f"{folder} has no .nii.gz or .nii file: name the folder that holds <case>.nii.gz.")
+    return files
+
+
+def _case(path: Path) -> str:
+    """The case of a file: its name without the ending, accented letters in one spelling."""
+    ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), "")
+    return unicodedata.normalize("NFC", path.name.removesuffix(ending))
+
+
+def _check_grids(predicted: Path, reference: Path) -> None:
+    """A UserError unless both files lie on one voxel grid; reads their headers only."""
+    ours, theirs = read_grid(predicted), read_grid(reference)
+    if ours.shape != theirs.shape:
+        what, found = "shape", f"{ours.shape} and {theirs.shape}"
+    elif not same_grid(ours, theirs):
+        what, found = "affine", f"{ours.affine[:3].round(3).tolist()} and {theirs.affine[:3].round(3).tolist()}"
+    else:
+        return
+    raise UserError(
+        f"{predicted} and {reference} differ in {what} ({found}): predict at the scan's own grid, or resample the "
+        "prediction to the reference's grid (order 0)."
+    )
+
+
+def _read_labels(path: Path) -> tuple[Volume, Array]:
+    """A label volume and its voxels as integers (*S)."""
+    volume = read_volume(path)
+    voxels = volume.voxels
+    if voxels.dtype.kind == "f":
+        if not np.isfinite(voxels).all() or not (voxels == np.round(voxels)).all():
+            raise UserError(f"{path} holds fractions or NaN: labels are whole numbers, threshold or export it again.")
+        voxels = voxels.astype(np.int64)
+    return volume, voxels
+
+
+def _values(paths: Iterable[Path]) -> list[int]:
+    """The values in label volumes, without background."""
+    return sorted({int(value) for path in paths for value in np.unique(_read_labels(path)[1])} - {0})
+
+
+def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int]) -> list[Row]:
+    """The rows of one case."""
+    ours, theirs = _read_labels(predicted)[1], _read_labels(reference)
+    for path, voxels in ((predicted, ours), (reference, theirs[1])):
+        unknown = sorted({int(value) for value in np.unique(voxels)} - {0, *classes.values()})
+        if unknown:
+            known = ", ".join(f"{value} {name}" for name, value in classes.items())
+            raise UserError(
+                f"{path} holds the label values {unknown}, known are 0 background, {known}: name all classes."
+            )
+    spacings = {"voxels": None, "mm": theirs[0].spacing_mm}
+    rows = []
+    for name, value in classes.items():
+        pred, ref = ours == value, theirs[1] == value
+        scores = {"dice": dice(pred, ref), "jaccard": jaccard(pred, ref)}
+        for unit, spacing in spacings.items():
+            if unit == "voxels" or spacing is not None:
+                distances = surface_distances(pred, ref, spacing)
+                scores |= {f"{kind}_{unit}": float(getattr(distances, kind)) for kind in DISTANCES}
+        rows.append(Row(case, name, value, scores))
+    return rows
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None when there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}): predict again, or remove it.") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} must hold a JSON object: predict again, or remove it.")
+    return found

@@ -1,0 +1,101 @@
+"""What a run learns from: its cases, checked before a run is made, and their voxels, loaded after."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossmatch.batches.items import stored_shape
+from crossmatch.batches.store import Store, load_store, voxel_bytes
+from crossmatch.dataset.check import load_fingerprint
+from crossmatch.dataset.dataset import Case, Dataset, open_dataset
+from crossmatch.errors import UserError
+from crossmatch.methods import METHODS
+from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.run import dataset_facts
+
+
+@dataclass(frozen=True)
+class TrainingCases:
+    """The cases of a dataset as a recipe uses them; test cases are not among them."""
+
+    dataset: Dataset  # train and validation alone
+    labelled: tuple[Case, ...]
+    unlabelled: tuple[Case, ...]  # that the method learns from: none for a method that needs none
+    facts: dict[str, Any]  # what run.json says of them
+    warnings: tuple[str, ...]  # of `check`
+    voxel_bytes: int  # that their voxels take in a store
+
+    def load(
+        self, recipe: Recipe, folder: Path, device: torch.device, loading: Callable[[int, int], None], rank: int = 0
+    ) -> Store:
+        """Read the voxels onto the device, or into files in `folder` where they are more than the recipe allows.
+
+        Each `rank` of a training reads all of them, and has files of its own.
+        """
+        count, counter = len(self.labelled) + len(self.unlabelled), itertools.count(1)
+        fits = self.voxel_bytes <= recipe.data.memory_gb * 2**30
+        return load_store(
+            self.labelled,
+            self.unlabelled,
+            dims=recipe.dims,
+            slice_axis=self.dataset.slice_axis,
+            normalise=recipe.data.normalise,
+            spacing_mm=recipe.data.spacing_mm,
+            device=device,
+            memory_map=None if fits else folder / (f"voxels-{rank}.bin" if rank else "voxels.bin"),
+            progress=lambda: loading(next(counter), count),
+        )
+
+
+def training_cases(recipe: Recipe, data: Path, loading: Callable[[int, int], None]) -> TrainingCases:
+    """Open a dataset and find what the recipe learns from.
+
+    Args:
+        data: a dataset on disk; loading: called with (cases scanned, cases in all) where it has no fresh fingerprint.
+
+    Raises:
+        UserError: no labelled case, none unlabelled where the method needs some, scans of another number of axes than
+            the recipe's, an unknown voxel size where the recipe wants one.
+    """
+    dataset = open_dataset(data, splits=("train", "val"))
+    if recipe.data.dataset and recipe.data.dataset != dataset.name:
+        raise UserError(
+            f"The recipe is for the dataset {recipe.data.dataset}, and {data} is {dataset.name} (the name in its "
+            'dataset.json): choose the recipe made for it, or insist with --set data.dataset="".'
+        )
+    labelled, unlabelled = dataset.labelled(recipe.data.labelled)
+    needs_unlabelled = METHODS[recipe.method["name"]][0].needs_unlabelled
+    _check(recipe, labelled, unlabelled, needs_unlabelled)
+    fingerprint = load_fingerprint(data, loading)
+    facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
+    learned = unlabelled if needs_unlabelled else ()
+    prints = {case.id: case for case in fingerprint.cases}
+    learned_from = {case.id for case in (*labelled, *learned)}
+    shapes = {  # of validation cases too: what does not fit is said before the first step
+        case.id: stored_shape(
+            *(prints[case.id].shape, prints[case.id].spacing_mm, recipe.data.spacing_mm),
+            *(recipe.dims, dataset.slice_axis, case.images[0]),
+        )
+        for case in dataset.cases
+        if case.id in learned_from or case.split == "val"
+    }
+    size = voxel_bytes([shapes[name] for name in learned_from], len(dataset.channels))
+    return TrainingCases(dataset, labelled, learned, facts, fingerprint.warnings, size)
+
+
+def _check(recipe: Recipe, labelled: Sequence[Case], unlabelled: Sequence[Case], needs_unlabelled: bool) -> None:
+    if not labelled:
+        raise UserError(
+            "No training case is labelled: put at least one label file into labelsTr, or name labelled cases in "
+            "splits/train_N_label.txt and set data.labelled=N."
+        )
+    if not unlabelled and needs_unlabelled:
+        raise UserError(
+            f"The method {recipe.method['name']} needs unlabelled training cases, and every one is labelled: add "
+            "images without labels to imagesTr, choose a smaller subset with --set data.labelled=N, or train on the "
+            "labels alone with --set method.name=supervised."
+        )

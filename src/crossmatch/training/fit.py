@@ -1,0 +1,236 @@
+"""Training: one loop for every method, network and number of axes. `step.py` holds the step, this the rare work."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from crossmatch.batches import seeding
+from crossmatch.batches.prefetch import drawing
+from crossmatch.batches.views import Batches, Drawn
+from crossmatch.dataset.dataset import Dataset, open_dataset
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import read_volume
+from crossmatch.formats.seal import SealedError, sealed
+from crossmatch.inference.predictor import Predictor
+from crossmatch.networks.layers import to_channels_last
+from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
+from crossmatch.runs.logbook import Logbook, Recorder
+from crossmatch.runs.run import Run, create_run, resume_run
+from crossmatch.scoring.metrics import dice_per_class
+from crossmatch.training.cases import TrainingCases, training_cases
+from crossmatch.training.ranks import ALONE, Place
+from crossmatch.training.state import TrainerState
+from crossmatch.training.step import TrainingStep
+from crossmatch.training.team import Team, check_flags, check_place
+
+LOWER_MEMORY = (
+    "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "
+    "--set train.batch.unlabelled=1); data.memory_gb=0 keeps the voxels on disk, and a larger data.spacing_mm, where "
+    "it is set, makes them fewer."
+)
+
+
+class Display(Protocol):
+    """Whatever shows how a run gets on."""
+
+    def loading(self, done: int, total: int) -> None:
+        """Cases read so far."""
+
+    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
+        """After each step; `values` are the means last read, loss terms and validation Dice."""
+
+    def warn(self, text: str) -> None:
+        """Something about the data that the user should know."""
+
+
+def fit(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    display: Display,
+    *,
+    device: str = "auto",
+    place: Place = ALONE,
+    resume: bool = False,
+    checked: bool = False,
+    compiled: bool = False,
+    graphs: bool = False,
+) -> int:
+    """Train from a dataset's folder into a run's folder.
+
+    Args:
+        recipe: the whole run; data: a dataset on disk; out: a folder that does not exist yet, or with `resume` a run.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        place: of this process among those that train one network (docs/parallel.md); every one of them calls `fit`.
+        checked: the data must have been looked at by `check`, so that test cases are sealed from the start. Else what
+            was never checked, or has changed, is looked at once before the seal.
+        compiled, graphs: see `TrainingStep`.
+
+    Returns:
+        Steps done: fewer than the recipe's where Ctrl-C or SIGTERM stopped the run, which can then be resumed.
+
+    Raises:
+        UserError: whatever the user can mend; a run in `out` keeps its last good checkpoint.
+    """
+    flags = [flag for flag, wanted in (("--compile", compiled), ("--graphs", graphs)) if wanted]
+    with place.one_tells():
+        chosen = choose_device(device)
+        check_place(recipe, chosen, place)
+        check_flags(flags, chosen, place)
+        bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
+    team = Team(place, chosen, bf16)
+    with team.together():
+        test = open_dataset(data, splits=["test"]).files()
+        find = _checked_cases if checked else training_cases
+        with sealed(test if checked else []):
+            cases = team.first(lambda: find(recipe, data, display.loading))
+        for warning in cases.warnings:
+            display.warn(warning)
+        if compiled and chosen.type == "cpu":
+            display.warn("--compile is for GPUs: on CPUs plain steps are faster. Compiling takes a minute or more.")
+        run = team.first(
+            lambda: (
+                resume_run(out, recipe, cases.facts, bf16, place.count, flags)
+                if resume
+                else create_run(out, recipe, cases.facts, team.device, bf16, place.count, flags)
+            )
+        )
+        with sealed(test), memory_advice(LOWER_MEMORY):
+            torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
+            network = to_channels_last(run.build_network())
+            state = TrainerState.fresh(recipe, network, team.device, graphs)
+            state.restore(run)
+            state.method = team.joined(state.method)
+            store = cases.load(recipe, out, team.device, display.loading, place.rank)
+            batches = Batches(
+                *(store, recipe.data.size, recipe.views, recipe.train.batch, recipe.seed, team.device),
+                unlabelled=bool(cases.unlabelled),
+                patches=recipe.data.sampling == "patch",
+                share=(place.rank, place.count),
+            )
+            predictor = Predictor(state.predictor, recipe, cases.dataset.slice_axis, team.device)
+            validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
+            take_step = TrainingStep(run, team, state, batches, compiled, graphs)
+            team.wait()  # for those that read their scans slowest
+            with drawing(batches, recipe.train.steps) as draw:
+                _train(take_step, draw, validate, display)
+    return state.step
+
+
+def _train(
+    take_step: TrainingStep,
+    draw: Callable[[int], Drawn],
+    validate: Callable[[], dict[str, float]] | None,
+    display: Display,
+) -> None:
+    """From the state's step to the last, or until interrupted."""
+    run, team, state = take_step.run, take_step.team, take_step.state
+    settings = run.recipe.train
+    book = Logbook(run.metrics, run.folder / "tensorboard", state.step) if team.leads else None
+    recorder = Recorder()
+    shown: dict[str, float] = {}
+    rate = take_step.learning_rate
+    started = time.monotonic()
+
+    def read_scalars() -> None:
+        """The only wait for the device; what is not finite, on any rank, stops the run before anything is kept."""
+        means = recorder.read(_advice(run), team.mean)
+        if book:
+            book.write(state.step, "train", {**means, "learning_rate": rate})
+        shown.update(means)
+
+    def keep() -> None:
+        nonlocal started
+        state.seconds, started = state.seconds + time.monotonic() - started, time.monotonic()
+        state.save(run, "last")
+
+    with _interrupts() as interrupted:
+        while state.step < settings.steps and not team.any(interrupted.is_set()):
+            rate = take_step.learning_rate
+            recorder.add(state.step + 1, take_step(draw(state.step)))
+
+            last = state.step == settings.steps
+            validates = validate is not None and (state.step % settings.validate_every == 0 or last)
+            saves = state.step % settings.checkpoint_every == 0 or last
+            # every n steps, and before anything is kept
+            if state.step % settings.log_every == 0 or validates or saves:
+                read_scalars()
+            # now and then: validate by the metric that is reported
+            if book and validate and validates:
+                try:
+                    dice = validate()
+                except UserError:  # a file that went bad costs no step
+                    keep()
+                    raise
+                book.write(state.step, "validation", dice)
+                state.validation = shown["validation"] = dice["mean"]
+                if state.best is None or dice["mean"] > state.best:
+                    state.best = dice["mean"]
+                    state.save(run, "best")
+            # now and then: something to resume from
+            if book and saves:
+                keep()
+            display.step(state.step, settings.steps, shown)
+        # stopped by Ctrl-C or SIGTERM
+        if state.step < settings.steps:
+            if recorder.steps:
+                read_scalars()
+            if book:
+                keep()
+    if book:
+        book.close()
+
+
+def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
+    """Mean Dice over the validation cases of each class and of all, at native size, as `evaluate` computes it."""
+    predictor.network.eval()
+    names = [name for name, value in dataset.labels.items() if value > 0]
+    rows = []
+    for case in dataset.split("val"):
+        assert case.label is not None
+        labels, _ = predictor([read_volume(path) for path in case.images], case.images[0])
+        rows.append(dice_per_class(labels, read_volume(case.label).voxels, len(dataset.labels)))
+    per_class = np.mean(rows, axis=0)
+    return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
+
+
+def _checked_cases(recipe: Recipe, data: Path, loading: Callable[[int, int], None]) -> TrainingCases:
+    """As `training_cases`, where test cases are sealed."""
+    try:
+        return training_cases(recipe, data, loading)
+    except SealedError:
+        raise UserError(f"{data} has changed since it was checked: run `crossmatch check {data}` first.") from None
+
+
+def _advice(run: Run) -> str:
+    last = run.checkpoint("last")
+    good = f"The last good checkpoint is {last}" if last.is_file() else "No checkpoint had been written yet"
+    return f"{good}. Start a new run with a lower train.learning_rate, or with train.precision=float32."
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event: the step in hand is finished and kept. The second signal stops at once."""
+    event = threading.Event()
+    previous: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: object) -> None:
+        event.set()
+        for known, handler in previous.items():
+            signal.signal(known, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

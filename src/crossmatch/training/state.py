@@ -1,0 +1,135 @@
+"""All that changes while a run trains, and how it goes into a checkpoint and back out, bit for bit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crossmatch.errors import UserError
+from crossmatch.methods import METHODS, Method
+from crossmatch.networks import Segmenter
+from crossmatch.networks.average import Average
+from crossmatch.recipes.schema import Recipe, TrainSettings
+from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from crossmatch.runs.devices import peak_memory
+from crossmatch.runs.run import Run
+
+_KEPT = ("step", "best", "validation", "seconds", "peak_memory")  # plain numbers that go on with a run
+
+
+@dataclass
+class TrainerState:
+    """Method, averaged weights and optimiser, and where the run stands.
+
+    Random numbers are not kept: they are a function of seed and step, see `seeding`.
+    """
+
+    method: Method
+    average: Average | None
+    optimizer: torch.optim.Optimizer
+    step: int = 0  # steps done
+    best: float | None = None  # the highest validation Dice so far
+    validation: float | None = None  # the last one
+    seconds: float = 0.0  # spent training, validation and checkpoints included
+    peak_memory: int = 0  # bytes, the most so far
+
+    @classmethod
+    def fresh(cls, recipe: Recipe, network: Segmenter, device: torch.device, graphs: bool = False) -> "TrainerState":
+        """State before the first step; the method and everything with it is moved to the device.
+
+        For `graphs`, the optimiser keeps its step and learning rate there too.
+        """
+        kind = METHODS[recipe.method["name"]][0]
+        method: Method = kind(network, recipe.method_settings, recipe.dice).to(device)
+        average = Average(method.predictor(), recipe.train.ema) if recipe.train.ema else None
+        return cls(method, average, _optimizer(method, recipe.train, device if graphs else None))
+
+    @property
+    def predictor(self) -> Segmenter:
+        """The network to validate and to keep: the averaged one where there is one."""
+        return self.average.predictor() if self.average else self.method.predictor()
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Of the next step."""
+        group = self.optimizer.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+    def save(self, run: Run, name: str) -> None:
+        """Write the checkpoint ``last`` or ``best``; only ``last`` can be resumed from.
+
+        Raises:
+            UserError: weights are not finite (a loss can still be); the checkpoint written before stays.
+        """
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.predictor.parameters()):
+            raise UserError(
+                f"The weights are not finite after step {self.step}; {run.checkpoint(name)} was not written. Start "
+                "a new run with a lower train.learning_rate, or with train.precision=float32."
+            )
+        trained = [weight for weight in self.method.parameters() if weight.requires_grad]
+        self.peak_memory = max(self.peak_memory, peak_memory(trained[0].device))
+        facts = {
+            **{key: getattr(self, key) for key in _KEPT},
+            "method": run.recipe.method["name"],
+            "parameters": sum(weight.numel() for weight in trained),
+        }
+        training = self._tensors() if name == "last" else {}
+        save_checkpoint(run.checkpoint(name), Checkpoint(facts, self.predictor.state_dict(), training))
+
+    def restore(self, run: Run) -> None:
+        """Go back to the run's last checkpoint, if it has one.
+
+        Raises:
+            UserError: the checkpoint belongs to another network or method.
+        """
+        path = run.checkpoint("last")
+        if not path.is_file():
+            return
+        checkpoint = load_checkpoint(path)
+        groups: dict[str, dict[str, Tensor]] = {"method": {}, "average": {}, "optimizer": {}}
+        for key, value in checkpoint.training.items():
+            group, _, name = key.partition("/")
+            groups[group][name] = value
+        load_weights(self.method, groups["method"], str(path))
+        if self.average:
+            load_weights(self.average, groups["average"], str(path))
+        state: dict[int, dict[str, Tensor]] = {}
+        weights = self.optimizer.param_groups[0]["params"]
+        for name, value in groups["optimizer"].items():
+            index, _, kind = name.partition("/")
+            weight = weights[int(index)]
+            if value.shape == weight.shape:  # laid out like the weight: fused optimisers walk both in memory order
+                value = torch.empty_like(weight).copy_(value)
+            state.setdefault(int(index), {})[kind] = value
+        try:
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        except ValueError as error:
+            raise UserError(f"{path} belongs to another optimiser ({error}): start a new run.") from None
+        for key in _KEPT:
+            setattr(self, key, checkpoint.facts.get(key, getattr(self, key)))  # runs of earlier versions know fewer
+
+    def _tensors(self) -> dict[str, Tensor]:
+        kept: dict[str, Tensor] = {f"method/{name}": value for name, value in self.method.state_dict().items()}
+        if self.average:
+            kept |= {f"average/{name}": value for name, value in self.average.state_dict().items()}
+        state: dict[int, dict[str, Any]] = self.optimizer.state_dict()["state"]
+        return kept | {
+            f"optimizer/{index}/{kind}": value
+            for index, values in state.items()
+            for kind, value in values.items()
+            if isinstance(value, Tensor)
+        }
+
+
+def _optimizer(method: Method, settings: TrainSettings, device: torch.device | None) -> torch.optim.Optimizer:
+    """With step and learning rate on a `device`, where one is named."""
+    weights = [weight for weight in method.parameters() if weight.requires_grad]
+    decay, momentum = settings.weight_decay, settings.momentum
+    rate = torch.tensor(settings.learning_rate, device=device) if device else settings.learning_rate
+    if settings.optimizer == "adamw":
+        capturable = device is not None and device.type == "cuda"
+        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=True, capturable=capturable)
+    return torch.optim.SGD(weights, rate, momentum, weight_decay=decay, nesterov=momentum > 0, fused=True)

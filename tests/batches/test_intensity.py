@@ -1,0 +1,74 @@
+"""Grey values to [0, 1], or as they are: by hand, constant and odd channels, and what training and prediction share."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossmatch.batches.intensity import scale, window
+
+
+def test_minmax_by_hand():
+    voxels = np.array([[-100, 0], [50, 100]], np.int16)
+    assert window(voxels, "minmax") == (-100, 100, -100, 200)  # low, high, what becomes 0, what becomes 1
+    np.testing.assert_allclose(scale(voxels, "minmax"), [[0, 0.5], [0.75, 1]], atol=1e-6)
+
+
+def test_percentile_by_hand():
+    """1,001 values 0..1000: the percentiles 0.5 and 99.5 are 5 and 995, whatever one outlier does."""
+    voxels = np.arange(1001, dtype=np.float32)
+    assert window(voxels, "percentile") == pytest.approx((5, 995, 5, 990))
+    scaled = scale(voxels, "percentile")
+    assert (scaled[5], scaled[995], scaled[500]) == pytest.approx((0, 1, 0.5))
+    assert (scaled[0], scaled[1000]) == (0, 1)
+    voxels[-1] = 1e9
+    assert scale(voxels, "percentile")[500] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("normalise", ["minmax", "percentile"])
+@pytest.mark.parametrize("value", [0, 7, -3.5])
+def test_a_constant_channel_is_zero(normalise, value):
+    scaled = scale(np.full((3, 4), value), normalise)
+    assert not scaled.any()
+    seen = window(np.full((3, 4), value), normalise)
+    assert seen.high > seen.low
+    assert seen.unit > 0
+
+
+def test_percentiles_that_coincide_fall_back_to_minmax():
+    """A mask-like channel: 99.9 % zeros, one voxel of 8."""
+    voxels = np.zeros(1000, np.uint8)
+    voxels[0] = 8
+    assert window(voxels, "percentile") == (0, 8, 0, 8)
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32", "float64"])
+def test_none_leaves_values_as_they_are(kind):
+    voxels = np.array([[-3, 0], [2, 7]], kind)
+    assert window(voxels, "none") == (-3, 7, 0, 1)
+    scaled = scale(voxels, "none")
+    assert scaled.dtype == np.float32
+    assert np.array_equal(scaled, voxels)
+
+
+@pytest.mark.parametrize("value", [0, 7, -3.5])
+def test_none_leaves_a_constant_channel_as_it_is(value):
+    assert np.array_equal(scale(np.full((3, 4), value), "none"), np.full((3, 4), value))
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(
+    low=st.integers(-30000, 30000),
+    spread=st.integers(1, 2000),
+    kind=st.sampled_from(["int16", "int32", "float32"]),
+    normalise=st.sampled_from(["minmax", "percentile"]),
+)
+def test_the_result_is_float32_in_range_and_monotone(low, spread, kind, normalise):
+    voxels = np.sort(np.random.default_rng(spread).integers(low, low + spread + 1, 200)).astype(kind)
+    scaled = scale(voxels, normalise)
+    assert scaled.dtype == np.float32
+    assert scaled.min() >= 0
+    assert scaled.max() <= 1
+    assert (np.diff(scaled) >= 0).all()
+    if normalise == "minmax" and voxels[-1] > voxels[0]:
+        assert (scaled[0], scaled[-1]) == pytest.approx((0, 1), abs=1e-6)

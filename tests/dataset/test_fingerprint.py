@@ -1,0 +1,118 @@
+"""When the stored fingerprint is used, when it is made again, and where it lies."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossmatch.dataset import check as check_module
+from crossmatch.dataset.check import check, load_fingerprint
+from crossmatch.dataset.fingerprint import fingerprint_path
+from crossmatch.errors import UserError
+from tiny import write_dataset, write_nifti
+
+IMAGE = "imagesTr/case_001_0000.nii.gz"
+LABEL = "labelsTr/case_001.nii.gz"
+SHAPE = (16, 14, 4)
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all files whose voxels are read."""
+    read: list[str] = []
+    original = check_module.read_volume
+
+    def spy(path: Path):
+        read.append(Path(path).name)
+        return original(path)
+
+    monkeypatch.setattr(check_module, "read_volume", spy)
+    return read
+
+
+def test_a_fresh_fingerprint_is_read_without_a_look_at_voxels(tmp_path, scans):
+    root = write_dataset(tmp_path)
+    fingerprint = check(root)
+    assert len(scans) == 10
+    assert load_fingerprint(root) == fingerprint
+    assert len(scans) == 10
+
+
+def _new_image(root: Path) -> None:
+    write_nifti(root / IMAGE, np.arange(896, dtype=np.int16).reshape(SHAPE))
+
+
+def _new_time(root: Path) -> None:
+    os.utime(root / LABEL, ns=(0, 12345))
+
+
+def _no_label(root: Path) -> None:
+    (root / LABEL).unlink()
+
+
+def _other_split(root: Path) -> None:
+    (root / "splits/train.txt").write_text("case_001\ncase_002\n")
+
+
+def _other_labels(root: Path) -> None:
+    stated = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps(stated | {"labels": {"background": 0, "a": 1, "b": 2, "c": 3}}))
+
+
+def _damaged_store(root: Path) -> None:
+    fingerprint_path(root).write_text("{")
+
+
+@pytest.mark.parametrize(
+    "change", [_new_image, _new_time, _no_label, _other_split, _other_labels, _damaged_store], ids=lambda f: f.__name__
+)
+def test_a_stale_fingerprint_is_made_again(tmp_path, scans, change: Callable[[Path], None]):
+    root = write_dataset(tmp_path, subsets=())
+    check(root)
+    scans.clear()
+    change(root)
+    fingerprint = load_fingerprint(root)
+    assert scans
+    scans.clear()
+    assert load_fingerprint(root) == fingerprint
+    assert not scans
+
+
+def test_the_digest_is_of_the_content(tmp_path):
+    first, copy = check(write_dataset(tmp_path / "a")), check(write_dataset(tmp_path / "b"))
+    assert first.digest == copy.digest
+    _new_time(tmp_path / "a")
+    assert check(tmp_path / "a").digest == first.digest
+    _no_label(tmp_path / "b")
+    (tmp_path / "b/splits/train_1_label.txt").unlink()
+    (tmp_path / "b/splits/train_2_label.txt").unlink()
+    assert check(tmp_path / "b").digest != first.digest
+
+
+def test_the_fingerprint_lies_in_the_folder_or_in_the_cache(tmp_path, monkeypatch):
+    root = write_dataset(tmp_path / "data", n_train=1)
+    monkeypatch.delenv("CROSSMATCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    check(root)
+    assert fingerprint_path(root) == root / "fingerprint.json"
+    assert (root / "fingerprint.json").is_file()
+    (root / "fingerprint.json").unlink()
+    root.chmod(0o555)
+    try:
+        check(root)
+        path = fingerprint_path(root)
+        assert path.is_file()
+        assert path.is_relative_to(tmp_path / "cache" / "crossmatch")
+        assert not (root / "fingerprint.json").exists()
+    finally:
+        root.chmod(0o755)
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CROSSMATCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="CROSSMATCH_CACHE"):
+        check(write_dataset(tmp_path / "data", n_train=1))

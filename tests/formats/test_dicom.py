@@ -1,0 +1,241 @@
+"""DICOM series: voxels and places against the standard's formula, and every series that must be refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import BasicTextSRStorage, JPEGLossless, MediaStorageDirectoryStorage, RLELossless, generate_uid
+
+from crossmatch.errors import UserError
+from crossmatch.formats.dicom import find_series, read_series, read_slices
+from crossmatch.formats.nifti import Volume
+from tiny_dicom import AXIAL, edit, write_series
+
+
+def _stored(shape: tuple[int, int, int] = (7, 5, 4)) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 3000, shape).astype(np.int16)
+
+
+def _volume(folder: Path) -> Volume:
+    return read_series(read_slices(folder))
+
+
+def _turned() -> np.ndarray:
+    """Two unit vectors, neither along an axis: turned by 30 degrees about z, then by 20 about x."""
+    (c, s), (d, t) = ((np.cos(a), np.sin(a)) for a in np.radians([30, 20]))
+    about_z = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    about_x = np.array([[1, 0, 0], [0, d, -t], [0, t, d]])
+    return (about_x @ about_z)[:, :2].T
+
+
+@pytest.mark.parametrize("falling", [False, True], ids=["numbers rise", "numbers fall"])
+def test_an_axial_series(tmp_path, falling):
+    """Slices by position, whatever their names; the affine written out by hand: LPS turned to RAS."""
+    stored = _stored()
+    write_series(tmp_path, stored, falling=falling)
+    volume = _volume(tmp_path)
+    np.testing.assert_array_equal(volume.voxels, stored.astype(int) - 1024)
+    assert volume.voxels.dtype == np.int16
+    np.testing.assert_allclose(
+        volume.affine, [[-0.75, 0, 0, 100], [0, -0.5, 0, 90], [0, 0, 2.5, 30], [0, 0, 0, 1]], atol=1e-12
+    )
+    assert volume.spacing_mm == pytest.approx((0.75, 0.5, 2.5))
+    assert [one.number for one in read_slices(tmp_path)] == ([4, 3, 2, 1] if falling else [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("falling", [False, True], ids=["numbers rise", "numbers fall"])
+@pytest.mark.parametrize("orientation", [AXIAL, ((0, 1, 0), (0, 0, -1)), "turned"], ids=["axial", "sagittal", "turned"])
+def test_every_voxel_lies_where_the_standard_says(tmp_path, orientation, falling):
+    """PS3.3 C.7.6.2.1.1, from the tags of each file: position + direction x spacing x index; then LPS to RAS."""
+    stored = _stored()
+    paths = write_series(
+        tmp_path, stored, orientation=_turned() if orientation == "turned" else orientation, falling=falling
+    )
+    volume = _volume(tmp_path)
+    for k, path in enumerate(paths):
+        data = dcmread(path)
+        directions = np.array(data.ImageOrientationPatient, dtype=float).reshape(2, 3)
+        for column, row in ((0, 0), (6, 0), (0, 4), (3, 2)):
+            place = np.array(data.ImagePositionPatient, dtype=float)
+            place = place + directions[0] * 0.75 * column + directions[1] * 0.5 * row
+            found = volume.affine @ [column, row, k, 1]
+            np.testing.assert_allclose(found[:3], place * [-1, -1, 1], atol=1e-9)
+            assert volume.voxels[column, row, k] == data.pixel_array[row, column] - 1024
+
+
+def test_rescaling_that_is_no_whole_number_becomes_float32(tmp_path):
+    stored = _stored()
+    write_series(tmp_path / "half", stored, slope=0.5, intercept=0)
+    write_series(tmp_path / "large", stored, slope=100, intercept=0)
+    write_series(tmp_path / "double", stored, slope=2, intercept=-10)
+    half, large, double = (_volume(tmp_path / name).voxels for name in ("half", "large", "double"))
+    assert (half.dtype, large.dtype, double.dtype) == (np.float32, np.float32, np.int16)
+    np.testing.assert_array_equal(half, stored / 2)
+    np.testing.assert_array_equal(large, stored.astype(float) * 100)
+    np.testing.assert_array_equal(double, stored.astype(int) * 2 - 10)
+
+
+def test_each_slice_is_rescaled_by_its_own_numbers(tmp_path):
+    stored = _stored()
+    edit(write_series(tmp_path, stored)[2], RescaleSlope=3, RescaleIntercept=7)
+    voxels = _volume(tmp_path).voxels
+    np.testing.assert_array_equal(voxels[:, :, 2], stored[:, :, 2].astype(int) * 3 + 7)
+    np.testing.assert_array_equal(voxels[:, :, 1], stored[:, :, 1].astype(int) - 1024)
+
+
+def test_a_slice_without_rescaling_keeps_its_values(tmp_path):
+    """Missing or empty (type 2 tags may be): slope 1, intercept 0."""
+    stored = _stored()
+    paths = write_series(tmp_path, stored, slope=2, intercept=-10)
+    edit(paths[0], RescaleSlope="", RescaleIntercept="")
+    edit(paths[1], RescaleSlope=None, RescaleIntercept=None)
+    edit(paths[2], RescaleIntercept="")
+    factor, offset = np.array([1, 1, 2, 2]), np.array([0, 0, 0, -10])
+    np.testing.assert_array_equal(_volume(tmp_path).voxels, stored.astype(int) * factor + offset)
+
+
+def test_every_header_is_read_once(tmp_path, monkeypatch):
+    write_series(tmp_path, _stored())
+    slices = read_slices(tmp_path)
+    monkeypatch.setattr("crossmatch.formats.dicom._header", None)
+    assert read_series(slices).shape == (7, 5, 4)
+
+
+def test_files_that_are_no_images_are_ignored(tmp_path):
+    paths = write_series(tmp_path, _stored())
+    (tmp_path / "LICENSE").write_text("CC BY 3.0")
+    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    for name, kind in (("report.dcm", BasicTextSRStorage), ("index.dcm", MediaStorageDirectoryStorage)):
+        data = dcmread(paths[0])
+        data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = kind
+        data.SeriesInstanceUID = generate_uid()
+        del data.Rows, data.Columns, data.PixelData
+        data.save_as(tmp_path / name, enforce_file_format=True)
+    assert _volume(tmp_path).shape == (7, 5, 4)
+
+
+def test_the_series_of_a_case_is_found(tmp_path):
+    series = tmp_path / "11-24-2015-Pancreas" / "1.000000-Pancreas-18957"
+    write_series(series, _stored())
+    (tmp_path / "LICENSE").write_text("CC BY 3.0")
+    assert find_series(tmp_path) == find_series(series) == series
+    write_series(tmp_path / "another", _stored())
+    with pytest.raises(UserError, match=r"holds 2 DICOM series \(another, 11-24-2015-Pancreas.*\): keep the one"):
+        find_series(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty holds no DICOM file"):
+        find_series(tmp_path / "empty")
+
+
+def test_a_compressed_series_whose_decoder_is_there(tmp_path):
+    stored = _stored()
+    for path in write_series(tmp_path, stored):
+        data = dcmread(path)
+        data.compress(RLELossless)
+        data.save_as(path)
+    np.testing.assert_array_equal(_volume(tmp_path).voxels, stored.astype(int) - 1024)
+
+
+@pytest.mark.skipif(get_decoder(JPEGLossless).is_available, reason="a decoder of JPEG Lossless is installed")
+def test_a_compressed_series_without_a_decoder(tmp_path):
+    for path in write_series(tmp_path, _stored()):
+        data = dcmread(path)
+        data.file_meta.TransferSyntaxUID = JPEGLossless
+        data.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
+        data["PixelData"].VR = "OB"
+        data.save_as(path, enforce_file_format=True)
+    with pytest.raises(
+        UserError, match=r"1-001\.dcm is compressed \(JPEG Lossless.*pip install pylibjpeg pylibjpeg-libjpeg.*gdcmconv"
+    ):
+        _volume(tmp_path)
+
+
+def _cut(path: Path, left: int) -> None:
+    path.write_bytes(path.read_bytes()[:left])
+
+
+def _wide(path: Path) -> None:
+    edit(path, Columns=5, Rows=7)
+
+
+FAULTS = {
+    "nothing": (lambda paths: [path.unlink() for path in paths], "holds no DICOM image"),
+    "two series": (
+        lambda paths: edit(paths[1], SeriesInstanceUID="1.2.3"),
+        r"2 series mixed \(1\.2\.3: 1 files; 1\.2\.8.*: 5 files\): move",
+    ),
+    "gap": (
+        lambda paths: paths[2].unlink(),
+        r"from 1-002\.dcm to 1-004\.dcm it is 5\.000 mm.* 2\.500 mm.*missing between them: 1;",
+    ),
+    "uneven": (
+        lambda paths: edit(paths[5], ImagePositionPatient=[-100, -90, 42.54]),
+        r"from 1-005\.dcm to 1-006\.dcm it is 2\.540 mm, elsewhere 2\.500 mm \(tolerance 1%\).*resample",
+    ),
+    "twice": (lambda paths: shutil.copy(paths[1], paths[1].with_name("b.dcm")), r"b\.dcm lies where 1-002\.dcm lies"),
+    "size": (lambda paths: _wide(paths[1]), r"1-002\.dcm has a size \(columns, rows\) of \[5, 7\], 1-001\.dcm .*7, 5"),
+    "spacing": (lambda paths: edit(paths[1], PixelSpacing=[0.5, 0.76]), r"a PixelSpacing \(x, y\) of \[0\.76, 0\.5\]"),
+    "orientation": (lambda paths: edit(paths[1], ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "has an orientation of"),
+    "no orientation": (lambda paths: edit(paths[1], ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "that is none"),
+    "tags": (
+        lambda paths: edit(paths[3], ImagePositionPatient=None, PixelSpacing=None),
+        r"1-004\.dcm lacks PixelSpacing, ImagePositionPatient",
+    ),
+    "one spacing": (
+        lambda paths: edit(paths[3], PixelSpacing=0.5),
+        r"1-004\.dcm holds the PixelSpacing \[0\.5\], .*: 2,",
+    ),
+    "one place": (
+        lambda paths: edit(paths[3], ImagePositionPatient=0.5),
+        r"1-004\.dcm holds the ImagePositionPatient \[0\.5\], needed: 3, finite",
+    ),
+    "spacing nan": (
+        lambda paths: edit(paths[0], PixelSpacing=[0.5, np.nan]),
+        r"1-001\.dcm holds the PixelSpacing .*nan",
+    ),
+    "place inf": (
+        lambda paths: edit(paths[0], ImagePositionPatient=[0, 0, np.inf]),
+        r"1-001\.dcm holds the ImagePositionPatient \[0\.0, 0\.0, inf\]",
+    ),
+    "orientation nan": (
+        lambda paths: edit(paths[0], ImageOrientationPatient=[np.nan] * 6),
+        r"1-001\.dcm holds the ImageOrientationPatient \[nan",
+    ),
+    "slope nan": (lambda paths: edit(paths[2], RescaleSlope=np.nan), r"1-003\.dcm holds the RescaleSlope \[nan\]"),
+    "two slopes": (
+        lambda paths: edit(paths[2], RescaleSlope=[1, 2]),
+        r"1-003\.dcm holds the RescaleSlope \[1\.0, 2\.0\]",
+    ),
+    "two frames": (lambda paths: edit(paths[2], NumberOfFrames=[1, 2]), r"1-003\.dcm cannot be read"),
+    "localiser": (lambda paths: edit(paths[0], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "is a localiser"),
+    "frames": (lambda paths: edit(paths[0], NumberOfFrames=2), "is a multi-frame file.*NIfTI"),
+    "colours": (lambda paths: edit(paths[0], SamplesPerPixel=3), "holds colours"),
+    "one": (lambda paths: [path.unlink() for path in paths[1:]], r"holds one slice \(1-001\.dcm\)"),
+    "pixels cut": (lambda paths: _cut(paths[1], -20), r"1-002\.dcm cannot be read, it is truncated or damaged"),
+    "tags cut": (lambda paths: _cut(paths[1], 500), r"1-002\.dcm (cannot be read|lacks)"),
+    "cut to nothing": (lambda paths: _cut(paths[1], 40), r"1-002\.dcm cannot be read.*does not begin"),
+    "tilted": (
+        lambda paths: [edit(p, ImagePositionPatient=[-100, -90 + k, 30 + 2.5 * k]) for k, p in enumerate(paths)],
+        r"1-002\.dcm is shifted sideways by 1\.000 mm .*tilted gantry",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fault", "message"), FAULTS.values(), ids=FAULTS)
+def test_what_is_refused(tmp_path, fault, message):
+    paths = write_series(tmp_path, _stored((7, 5, 6)))
+    fault(paths)
+    with pytest.raises(UserError, match=message):
+        _volume(tmp_path)
+
+
+def test_steps_within_the_tolerance_are_even(tmp_path):
+    paths = write_series(tmp_path, _stored())
+    edit(paths[3], ImagePositionPatient=[-100, -90, 30 + 3 * 2.5 + 0.02])
+    assert _volume(tmp_path).spacing_mm[2] == pytest.approx((7.5 + 0.02) / 3)
+    with pytest.raises(UserError, match="is no folder"):
+        _volume(tmp_path / "gone")

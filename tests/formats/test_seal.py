@@ -1,0 +1,111 @@
+"""While a network learns, no test case can be opened: by its name, by another name, from another thread."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from crossmatch.dataset.check import check
+from crossmatch.dataset.dataset import open_dataset
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import read_grid, read_volume
+from crossmatch.formats.seal import SealedError, sealed
+from crossmatch.recipes.load import load_recipe
+from crossmatch.training.fit import fit
+from tiny import write_dataset
+from train_tiny import TINY, Quiet
+
+
+def files_of_test(root: Path) -> list[Path]:
+    return open_dataset(root, splits=("test",)).files()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    root = write_dataset(tmp_path / "data", n_train=3, n_val=1, n_test=1)
+    check(root)
+    return root
+
+
+def test_images_and_labels_of_test_cases_are_refused_until_the_block_ends(data: Path) -> None:
+    image, label = data / "imagesTs/case_005_0000.nii.gz", data / "labelsTs/case_005.nii.gz"
+    with sealed(files_of_test(data)):
+        for path in (image, label):
+            for read in (read_volume, read_grid):
+                with pytest.raises(SealedError, match=r"case_005.*may not be opened while a network learns"):
+                    read(path)
+        assert read_volume(data / "imagesTr/case_001_0000.nii.gz").shape == (16, 14, 4)
+        assert read_volume(data / "imagesTr/case_004_0000.nii.gz").shape == (16, 14, 4)  # validation
+    assert read_volume(image).shape == read_volume(label).shape == (16, 14, 4)
+
+
+def test_other_names_of_a_test_case_are_refused_too(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hard = tmp_path / "harmless.nii.gz"
+    hard.hardlink_to(data / "labelsTs/case_005.nii.gz")
+    link = tmp_path / "innocent.nii.gz"
+    link.symlink_to(data / "imagesTs/case_005_0000.nii.gz")
+    monkeypatch.chdir(data)
+    with sealed(files_of_test(data)), ThreadPoolExecutor(1) as pool:
+        for path in (
+            link,
+            hard,
+            Path("imagesTs/case_005_0000.nii.gz"),
+            data / "imagesTr/../imagesTs/case_005_0000.nii.gz",
+        ):
+            with pytest.raises(SealedError):
+                pool.submit(read_volume, path).result()
+
+
+def test_a_test_list_may_name_files_anywhere(data: Path) -> None:
+    (data / "splits/train.txt").write_text("case_001\ncase_002\n")
+    (data / "splits/test.txt").write_text("case_003\n")
+    with sealed(files_of_test(data)), pytest.raises(SealedError):
+        read_volume(data / "imagesTr/case_003_0000.nii.gz")
+
+
+def test_seals_may_overlap(data: Path) -> None:
+    path = data / "imagesTs/case_005_0000.nii.gz"
+    with sealed(files_of_test(data)):
+        with sealed(files_of_test(data)):
+            pass
+        with pytest.raises(SealedError):
+            read_volume(path)
+    read_volume(path)
+
+
+class Curious(Quiet):
+    """Tries to look at a test case after each step, and while scans are read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path, self.refused, self.read = path, 0, 0
+
+    def loading(self, done: int, total: int) -> None:
+        self.step(0, 0, {})
+
+    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
+        try:
+            read_volume(self.path)
+            self.read += 1
+        except SealedError:
+            self.refused += 1
+
+
+@pytest.mark.parametrize("name", ["imagesTs/case_005_0000.nii.gz", "labelsTs/case_005.nii.gz"])
+def test_training_cannot_open_a_test_case(data: Path, tmp_path: Path, name: str) -> None:
+    display = Curious(data / name)
+    fit(load_recipe("phantom", [*TINY, "train.steps=3"]), data, tmp_path / "run", display)
+    assert (display.refused, display.read) == (6, 0)  # three scans are read, three steps are done
+    assert read_volume(data / name).shape == (16, 14, 4)
+
+
+def test_data_that_changed_is_refused_where_it_must_have_been_checked(data: Path, tmp_path: Path) -> None:
+    chosen = load_recipe("phantom", [*TINY, "train.steps=1"])
+    fit(chosen, data, tmp_path / "run", Quiet(), checked=True)
+    (data / "imagesTs/case_005_0000.nii.gz").touch()  # so that only a look at its voxels tells whether it changed
+    with pytest.raises(UserError, match=r"changed since it was checked: run `crossmatch check .*data` first"):
+        fit(chosen, data, tmp_path / "again", Quiet(), checked=True)
+    assert not (tmp_path / "again").exists()
+    fit(chosen, data, tmp_path / "again", Quiet())  # looks at it, before anything is learned

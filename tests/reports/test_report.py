@@ -1,0 +1,267 @@
+"""The report: a page complete in itself, with the right numbers, curves and cases, for runs in every state."""
+
+import base64
+import json
+import math
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import read_volume, write_volume
+from crossmatch.recipes.load import load_recipe
+from crossmatch.reports import write_report
+from crossmatch.runs.checkpoint import Checkpoint, save_checkpoint
+from crossmatch.scoring.evaluate import evaluate
+from page import Page
+from tiny import write_dataset
+
+TERMS = ("sup", "ip1", "ip2", "tkd_ww", "tkd_ws", "tkd_sw", "tkd_ss", "dkd_w", "dkd_s", "tkd", "dkd", "total")
+STEPS = 60
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_dataset(tmp_path / "data", n_train=3, n_val=1, n_test=4, classes=3, unlabelled=1)
+
+
+def write_run(folder: Path, data: Path, lines: list[dict] | None, step: int = STEPS) -> Path:
+    folder.mkdir()
+    recipe = load_recipe("phantom", [f"train.steps={STEPS}", "train.log_every=5", "seed=7"])
+    record = {
+        "recipe": {**recipe.model_dump(mode="json"), "mends": ["Blurs with a true <Gaussian>."]},
+        "data": {
+            "root": str(data),
+            "name": "tiny",
+            "fingerprint": "f00d" * 16,
+            "labels": {"background": 0, "RV": 1, "MYO": 2},
+            "channels": ["C0"],
+            "slice_axis": 2,
+            "labelled": ["case_001", "case_002"],
+            "unlabelled": 1,
+            "validation": ["case_004"],
+        },
+        "code": {"crossmatch": "0.1.0", "commit": "abc123"},
+        "versions": {"python": "3.11.7", "torch": "2.8.0"},
+        "device": {"type": "cpu", "name": "x86_64 CPU", "precision": "float32"},
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    if lines is not None:
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        facts = {"step": step, "best": 0.8, "seconds": 125.0, "method": "crossmatch"}
+        save_checkpoint(folder / "checkpoints" / "last.safetensors", Checkpoint(facts, {}, {}))
+    return folder
+
+
+def log(until: int = STEPS) -> list[dict]:
+    lines = []
+    for step in range(5, until + 1, 5):
+        train = {name: 1 / (step + n) for n, name in enumerate(TERMS)} | {"confident": 0.5, "learning_rate": 0.01}
+        lines.append({"step": step, "train": train})
+        if step % 20 == 0:
+            mean = {20: 0.5, 40: 0.8, 60: 0.7}[step]
+            lines.append({"step": step, "validation": {"mean": mean, "RV": None if step == 20 else mean, "MYO": mean}})
+    return lines
+
+
+def write_predictions(data: Path, folder: Path) -> None:
+    """case_005 is perfect; in 006, 007, 008 one, two and all slices of four are empty."""
+    for missing, path in enumerate(sorted((data / "labelsTs").iterdir())):
+        like = read_volume(path)
+        voxels = like.voxels.copy()
+        voxels[:, :, 4 - missing if missing < 3 else 0 :] = 0
+        write_volume(folder / path.name, voxels, like)
+
+
+@pytest.fixture
+def evaluated(tmp_path, data):
+    run = write_run(tmp_path / "run", data, log())
+    write_predictions(data, run / "test")
+    evaluate(run / "test", data / "labelsTs", run / "test")
+    return run
+
+
+@pytest.fixture
+def page(evaluated):
+    return Page(write_report(evaluated))
+
+
+def test_needs_nothing_but_itself(page, evaluated):
+    assert (evaluated / "report.html").stat().st_size < 300_000
+    links = [v for _, attrs in page.tags for k, v in attrs.items() if k in ("src", "href", "srcset", "data", "action")]
+    assert links
+    assert all(link.startswith("data:image/png;base64,") for link in links)
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert "url(" not in page.source
+    assert "@import" not in page.source
+    assert not page.open, "a tag is left open"
+
+
+def test_key_numbers(page):
+    for text in ("run", "crossmatch · tiny · 2D unet", "70.0 %", "highest 80.0 at step 40", "2 min 05 s", "2 + 1"):
+        assert text in page.text
+    assert "Stopped" not in page.text
+
+
+def test_settings_and_origin(page):
+    assert page.row("batch.unlabelled") == ["batch.unlabelled", "4"]
+    assert page.row("channels") == ["channels", "8, 16, 32, 64"]
+    assert page.row("background") == ["background", "true"]
+    assert page.row("smooth") == ["smooth", "0.0001"]
+    assert page.row("cutmix.aspect") == ["cutmix.aspect", "0.3, 3.33333"]
+    assert page.row("seed") == ["seed", "7"]
+    assert page.row("commit") == ["commit", "abc123"]
+    assert page.row("torch") == ["torch", "2.8.0"]
+    assert page.row("precision") == ["precision", "auto"]
+    assert page.row("fingerprint") == ["fingerprint", "f00d" * 16]
+    assert "Blurs with a true <Gaussian>." in page.text
+
+
+def test_every_term_has_a_curve(page):
+    panels = [text.split("</figure>")[0] for text in page.source.split('<figure class="panel')[1:]]
+    drawn = [sorted(re.findall(r'<path class="(?:line|dots)[^>]*><title>([^<]*)', panel)) for panel in panels]
+    assert drawn == [
+        ["MYO", "RV", "mean"],
+        ["total"],
+        ["sup"],
+        ["ip1", "ip2"],
+        ["tkd", "tkd_ss", "tkd_sw", "tkd_ws", "tkd_ww"],
+        ["dkd", "dkd_s", "dkd_w"],
+        ["confident"],
+        ["learning_rate"],
+    ]
+
+
+def test_tables_of_scores(page, evaluated):
+    cases = [row for row in page.rows if row and row[0].startswith("case_0")]
+    assert [row[0] for row in cases] == ["case_005", "case_006", "case_007", "case_008"]
+    assert cases[0][1:] == ["100.0"] * 3 + ["0.0"] * 6
+    assert cases[3][1:] == ["0.0"] * 3 + ["undef."] * 6
+    written = json.loads((evaluated / "test" / "summary.json").read_text())["summary"]
+    rv = written["classes"]["RV"]
+    row = next(row for row in page.rows if row and row[0] == "RV")
+    assert row[1] == f"{100 * rv['dice']['mean']:.1f} ± {100 * rv['dice']['std']:.1f}"
+    assert row[-3] == f"{rv['hd95_mm']['mean']:.1f} ± {rv['hd95_mm']['std']:.1f}1 undef."
+    assert f"{100 * written['mean']['dice']['mean']:.1f} %" in page.text
+
+
+def test_best_median_and_worst_case(page):
+    heads = re.findall(r"(Best|Median|Worst): (case_\d+), Dice ([\d.]+) %", page.text)
+    assert [(kind, case) for kind, case, _ in heads] == [
+        ("Best", "case_005"),
+        ("Median", "case_006"),
+        ("Worst", "case_008"),
+    ]
+    assert (heads[0][2], heads[2][2]) == ("100.0", "0.0")
+    assert sum(attrs.get("class") == "overlay" for _, attrs in page.tags) == 9
+    outlines = [attrs for tag, attrs in page.tags if tag == "g" and attrs.get("class") in ("reference", "prediction")]
+    assert len(outlines) == 18
+
+
+def test_names_cannot_break_the_page(tmp_path, data):
+    run = write_run(tmp_path / "<i>run & co", data, log())
+    page = Page(write_report(run))
+    assert "<i>run & co" in page.text
+    assert "i" not in page.open
+
+
+def test_picture_shows_the_image(page, data):
+    """The embedded PNG is as large as the crop says, and not black."""
+    link = next(attrs["href"] for tag, attrs in page.tags if tag == "image")
+    stored = base64.b64decode(link.partition(",")[2])
+    width, height = struct.unpack(">2I", stored[16:24])
+    pixels = np.frombuffer(zlib.decompress(stored[stored.index(b"IDAT") + 4 : -16]), np.uint8)
+    assert pixels.size == height * (width + 1)
+    assert pixels.max() > 200
+
+
+def test_without_evaluation_it_says_how_to_add_one(tmp_path, data):
+    run = write_run(tmp_path / "a run", data, log())
+    text = Page(write_report(run)).text
+    assert f"crossmatch predict '{run}' {data}/imagesTs '{run}/test'" in text
+    assert f"crossmatch evaluate '{run}/test' {data}/labelsTs" in text
+    assert "Validation Dice" in text
+
+
+def test_unfinished_run_says_how_to_go_on(tmp_path, data):
+    run = write_run(tmp_path / "run", data, log(40), step=40)
+    text = Page(write_report(run)).text
+    assert "at step 40 of 60" in text
+    assert "--resume" in text
+
+
+def test_run_without_metrics(tmp_path, data):
+    text = Page(write_report(write_run(tmp_path / "run", data, None))).text
+    assert "Nothing has been logged yet" in text
+    assert "no checkpoint to tell" in text
+
+
+def test_undefined_values(tmp_path, data):
+    lines = [
+        {"step": 5, "train": {"total": math.nan, "sup": 1.0}},  # json writes NaN, as older logs might
+        {"step": 5, "validation": {"mean": None, "RV": None, "MYO": None}},
+        {"step": 10, "train": {"total": None, "sup": 0.5}},
+    ]
+    page = Page(write_report(write_run(tmp_path / "run", data, lines)))
+    assert page.text.count("no finite value") == 2
+    assert not re.search(r'd="[^"]*nan', page.source)
+
+
+def test_missing_images_leave_scores_and_say_so(evaluated, data):
+    data.rename(data.with_name("elsewhere"))
+    page = Page(write_report(evaluated))
+    assert "No picture of case_005 (best): the dataset is not at" in page.text
+    assert page.row("case_008")[1] == "0.0"
+    assert not any(tag == "image" for tag, _ in page.tags)
+
+
+def test_masks_that_changed_are_not_shown(evaluated):
+    for path in (evaluated / "test").glob("*.nii.gz"):
+        like = read_volume(path)
+        write_volume(path, np.ones_like(like.voxels), like)
+    page = Page(write_report(evaluated))
+    assert "are not what was evaluated; evaluate again" in page.text
+    assert not any(tag == "image" for tag, _ in page.tags)
+
+
+def test_evaluation_kept_elsewhere(tmp_path, data):
+    run = write_run(tmp_path / "run", data, log())
+    write_predictions(data, tmp_path / "masks")
+    evaluate(tmp_path / "masks", data / "labelsTs", tmp_path / "scores")
+    out = write_report(run, evaluation=tmp_path / "scores" / "summary.json", out=tmp_path / "pages" / "a.html")
+    assert out == tmp_path / "pages" / "a.html"
+    assert sum(tag == "image" for tag, _ in Page(out).tags) == 9, "the masks lie beside, in the folder's recorded name"
+    again = write_report(run, evaluation=tmp_path / "scores", predictions=tmp_path / "scores", out=out)
+    assert "there is no mask" in Page(again).text
+
+
+def test_other_files_are_not_overwritten(tmp_path, data):
+    run = write_run(tmp_path / "run", data, log())
+    other = tmp_path / "thesis.html"
+    other.write_text("years of work")
+    with pytest.raises(UserError, match=r"thesis\.html exists and is no report"):
+        write_report(run, out=other)
+    assert other.read_text() == "years of work"
+    with pytest.raises(UserError, match="is a folder"):
+        write_report(run, out=tmp_path)
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(UserError, match=r"is no run: it has no run\.json"):
+        write_report(tmp_path)
+
+
+def test_two_dimensional_cases(tmp_path):
+    data = write_dataset(tmp_path / "data", n_test=1, shape=(16, 14))
+    run = write_run(tmp_path / "run", data, log())
+    label = read_volume(data / "labelsTs" / "case_005.nii.gz")
+    write_volume(run / "test" / "case_005.nii.gz", label.voxels, label)
+    evaluate(run / "test", data / "labelsTs", run / "test")
+    page = Page(write_report(run))
+    assert "The only one: case_005, Dice 100.0 %" in page.text
+    assert sum(tag == "image" for tag, _ in page.tags) == 1
+    assert "Slice" not in page.text

@@ -1,0 +1,74 @@
+"""Checkpoint files: what is written comes back, whole or not at all, and foreign files are named."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from crossmatch.errors import UserError
+from crossmatch.runs import checkpoint as module
+from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+
+
+@pytest.fixture
+def kept() -> Checkpoint:
+    weight = torch.arange(6.0).view(2, 3)
+    training = {"method/w": weight, "optimizer/0/momentum": weight.t(), "seen": torch.tensor(7)}
+    return Checkpoint({"step": 12, "best": 0.25, "note": "ü"}, {"w": weight, "same.w": weight}, training)
+
+
+def test_what_is_written_comes_back(kept: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "last.safetensors"
+    save_checkpoint(path, kept)
+    found = load_checkpoint(path)
+    assert found.facts == kept.facts
+    for old, new in ((kept.network, found.network), (kept.training, found.training)):
+        assert old.keys() == new.keys()
+        assert all(torch.equal(old[key], new[key]) and old[key].dtype == new[key].dtype for key in old)
+    assert [entry.name for entry in path.parent.iterdir()] == ["last.safetensors"]
+
+
+def test_a_crash_while_writing_keeps_the_old_one(
+    kept: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.safetensors"
+    save_checkpoint(path, kept)
+
+    def crash(tensors: object, aside: Path, metadata: object) -> None:
+        Path(aside).write_bytes(b"half")
+        raise OSError("power cut")
+
+    monkeypatch.setattr(module, "save_file", crash)
+    with pytest.raises(UserError, match=r"cannot be written .power cut"):
+        save_checkpoint(path, Checkpoint({"step": 13}, {}, {}))
+    assert load_checkpoint(path).facts["step"] == 12
+
+
+def test_files_that_are_no_checkpoint(kept: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "last.safetensors"
+    with pytest.raises(UserError, match=r"no checkpoint .*last\.safetensors: train first"):
+        load_checkpoint(path)
+    save_checkpoint(path, kept)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(UserError, match=r"last\.safetensors cannot be read .* damaged"):
+        load_checkpoint(path)
+    torch.save({"w": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_checkpoint(path)
+    for metadata, tensors in ((None, {"network/w": torch.zeros(1)}), ({"crossmatch": "{}"}, {"w": torch.zeros(1)})):
+        save_file(tensors, path, metadata=metadata)
+        with pytest.raises(UserError, match="no checkpoint of crossmatch"):
+            load_checkpoint(path)
+    save_file({}, path, metadata={"crossmatch": "{"})
+    with pytest.raises(UserError, match="cannot be read"):
+        load_checkpoint(path)
+
+
+def test_weights_of_another_network_are_named() -> None:
+    for other, told in ((nn.Linear(3, 2), "size mismatch for weight"), (nn.BatchNorm1d(2), "Unexpected key")):
+        with pytest.raises(
+            UserError, match=rf"^ours\.safetensors belongs to another network than the recipe's: {told}"
+        ):
+            load_weights(nn.Linear(2, 2), other.state_dict(), "ours.safetensors")

@@ -1,0 +1,264 @@
+"""Evaluation end to end on small NIfTI files: what is scored, what is counted, what is refused."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import new_volume, write_volume
+from crossmatch.scoring.evaluate import evaluate, load_evaluation
+from crossmatch.scoring.scores import METRICS, Evaluation, Row
+
+GRID = np.diag([2.0, 2.0, 5.0, 1.0])
+LABELS = {"background": 0, "ring": 1, "core": 2}
+
+
+def save(path: Path, voxels: np.ndarray, affine: np.ndarray | None = GRID) -> None:
+    write_volume(path, voxels, new_volume(voxels, affine))
+
+
+def anatomy(shift: int = 0, core: bool = True) -> np.ndarray:
+    """A block of 6 x 6 x 3 labelled 1 with a core of 2 x 2 x 1 labelled 2, moved along the first axis."""
+    voxels = np.zeros((12, 10, 5), np.uint8)
+    voxels[2 + shift : 8 + shift, 2:8, 1:4] = 1
+    if core:
+        voxels[4 + shift : 6 + shift, 4:6, 2] = 2
+    return voxels
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Two cases: `a` predicted exactly, `b` one voxel aside; the references lie in a dataset."""
+    pred, ref = tmp_path / "predictions", tmp_path / "dataset" / "labelsTs"
+    for name, shift in (("a", 0), ("b", 1)):
+        save(ref / f"{name}.nii.gz", anatomy())
+        save(pred / f"{name}.nii.gz", anatomy(shift))
+    description = {"name": "Blocks", "channel_names": {"0": "MRI"}, "labels": LABELS, "file_ending": ".nii.gz"}
+    (ref.parent / "dataset.json").write_text(json.dumps(description))
+    return pred, ref
+
+
+def scores(evaluation: Evaluation, case: str, name: str) -> dict[str, float]:
+    return next(row.scores for row in evaluation.rows if (row.case, row.name) == (case, name))
+
+
+def test_values_by_hand(folders: tuple[Path, Path]) -> None:
+    calls: list[tuple[int, int]] = []
+    found = evaluate(*folders, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 2), (2, 2)]
+    assert (found.labels, found.dataset, found.references) == ({"ring": 1, "core": 2}, "Blocks", "labelsTs")
+    assert scores(found, "a", "core") == {name: float(name in ("dice", "jaccard")) for name in METRICS}
+    core = scores(found, "b", "core")  # 2 x 2 pixels moved by one of 2 mm: half of them overlap
+    assert (core["dice"], core["jaccard"]) == (0.5, 1 / 3)
+    assert (core["hd95_voxels"], core["hd95_mm"]) == (1, 2)
+    assert (core["asd_voxels"], core["asd_mm"], core["assd_mm"]) == (0.5, 1, 1)
+    dice = found.statistics("core")["dice"]
+    assert (dice.mean, dice.cases, dice.undefined) == (0.75, 2, 0)
+    assert dice.std == pytest.approx(0.5 / math.sqrt(2))  # of 1 and 0.5, ddof 1
+    ring = scores(found, "b", "ring")["dice"]
+    assert found.case_means() == {"a": 1, "b": (ring + 0.5) / 2}
+    assert found.statistics()["dice"].mean == pytest.approx((1 + (ring + 0.5) / 2) / 2)
+
+
+def test_undefined_is_counted_never_zero(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pred, ref = folders
+    save(pred / "b.nii.gz", anatomy(core=False))
+    found = evaluate(pred, ref, tmp_path / "out")
+    assert scores(found, "b", "core")["dice"] == 0
+    assert math.isnan(scores(found, "b", "core")["hd95_mm"])
+    core = found.statistics("core")["hd95_voxels"]
+    assert (core.mean, core.cases, core.undefined) == (0, 1, 1)
+    assert math.isnan(core.std)
+    mean = found.statistics()["hd95_voxels"]
+    assert (mean.cases, mean.undefined) == (2, 1)  # b counts with its defined class
+    stored = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [case["hd95_mm"] for case in stored["cases"] if case["case"] == "b"][1] is None
+    with (tmp_path / "out" / "cases.csv").open() as file:
+        assert next(row for row in csv.DictReader(file) if (row["case"], row["value"]) == ("b", "2"))["asd_mm"] == "nan"
+
+
+def test_files_and_reading_back(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pred, ref = folders
+    (pred / "prediction.json").write_text('{"run": "tiny", "checkpoint": "last"}')
+    (pred / ".partial-1-c.nii.gz").write_bytes(b"")
+    save(pred / "a_probabilities.nii.gz", anatomy())
+    found = evaluate(pred, ref, tmp_path / "new" / "out")
+    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == ["cases.csv", "summary.json"]
+    with (tmp_path / "new" / "out" / "cases.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["case"], line["class"]) for line in lines] == [(c, n) for c in "ab" for n in ("ring", "core")]
+    assert float(lines[3]["dice"]) == 0.5
+    text = (tmp_path / "new" / "out" / "summary.json").read_text()
+    stored = json.loads(text)
+    assert stored["prediction"] == {"run": "tiny", "checkpoint": "last"}
+    assert stored["summary"]["classes"]["core"]["dice"]["mean"] == 0.75
+    assert stored["versions"]["numpy"] == np.__version__
+    assert str(tmp_path) not in text
+    assert load_evaluation(tmp_path / "new" / "out") == load_evaluation(tmp_path / "new/out/summary.json") == found
+
+
+def test_two_runs_do_not_share_one_folder_of_results(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pred, ref = folders
+    (pred / "prediction.json").write_text('{"run": "first"}')
+    evaluate(pred, ref, tmp_path / "results")
+    evaluate(pred, ref, tmp_path / "results")
+    (pred / "prediction.json").write_text('{"run": "second"}')
+    with pytest.raises(UserError, match="already holds the evaluation"):
+        evaluate(pred, ref, tmp_path / "results")
+
+
+def test_a_repeat_replaces_its_results_and_nothing_else(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pred, ref = folders
+    evaluate(pred, ref, pred)
+    save(pred / "b.nii.gz", anatomy())
+    assert evaluate(pred, ref, pred).statistics()["dice"].mean == 1
+    assert load_evaluation(pred).statistics()["dice"].mean == 1
+    assert "0.5" not in (pred / "cases.csv").read_text()
+    other = pred.rename(tmp_path / "other")
+    results = {name: (other / name).read_bytes() for name in ("cases.csv", "summary.json")}
+    with pytest.raises(UserError, match=r"already holds the evaluation of predictions against labelsTs.*--out"):
+        evaluate(other, ref, other)
+    assert {name: (other / name).read_bytes() for name in results} == results
+    for name in results:
+        theirs = tmp_path / name.removesuffix(".json") / name
+        theirs.parent.mkdir()
+        theirs.write_text("{}")
+        with pytest.raises(UserError, match=f"already holds {name}"):
+            evaluate(other, ref, theirs.parent)
+        assert [path.name for path in theirs.parent.iterdir()] == [name]
+        assert theirs.read_text() == "{}"
+
+
+def test_table_fits_a_narrow_terminal(folders: tuple[Path, Path]) -> None:
+    pred, ref = folders
+    save(ref / "c.nii.gz", anatomy())
+    save(pred / "c.nii.gz", anatomy(core=False))
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(evaluate(pred, ref).table())
+    lines = capture.get().splitlines()
+    assert "predictions against labelsTs: 3 cases" in lines[0]
+    core = next(index for index, line in enumerate(lines) if "core" in line)
+    # Dice 1, 0.5, 0; HD95 in voxels 0, 1; in mm 0, 2; one case without distances
+    assert lines[core].split() == ["core", "50.00", "44.44", "0.50", "0.25", "0.25", "1.00", "0.50", "0.50", "1"]
+    assert lines[core + 1].split() == ["±50.00", "±50.92", "±0.71", "±0.35", "±0.35", "±1.41", "±0.71", "±0.71"]
+
+
+def test_missing_and_extra_predictions(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pred, ref = folders
+    save(ref / "c.nii.gz", anatomy())
+    save(pred / "d.nii.gz", anatomy())
+    with pytest.raises(UserError, match=r"no prediction for 1 cases of .*labelsTs: c; .*--partial"):
+        evaluate(pred, ref, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    found = evaluate(pred, ref, tmp_path / "out", partial=True)
+    assert (found.missing, found.extra) == (("c",), ("d",))
+    assert {row.case for row in found.rows} == {"a", "b"}
+    assert [note.split(": ")[1] for note in found.notes()] == ["d", "c"]
+    assert load_evaluation(tmp_path / "out") == found
+
+
+def test_no_prediction_at_all(folders: tuple[Path, Path]) -> None:
+    pred, ref = folders
+    for name in "ab":
+        (pred / f"{name}.nii.gz").rename(pred / f"other_{name}.nii.gz")
+    with pytest.raises(UserError, match="no prediction for 2 cases"):
+        evaluate(pred, ref, partial=True)
+
+
+def test_unknown_spacing_and_classes_from_the_references(tmp_path: Path) -> None:
+    save(tmp_path / "p.nii", anatomy(1)[:, :, 2] * 100, None)  # 2D, and one file against one
+    save(tmp_path / "r.nii.gz", anatomy()[:, :, 2] * 100, None)
+    found = evaluate(tmp_path / "p.nii", tmp_path / "r.nii.gz", tmp_path / "out")
+    assert found.labels == {"label 100": 100, "label 200": 200}
+    assert found.rows[0].case == "r"
+    assert found.rows[1].scores["hd95_voxels"] == 1
+    assert not any(name.endswith("_mm") for row in found.rows for name in row.scores)
+    assert "hd95_mm" not in found.statistics()
+    assert load_evaluation(tmp_path / "out") == found
+    named = evaluate(tmp_path / "p.nii", tmp_path / "r.nii.gz", labels={"background": 0, "x": 100, "y": 200})
+    assert [row.name for row in named.rows] == ["x", "y"]
+    with pytest.raises(UserError, match=r"p\.nii holds the label values \[200\], known are 0 background, 100 x"):
+        evaluate(tmp_path / "p.nii", tmp_path / "r.nii.gz", labels={"x": 100})
+
+
+def test_another_grid_is_refused(folders: tuple[Path, Path]) -> None:
+    pred, ref = folders
+    save(pred / "b.nii.gz", anatomy()[:-1])
+    with pytest.raises(UserError, match=r"predictions/b\.nii\.gz and .*labelsTs/b\.nii\.gz differ in shape"):
+        evaluate(pred, ref)
+    save(pred / "b.nii.gz", anatomy(), np.eye(4))
+    with pytest.raises(UserError, match=r"b\.nii\.gz and .*b\.nii\.gz differ in affine"):
+        evaluate(pred, ref)
+
+
+def test_damaged_inputs_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pred, ref = folders
+    save(pred / "b.nii.gz", anatomy() + 5)
+    with pytest.raises(UserError, match=r"predictions/b\.nii\.gz holds the label values \[5, 6, 7\]"):
+        evaluate(pred, ref, tmp_path / "out")
+    save(pred / "b.nii.gz", anatomy() * np.float32(0.5))
+    with pytest.raises(UserError, match=r"predictions/b\.nii\.gz holds fractions"):
+        evaluate(pred, ref, tmp_path / "out")
+    (pred / "b.nii.gz").write_bytes((pred / "a.nii.gz").read_bytes()[:100])
+    with pytest.raises(UserError, match=r"predictions/b\.nii\.gz cannot be read"):
+        evaluate(pred, ref, tmp_path / "out")
+    save(pred / "b.nii.gz", anatomy())
+    save(pred / "b.nii", anatomy())
+    with pytest.raises(UserError, match=r"b\.nii and b\.nii\.gz for one case"):
+        evaluate(pred, ref, tmp_path / "out")
+    (pred / "b.nii").unlink()
+    (pred / "prediction.json").write_text("{")
+    with pytest.raises(UserError, match=r"prediction\.json is not valid JSON"):
+        evaluate(pred, ref, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_paths(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pred, ref = folders
+    (tmp_path / "empty").mkdir()
+    for one, other, told in (
+        (tmp_path / "none", ref, "does not exist"),
+        (tmp_path / "empty", ref, "has no .nii.gz or .nii file"),
+        (pred / "a.nii.gz", ref, "a file and a folder"),
+    ):
+        with pytest.raises(UserError, match=told):
+            evaluate(one, other)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file"):
+        evaluate(pred, ref, tmp_path / "file")
+    save(pred / "a.nii.gz", np.zeros((4, 4), np.uint8))
+    save(tmp_path / "zero.nii.gz", np.zeros((4, 4), np.uint8))
+    with pytest.raises(UserError, match="no label but background"):
+        evaluate(pred / "a.nii.gz", tmp_path / "zero.nii.gz")
+
+
+def test_load_refuses_other_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        load_evaluation(tmp_path)
+    for text in ("{", "[]", '{"format": "other"}'):
+        (tmp_path / "summary.json").write_text(text)
+        with pytest.raises(UserError, match="is no summary of an evaluation"):
+            load_evaluation(tmp_path)
+
+
+def test_real_labels_agree_with_themselves(shared: Path, tmp_path: Path) -> None:
+    reference = next(iter(sorted((shared / "data" / "acdc" / "labelsTs").glob("*.nii.gz"))))
+    found = evaluate(reference, reference)
+    assert found.dataset == "ACDC"
+    assert [row.name for row in found.rows] == ["RV", "MYO", "LV"]
+    assert all(row.scores["dice"] == 1 and row.scores["assd_voxels"] == 0 for row in found.rows)
+
+
+def test_statistics_of_a_class_that_no_case_defines() -> None:
+    row = Row("a", "x", 1, {"dice": 0.0, "hd95_voxels": math.nan})
+    found = Evaluation((row,), {"x": 1}, "p", "r", None, (), (), None)
+    statistic = found.statistics("x")["hd95_voxels"]
+    assert math.isnan(statistic.mean)
+    assert (statistic.cases, statistic.undefined) == (0, 1)
+    assert found.to_json()["summary"]["classes"]["x"]["hd95_voxels"]["mean"] is None

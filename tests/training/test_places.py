@@ -1,0 +1,104 @@
+"""Who this process is among the ranks, and how those that `start` has started end."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from crossmatch.errors import UserError
+from crossmatch.training import ranks
+from crossmatch.training.ranks import SILENT, Place, find_place, start
+
+TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+SRUN = {
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_STEP_NUM_NODES": "2",
+    "SLURM_NTASKS_PER_NODE": "2",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+}
+
+
+class TestFindPlace:
+    def test_nobody_started_ranks(self):
+        assert find_place(None, {}) == find_place(1, {}) == Place()
+        assert find_place(2, {}) == Place(count=2, started=False)
+
+    @pytest.mark.parametrize("devices", [None, 2])
+    def test_two_machines_of_two(self, devices):
+        assert find_place(devices, TORCHRUN) == Place(rank=3, local_rank=1, count=4, nodes=2)
+        assert find_place(devices, SRUN) == Place(rank=3, local_rank=1, count=4, nodes=2, slurm=True)
+        assert not find_place(devices, SRUN | TORCHRUN).slurm  # one torchrun on each machine, started by srun
+
+    def test_a_batch_script_or_a_single_task_is_no_rank(self):
+        assert find_place(None, {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}) == Place()
+        assert find_place(None, SRUN | {"SLURM_STEP_NUM_TASKS": "1"}) == Place()
+
+    def test_what_does_not_fit(self):
+        with pytest.raises(UserError, match="--devices 4, but torchrun has started 2 ranks on each machine"):
+            find_place(4, TORCHRUN)
+        with pytest.raises(UserError, match="--devices 1, but srun has started 2"):
+            find_place(1, SRUN)
+        with pytest.raises(UserError, match="--ntasks-per-node"):
+            find_place(None, {key: value for key, value in SRUN.items() if key != "SLURM_NTASKS_PER_NODE"})
+        for uneven in (SRUN | {"SLURM_STEP_NUM_TASKS": "5"}, TORCHRUN | {"WORLD_SIZE": "3"}):
+            with pytest.raises(UserError, match="start equally many on every one"):
+                find_place(None, uneven)
+
+
+def test_what_all_find_wrong_is_told_by_the_first_of_a_machine(monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(UserError, match="no such recipe"), Place(rank=2, local_rank=0).one_tells():
+        raise UserError("no such recipe")
+    with pytest.raises(SystemExit) as ended, Place(rank=1, local_rank=1).one_tells():
+        raise UserError("no such recipe")
+    assert ended.value.code == SILENT
+
+
+@pytest.fixture
+def ranks_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Ranks 0 and 1 run these lines of Python instead of the command."""
+    popen = subprocess.Popen
+
+    def replace(*codes: str) -> None:
+        def started(words: list[str], env: dict[str, str], **more: object) -> object:
+            assert words[:4] == [sys.executable, "-P", "-m", "crossmatch"]
+            assert (env["WORLD_SIZE"], env["RANK"]) == ("2", env["LOCAL_RANK"])
+            code = f"import os, signal, sys, time; {codes[int(env['RANK'])]}"
+            return popen([sys.executable, "-S", "-c", code], env=env, **more)
+
+        monkeypatch.setattr(subprocess, "Popen", started)
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        (("pass", "pass"), 0),
+        (("sys.exit(2)", f"sys.exit({SILENT})"), 2),
+        ((f"sys.exit({SILENT})", "time.sleep(0.2); sys.exit(130)"), 130),
+        (("os.kill(os.getpid(), signal.SIGKILL)", "sys.exit(2)"), 2),
+        (("os.kill(os.getpid(), signal.SIGTERM)", "os.kill(os.getpid(), signal.SIGTERM)"), 143),
+        (("time.sleep(0.2); os.kill(os.getppid(), signal.SIGINT); time.sleep(60)", "time.sleep(60)"), 130),
+    ],
+)
+def test_the_exit_code_is_that_of_the_rank_that_told(codes, expected, ranks_run):
+    ranks_run(*codes)
+    assert start(2) == expected
+
+
+def test_who_waits_for_a_failed_rank_is_killed(ranks_run, monkeypatch):
+    monkeypatch.setattr(ranks, "GRACE_SECONDS", 0.2)
+    ranks_run("time.sleep(60)", "sys.exit(2)")
+    before = time.monotonic()
+    assert start(2) == 2
+    assert time.monotonic() - before < 20
+
+
+def test_a_killed_rank_is_told_of(ranks_run):
+    ranks_run(f"time.sleep(0.2); sys.exit({SILENT})", "os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(UserError, match=r"process of device 1 was killed \(signal 9; .*--resume"):
+        start(2)
