@@ -25,7 +25,7 @@ from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.run import Run, create_run, resume_run
 from crossmatch.scoring.metrics import dice_per_class
-from crossmatch.training.cases import TrainingCases, training_cases
+from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.state import TrainerState
 from crossmatch.training.step import TrainingStep
