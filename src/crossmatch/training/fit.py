@@ -111,7 +111,12 @@ def fit(
             state.method = team.joined(state.method)
             store = cases.load(recipe, out, team.device, display.loading, place.rank)
             batches = Batches(
-                *(store, recipe.data.size, recipe.views, recipe.train.batch, recipe.seed, team.device),
+                store,
+                recipe.data.size,
+                recipe.views,
+                recipe.train.batch,
+                recipe.seed,
+                team.device,
                 unlabelled=bool(cases.unlabelled),
                 patches=recipe.data.sampling == "patch",
                 share=(place.rank, place.count),
