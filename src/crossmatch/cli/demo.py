@@ -11,7 +11,7 @@ from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from crossmatch.inference.predict import predict
-from crossmatch.phantom.phantom import KINDS, make_phantom
+from crossmatch.phantom.phantom import KINDS, PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.display import TrainingDisplay, progress_bar
@@ -20,7 +20,6 @@ from crossmatch.target import new_folder
 from crossmatch.training.fit import fit
 
 METHODS = ("supervised", "crossmatch")
-PHANTOMS = {"phantom": "heart", "phantom3d": "atrium"}  # recipe -> kind of phantom it is made for
 
 
 def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom") -> dict[str, Any]:
