@@ -94,8 +94,8 @@ def max_pool(dims: int) -> nn.Module:
 def resize_linear(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """Linear interpolation on a grid whose first and last points are those of the input (``align_corners``).
 
-    The result has the type of `x`. On GPUs autocast computes it in float32, and what it is joined with would follow; the
-    next convolution rounds to bfloat16 in either case.
+    The result has the type of `x`. On GPUs autocast computes it in float32, and what it is joined with would follow.
+    The next convolution rounds to bfloat16 in either case.
     """
     return functional.interpolate(x, size=size, mode=_LINEAR_MODE[len(size)], align_corners=True).to(x.dtype)
 

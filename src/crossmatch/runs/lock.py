@@ -1,7 +1,7 @@
 """One writer at a time: a lock on a run's folder that knows who holds it.
 
-The operating system gives the lock back when its holder ends, however it ends: a killed process, or a container that was
-restarted, leaves none behind. The file says who holds it, for the message.
+The operating system frees the lock when its holder ends, however it ends: a killed process or a restarted container
+leaves none behind. The file says who holds it, for the message.
 """
 
 import fcntl
@@ -48,8 +48,8 @@ def _locked(path: Path) -> int:
             text = os.pread(file, 4096, 0)
             os.close(file)
             raise UserError(
-                f"{path.parent} is being written to by another process{_holder(text)}: wait until it has ended, stop it, "
-                "or choose another --out."
+                f"{path.parent} is being written to by another process{_holder(text)}: wait until it has ended, stop "
+                "it, or choose another --out."
             ) from None
         except OSError:  # a file system without locks: nothing can be promised there
             return file

@@ -1,8 +1,8 @@
 """Batch statistics that fit the network that is evaluated: re-estimated on clean weak views of training images.
 
-While a network learns, its batch normalisation gathers running statistics of everything that passes through: clean, dropped
-and strongly disturbed images, and features with dropout before them. Evaluation sees clean images and no dropout, so these
-statistics do not fit, least of all in short runs. Averaged weights have statistics of weights that are not theirs.
+While a network learns, its batch normalisation gathers running statistics of all that passes through: clean, dropped
+and strongly disturbed images, and features after dropout. Evaluation sees clean images and no dropout, so these
+statistics do not fit, least of all in short runs. Averaged weights have the statistics of other weights.
 
 Shapes: B batch, C channels, *S space.
 """
