@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from crossmatch.cli import demo
-from crossmatch.cli.display import TrainingDisplay
 from crossmatch.errors import UserError
 from crossmatch.phantom.phantom import KINDS, PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.display import TrainingDisplay
 
 TINY = [
     "data.size=[16, 16]",

@@ -66,9 +66,9 @@ def train(
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
 ) -> None:
     """Train a network. Ctrl-C leaves a run that --resume goes on with."""
-    from crossmatch.cli.display import TrainingDisplay
     from crossmatch.recipes.load import load_recipe
     from crossmatch.runs.devices import choose_device
+    from crossmatch.runs.display import TrainingDisplay
     from crossmatch.training.fit import fit
     from crossmatch.training.team import check_place
 
@@ -121,8 +121,8 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
-    from crossmatch.cli.display import progress_bar
     from crossmatch.inference.predict import predict as predict_files
+    from crossmatch.runs.display import progress_bar
 
     console = Console()
     with progress_bar(console, "Predicting") as progress:
@@ -150,7 +150,7 @@ def evaluate(
     partial: Annotated[bool, typer.Option("--partial", help="also when some predictions are missing")] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
-    from crossmatch.cli.display import progress_bar
+    from crossmatch.runs.display import progress_bar
     from crossmatch.scoring.evaluate import evaluate as evaluate_files
 
     console = Console()

@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 
 from crossmatch.atomic import write_json
-from crossmatch.cli.display import TrainingDisplay, progress_bar
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
@@ -15,6 +14,7 @@ from crossmatch.inference.predict import predict
 from crossmatch.phantom.phantom import KINDS, PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
 from crossmatch.reports import write_report
+from crossmatch.runs.display import TrainingDisplay, progress_bar
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
 from crossmatch.target import new_folder
 from crossmatch.training.fit import fit
