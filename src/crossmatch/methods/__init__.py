@@ -6,7 +6,7 @@ from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.distillation import Distillation
 from crossmatch.methods.fixmatch import FixMatch
 from crossmatch.methods.mean_teacher import MeanTeacher
-from crossmatch.methods.method import Batch, Method, MethodSettings, Unlabelled
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo_label import PseudoLabel
 from crossmatch.methods.self_distillation import SelfDistillation
 from crossmatch.methods.supervised import Supervised
@@ -31,4 +31,4 @@ METHODS: dict[str, type[Method]] = {
     "crossmatch": CrossMatch,
 }
 
-__all__ = ["METHODS", "Batch", "CrossMatch", "Method", "MethodSettings", "Supervised", "Unlabelled"]
+__all__ = ["METHODS", "CrossMatch", "Method", "MethodSettings", "Supervised"]

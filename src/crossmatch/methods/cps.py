@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Batch, Method, MethodSettings
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import pseudo_label
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
@@ -41,6 +42,7 @@ class CPS(Method):
 
     about = "two networks with different initial weights teach each other by hard pseudo-labels"
     paper = "Chen et al., CVPR 2021, arXiv 2106.01226"
+    remarks = ("Its parameters are those of two networks.",)
     Settings = CPSSettings
     settings: CPSSettings
 

@@ -11,8 +11,9 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, distillation_loss, supervised_loss
-from crossmatch.methods.method import Batch, Method, MethodSettings
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.networks.segmenter import Segmenter
 
 
@@ -59,6 +60,7 @@ class Distillation(Method):
 
     about = "a finished run's soft predictions of unlabelled images teach a new network"
     paper = "Hinton et al., 2015, arXiv 1503.02531"
+    remarks = ("Its training time leaves out the training of its teacher.",)
     Settings = DistillationSettings
     settings: DistillationSettings
 

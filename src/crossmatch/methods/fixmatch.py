@@ -11,8 +11,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import supervised_loss
-from crossmatch.methods.method import Batch, Method, MethodSettings
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import Lesson, cutmix, cutmix_target, lesson, partner_label, pseudo_label
 from crossmatch.methods.schedules import ramp_up
 

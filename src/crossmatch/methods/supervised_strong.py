@@ -10,7 +10,8 @@ this augmentation does so again, and resampled twice, by the look-up of the weak
 
 from torch import Tensor
 
-from crossmatch.methods.method import Batch, MethodSettings
+from crossmatch.batches.batch import Batch
+from crossmatch.methods.method import MethodSettings
 from crossmatch.methods.supervised import Supervised
 from crossmatch.perturb.augment import AugmentSettings, augment, draw_augmentation
 
