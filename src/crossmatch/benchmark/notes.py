@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from crossmatch.benchmark.lines import Line, sources
 from crossmatch.benchmark.significance import least_p
-from crossmatch.benchmark.tables import Line, sources
 from crossmatch.methods import METHODS
 
 CHECKPOINTS = {"last": "the last one of the run", "best": "the best one by the validation cases"}

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 from rich.console import Console
 
-from crossmatch.cli.benchmark import benchmark, methods
+from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, escaped, importer, phantom
 from crossmatch.errors import UserError
 from crossmatch.training.ranks import find_place, start
