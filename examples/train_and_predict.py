@@ -8,11 +8,10 @@ OUT is a new folder. 600 steps, the default, take minutes on two CPU cores.
 import sys
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 from rich import print  # draws tables
 
 import crossmatch
+from crossmatch.formats.nifti import read_volume
 
 
 def main(out: Path, steps: int = 600) -> None:
@@ -26,9 +25,8 @@ def main(out: Path, steps: int = 600) -> None:
     print(model)
 
     # one scan, as an array
-    image = nib.load(data / "imagesTs" / "test000_0000.nii.gz")
-    scan = np.asarray(image.dataobj)
-    labels, probabilities = model.predict(scan, affine=image.affine, probabilities=True)
+    scan = read_volume(data / "imagesTs" / "test000_0000.nii.gz")
+    labels, probabilities = model.predict(scan.voxels, affine=scan.affine, probabilities=True)
     for name, value in model.labels.items():
         found = labels == value
         sure = probabilities[value][found].mean() if found.any() else 0.0
