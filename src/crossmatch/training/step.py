@@ -1,8 +1,4 @@
-"""One training step: batch, loss, backward, optimiser, averages; plain, compiled, or replayed as a CUDA graph.
-
-All that changes from step to step reaches the device in tensors: what was drawn, progress, learning rate, and the state
-of PyTorch's generator. So a graph, which runs the same kernels on the same memory again, does what the plain step does.
-"""
+"""One training step: batch, loss, backward, optimiser, averages; plain, compiled, or replayed as a CUDA graph."""
 
 import torch
 
