@@ -28,7 +28,7 @@ from crossmatch.formats.nifti import new_volume, read_volume, write_volume
 from crossmatch.inference.predict import predict
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.windows import window_starts
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.networks.vnet import VNet
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe

@@ -21,7 +21,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats.nifti import ENDINGS, Volume, read_grid, read_volume, same_grid, write_volume
 from crossmatch.inference.inputs import group_channels
 from crossmatch.inference.predictor import Predictor, check_voxels
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.checkpoint import load_checkpoint
 from crossmatch.runs.devices import choose_device, memory_advice
