@@ -13,7 +13,7 @@ from crossmatch.batches import store as store_module
 from crossmatch.batches.store import Store, load_store
 from crossmatch.dataset.dataset import Case, open_dataset
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import new_volume
+from crossmatch.formats import new_volume
 from tiny import write_dataset
 
 CPU = torch.device("cpu")

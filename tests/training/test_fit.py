@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import load_checkpoint
@@ -109,10 +109,10 @@ def test_labels_of_unlabelled_and_test_cases_are_never_opened(
 
     def spy(path: Path) -> object:
         opened.append(f"{Path(path).parent.name}/{Path(path).name}")
-        return read_volume(path)
+        return formats.read(path)
 
-    monkeypatch.setattr("crossmatch.batches.store.read_volume", spy)
-    monkeypatch.setattr("crossmatch.training.fit.read_volume", spy)
+    monkeypatch.setattr("crossmatch.batches.store.formats.read", spy)
+    monkeypatch.setattr("crossmatch.training.fit.formats.read", spy)
     fit(recipe("train.steps=5"), data, tmp_path / "run", Quiet())
     assert {name for name in opened if name.startswith("labels")} == {
         "labelsTr/case_001.nii.gz",

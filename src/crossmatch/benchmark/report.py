@@ -13,7 +13,7 @@ from crossmatch.benchmark.notes import notes
 from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
 from crossmatch.benchmark.tables import lines, markdown_table, terminal_table
-from crossmatch.scoring.scores import SHOWN
+from crossmatch.errors import SHOWN
 
 PICTURE = "![Test Dice of each method](results.png)"
 

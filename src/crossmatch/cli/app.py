@@ -118,18 +118,16 @@ def predict(
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
     from crossmatch.cli.display import progress_bar
+    from crossmatch.inference.predict import Options
     from crossmatch.inference.predict import predict as predict_files
 
     console = Console()
     with progress_bar(console, "Predicting") as progress:
         masks = predict_files(
-            *(run, source, out),
-            checkpoint=checkpoint,
-            device=device,
-            flips=flips,
-            probabilities=probabilities,
-            stride=_stride(stride),
-            batch=batch,
+            run,
+            source,
+            out,
+            Options(checkpoint, device, flips, probabilities, _stride(stride), batch),
             progress=progress,
             warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
         )

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from crossmatch.atomic import new_folder
 from crossmatch.errors import UserError
 from crossmatch.phantom import atrium
 from crossmatch.phantom.dataset import Kind, write_dataset
 from crossmatch.phantom.heart_anatomy import Array, Range, draw_heart, heart_borders, paint_chest, paint_heart
-from crossmatch.target import new_folder
 
 PHANTOM_VERSION = 1
 MAX_MYO_SHARE = 0.72

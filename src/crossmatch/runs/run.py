@@ -21,7 +21,7 @@ from crossmatch import __version__
 from crossmatch.atomic import write_json
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import Fingerprint
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
@@ -147,7 +147,7 @@ def resume_run(
     )
     if changed:
         raise UserError(
-            f"The run {folder} cannot go on with other settings or data: {'; '.join(changed[:8])}. "
+            f"The run {folder} cannot go on with other settings or data: {listed(changed, '; ')}. "
             "Repeat the settings it was started with, or start a new run in another --out."
         )
     before, now = run.record["device"]["precision"], _precision(bf16)
