@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from crossmatch import formats
-from crossmatch.batches import store as store_module
 from crossmatch.batches.intensity import Normalise, scale
 from crossmatch.batches.store import Store, grey_values, label_maps, load_store, voxel_bytes
 from crossmatch.dataset.dataset import Case, open_dataset
@@ -40,12 +39,12 @@ def _everything(store: Store, item: int) -> Lookup:
 
 
 def _image(store: Store, item: int) -> Tensor:
-    places = store.places(torch.tensor([item]))
-    return grey_values(store.read(places, _everything(store, item), labels=False), places)[0]
+    locations = store.locate(torch.tensor([item]))
+    return grey_values(store.read(locations, _everything(store, item), labels=False), locations)[0]
 
 
 def _label(store: Store, item: int) -> Tensor:
-    return label_maps(store.read(store.places(torch.tensor([item])), _everything(store, item), labels=True))[0]
+    return label_maps(store.read(store.locate(torch.tensor([item])), _everything(store, item), labels=True))[0]
 
 
 @pytest.mark.parametrize("normalise", ["minmax", "percentile", "none"])
@@ -140,12 +139,13 @@ def test_labels_of_unlabelled_cases_are_never_opened(tmp_path, monkeypatch):
     root = write_dataset(tmp_path, n_train=3, unlabelled=0, subsets=(1,))
     labelled, unlabelled = open_dataset(root).labelled("1")
     opened: list[str] = []
+    read = formats.read
 
     def watch(path: Path) -> object:
         opened.append(f"{path.parent.name}/{path.name}")
-        return formats.read(path)
+        return read(path)
 
-    monkeypatch.setattr(store_module, "formats.read", watch)
+    monkeypatch.setattr(formats, "read", watch)
     with_label = tuple(open_dataset(root).split("train")[1:])  # even where a case still names its label file
     for group in (unlabelled, with_label):
         opened.clear()
@@ -184,10 +184,10 @@ def test_outside_is_zero_and_background(tmp_path):
     root = write_dataset(tmp_path, n_train=1)
     store = _store(root)
     nowhere = _everything(store, 0)._replace(inside=torch.zeros(1, 16, 14, dtype=torch.bool))
-    places = store.places(torch.tensor([0]))
-    stored = store.read(places, nowhere, labels=True)
+    locations = store.locate(torch.tensor([0]))
+    stored = store.read(locations, nowhere, labels=True)
     assert stored.voxels.any()
-    assert not grey_values(stored, places).any()
+    assert not grey_values(stored, locations).any()
     assert not label_maps(stored).any()
 
 

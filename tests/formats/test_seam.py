@@ -1,4 +1,4 @@
-"""Formats stay in their folder: nothing else names an ending, imports a package of a format, or goes past the registry."""
+"""Formats stay in their folder: nothing else names an ending, imports a package of a format, or avoids the registry."""
 
 import ast
 import subprocess

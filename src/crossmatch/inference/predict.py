@@ -18,9 +18,9 @@ from crossmatch.errors import UserError, listed
 from crossmatch.formats import Volume, same_grid
 from crossmatch.inference.inputs import Scan, find_scans
 from crossmatch.inference.origin import ORIGIN, note_origin, origin
-from crossmatch.inference.predictor import Predictor
+from crossmatch.inference.predictor import Predictor, check_voxels
 from crossmatch.networks.layers import to_channels_last
-from crossmatch.recipes.schema import Recipe, check_stride
+from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.run import Run, open_run
 
@@ -35,9 +35,9 @@ class Options:
     device: str = "auto"
     flips: bool = False  # average over mirror images
     probabilities: bool = False  # also write target/probabilities/<case>, float32, the classes along a further axis
-    # Of sliding windows, instead of the recipe's. () lays them evenly, half a patch apart (a third along the longest
+    # Of sliding windows, instead of the recipe's. "even": laid evenly, half a patch apart (a third along the longest
     # axis), with Gaussian weights; numbers count every window alike.
-    stride: tuple[int, ...] | None = None
+    stride: Stride | None = None
     batch: int | None = None  # slices or windows at a time, instead of the recipe's
 
 
@@ -129,7 +129,8 @@ def _recipe(run: Run, options: Options) -> Recipe:
     if options.stride is None:
         return run.recipe
     try:
-        check_stride(options.stride or run.recipe.data.size, run.recipe.data)  # () fits every patch, but no whole image
+        stride = run.recipe.data.size if options.stride == "even" else options.stride
+        check_stride(stride, run.recipe.data)  # even ones fit every patch, but no whole image
     except ValueError as error:
         raise UserError(f"--stride does not fit the run: {error}.") from None
     return _changed(run.recipe, stride=options.stride)
@@ -183,14 +184,7 @@ def _made_before(scan: Scan, made: Files) -> bool:
 def _read_image(path: Path) -> Volume:
     """One channel of a scan; a UserError where its voxels can give no mask."""
     volume = formats.read(path)
-    if volume.voxels.dtype.kind == "f" and not np.isfinite(volume.voxels).all():
-        raise UserError(
-            f"{path} has voxels that are NaN or infinite: replace them (for instance by 0), or leave it out."
-        )
-    if volume.voxels.min() == volume.voxels.max():
-        raise UserError(
-            f"{path} is constant, every voxel is {volume.voxels.flat[0]:g}: export it again, or leave it out."
-        )
+    check_voxels(volume.voxels, str(path))
     return volume
 
 

@@ -1,7 +1,8 @@
 """Recipes by name or file: read from TOML, changed by `--set section.key=value`, with every mistake explained."""
 
+import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -31,8 +32,12 @@ def recipe_text(name: str) -> str:
     return (resources.files("crossmatch") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe by name or by the path of a TOML file, with `section.key=value` changes applied.
+def load_recipe(
+    recipe: str | os.PathLike[str] | Recipe, overrides: Sequence[str] | Mapping[str, object] = ()
+) -> Recipe:
+    """A recipe by name, by the path of a TOML file, or one that is at hand, with changes applied.
+
+    Changes come as text, ``["train.steps=1000"]``, or as values, ``{"train.steps": 1000}``.
 
     Changing `method.name` or `network.name` drops the settings of what it replaces. A recipe may say what other methods
     are set to here, in tables ``[methods.NAME]``: they hold once `method.name` is changed to NAME. A change of
@@ -41,8 +46,12 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: unknown recipe, unknown key (the valid ones are listed), or a value that does not fit.
     """
-    tree = _read(name)
-    changes = [parse_change(text) for text in overrides]
+    name = "given" if isinstance(recipe, Recipe) else os.fspath(recipe)
+    tree = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else _read(name)
+    if isinstance(overrides, Mapping):
+        changes = [(key.split("."), value) for key, value in overrides.items()]
+    else:
+        changes = [parse_change(text) for text in overrides]
     others = _settings_of_others(tree.pop("methods", {}), name)
     for group, (_, default) in CHOICES.items():
         chosen = tree.get(group, {})
