@@ -82,7 +82,7 @@ def train(
     """
     chosen = load_recipe(recipe, _settings(changes if seed is None else {**changes, "seed": seed}))
     out = Path(out)
-    with _showing(progress, chosen.method["name"]) as display:
+    with _showing(progress, chosen.method.name) as display:
         done = fit(chosen, Path(data), out, display, device=device, resume=resume)
     if done < chosen.train.steps:
         raise KeyboardInterrupt(f"stopped at step {done} of {chosen.train.steps}; go on with resume=True")

@@ -141,7 +141,7 @@ def _methods(table: Sequence[Line]) -> Iterator[str]:
     """What the methods of the table say of their own numbers."""
     for name in dict.fromkeys(line.row.method for line in table):
         if name in METHODS:
-            yield from (f"{name}: {remark}" for remark in METHODS[name][0].remarks)
+            yield from (f"{name}: {remark}" for remark in METHODS[name].remarks)
 
 
 def _published(table: Sequence[Line]) -> Iterator[str]:

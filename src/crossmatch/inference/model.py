@@ -152,7 +152,7 @@ class Model:
             )
 
     def __repr__(self) -> str:
-        what = f"{self.recipe.dims}D {self.recipe.network['name']} by {self.recipe.method['name']}"
+        what = f"{self.recipe.dims}D {self.recipe.network.name} by {self.recipe.method.name}"
         return (
             f"Model({str(self.run.folder)!r}: {what}, {self.checkpoint} checkpoint, classes {', '.join(self.labels)})"
         )

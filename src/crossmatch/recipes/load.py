@@ -53,9 +53,9 @@ def load_recipe(
     else:
         changes = [parse_change(text) for text in overrides]
     others = _settings_of_others(tree.pop("methods", {}), name)
-    for group, (_, default) in CHOICES.items():
+    for group, registry in CHOICES.items():
         chosen = tree.get(group, {})
-        named = chosen.get("name", default) if isinstance(chosen, dict) else chosen
+        named = chosen.get("name", registry.default) if isinstance(chosen, dict) else chosen
         wanted = [value for keys, value in changes if keys == [group, "name"]]
         if wanted and wanted[-1] != named:
             tree[group] = dict(others.get(str(wanted[-1]), {})) if group == "method" else {}
@@ -94,7 +94,7 @@ def _read(name: str) -> dict[str, Any]:
 
 def _settings_of_others(tables: Any, name: str) -> dict[str, dict[str, Any]]:
     """The tables [methods.NAME] of a recipe, checked for names; what is in one is checked when it is used."""
-    known = CHOICES["method"][0]
+    known = CHOICES["method"].classes
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise UserError(f"In recipe {name}: methods holds tables, one a method: [methods.mean_teacher], for example.")
     if unknown := sorted(tables.keys() - known.keys()):
@@ -104,7 +104,7 @@ def _settings_of_others(tables: Any, name: str) -> dict[str, dict[str, Any]]:
 
 def _of_one_method(changes: list[tuple[list[str], Any]], name: str) -> list[tuple[list[str], Any]]:
     """Changes of ``methods.NAME.key`` as changes of ``method.key`` where NAME is the method, else left out."""
-    kept, known = [], CHOICES["method"][0]
+    kept, known = [], CHOICES["method"].classes
     for keys, value in changes:
         if keys[0] != "methods":
             kept.append((keys, value))
@@ -145,10 +145,12 @@ def _explain(tree: dict[str, Any], problem: dict[str, Any]) -> str:
 
 
 def _valid_keys(tree: dict[str, Any], path: list[str]) -> list[str]:
-    if path and path[0] in CHOICES:
-        choices, default = CHOICES[path[0]]
-        return ["name", *choices[tree[path[0]].get("name", default)][1].model_fields]
     model: type[BaseModel] = Recipe
+    if path and path[0] in CHOICES:
+        known, default = CHOICES[path[0]]
+        model, path = known[tree[path[0]].get("name", default)].Settings, path[1:]
+        if not path:
+            return ["name", *model.model_fields]
     for key in path:
         annotation = model.model_fields[key].annotation
         candidates = [annotation, *get_args(annotation)]
