@@ -9,7 +9,7 @@ from crossmatch.atomic import write_json
 from crossmatch.errors import UserError
 from crossmatch.formats import stem
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint
+from crossmatch.runs.checkpoint import Checkpoint, load_facts
 from crossmatch.runs.run import Run
 
 ORIGIN = "prediction.json"
@@ -24,7 +24,7 @@ def origin(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: b
         flips: see `Predictor`.
     """
     last = run.checkpoint("last")  # tells what the whole run took; without it, what it took up to the best checkpoint
-    whole = load_checkpoint(last).facts if name == "best" and last.is_file() else checkpoint.facts
+    whole = load_facts(last) if name == "best" and last.is_file() else checkpoint.facts
     return {
         "run": run.folder.resolve().name,
         "checkpoint": Path(name).name,
