@@ -4,10 +4,10 @@
 
 For each recipe, at its full size, on voxels of noise:
 
-- eager and graphed, each with and without cuDNN's search for algorithms, compiled, and compiled and graphed: milliseconds a step with
-  the host's work (median and range over tenths of `--steps`), seconds of the first ten steps, memory, minutes that the
-  recipe's whole schedule would take, and how far the first ten losses are from the eager ones (compiled code draws
-  dropout in its own way: there they say little);
+- eager and graphed, each with and without cuDNN's search for algorithms, compiled, and compiled and graphed:
+  milliseconds a step with the host's work (median and range over tenths of `--steps`), seconds of the first ten steps,
+  memory, minutes that the recipe's whole schedule would take, and how far the first ten losses are from the eager ones
+  (compiled code draws dropout in its own way: there they say little);
 - the host's own part of a step, drawing; where an eager step makes the host wait for the device, if it does;
 - the kernels of the step's convolutions alone, forward and backward: the floor, and its share of each step;
 - the reference step written from the equations (`reference_step.py`), float32 (no TF32), eager, alternating with ours.

@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    recipe = load_recipe("la_8", ["predict.stride=[]"])
+    recipe = load_recipe("la_8", ["predict.stride=even"])
     precision = "bf16" if uses_bf16(recipe.train.precision, CPU) else "float32"
     result: dict[str, object] = {"threads": options.threads, "precision": precision}
     print(f"V-Net of 16 filters, {precision}, {options.threads} threads")

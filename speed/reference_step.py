@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.crossmatch import CrossMatchSettings
 from crossmatch.methods.losses import DiceSettings
-from crossmatch.methods.method import Batch
 from crossmatch.networks.segmenter import Segmenter
 
 

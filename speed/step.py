@@ -15,7 +15,7 @@ import statistics
 
 import torch
 
-from crossmatch.methods.method import Batch
+from crossmatch.batches.batch import Batch
 from crossmatch.recipes.load import load_recipe
 from reference_step import reference_loss
 from step_parts import make_batches, make_step, random_network, random_store

@@ -22,15 +22,15 @@ def data(tmp_path: Path) -> Path:
 
 def test_strides_that_fit(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = untrained_run(tmp_path / "run", data, *VOLUMES).folder
-    for name, options in (("none", []), ("half", ["--stride", "half"]), ("own", ["--stride", "4, 1,16"])):
+    for name, options in (("none", []), ("even", ["--stride", "even"]), ("own", ["--stride", "4, 1,16"])):
         code, out, _ = call(capsys, "predict", run, data / "imagesTs", tmp_path / name, "--probabilities", *options)
         assert code == 0
         assert "1 mask in" in out
     files = {
         name: [(tmp_path / name / part / "case_005.nii.gz") for part in ("", "probabilities")]
-        for name in ("none", "half", "own")
+        for name in ("none", "even", "own")
     }
-    assert files["none"][1].read_bytes() == files["half"][1].read_bytes()  # the recipe's own is half as well
+    assert files["none"][1].read_bytes() == files["even"][1].read_bytes()  # the recipe's own is even as well
     assert files["none"][1].read_bytes() != files["own"][1].read_bytes()
 
 
@@ -42,11 +42,11 @@ def test_strides_that_fit(data: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         ("8,17,8", "the stride (8, 17, 8) must have 3 numbers"),
         ("8,8", "the stride (8, 8) must have 3 numbers"),
         ("8,8,8,8", "the stride (8, 8, 8, 8) must have 3 numbers"),
-        ("8,8,a", "--stride takes one whole number an axis, such as 18,18,4, or half; got '8,8,a'"),
+        ("8,8,a", "--stride takes one whole number an axis, such as 18,18,4, or even; got '8,8,a'"),
         ("8,8,1.5", "--stride takes one whole number an axis"),
         ("8,8,", "--stride takes one whole number an axis"),
         ("", "--stride takes one whole number an axis"),
-        ("Half", "--stride takes one whole number an axis"),
+        ("Even", "--stride takes one whole number an axis"),
     ],
 )
 def test_strides_that_do_not(
@@ -62,7 +62,7 @@ def test_a_stride_where_whole_slices_are_resized(
     run = untrained_run(tmp_path / "run", data).folder
     predict = ["predict", run, data / "imagesTs", tmp_path / "out", "--stride"]
     told = "--stride does not fit the run: a stride has no effect where whole images are resized"
-    for stride in ("8,8", "half"):
+    for stride in ("8,8", "even"):
         assert told in refuse(capsys, tmp_path, *predict, stride)
 
 
@@ -70,7 +70,7 @@ def test_a_folder_holds_the_masks_of_one_stride(data: Path, tmp_path: Path, caps
     run = untrained_run(tmp_path / "run", data, *VOLUMES).folder
     predict = ["predict", run, data / "imagesTs", tmp_path / "out"]
     assert call(capsys, *predict, "--stride", "8,8,4")[0] == 0
-    for other in (["--stride", "8,8,8"], ["--stride", "half"], []):
+    for other in (["--stride", "8,8,8"], ["--stride", "even"], []):
         assert "predictions of another run, checkpoint or setting" in refuse(capsys, tmp_path, *predict, *other)
     assert call(capsys, *predict, "--stride", "8,8,4")[0] == 0
 

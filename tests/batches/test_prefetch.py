@@ -35,7 +35,7 @@ def _batches(root: Path, memory_map: Path | None) -> Batches:
     """Two items of each kind and three a step: every step begins further passes."""
     labelled, unlabelled = open_dataset(root).labelled("all")
     store = load_store(
-        *(labelled, unlabelled), dims=3, slice_axis=2, normalise="minmax", device=CPU, memory_map=memory_map
+        labelled, unlabelled, dims=3, slice_axis=2, normalise="minmax", device=CPU, memory_map=memory_map
     )
     sizes = BatchSizes(labelled=3, unlabelled=3)
     return Batches(store, (10, 8, 6), ViewSettings(), sizes, 7, CPU, unlabelled=True, patches=True)

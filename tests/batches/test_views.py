@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from crossmatch.batches import seeding
+from crossmatch.batches.batch import Batch
 from crossmatch.batches.intensity import scale
 from crossmatch.batches.store import Store, load_store
 from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.formats.nifti import read_volume
-from crossmatch.methods.method import Batch
 from tiny import write_dataset
 
 CPU = torch.device("cpu")

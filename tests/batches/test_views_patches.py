@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossmatch.batches.batch import Batch
 from crossmatch.batches.store import Store, load_store
 from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
 from crossmatch.dataset.dataset import Case, open_dataset
-from crossmatch.methods.method import Batch
 from tiny import write_dataset, write_nifti
 
 CPU = torch.device("cpu")

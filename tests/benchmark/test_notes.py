@@ -84,8 +84,12 @@ def test_published_and_costs() -> None:
     )
     assert "on CUDA" not in said(known[:1])
     assert "Parameters: all that are trained." in text
-    assert "(CPS: two networks)" in said([result("cps", cases(0.9), parameters=2)])
     assert "on another; some CPU, not comparable between them." in text
+
+
+def test_methods_state_remarks_of_their_own() -> None:
+    assert "\ncps: Its parameters are those of two networks." in said([result("cps", cases(0.9), parameters=2)])
+    assert "two networks" not in said([result("bcp", cases(0.9), parameters=2)])
 
 
 def test_nnunet_is_named_where_its_result_is_shown() -> None:

@@ -46,7 +46,7 @@ def unet(dims: int, channels: int = 1) -> UNet:
     return network
 
 
-@pytest.mark.parametrize("stride", ["[]", "[8, 3, 1]"])
+@pytest.mark.parametrize("stride", ["even", "[8, 3, 1]"])
 @pytest.mark.parametrize("shape", [(19, 11, 8), (8, 8, 8), (3, 17, 5), (1, 1, 2)])
 def test_every_voxel_gets_its_own_label(shape: tuple[int, ...], stride: str) -> None:
     """The network answers voxel by voxel, so windows and padding must leave no trace."""
@@ -190,7 +190,7 @@ def test_the_network_sees_what_training_saw_unaugmented(
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"normalise": normalise})})
     cases = open_dataset(data).split("train")
     store = load_store(
-        *(cases, ()), dims=3, slice_axis=2, normalise=normalise, spacing_mm=recipe.data.spacing_mm, device=CPU
+        cases, (), dims=3, slice_axis=2, normalise=normalise, spacing_mm=recipe.data.spacing_mm, device=CPU
     )
     still = ViewSettings(weak=WeakSettings(turn_probability=0, rotation_probability=0))
     batches = Batches(store, size, still, BatchSizes(labelled=2), 0, CPU, unlabelled=False, patches=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,22 +14,22 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from crossmatch.inference.windows import default_stride, even_starts, sliding_window, window_starts
+from crossmatch.inference.windows import even_starts, even_stride, sliding_window, window_starts
 from crossmatch.networks.reference import from_reference
 
 CLASSES = 3
 # scan, patch, stride: longer and shorter axes than the patch, windows that fit and that are moved back
 CASES = [
     ((13, 9), (4, 4), (3, 2)),
-    ((13, 9), (4, 4), ()),
+    ((13, 9), (4, 4), "even"),
     ((5, 3), (8, 6), (1, 5)),
     ((12, 4), (4, 4), (4, 4)),
-    ((7, 1), (3, 1), ()),
+    ((7, 1), (3, 1), "even"),
     ((11, 6, 9), (4, 6, 4), (3, 6, 2)),
-    ((11, 6, 9), (4, 6, 4), ()),
+    ((11, 6, 9), (4, 6, 4), "even"),
     ((3, 10, 5), (8, 4, 8), (2, 1, 8)),
-    ((3, 10, 5), (8, 4, 8), ()),
-    ((2, 2, 2), (5, 5, 5), ()),
+    ((3, 10, 5), (8, 4, 8), "even"),
+    ((2, 2, 2), (5, 5, 5), "even"),
 ]
 
 
@@ -41,7 +42,7 @@ def network(windows: Tensor) -> Tensor:
 
 
 def stitched(
-    found: Callable[[Tensor], Tensor], image: np.ndarray, patch: Sequence[int], stride: Sequence[int]
+    found: Callable[[Tensor], Tensor], image: np.ndarray, patch: Sequence[int], stride: Sequence[int] | Literal["even"]
 ) -> np.ndarray:
     """The same from NumPy: pad, loop over all windows, sum up in whole volumes, divide, cut the padding off."""
     pad = [max(p - n, 0) for n, p in zip(image.shape[1:], patch, strict=True)]
@@ -49,7 +50,7 @@ def stitched(
     weight, starts = np.ones(tuple(patch)), []
     patches = [n / p for n, p in zip(padded.shape[1:], patch, strict=True)]
     for axis, (n, p) in enumerate(zip(padded.shape[1:], patch, strict=True)):
-        if stride:
+        if stride != "even":
             inside = list(range(0, n - p + 1, stride[axis]))
             starts.append(inside if inside[-1] == n - p else [*inside, n - p])
         else:
@@ -92,7 +93,7 @@ def test_equal_to_the_released_windows(shared: Path, name: str) -> None:
 @pytest.mark.parametrize(("size", "patch", "stride"), CASES)
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_equal_to_a_plain_stitching(
-    size: tuple[int, ...], patch: tuple[int, ...], stride: tuple[int, ...], batch: int
+    size: tuple[int, ...], patch: tuple[int, ...], stride: tuple[int, ...] | Literal["even"], batch: int
 ) -> None:
     image = np.random.default_rng(0).random((2, *size), dtype=np.float32)
     batches: list[int] = []
@@ -151,8 +152,8 @@ def test_an_even_grid_by_hand(size: int, patch: int, step: int, starts: list[int
         ((5, 2), (1, 2), [1, 1]),
     ],
 )
-def test_the_stride_where_none_is_given(size: tuple[int, ...], patch: tuple[int, ...], stride: list[int]) -> None:
-    assert default_stride(size, patch) == stride
+def test_the_even_stride_by_hand(size: tuple[int, ...], patch: tuple[int, ...], stride: list[int]) -> None:
+    assert even_stride(size, patch) == stride
 
 
 def test_an_overlap_by_hand() -> None:
@@ -178,7 +179,7 @@ def test_an_overlap_by_hand() -> None:
         (far * 7 + near * 10) / (far + near),
         10,
     ]
-    gaussian = joined(list(sliding_window(numbered(), image, (4, 1), (), 1))).flatten()
+    gaussian = joined(list(sliding_window(numbered(), image, (4, 1), "even", 1))).flatten()
     assert gaussian.tolist() == pytest.approx(expected)
 
 
@@ -215,7 +216,7 @@ def test_the_sums_need_one_patch_of_rows() -> None:
         return torch.cat([windows, windows, windows[:, :1]], 1)
 
     with Largest(image) as seen:
-        rows = sum(values.shape[1] for _, values in sliding_window(five, image, (8, 8, 8), (), 2))
+        rows = sum(values.shape[1] for _, values in sliding_window(five, image, (8, 8, 8), "even", 2))
     assert rows == 200
     assert seen.elements == 5 * 8 * 12 * 12
 

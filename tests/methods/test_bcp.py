@@ -8,7 +8,8 @@ import torch
 from tiny_methods import build, first_loss, noise
 from torch import Tensor, nn
 
-from crossmatch.methods import Batch, Method
+from crossmatch.batches.batch import Batch
+from crossmatch.methods import Method
 from crossmatch.methods.bcp import draw_box, halves, pairs, region_loss
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.recipes.load import load_recipe

@@ -8,7 +8,7 @@ import torch
 from tiny_methods import build, first_loss, noise
 from torch import Tensor, nn
 
-from crossmatch.methods import Batch, Unlabelled
+from crossmatch.batches.batch import Batch, Unlabelled
 from crossmatch.methods.cps import initialised_anew
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.networks import UNet, VNet

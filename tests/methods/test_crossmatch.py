@@ -7,7 +7,8 @@ import torch
 from tiny_methods import build, first_loss, noise
 from torch import Tensor, nn
 
-from crossmatch.methods import Batch, Method
+from crossmatch.batches.batch import Batch
+from crossmatch.methods import Method
 from crossmatch.methods import crossmatch as crossmatch_module
 from crossmatch.methods.crossmatch import objective
 

@@ -8,7 +8,8 @@ from tiny_methods import build, first_loss, noise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crossmatch.methods import Batch, Method
+from crossmatch.batches.batch import Batch
+from crossmatch.methods import Method
 from crossmatch.methods.fixmatch import masked_entropy
 from crossmatch.methods.losses import supervised_loss
 from crossmatch.methods.pseudo import Lesson, Target, lesson

@@ -8,7 +8,8 @@ import torch
 from tape import Tape, record
 from tiny_methods import build, noise, teacher
 
-from crossmatch.methods import METHODS, Batch, Method
+from crossmatch.batches.batch import Batch
+from crossmatch.methods import METHODS, Method
 from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.training import fit as train_module

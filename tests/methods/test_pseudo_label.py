@@ -7,7 +7,7 @@ import torch
 from tiny_methods import build, first_loss, noise
 from torch import Tensor
 
-from crossmatch.methods import Batch, Unlabelled
+from crossmatch.batches.batch import Batch, Unlabelled
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.pseudo_label import PseudoLabel, PseudoLabelSettings
 from crossmatch.networks import Segmenter

@@ -7,7 +7,8 @@ import torch
 from tiny_methods import build, first_loss, noise
 from torch import Tensor, nn
 
-from crossmatch.methods import Batch, Method
+from crossmatch.batches.batch import Batch
+from crossmatch.methods import Method
 from crossmatch.methods.losses import dice_loss, one_hot, supervised_loss
 
 TERMS = ("sup", "s1", "s2", "fp")

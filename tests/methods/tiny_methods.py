@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crossmatch.methods import METHODS, Batch, Method, Unlabelled
+from crossmatch.batches.batch import Batch, Unlabelled
+from crossmatch.methods import METHODS, Method
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS
 from crossmatch.perturb.augment import AugmentSettings

@@ -14,7 +14,12 @@ VNET = ("network.name=vnet", *VOLUMES)
 
 def test_three_numbers_make_a_recipe_of_volumes() -> None:
     recipe = load_recipe("phantom", VOLUMES)
-    assert (recipe.dims, recipe.data.size, recipe.data.spacing_mm, recipe.predict.stride) == (3, (16, 32, 16), (), ())
+    assert (recipe.dims, recipe.data.size, recipe.data.spacing_mm, recipe.predict.stride) == (
+        3,
+        (16, 32, 16),
+        (),
+        "even",
+    )
     assert load_recipe("phantom", [*VOLUMES, "data.spacing_mm=[1, 0.5, 2]"]).data.spacing_mm == (1.0, 0.5, 2.0)
     assert load_recipe("phantom", [*VOLUMES, "predict.stride=[16, 1, 4]"]).predict.stride == (16, 1, 4)
     assert load_recipe("phantom", [*VOLUMES, "views.weak.plane=[1, 2]"]).views.weak.plane == (1, 2)
@@ -39,11 +44,16 @@ def test_patches_of_slices() -> None:
         (["views.weak.plane=[0, 2]"], r"views\.weak\.plane \(0, 2\) names an axis that data\.size \(64, 64\) lacks"),
         ([*VOLUMES, "views.weak.plane=[2, 3]"], r"views\.weak\.plane\.1: Input should be less than or equal to 2"),
         ([*VOLUMES, "views.weak.plane=[1, 1]"], r"views\.weak\.plane: name two different axes"),
+        ([*VOLUMES, "predict.stride=half"], r"predict\.stride\.word: Input should be 'even' \(found 'half'\)"),
+        ([*VOLUMES, "predict.stride=[]"], r"the stride \(\) must have 3 numbers, each from 1"),
         (["predict.stride=[8, 8]"], r"a stride has no effect where whole images are resized"),
         ([*VOLUMES, "predict.stride=[8, 8]"], r"stride \(8, 8\) must have 3 numbers, each from 1 to .*\(16, 32, 16\)"),
         ([*VOLUMES, "predict.stride=[16, 33, 16]"], r"the stride \(16, 33, 16\) must have 3 numbers, each from 1 to"),
-        ([*VOLUMES, "predict.stride=[0, 8, 8]"], r"predict\.stride\.0: Input should be greater than or equal to 1"),
-        ([*VOLUMES, "predict.stride=[8, 8, 1.5]"], r"predict\.stride\.2: .*found 1\.5"),
+        (
+            [*VOLUMES, "predict.stride=[0, 8, 8]"],
+            r"predict\.stride\.numbers\.0: Input should be greater than or equal to 1",
+        ),
+        ([*VOLUMES, "predict.stride=[8, 8, 1.5]"], r"predict\.stride\.numbers\.2: .*found 1\.5"),
         (["data.sampling=patch", "data.size=[60, 64]"], r"must be multiples of 8 for this network; next: \(64, 64\)"),
         ([*VNET, "data.size=[112, 120, 80]"], r"must be multiples of 16 for this network; next: \(112, 128, 80\)"),
         ([*VNET, "data.size=[1, 17, 16]"], r"data\.size \(1, 17, 16\) must be .* of 16 .*; next: \(16, 32, 16\)"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from crossmatch.batches.batch import Batch
 from crossmatch.inference.predict import predict
-from crossmatch.methods import Batch
 from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.supervised import Supervised
 from crossmatch.recipes.load import load_recipe

@@ -126,36 +126,37 @@ def load_store(
     Raises:
         UserError: a file cannot be read, has fewer axes than the recipe, or an unknown voxel size where one is wanted.
     """
-    writer = Writer(memory_map, np.int16)
-    label_writer = Writer(memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}"), np.uint8)
+    label_map = memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}")
     rows: list[tuple[int, int, int, tuple[int, ...]]] = []  # of a case: items, first voxel, first label, item's size
     windows: list[Sequence[Window]] = []
-    for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-        volumes = [read_volume(path) for path in case.images]
-        first, path = volumes[0], case.images[0]
-        count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
-        size, label_start = tuple(axes), -1
-        stored, seen = zip(
-            *(_channel(volume, dims, slice_axis, normalise, size, path) for volume in volumes), strict=True
-        )
-        start = writer.append(np.stack(stored))
-        if group == 0 and case.label is not None:
-            label = to_items(read_volume(case.label).voxels, dims, slice_axis, case.label)
-            label_start = label_writer.append(np.stack([resize_labels(item, size) for item in label]).astype(np.uint8))
-        rows.append((count, start, label_start, size))
-        windows.append(seen)
-        progress()
-    if not rows:
-        raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
+    with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
+        for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
+            volumes = [read_volume(path) for path in case.images]
+            first, path = volumes[0], case.images[0]
+            count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
+            size, label_start = tuple(axes), -1
+            stored, seen = zip(
+                *(_channel(volume, dims, slice_axis, normalise, size, path) for volume in volumes), strict=True
+            )
+            start = writer.append(np.stack(stored))
+            if group == 0 and case.label is not None:
+                items = to_items(read_volume(case.label).voxels, dims, slice_axis, case.label)
+                label = np.stack([resize_labels(item, size) for item in items])
+                label_start = label_writer.append(label.astype(np.uint8))
+            rows.append((count, start, label_start, size))
+            windows.append(seen)
+            progress()
+        if not rows:
+            raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
+        voxels, labels = writer.finish(device), label_writer.finish(device)
     counts, starts, label_starts, sizes = (torch.tensor(column) for column in zip(*rows, strict=True))
     case_of = torch.repeat_interleave(torch.arange(len(rows)), counts)  # (I,)
     before = (torch.arange(len(case_of)) - (counts.cumsum(0) - counts)[case_of]) * sizes.prod(1)[case_of]
     low, high, zero, unit = torch.tensor(windows, dtype=torch.float64)[case_of].unbind(-1)  # (I, C)
     labelled_items = int(counts[: len(labelled)].sum())
-    voxels = writer.finish(device)
     return Store(
         voxels=voxels,
-        labels=label_writer.finish(device),
+        labels=labels,
         offset=starts[case_of] + before,
         channel_stride=(counts * sizes.prod(1))[case_of],
         label_offset=torch.where(label_starts[case_of] < 0, -1, label_starts[case_of] + before),

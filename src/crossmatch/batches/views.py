@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from crossmatch.batches import seeding
+from crossmatch.batches.batch import Batch, Unlabelled
 from crossmatch.batches.store import Places, Store, Stored, grey_values, label_maps
-from crossmatch.methods.method import Batch, Unlabelled
 from crossmatch.perturb.cutmix import CutMixSettings, box_mask, draw_boxes
 from crossmatch.perturb.geometry import WeakSettings, draw_weak, look_up, output_grid, patch_map, resize_map
 from crossmatch.perturb.image import StrongDraw, StrongSettings, apply_strong, draw_strong

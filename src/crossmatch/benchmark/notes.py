@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from crossmatch.benchmark.significance import least_p
 from crossmatch.benchmark.tables import Line, sources
+from crossmatch.methods import METHODS
 
 CHECKPOINTS = {"last": "the last one of the run", "best": "the best one by the validation cases"}
 SOME = 0.05  # the customary level; where corrected p can never be below it, that is said
@@ -21,6 +22,7 @@ def notes(table: Sequence[Line]) -> list[str]:
         _distances(table),
         *_test(table),
         *_costs(table),
+        *_methods(table),
         *_published(table),
     ]
 
@@ -122,13 +124,9 @@ def _costs(table: Sequence[Line]) -> Iterator[str]:
     names = sorted({device.get("name", "?") for device in devices})
     text = f"Training: time of a run with its validations and checkpoints, mean over seeds, on {'; '.join(names)}"
     text += ", not comparable between them." if len(names) > 1 else "."
-    text += " Runs beside each other share the machine and take longer."
-    if any(line.row.method == "distillation" for line in table):
-        text += " Distillation: without the training of its teacher."
-    yield text
+    yield f"{text} Runs beside each other share the machine and take longer."
     if any(line.row.parameters is not None for line in table):
-        two = " (CPS: two networks)" if any(line.row.method == "cps" for line in table) else ""
-        yield f"Parameters: all that are trained{two}."
+        yield "Parameters: all that are trained."
     held = {
         "cuda": "on CUDA of PyTorch's tensors",
         "cpu": "on a CPU of the whole process, PyTorch and reading included",
@@ -137,6 +135,13 @@ def _costs(table: Sequence[Line]) -> Iterator[str]:
         kinds = {device.get("type") for device in devices}
         what = "; ".join(text for kind, text in held.items() if kind in kinds)
         yield f"Memory: peak in training, {what}; the largest of the seeds."
+
+
+def _methods(table: Sequence[Line]) -> Iterator[str]:
+    """What the methods of the table say of their own numbers."""
+    for name in dict.fromkeys(line.row.method for line in table):
+        if name in METHODS:
+            yield from (f"{name}: {remark}" for remark in METHODS[name][0].remarks)
 
 
 def _published(table: Sequence[Line]) -> Iterator[str]:

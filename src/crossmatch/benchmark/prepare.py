@@ -9,13 +9,12 @@ from pathlib import Path
 from rich.console import Console
 
 from crossmatch.benchmark.cells import Cell
-from crossmatch.cli.demo import PHANTOMS
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.layout import list_cases, read_description
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
-from crossmatch.phantom.phantom import make_phantom
+from crossmatch.phantom.phantom import PHANTOMS, make_phantom
 from crossmatch.scoring.scores import listed
 
 

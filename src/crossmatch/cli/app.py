@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -66,15 +66,16 @@ def train(
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
 ) -> None:
     """Train a network. Ctrl-C leaves a run that --resume goes on with."""
-    from crossmatch.cli.display import TrainingDisplay
     from crossmatch.recipes.load import load_recipe
     from crossmatch.runs.devices import choose_device
+    from crossmatch.runs.display import TrainingDisplay
     from crossmatch.training.fit import fit
     from crossmatch.training.team import check_place
 
     place = find_place(devices)
     with place.one_tells():
-        chosen = load_recipe(recipe, [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])])
+        changes = [*(set_ or []), f"seed={seed}"] if seed is not None else set_ or []
+        chosen = load_recipe(recipe, changes)
         check_place(chosen, choose_device(device), place)
     if not place.started:
         sys.exit(start(place.count))
@@ -85,7 +86,10 @@ def train(
     console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
     with TrainingDisplay(console, chosen.method["name"]) as display:
         done = fit(
-            *(chosen, data, out, display),
+            chosen,
+            data,
+            out,
+            display,
             device=device,
             place=place,
             resume=resume,
@@ -109,7 +113,7 @@ def predict(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="write them beside the masks")] = False,
     stride: Annotated[
         str | None,
-        typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or half (a patch or less)"),
+        typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or even: half a patch or less"),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")
@@ -117,18 +121,20 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
-    from crossmatch.cli.display import progress_bar
     from crossmatch.inference.predict import predict as predict_files
+    from crossmatch.runs.display import progress_bar
 
     console = Console()
     with progress_bar(console, "Predicting") as progress:
         masks = predict_files(
-            *(run, source, out),
+            run,
+            source,
+            out,
             checkpoint=checkpoint,
             device=device,
             flips=flips,
             probabilities=probabilities,
-            stride=_stride(stride),
+            stride=None if stride is None else _stride(stride),
             batch=batch,
             progress=progress,
             warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
@@ -144,7 +150,7 @@ def evaluate(
     partial: Annotated[bool, typer.Option("--partial", help="also when some predictions are missing")] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
-    from crossmatch.cli.display import progress_bar
+    from crossmatch.runs.display import progress_bar
     from crossmatch.scoring.evaluate import evaluate as evaluate_files
 
     console = Console()
@@ -199,14 +205,14 @@ def demo(
     run_demo(out, seed, Console(), recipe)
 
 
-def _stride(text: str | None) -> tuple[int, ...] | None:
-    """``18,18,4`` or ``half`` as `predict.predict` takes it."""
-    if text is None or text == "half":
-        return () if text else None
+def _stride(text: str) -> tuple[int, ...] | Literal["even"]:
+    """``18,18,4`` or ``even``, as `predict.predict` takes it."""
+    if text == "even":
+        return "even"
     try:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
-        raise UserError(f"--stride takes one whole number an axis, such as 18,18,4, or half; got {text!r}.") from None
+        raise UserError(f"--stride takes one whole number an axis, such as 18,18,4, or even; got {text!r}.") from None
 
 
 def _stop(text: str) -> NoReturn:

@@ -7,20 +7,19 @@ from rich.console import Console
 from rich.table import Table
 
 from crossmatch.atomic import write_json
-from crossmatch.cli.display import TrainingDisplay, progress_bar
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from crossmatch.inference.predict import predict
-from crossmatch.phantom.phantom import KINDS, make_phantom
+from crossmatch.phantom.phantom import KINDS, PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
 from crossmatch.reports import write_report
+from crossmatch.runs.display import TrainingDisplay, progress_bar
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
 from crossmatch.target import new_folder
 from crossmatch.training.fit import fit
 
 METHODS = ("supervised", "crossmatch")
-PHANTOMS = {"phantom": "heart", "phantom3d": "atrium"}  # recipe -> kind of phantom it is made for
 
 
 def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom") -> dict[str, Any]:

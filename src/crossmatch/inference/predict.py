@@ -22,7 +22,7 @@ from crossmatch.formats.nifti import ENDINGS, Volume, read_grid, read_volume, sa
 from crossmatch.inference.inputs import group_channels
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks.layers import to_channels_last
-from crossmatch.recipes.schema import Recipe, check_stride
+from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.checkpoint import load_checkpoint
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.run import open_run
@@ -40,7 +40,7 @@ def predict(
     device: str = "auto",
     flips: bool = False,
     probabilities: bool = False,
-    stride: tuple[int, ...] | None = None,
+    stride: Stride | None = None,
     batch: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     warn: Callable[[str], None] = lambda text: None,
@@ -57,8 +57,8 @@ def predict(
         checkpoint: ``last``, ``best`` or the path of a checkpoint of the same network.
         flips: average over mirror images.
         probabilities: also write `target/probabilities/<case>.nii.gz`, float32, with the classes along a further axis.
-        stride: of sliding windows, instead of the recipe's; () lays them evenly, half a patch apart (a third along the
-            longest axis), with Gaussian weights, numbers count every window alike.
+        stride: of sliding windows, instead of the recipe's; ``even`` lays them evenly, half a patch apart (a third
+            along the longest axis), with Gaussian weights, numbers count every window alike.
         batch: slices or windows at a time, instead of the recipe's.
         progress: called with cases segmented and in all; warn: with what the user should know about the scans.
 
@@ -167,9 +167,10 @@ def _write_files(made: Files, labels: NDArray[np.uint8], probability: NDArray[np
     write_volume(made[0], labels, like)
 
 
-def _with_stride(recipe: Recipe, stride: tuple[int, ...]) -> Recipe:
+def _with_stride(recipe: Recipe, stride: Stride) -> Recipe:
+    size = recipe.data.size
     try:
-        check_stride(stride or recipe.data.size, recipe.data)  # half a patch fits every patch, but no whole image
+        check_stride(size if stride == "even" else stride, recipe.data)  # even ones fit every patch, but no whole image
     except ValueError as error:
         raise UserError(f"--stride does not fit the run: {error}.") from None
     return _changed(recipe, stride=stride)

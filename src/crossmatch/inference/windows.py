@@ -5,6 +5,7 @@ Shapes: C channels, K classes, *S the scan, *P the patch, W windows at a time. T
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ def even_starts(size: int, patch: int, step: int) -> list[int]:
     return [k * (size - patch) // max(1, gaps) for k in range(gaps + 1)]
 
 
-def default_stride(size: Sequence[int], patch: Sequence[int]) -> list[int]:
+def even_stride(size: Sequence[int], patch: Sequence[int]) -> list[int]:
     """Half of the patch, and a third of it along the axis that takes most patches, where one more row gains most."""
     longest = max(range(len(patch)), key=lambda axis: size[axis] / patch[axis])
     return [max(1, p // (3 if axis == longest else 2)) for axis, p in enumerate(patch)]
@@ -37,7 +38,7 @@ def sliding_window(
     probabilities: Callable[[Tensor], Tensor],
     image: Tensor,
     patch: Sequence[int],
-    stride: Sequence[int],
+    stride: Sequence[int] | Literal["even"],
     batch: int,
 ) -> Iterator[tuple[slice, Tensor]]:
     """Average a network's probabilities over windows, from the first axis' first rows to its last.
@@ -50,8 +51,8 @@ def sliding_window(
         probabilities: (W, C, *P) -> (W, K, *P).
         image: (C, *S) on the device that computes; an axis shorter than the patch is padded with 0 on both sides.
         patch: *P; stride: voxels from window to window on each axis, the last one moved back to end with the scan, and
-            every window counting alike (the published protocols). () lays them evenly, `default_stride` apart or less,
-            with Gaussian weights, which trust the middle of a window most.
+            every window counting alike (the published protocols). ``even`` lays them evenly, `even_stride` apart or
+            less, with Gaussian weights, which trust the middle of a window most.
         batch: W, windows at a time.
 
     Yields:
@@ -62,10 +63,13 @@ def sliding_window(
     after = [max(p - n, 0) - b for n, p, b in zip(size, patch, before, strict=True)]
     if any(after):
         image = functional.pad(image, [n for pair in reversed(list(zip(before, after, strict=True))) for n in pair])
-    shape, lay = image.shape[1:], window_starts if stride else even_starts
-    steps = stride or default_stride(shape, patch)
-    starts = [lay(n, p, step) for n, p, step in zip(shape, patch, steps, strict=True)]
-    factors = [_weights(p, gaussian=not stride).to(image.device) for p in patch]
+    shape = image.shape[1:]
+    if stride == "even":
+        axes = zip(shape, patch, even_stride(shape, patch), strict=True)
+        starts = [even_starts(n, p, step) for n, p, step in axes]
+    else:
+        starts = [window_starts(n, p, step) for n, p, step in zip(shape, patch, stride, strict=True)]
+    factors = [_weights(p, gaussian=stride == "even").to(image.device) for p in patch]
     sums = [_sums(n, begin, factor) for n, begin, factor in zip(shape, starts, factors, strict=True)]
     weight = _product(factors)
     within = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))  # the scan within its padding

@@ -8,7 +8,7 @@ from crossmatch.methods.crossmatch import CrossMatch, CrossMatchSettings
 from crossmatch.methods.distillation import Distillation, DistillationSettings
 from crossmatch.methods.fixmatch import FixMatch, FixMatchSettings
 from crossmatch.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
-from crossmatch.methods.method import Batch, Method, Unlabelled
+from crossmatch.methods.method import Method
 from crossmatch.methods.pseudo_label import PseudoLabel, PseudoLabelSettings
 from crossmatch.methods.self_distillation import SelfDistillation, SelfDistillationSettings
 from crossmatch.methods.supervised import Supervised, SupervisedSettings
@@ -34,4 +34,4 @@ METHODS: dict[str, tuple[Any, Any]] = {
     "crossmatch": (CrossMatch, CrossMatchSettings),
 }
 
-__all__ = ["METHODS", "Batch", "CrossMatch", "Method", "Supervised", "Unlabelled"]
+__all__ = ["METHODS", "CrossMatch", "Method", "Supervised"]

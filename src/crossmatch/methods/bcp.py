@@ -12,8 +12,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot
-from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.method import Method
 from crossmatch.methods.pseudo import cutmix, pseudo_label
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter

@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.method import Method
 from crossmatch.methods.pseudo import pseudo_label
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
@@ -42,6 +43,7 @@ class CPS(Method):
 
     about = "two networks with different initial weights teach each other by hard pseudo-labels"
     paper = "Chen et al., CVPR 2021, arXiv 2106.01226"
+    remarks = ("Its parameters are those of two networks.",)
 
     def __init__(self, network: Segmenter, settings: CPSSettings, dice: DiceSettings) -> None:
         super().__init__()

@@ -12,8 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.method import Method
 from crossmatch.methods.pseudo import Lesson, Target, cutmix, cutmix_target, lesson, match, pseudo_label
 from crossmatch.methods.schedules import ramp_up, threshold_at
 from crossmatch.networks.segmenter import Segmenter

@@ -11,9 +11,10 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from crossmatch.batches.batch import Batch
 from crossmatch.errors import UserError
 from crossmatch.methods.losses import DiceSettings, distillation_loss, supervised_loss
-from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.method import Method
 from crossmatch.networks.layers import to_channels_last
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.settings import Settings
@@ -59,6 +60,7 @@ class Distillation(Method):
 
     about = "a finished run's soft predictions of unlabelled images teach a new network"
     paper = "Hinton et al., 2015, arXiv 1503.02531"
+    remarks = ("Its training time leaves out the training of its teacher.",)
 
     def __init__(self, network: Segmenter, settings: DistillationSettings, dice: DiceSettings) -> None:
         super().__init__()

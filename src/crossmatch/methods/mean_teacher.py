@@ -11,8 +11,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.method import Method
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter

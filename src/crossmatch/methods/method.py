@@ -1,31 +1,12 @@
-"""What a method is: how a network learns from a batch of labelled and unlabelled images.
-
-Shapes: B batch, C channels, *S space.
-"""
+"""What a method is: how a network learns from a batch of labelled and unlabelled images."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from torch import Tensor, nn
 
+from crossmatch.batches.batch import Batch
 from crossmatch.networks.segmenter import Segmenter
-
-
-class Unlabelled(NamedTuple):
-    """One draw of unlabelled images in three image views, with the CutMix boxes of the two strong ones."""
-
-    weak: Tensor  # (B, C, *S)
-    strong: Tensor  # (B, 2, C, *S), not yet mixed
-    box: Tensor  # (B, 2, *S) bool, True where the partner goes in
-
-
-class Batch(NamedTuple):
-    """What one step learns from; `u` and `mix` are None for methods that use labelled images only."""
-
-    x: Tensor  # (B, C, *S) labelled images, weak view
-    y: Tensor  # (B, *S) int64
-    u: Unlabelled | None
-    mix: Unlabelled | None  # the CutMix partners of u
 
 
 class Method(nn.Module, ABC):
@@ -37,10 +18,12 @@ class Method(nn.Module, ABC):
         stage: which of several things a step computes, where that changes during a training. A graph of the step holds
             for one stage; whatever else changes must be in tensors.
         about, paper: a line each for `crossmatch methods`: what it does; authors, venue, year.
+        remarks: sentences that a reader of a benchmark's table must know about this method's numbers.
     """
 
     about: ClassVar[str]
     paper: ClassVar[str]
+    remarks: ClassVar[tuple[str, ...]] = ()
     network: Segmenter
     needs_unlabelled: bool = True
     stage: int = 0

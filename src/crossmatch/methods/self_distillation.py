@@ -12,8 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, distillation_loss, supervised_loss
-from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.method import Method
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.settings import Settings

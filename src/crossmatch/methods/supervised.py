@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.method import Method
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.settings import Settings
 

@@ -10,8 +10,8 @@ this augmentation does so again, and resampled twice, by the look-up of the weak
 
 from torch import Tensor
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings
-from crossmatch.methods.method import Batch
 from crossmatch.methods.supervised import Supervised, SupervisedSettings
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.augment import AugmentSettings, augment, draw_augmentation

@@ -15,8 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, kl_divergence, supervised_loss
-from crossmatch.methods.method import Batch, Method
+from crossmatch.methods.method import Method
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks import layers
 from crossmatch.networks.segmenter import Segmenter

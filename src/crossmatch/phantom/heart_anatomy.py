@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossmatch.phantom.styles import Range
+
 Array = npt.NDArray[np.float32]
-Range = tuple[float, float]
 
 RV, MYO, LV = 1, 2, 3
 MIN_RADIUS = 5.0

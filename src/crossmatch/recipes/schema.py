@@ -6,7 +6,7 @@ Each group of settings is defined beside the code it sets; this file puts them t
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from crossmatch.batches.intensity import Normalise
 from crossmatch.batches.views import BatchSizes, ViewSettings
@@ -17,6 +17,11 @@ from crossmatch.perturb.image import Positive
 from crossmatch.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
+# of sliding windows: "even", or voxels from window to window, one number an axis
+Stride = Annotated[
+    Annotated[Literal["even"], Tag("word")] | Annotated[tuple[Count, ...], Tag("numbers")],
+    Discriminator(lambda stride: "word" if isinstance(stride, str) else "numbers"),
+]
 # group of settings -> (what there is by name, the name where a recipe gives none)
 CHOICES: dict[str, tuple[dict[str, tuple[Any, Any]], str]] = {
     "method": (METHODS, "crossmatch"),
@@ -71,7 +76,7 @@ class PredictSettings(Settings):
 
     resize: Literal["labels", "probabilities"] = "probabilities"  # labels: order 0, the published ACDC protocol
     batch: Count = 16  # slices or windows at a time
-    stride: tuple[Count, ...] = ()  # of sliding windows, which then count alike; (): see `windows`
+    stride: Stride = "even"  # even: half a patch or less apart, with Gaussian weights; with numbers all count alike
 
 
 class Recipe(Settings):
@@ -139,9 +144,9 @@ class Recipe(Settings):
         return len(self.data.size)
 
 
-def check_stride(stride: tuple[int, ...], data: DataSettings) -> None:
-    """Raise ValueError unless windows of a patch can be laid with this stride; () is half a patch."""
-    if not stride:
+def check_stride(stride: Stride, data: DataSettings) -> None:
+    """Raise ValueError unless windows of a patch can be laid with this stride."""
+    if stride == "even":
         return
     if data.sampling != "patch":
         raise ValueError("a stride has no effect where whole images are resized (data.sampling=resize): leave it out")

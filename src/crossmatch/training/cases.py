@@ -77,8 +77,12 @@ def training_cases(recipe: Recipe, data: Path, loading: Callable[[int, int], Non
     learned_from = {case.id for case in (*labelled, *learned)}
     shapes = {  # of validation cases too: what does not fit is said before the first step
         case.id: stored_shape(
-            *(prints[case.id].shape, prints[case.id].spacing_mm, recipe.data.spacing_mm),
-            *(recipe.dims, dataset.slice_axis, case.images[0]),
+            prints[case.id].shape,
+            prints[case.id].spacing_mm,
+            recipe.data.spacing_mm,
+            recipe.dims,
+            dataset.slice_axis,
+            case.images[0],
         )
         for case in dataset.cases
         if case.id in learned_from or case.split == "val"
