@@ -1,13 +1,13 @@
 """How Sphinx builds the site: `make docs` writes it to build/docs. Nothing is fetched while it builds."""
 
 import sys
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "crossmatch"
-release = version("crossmatch")
+release = metadata.version("crossmatch")
 author = "the crossmatch contributors"
 project_copyright = "MIT licence"
 

@@ -125,9 +125,10 @@ def _markdown(group: Group) -> Iterator[str]:
     yield from (f"### {group.title}", "", group.about, "")
     if not group.rows:
         return
-    yield from ("| key | type | default | range | meaning |", "| --- | --- | --- | --- | --- |")
+    yield from ("| key | type and range | default | meaning |", "| --- | --- | --- | --- |")
     for row in group.rows:
-        cells = [f"`{row.key}`", row.type, row.default, row.range, " ".join(row.meaning.split())]
+        kind = ", ".join(filter(None, [row.type, row.range]))
+        cells = [f"`{row.key}`", kind, row.default, " ".join(row.meaning.split())]
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     yield ""
 
