@@ -25,7 +25,7 @@ from crossmatch.perturb.geometry import Lookup
 _LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
 
 
-class Places(NamedTuple):
+class Locations(NamedTuple):
     """Where B items lie in a store, and what their stored integers mean: a few numbers an item."""
 
     offset: Tensor  # (B, C) int64, first voxel of each channel
@@ -64,10 +64,10 @@ class Store:
 
     mapped: bool = False  # voxels lie in a file: the host looks them up, whatever device computes
 
-    def places(self, items: Tensor) -> Places:
+    def locate(self, items: Tensor) -> Locations:
         """Where some items lie, on the CPU."""
         channel = torch.arange(self.zero.shape[1]) * self.channel_stride[items, None]
-        return Places(
+        return Locations(
             offset=self.offset[items, None] + channel,
             label_offset=self.label_offset[items],
             size=self.size[items],
@@ -77,10 +77,13 @@ class Store:
             high=self.high[items],
         )
 
-    def read(self, places: Places, lookup: Lookup, labels: bool) -> Stored:
+    def read(self, locations: Locations, lookup: Lookup, labels: bool) -> Stored:
         """Look up voxels, and labels if they are wanted; all of it lies where the voxels are."""
         extra = [1] * (lookup.source.ndim - 1)
-        offset, label_offset = places.offset.view(*places.offset.shape, *extra), places.label_offset.view(-1, *extra)
+        offset, label_offset = (
+            locations.offset.view(*locations.offset.shape, *extra),
+            locations.label_offset.view(-1, *extra),
+        )
         return Stored(
             voxels=torch.take(self.voxels, lookup.source.unsqueeze(1) + offset),
             labels=torch.take(self.labels, lookup.source + label_offset) if labels else None,
@@ -88,10 +91,10 @@ class Store:
         )
 
 
-def grey_values(stored: Stored, places: Places) -> Tensor:
+def grey_values(stored: Stored, locations: Locations) -> Tensor:
     """Images (B, C, *S), grey values as `intensity.scale` has them, 0 outside the item."""
     extra = [1] * (stored.inside.ndim - 1)
-    zero, factor, low, high = (value.view(*value.shape, *extra) for value in places[3:])
+    zero, factor, low, high = (value.view(*value.shape, *extra) for value in locations[3:])
     image = ((stored.voxels.float() - zero) * factor).clamp(low, high)
     return image * stored.inside.unsqueeze(1)
 

@@ -79,7 +79,7 @@ def idle(cells: Sequence[Cell]) -> list[Cell]:
         (root, labelled): not open_dataset(root, splits=["train"]).labelled(labelled)[1]
         for root, labelled in {(cell.data, cell.labelled) for cell in cells}
     }
-    return [c for c in cells if METHODS[c.method][0].needs_unlabelled and none_left[c.data, c.labelled]]
+    return [c for c in cells if METHODS[c.method].needs_unlabelled and none_left[c.data, c.labelled]]
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from crossmatch.runs.display import Display
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.run import Run, create_run, resume_run
 from crossmatch.scoring.metrics import dice_per_class
-from crossmatch.training.cases import TrainingCases, training_cases
+from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.state import TrainerState
 from crossmatch.training.step import TrainingStep
