@@ -5,10 +5,7 @@ Source: Bai et al., "Bidirectional Copy-Paste", CVPR 2023; constants of the rele
 github.com/DeepMed-Lab-ECNU/BCP, code/ACDC_BCP_train.py, commit 7879f98.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,16 +16,15 @@ from crossmatch.methods.pseudo import cutmix, pseudo_label
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.cutmix import box_mask
+from crossmatch.settings import BelowOne, NonNegative
 
 
 class BCPSettings(MethodSettings):
     """Lengths and weights; the defaults are the released constants."""
 
-    pretraining: Annotated[float, Field(ge=0, lt=1)] = (
-        0.25  # share of the run; 10,000 of 40,000 steps. LA: 2 / 17, Pancreas-CT: 3 / 13
-    )
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.5  # of the regions with pseudo-labels; labelled ones have 1
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99  # of the teacher
+    pretraining: BelowOne = 0.25  # share of the run; 10,000 of 40,000 steps. LA: 2 / 17, Pancreas-CT: 3 / 13
+    unlabelled_weight: NonNegative = 0.5  # of the regions with pseudo-labels; labelled ones have 1
+    decay: BelowOne = 0.99  # of the teacher
 
 
 def draw_box(size: torch.Size, device: torch.device) -> Tensor:

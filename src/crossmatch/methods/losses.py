@@ -4,21 +4,18 @@ Shapes: B batch, K classes, *S space. Everything is computed in float32, whateve
 Source: paper Zhao et al., JBHI 2024; constants of the released code github.com/AiEson/CrossMatch, commit 59772e0.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from crossmatch.settings import Settings
+from crossmatch.settings import Positive, Settings
 
 
 class DiceSettings(Settings):
     """How Dice is computed. Released: 2D with background, smooth 1e-4; 3D without background, smooth 1e-5."""
 
     background: bool = True
-    smooth: Annotated[float, Field(gt=0)] = 1e-4
+    smooth: Positive = 1e-4
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:
