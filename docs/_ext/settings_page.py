@@ -5,7 +5,7 @@
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
@@ -14,9 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 
-from crossmatch.methods import METHODS
-from crossmatch.networks import NETWORKS
-from crossmatch.recipes.schema import Recipe
+from crossmatch.recipes.schema import CHOICES, Choice, Recipe
 from crossmatch.settings import LowerFirst, Settings
 
 PLACE = "<!-- the tables of settings -->"
@@ -45,10 +43,12 @@ class Group(NamedTuple):
 def groups() -> Iterator[Group]:
     """The groups of a recipe in its own order, then each network and each method."""
     yield from _groups(Recipe, "", "The recipe itself", "")
-    for kind, registry in (("network", NETWORKS), ("method", METHODS)):
-        for name, (_, settings) in registry.items():
+    for kind, (classes, default) in reversed(CHOICES.items()):
+        row = Row(f"{kind}.name", _one_of(classes), _default(default), "", f"Which {kind} is used.")
+        yield Group(f"`{kind}`", "The name. The settings of each follow.", [row])
+        for name, chosen in classes.items():
             title = f"{kind.capitalize()} `{name}`"
-            yield from _groups(settings, f"{kind}.", title, f"{title}: ")
+            yield from _groups(chosen.Settings, f"{kind}.", title, f"{title}: ")
 
 
 def tables() -> str:
@@ -57,15 +57,14 @@ def tables() -> str:
 
 
 def _groups(model: type[Settings], prefix: str, title: str, inner_title: str) -> Iterator[Group]:
-    inner = {
-        key: field.annotation
-        for key, field in model.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
+    types = {key: field.annotation for key, field in model.model_fields.items()}
+    inner = {key: kind for key, kind in types.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
     rows = [_row(prefix + key, field) for key, field in model.model_fields.items() if key not in inner]
     if rows or not inner:
         yield Group(title, inspect.cleandoc(model.__doc__ or ""), rows)
     for key, group in inner.items():
+        if issubclass(group, Choice):  # told below, for each name
+            continue
         yield from _groups(group, f"{prefix}{key}.", f"{inner_title}`{prefix}{key}`", inner_title)
 
 
@@ -86,7 +85,7 @@ def _type(annotation: Any) -> str:
     if origin is Annotated:
         return _type(arguments[0])
     if origin is Literal:
-        return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
+        return _one_of(arguments)
     if origin is tuple:
         if arguments[-1] is Ellipsis:
             return f"list of {_type(arguments[0])}s".replace("texts", "text")
@@ -98,6 +97,11 @@ def _type(annotation: Any) -> str:
     if arguments:
         return " or ".join(_type(part) for part in arguments)
     return WORDS[annotation]
+
+
+def _one_of(values: Iterable[object]) -> str:
+    texts = [f"`{json.dumps(value)}`" for value in values]
+    return " or ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def _item_ranges(annotation: Any) -> list[str]:
