@@ -27,6 +27,8 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_title = "crossmatch"
 html_show_sourcelink = False
 html_copy_source = False
