@@ -17,7 +17,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from crossmatch.formats.nifti import read_volume
+from crossmatch import formats
 
 COLOURS = {1: "#3b82f6", 2: "#22c55e", 3: "#ef4444"}  # RV, myocardium, LV
 OPACITY = 0.55
@@ -29,11 +29,11 @@ def main(demo: Path, picture: Path) -> None:
     before, after = (results[method]["cases"] for method in ("supervised", "crossmatch"))
     gains = {case: after[case] - before[case] for case in before}
     case = next(name for name, gain in gains.items() if gain == statistics.median_low(gains.values()))
-    scan = read_volume(demo / "data" / "imagesTs" / f"{case}_0000.nii.gz")
-    reference = read_volume(demo / "data" / "labelsTs" / f"{case}.nii.gz").voxels
+    scan = formats.read(demo / "data" / "imagesTs" / f"{case}_0000.nii.gz")
+    reference = formats.read(demo / "data" / "labelsTs" / f"{case}.nii.gz").voxels
     masks = {
-        f"supervised: Dice {100 * before[case]:.0f}": read_volume(demo / "supervised/test" / f"{case}.nii.gz").voxels,
-        f"CrossMatch: Dice {100 * after[case]:.0f}": read_volume(demo / "crossmatch/test" / f"{case}.nii.gz").voxels,
+        f"supervised: Dice {100 * before[case]:.0f}": formats.read(demo / "supervised/test" / f"{case}.nii.gz").voxels,
+        f"CrossMatch: Dice {100 * after[case]:.0f}": formats.read(demo / "crossmatch/test" / f"{case}.nii.gz").voxels,
         "reference": reference,
     }
     labelled = np.flatnonzero(reference.any((0, 1)))

@@ -53,6 +53,11 @@ class Choice(Settings, Generic[S]):
         return {"name": self.name, **self.settings.model_dump(mode=info.mode)}
 
 
+# Named here, not in the class below, so that a recipe can be pickled for the ranks of a training.
+NetworkChoice = Choice[NetworkSettings]
+MethodChoice = Choice[MethodSettings]
+
+
 class DataSettings(Settings):
     """What is learned from, and in what form."""
 
@@ -111,8 +116,8 @@ class Recipe(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSettings = DataSettings()
     views: ViewSettings = ViewSettings()
-    network: Choice[NetworkSettings] = Field({}, validate_default=True)
-    method: Choice[MethodSettings] = Field({}, validate_default=True)
+    network: NetworkChoice = Field({}, validate_default=True)
+    method: MethodChoice = Field({}, validate_default=True)
     dice: DiceSettings = DiceSettings()
     train: TrainSettings = TrainSettings()
     predict: PredictSettings = PredictSettings()
@@ -127,7 +132,7 @@ class Recipe(Settings):
         known, default = CHOICES[str(info.field_name)]
         name = given.get("name", default)
         if not isinstance(name, str) or name not in known:
-            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(known)}")
+            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(known)}; register your own first")
         settings = known[name].Settings.model_validate({key: value for key, value in given.items() if key != "name"})
         return {"name": name, "settings": settings}
 
