@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crossmatch import __version__
 from crossmatch.errors import UserError
 from crossmatch.reports.cases import case_figures
 from crossmatch.reports.curves import COLOURS, POINTS, Series, series, training_panels, validation_panel
@@ -40,7 +40,7 @@ def render(run: Run, evaluation: Evaluation | None, predictions: Path | None) ->
         "" if evaluation is None or predictions is None else _cases(run, evaluation, predictions),
         _settings(run),
         _origin(run),
-        f"<footer>Written by crossmatch {__version__}. This file is complete in itself.</footer>",
+        f"<footer>Written by crossmatch {version('crossmatch')}. This file is complete in itself.</footer>",
     ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{GENERATOR}\n'

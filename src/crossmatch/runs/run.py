@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crossmatch import __version__
 from crossmatch.atomic import write_json
 from crossmatch.errors import UserError
 from crossmatch.networks import NETWORKS, Segmenter
@@ -102,7 +101,7 @@ def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Mach
     record = {
         "recipe": recipe.model_dump(mode="json"),
         "data": data,
-        "code": {"crossmatch": __version__, "commit": _commit()},
+        "code": {"crossmatch": version("crossmatch"), "commit": _commit()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
         "device": machine.record(),
     }
