@@ -132,7 +132,7 @@ class Recipe(Settings):
         known, default = CHOICES[str(info.field_name)]
         name = given.get("name", default)
         if not isinstance(name, str) or name not in known:
-            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(known)}")
+            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(known)}; register your own first")
         settings = known[name].Settings.model_validate({key: value for key, value in given.items() if key != "name"})
         return {"name": name, "settings": settings}
 
