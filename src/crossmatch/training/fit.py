@@ -19,7 +19,6 @@ from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.errors import UserError
 from crossmatch.formats.seal import SealedError, sealed
 from crossmatch.inference.predictor import Predictor
-from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.runs.display import Display
@@ -92,8 +91,7 @@ def fit(
         run = team.first(lambda: begin(out, recipe, cases.facts, machine))
         with sealed(test), memory_advice(LOWER_MEMORY):
             torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # for the initial weights
-            network = to_channels_last(run.build_network())
-            state = TrainerState.fresh(recipe, network, team.device, graphs)
+            state = TrainerState.fresh(recipe, run.build_network(), team.device, graphs)
             state.restore(run)
             state.method = team.joined(state.method)
             store = cases.load(recipe, out, team.device, display.loading, place.rank)

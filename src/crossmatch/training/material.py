@@ -12,10 +12,10 @@ from crossmatch.batches.items import stored_shape
 from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset
+from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.facts import dataset_facts
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,26 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     }
     size = voxel_bytes([shapes[name] for name in learned_from], len(dataset.channels))
     return TrainingCases(dataset, labelled, learned, facts, fingerprint.warnings, size)
+
+
+def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> dict[str, Any]:
+    """What run.json says of the data.
+
+    Args:
+        labelled: names of the labelled training cases; unlabelled: the number of the others.
+    """
+    return {
+        "root": str(dataset.root.resolve()),
+        "name": dataset.name,
+        "fingerprint": fingerprint.digest,
+        "affine": [list(row) for row in fingerprint.cases[0].affine],  # the orientation that scans are stored in
+        "labels": dataset.labels,
+        "channels": list(dataset.channels),
+        "slice_axis": dataset.slice_axis,
+        "labelled": labelled,
+        "unlabelled": unlabelled,
+        "validation": [case.id for case in dataset.split("val")],
+    }
 
 
 def _check(recipe: Recipe, labelled: Sequence[Case], unlabelled: Sequence[Case], needs_unlabelled: bool) -> None:
