@@ -5,8 +5,9 @@
 The dataset is made for the purpose: tiny files, as many as there are names, and a fingerprint as `check` writes it.
 Timed is `open_dataset` with `load_fingerprint`. The reference does the least that tells a fresh fingerprint from a
 stale one: it lists the four folders, asks for size and time of each file, parses the JSON and makes a dictionary.
-Timed beside them is what else a training does before it reads voxels: `training_cases` (which opens and loads, too),
-and finding and sealing the test files. `--check` adds one `check` of all cases, which reads every file.
+Timed beside them is what else a training does before it reads voxels: opening with `training_cases` (which loads the
+fingerprint, too), and opening and sealing the test files. `--check` adds one `check` of all cases, which reads every
+file.
 
 All alternate in this process; the dataset is written by another, so that the memory is that of opening alone. Printed
 are medians and ranges of seconds, ratios in processor time, and the growth of the resident memory by the first opening
@@ -28,13 +29,14 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmatch import formats
 from crossmatch.dataset.check import check, load_fingerprint
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.fingerprint import Fingerprint, content_digest, fingerprint_path, save_fingerprint, stamps
-from crossmatch.formats.nifti import new_volume, write_volume
+from crossmatch.formats import new_volume
 from crossmatch.formats.seal import sealed
 from crossmatch.recipes.load import load_recipe
-from crossmatch.training.cases import training_cases
+from crossmatch.training.material import training_cases
 from timing import run, spread
 
 TARGET_SECONDS = 2.0
@@ -63,8 +65,8 @@ def write_cases(root: Path, count: int) -> Path:
     stated = {"name": "many", "channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1}}
     (root / "dataset.json").write_text(json.dumps(stated))
     volume = new_volume(np.arange(27, dtype=np.int16).reshape(3, 3, 3), np.eye(4))
-    write_volume(root / "image.nii.gz", volume.voxels, like=volume)
-    write_volume(root / "label.nii.gz", (volume.voxels > 13).astype(np.uint8), like=volume)
+    formats.write(root / "image.nii.gz", volume.voxels, like=volume)
+    formats.write(root / "label.nii.gz", (volume.voxels > 13).astype(np.uint8), like=volume)
     image, label = (root / "image.nii.gz").read_bytes(), (root / "label.nii.gz").read_bytes()
     names: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for number in range(count):
@@ -100,11 +102,12 @@ def write_dataset(root: Path, count: int) -> None:
 
 
 def opened(root: Path) -> tuple[Dataset, Fingerprint]:
-    return open_dataset(root), load_fingerprint(root, stale)
+    dataset = open_dataset(root)
+    return dataset, load_fingerprint(dataset, stale)
 
 
 def seal_test_cases(root: Path) -> None:
-    with sealed(open_dataset(root, splits=["test"]).files()):
+    with sealed(open_dataset(root).only("test").files()):
         pass
 
 
@@ -141,7 +144,7 @@ def main() -> None:
         works: dict[str, Callable[[], object]] = {
             "opened": lambda: opened(root),
             "reference": lambda: plain(root),
-            "training_cases": lambda: training_cases(RECIPE, root, stale),
+            "training_cases": lambda: training_cases(RECIPE, open_dataset(root), stale),
             "sealed": lambda: seal_test_cases(root),
         }
         first = timed(works["opened"])[0]

@@ -11,7 +11,7 @@ import torch
 from crossmatch.batches.store import Store
 from crossmatch.batches.views import Batches
 from crossmatch.networks import NETWORKS, Segmenter
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import uses_bf16
 from crossmatch.runs.run import Run
@@ -50,9 +50,7 @@ def random_store(dims: int, device: torch.device) -> Store:
 def random_network(recipe: Recipe) -> Segmenter:
     """The recipe's network, weights seeded."""
     torch.manual_seed(0)
-    kind = NETWORKS[recipe.network["name"]][0]
-    built: Segmenter = kind(recipe.dims, 1, DATA[recipe.dims][0], **recipe.network_settings.model_dump())
-    return built
+    return NETWORKS[recipe.network.name](recipe.dims, 1, DATA[recipe.dims][0], recipe.network.settings)
 
 
 def make_batches(recipe: Recipe, store: Store, device: torch.device) -> Batches:

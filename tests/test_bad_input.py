@@ -56,7 +56,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "another affine": (
         lambda d: write_nifti(d / LABEL, np.ones(SHAPE, np.uint8), AFFINE @ np.diag([1, 1, 1.2, 1])),
         LABEL,
-        "resample it, or correct the header",
+        "resample it, or correct its affine",
     ),
     "undeclared label": (
         lambda d: write_nifti(d / LABEL, np.full(SHAPE, 7, np.uint8)),
@@ -133,7 +133,7 @@ def test_a_run_that_exists_and_resuming_it_otherwise(data: Path, tmp_path: Path,
 
 def test_a_checkpoint_of_another_network(data: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     run = untrained_run(tmp_path / "run", data)
-    wide = untrained_run(tmp_path / "wide", data, "network.channels=[8, 16]").checkpoint("last")
+    wide = untrained_run(tmp_path / "wide", data, "network.width=8").checkpoint("last")
     predict = ["predict", run.folder, data / "imagesTs", tmp_path / "out"]
     text = refused(*predict, "--checkpoint", wide)
     assert f"{wide} belongs to another network than the recipe's" in text
@@ -175,7 +175,7 @@ def test_scans_to_predict(data: Path, tmp_path: Path, refused: Callable[..., str
 def test_masks_to_evaluate(data: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()
-    assert f"{masks} has no .nii.gz or .nii file" in refused("evaluate", masks, data / "labelsTs")
+    assert f"{masks} has no file that ends in .nii.gz" in refused("evaluate", masks, data / "labelsTs")
     shutil.copy(data / "labelsTs" / "case_005.nii.gz", masks / "other.nii.gz")
     assert "no prediction for 1 cases" in refused("evaluate", masks, data / "labelsTs")
     (masks / "other.nii.gz").rename(masks / "case_005.nii.gz")

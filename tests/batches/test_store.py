@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossmatch.batches import store as store_module
+from crossmatch import formats
 from crossmatch.batches.intensity import Normalise, scale
 from crossmatch.batches.store import Store, grey_values, label_maps, load_store, voxel_bytes
 from crossmatch.dataset.dataset import Case, open_dataset
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume
 from crossmatch.perturb.geometry import Lookup
 from tiny import write_dataset, write_nifti
 
@@ -40,12 +39,12 @@ def _everything(store: Store, item: int) -> Lookup:
 
 
 def _image(store: Store, item: int) -> Tensor:
-    places = store.places(torch.tensor([item]))
-    return grey_values(store.read(places, _everything(store, item), labels=False), places)[0]
+    locations = store.locate(torch.tensor([item]))
+    return grey_values(store.read(locations, _everything(store, item), labels=False), locations)[0]
 
 
 def _label(store: Store, item: int) -> Tensor:
-    return label_maps(store.read(store.places(torch.tensor([item])), _everything(store, item), labels=True))[0]
+    return label_maps(store.read(store.locate(torch.tensor([item])), _everything(store, item), labels=True))[0]
 
 
 @pytest.mark.parametrize("normalise", ["minmax", "percentile", "none"])
@@ -59,8 +58,8 @@ def test_items_are_the_files_scaled_voxels(tmp_path, dims, axis, channels, norma
     assert store.unlabelled.tolist() == list(range(2 * per_case, 3 * per_case))
     item = 0
     for case in open_dataset(root).split("train"):
-        scaled = [scale(read_volume(path).voxels, normalise) for path in case.images]
-        label = read_volume(case.label).voxels if case.label else None
+        scaled = [scale(formats.read(path).voxels, normalise) for path in case.images]
+        label = formats.read(case.label).voxels if case.label else None
         for k in range(per_case):
             cut = (lambda v: v) if dims == 3 else (lambda v, k=k: np.take(v, k, axis))
             expected = torch.from_numpy(np.stack([cut(channel) for channel in scaled]))
@@ -85,7 +84,7 @@ def test_file_types(tmp_path, kind):
     voxels.flat[:2] = (0, top - 1) if kind[0] in "iu" else voxels.flat[:2]
     path = write_nifti(tmp_path / "a.nii.gz", voxels)
     store = _load(_case("a", path))
-    expected = scale(read_volume(path).voxels, "minmax")
+    expected = scale(formats.read(path).voxels, "minmax")
     for k in range(3):
         difference = (_image(store, k)[0] - torch.from_numpy(expected[..., k])).abs().max()
         assert difference <= (0 if kind[0] in "iu" else 1 / 65535)
@@ -140,12 +139,13 @@ def test_labels_of_unlabelled_cases_are_never_opened(tmp_path, monkeypatch):
     root = write_dataset(tmp_path, n_train=3, unlabelled=0, subsets=(1,))
     labelled, unlabelled = open_dataset(root).labelled("1")
     opened: list[str] = []
+    read = formats.read
 
     def watch(path: Path) -> object:
         opened.append(f"{path.parent.name}/{path.name}")
-        return read_volume(path)
+        return read(path)
 
-    monkeypatch.setattr(store_module, "read_volume", watch)
+    monkeypatch.setattr(formats, "read", watch)
     with_label = tuple(open_dataset(root).split("train")[1:])  # even where a case still names its label file
     for group in (unlabelled, with_label):
         opened.clear()
@@ -176,18 +176,18 @@ def test_cases_of_different_sizes_and_progress(tmp_path):
     )
     assert len(told) == 2
     assert store.size.tolist() == [[5, 4]] * 3 + [[3, 2]] * 2
-    assert np.array_equal(_label(store, 4).numpy(), read_volume(label).voxels[..., 1])
-    assert np.array_equal(_label(store, 2).numpy(), read_volume(big).voxels[..., 2])
+    assert np.array_equal(_label(store, 4).numpy(), formats.read(label).voxels[..., 1])
+    assert np.array_equal(_label(store, 2).numpy(), formats.read(big).voxels[..., 2])
 
 
 def test_outside_is_zero_and_background(tmp_path):
     root = write_dataset(tmp_path, n_train=1)
     store = _store(root)
     nowhere = _everything(store, 0)._replace(inside=torch.zeros(1, 16, 14, dtype=torch.bool))
-    places = store.places(torch.tensor([0]))
-    stored = store.read(places, nowhere, labels=True)
+    locations = store.locate(torch.tensor([0]))
+    stored = store.read(locations, nowhere, labels=True)
     assert stored.voxels.any()
-    assert not grey_values(stored, places).any()
+    assert not grey_values(stored, locations).any()
     assert not label_maps(stored).any()
 
 

@@ -19,7 +19,7 @@ from crossmatch.runs.display import TrainingDisplay
 
 TINY = [
     "data.size=[16, 16]",
-    "network.channels=[4, 8]",
+    "network.width=4",
     "network.dropout=[0.0, 0.0]",
     "train.steps=4",
     "train.batch={labelled=2, unlabelled=2}",

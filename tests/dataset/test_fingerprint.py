@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossmatch.dataset import check as check_module
+from crossmatch import formats
 from crossmatch.dataset.check import check, load_fingerprint
+from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.fingerprint import fingerprint_path
 from crossmatch.errors import UserError
 from tiny import write_dataset, write_nifti
@@ -23,13 +24,13 @@ SHAPE = (16, 14, 4)
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of all files whose voxels are read."""
     read: list[str] = []
-    original = check_module.read_volume
+    original = formats.read
 
     def spy(path: Path):
         read.append(Path(path).name)
         return original(path)
 
-    monkeypatch.setattr(check_module, "read_volume", spy)
+    monkeypatch.setattr(formats, "read", spy)
     return read
 
 
@@ -37,7 +38,7 @@ def test_a_fresh_fingerprint_is_read_without_a_look_at_voxels(tmp_path, scans):
     root = write_dataset(tmp_path)
     fingerprint = check(root)
     assert len(scans) == 10
-    assert load_fingerprint(root) == fingerprint
+    assert load_fingerprint(open_dataset(root)) == fingerprint
     assert len(scans) == 10
 
 
@@ -74,10 +75,10 @@ def test_a_stale_fingerprint_is_made_again(tmp_path, scans, change: Callable[[Pa
     check(root)
     scans.clear()
     change(root)
-    fingerprint = load_fingerprint(root)
+    fingerprint = load_fingerprint(open_dataset(root))
     assert scans
     scans.clear()
-    assert load_fingerprint(root) == fingerprint
+    assert load_fingerprint(open_dataset(root)) == fingerprint
     assert not scans
 
 

@@ -12,14 +12,15 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from crossmatch import formats
 from crossmatch.batches.store import load_store
 from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.formats.nifti import Volume, new_volume, read_volume
+from crossmatch.formats import Volume, new_volume
 from crossmatch.inference.predict import predict
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks import Segmenter
-from crossmatch.networks.unet import UNet
+from crossmatch.networks.unet import UNet, UNetSettings
 from crossmatch.perturb.geometry import WeakSettings
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.logbook import read_metrics
@@ -48,7 +49,7 @@ def mirrored(volume: Volume, axes: tuple[int, ...]) -> Volume:
 @pytest.fixture
 def unet() -> UNet:
     torch.manual_seed(0)
-    network = UNet(2, 1, 3, (4, 8), (0.0, 0.0))
+    network = UNet(2, 1, 3, UNetSettings(width=4, dropout=(0.0, 0.0)))
     nn.init.normal_(network.head.weight)
     return network
 
@@ -104,7 +105,7 @@ def test_the_network_sees_what_training_saw_unaugmented(tmp_path: Path, axis: in
     batches = Batches(store, recipe.data.size, still, BatchSizes(labelled=len(store.labelled)), 0, CPU, False)
     network = Levels(3, channels=2)
     for case in cases:
-        predictor(network, recipe, axis)([read_volume(path) for path in case.images], case.images[0])
+        predictor(network, recipe, axis)([formats.read(path) for path in case.images], case.images[0])
     seen = torch.cat(network.seen)
     trained = batches(0).x[batches.labelled(0).argsort()]
     assert trained.shape == seen.shape == (2 * (21, 18, 19)[axis], 2, 16, 16)

@@ -12,7 +12,9 @@ from crossmatch.methods import METHODS, Method
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS
 from crossmatch.perturb.augment import AugmentSettings
+from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import create_run
+from crossmatch.training.teacher import load_teacher
 from untrained import save_untrained, small_recipe
 
 # (network, axes) -> voxels of an image; a V-Net takes multiples of 16
@@ -38,16 +40,19 @@ SURE = {
 
 
 def build(name: str, dims: int, network: str = "unet", **changes: object) -> Method:
-    """A method on a U-Net of two levels or a V-Net of two filters, without dropout, seeded.
+    """A method on a U-Net of two levels or a V-Net of width 2, without dropout, seeded.
 
     `changes` go to the method's settings.
     """
     torch.manual_seed(0)
-    small = {"unet": {"channels": (4, 8), "dropout": (0.0, 0.0)}, "vnet": {"filters": 2, "dropout": 0.0}}
-    built = NETWORKS[network][0](dims, 2, 3, **small[network])
-    kind, settings = METHODS[name]
+    small = {"unet": {"width": 4, "dropout": (0.0, 0.0)}, "vnet": {"width": 2, "dropout": 0.0}}
+    kind = NETWORKS[network]
+    built = kind(dims, 2, 3, kind.Settings(**small[network]))
     taught = {"teacher": teacher(dims)} if name == "distillation" else {}
-    return kind(built, settings(**(SURE.get(name, {}) | taught | changes)), DiceSettings())
+    settings = METHODS[name].Settings(**(SURE.get(name, {}) | taught | changes))
+    if settings.taught_by is None:
+        return METHODS[name](built, settings, DiceSettings())
+    return METHODS[name](built, settings, DiceSettings(), load_teacher(settings.taught_by, built))
 
 
 @cache
@@ -58,7 +63,9 @@ def teacher(dims: int, channels: int = 2, classes: int = 3) -> str:
     labels = {str(value): value for value in range(classes)}
     facts = {"root": "", "labels": labels, "channels": names, "slice_axis": None}
     with torch.random.fork_rng():
-        run = create_run(Path(tempfile.mkdtemp(dir=RUNS.name)) / "run", recipe, facts, torch.device("cpu"), False)
+        run = create_run(
+            Path(tempfile.mkdtemp(dir=RUNS.name)) / "run", recipe, facts, Machine(torch.device("cpu"), "float32")
+        )
         save_untrained(run, "last", seed=1)
     return str(run.folder)
 

@@ -4,11 +4,12 @@ import torch
 
 from crossmatch.networks import UNet
 from crossmatch.networks.average import Average
+from crossmatch.networks.unet import UNetSettings
 
 
 def _network() -> UNet:
     torch.manual_seed(0)
-    return UNet(2, 1, 2, channels=(2, 4), dropout=(0.0, 0.0))
+    return UNet(2, 1, 2, UNetSettings(width=2, dropout=(0.0, 0.0)))
 
 
 def _fill(network: torch.nn.Module, value: float) -> None:
@@ -70,11 +71,11 @@ def test_buffers_are_copied():
     source.train()(torch.rand(4, 1, 8, 8))
     average.update(source)
     mine, theirs = dict(average.network.named_buffers()), dict(source.named_buffers())
-    assert int(theirs["down.0.1.num_batches_tracked"]) == 1
+    assert int(theirs["encoder.blocks.0.1.num_batches_tracked"]) == 1
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
     source.train()(torch.rand(4, 1, 8, 8))
-    assert not torch.equal(mine["down.0.1.running_mean"], theirs["down.0.1.running_mean"])
+    assert not torch.equal(mine["encoder.blocks.0.1.running_mean"], theirs["encoder.blocks.0.1.running_mean"])
 
 
 def test_no_gradient_reaches_it():

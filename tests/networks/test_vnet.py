@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.networks.vnet import VNet, VNetSettings
 
 SIZES = {2: (16, 32), 3: (16, 32, 16)}
@@ -17,7 +17,7 @@ NORMALISATIONS = ("batch", "instance", "group", "none")
 
 def _network(dims: int, normalisation: layers.Normalisation = "batch", dropout: float = 0.0) -> VNet:
     torch.manual_seed(0)
-    return VNet(dims, 2, 3, filters=4, normalisation=normalisation, dropout=dropout)
+    return VNet(dims, 2, 3, VNetSettings(width=4, normalisation=normalisation, dropout=dropout))
 
 
 def _image(dims: int, batch: int = 2) -> Tensor:
@@ -26,10 +26,10 @@ def _image(dims: int, batch: int = 2) -> Tensor:
 
 def test_the_default_is_the_released_network():
     settings = VNetSettings()
-    network = VNet(3, in_channels=1, classes=2, **settings.model_dump())
+    network = VNet(3, 1, 2, settings)
     assert sum(p.numel() for p in network.parameters()) == 9_448_866  # counted in the released code
     assert network.multiple == settings.multiple == 16
-    assert network.dropout.p == 0.5
+    assert network.encoder.dropout.p == network.last_dropout.p == 0.5
     assert sum(isinstance(module, nn.BatchNorm3d) for module in network.modules()) == 12 + 4 + 4 + 9
 
 
@@ -93,16 +93,14 @@ def test_sixteen_groups_or_one_a_channel(channels, groups):
     assert layer.num_groups == groups
 
 
-@pytest.mark.parametrize("filters", [3, 12, 24])
-def test_filters_that_make_no_groups_are_refused(filters):
-    with pytest.raises(ValueError, match=rf"{filters} neither divide 16 nor are a multiple"):
-        VNet(2, 1, 2, filters, normalisation="group")
-    with pytest.raises(ValidationError, match=rf"{filters} neither divide 16 nor are a multiple"):
-        VNetSettings(filters=filters, normalisation="group")
-    assert VNetSettings(filters=filters).filters == filters
+@pytest.mark.parametrize("width", [3, 12, 24])
+def test_widths_that_make_no_groups_are_refused(width):
+    with pytest.raises(ValidationError, match=rf"{width} neither divide 16 nor are a multiple"):
+        VNetSettings(width=width, normalisation="group")
+    assert VNetSettings(width=width).width == width
 
 
-@pytest.mark.parametrize("wrong", [{"filters": 0}, {"dropout": 1.0}, {"dropout": -0.1}, {"normalisation": "layer"}])
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"dropout": 1.0}, {"dropout": -0.1}, {"normalisation": "layer"}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         VNetSettings(**wrong)
@@ -125,7 +123,8 @@ def test_images_of_another_kind_are_refused():
 def _dropped(network: VNet) -> list[tuple[Tensor, Tensor]]:
     """What goes into and comes out of the dropout from now on, one pair a call."""
     calls: list[tuple[Tensor, Tensor]] = []
-    network.dropout.register_forward_hook(lambda _, inputs, output: calls.append((inputs[0], output)))
+    for dropout in (network.encoder.dropout, network.last_dropout):
+        dropout.register_forward_hook(lambda _, inputs, output: calls.append((inputs[0], output)))
     return calls
 
 
@@ -176,7 +175,7 @@ def test_a_volume_constant_along_one_axis_equals_the_2d_result(axis, training):
         for (name, mine), theirs in zip(flat.named_parameters(), solid.parameters(), strict=True):
             if mine.ndim < 4:
                 theirs.copy_(mine)
-            elif name.startswith("up."):
+            elif name.startswith("decoder.ups."):
                 theirs.copy_(mine.unsqueeze(axis + 2).expand_as(theirs))
             else:
                 theirs.zero_().select(axis + 2, theirs.shape[axis + 2] // 2).copy_(mine)
@@ -194,5 +193,5 @@ def test_channels_last_changes_the_layout_alone(dims):
     plain = network(x)
     network = to_channels_last(network)
     kind = {2: torch.channels_last, 3: torch.channels_last_3d}[dims]
-    assert network.blocks[1][0].weight.is_contiguous(memory_format=kind)
+    assert network.encoder.blocks[1][0].weight.is_contiguous(memory_format=kind)
     torch.testing.assert_close(network(x), plain, rtol=1e-9, atol=1e-9)

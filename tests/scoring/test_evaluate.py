@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import new_volume, write_volume
+from crossmatch.formats import new_volume
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
-from crossmatch.scoring.scores import METRICS, Evaluation, Row
+from crossmatch.scoring.scores import METRICS, ClassScores, Evaluation
 
 GRID = np.diag([2.0, 2.0, 5.0, 1.0])
 LABELS = {"background": 0, "ring": 1, "core": 2}
 
 
 def save(path: Path, voxels: np.ndarray, affine: np.ndarray | None = GRID) -> None:
-    write_volume(path, voxels, new_volume(voxels, affine))
+    formats.write(path, voxels, new_volume(voxels, affine))
 
 
 def anatomy(shift: int = 0, core: bool = True) -> np.ndarray:
@@ -224,7 +225,7 @@ def test_wrong_paths(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for one, other, told in (
         (tmp_path / "none", ref, "does not exist"),
-        (tmp_path / "empty", ref, "has no .nii.gz or .nii file"),
+        (tmp_path / "empty", ref, "has no file that ends in .nii.gz or .nii"),
         (pred / "a.nii.gz", ref, "a file and a folder"),
     ):
         with pytest.raises(UserError, match=told):
@@ -256,7 +257,7 @@ def test_real_labels_agree_with_themselves(shared: Path, tmp_path: Path) -> None
 
 
 def test_statistics_of_a_class_that_no_case_defines() -> None:
-    row = Row("a", "x", 1, {"dice": 0.0, "hd95_voxels": math.nan})
+    row = ClassScores("a", "x", 1, {"dice": 0.0, "hd95_voxels": math.nan})
     found = Evaluation((row,), {"x": 1}, "p", "r", None, (), (), None)
     statistic = found.statistics("x")["hd95_voxels"]
     assert math.isnan(statistic.mean)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import load_checkpoint
@@ -106,13 +106,13 @@ def test_labels_of_unlabelled_and_test_cases_are_never_opened(
 ) -> None:
     fit(recipe("train.steps=1"), data, tmp_path / "before", Quiet())  # the fingerprint is made here
     opened: list[str] = []
+    read = formats.read
 
     def spy(path: Path) -> object:
         opened.append(f"{Path(path).parent.name}/{Path(path).name}")
-        return read_volume(path)
+        return read(path)
 
-    monkeypatch.setattr("crossmatch.batches.store.read_volume", spy)
-    monkeypatch.setattr("crossmatch.training.fit.read_volume", spy)
+    monkeypatch.setattr(formats, "read", spy)
     fit(recipe("train.steps=5"), data, tmp_path / "run", Quiet())
     assert {name for name in opened if name.startswith("labels")} == {
         "labelsTr/case_001.nii.gz",
@@ -208,7 +208,7 @@ class TestMistakes:
 
     def test_a_checkpoint_of_another_network(self, data: Path, tmp_path: Path) -> None:
         fit(recipe(), data, tmp_path / "run", Quiet(interrupt_at=3))
-        fit(recipe("network.channels=[8, 16]"), data, tmp_path / "other", Quiet(interrupt_at=3))
+        fit(recipe("network.width=8"), data, tmp_path / "other", Quiet(interrupt_at=3))
         checkpoint = "checkpoints/last.safetensors"
         (tmp_path / "run" / checkpoint).write_bytes((tmp_path / "other" / checkpoint).read_bytes())
         with pytest.raises(UserError, match="belongs to another network"):

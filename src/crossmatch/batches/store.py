@@ -13,19 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crossmatch import formats
 from crossmatch.batches.intensity import Normalise, Window, scale, window
 from crossmatch.batches.items import stored_shape, to_items
 from crossmatch.batches.resample import resize_image, resize_labels
 from crossmatch.batches.writer import Writer
 from crossmatch.dataset.dataset import Case
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Volume, read_volume
+from crossmatch.formats import Volume
 from crossmatch.perturb.geometry import Lookup
 
 _LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
 
 
-class Places(NamedTuple):
+class Locations(NamedTuple):
     """Where B items lie in a store, and what their stored integers mean: a few numbers an item."""
 
     offset: Tensor  # (B, C) int64, first voxel of each channel
@@ -64,10 +65,10 @@ class Store:
 
     mapped: bool = False  # voxels lie in a file: the host looks them up, whatever device computes
 
-    def places(self, items: Tensor) -> Places:
+    def locate(self, items: Tensor) -> Locations:
         """Where some items lie, on the CPU."""
         channel = torch.arange(self.zero.shape[1]) * self.channel_stride[items, None]
-        return Places(
+        return Locations(
             offset=self.offset[items, None] + channel,
             label_offset=self.label_offset[items],
             size=self.size[items],
@@ -77,10 +78,13 @@ class Store:
             high=self.high[items],
         )
 
-    def read(self, places: Places, lookup: Lookup, labels: bool) -> Stored:
+    def read(self, locations: Locations, lookup: Lookup, labels: bool) -> Stored:
         """Look up voxels, and labels if they are wanted; all of it lies where the voxels are."""
         extra = [1] * (lookup.source.ndim - 1)
-        offset, label_offset = places.offset.view(*places.offset.shape, *extra), places.label_offset.view(-1, *extra)
+        offset, label_offset = (
+            locations.offset.view(*locations.offset.shape, *extra),
+            locations.label_offset.view(-1, *extra),
+        )
         return Stored(
             voxels=torch.take(self.voxels, lookup.source.unsqueeze(1) + offset),
             labels=torch.take(self.labels, lookup.source + label_offset) if labels else None,
@@ -88,10 +92,10 @@ class Store:
         )
 
 
-def grey_values(stored: Stored, places: Places) -> Tensor:
+def grey_values(stored: Stored, locations: Locations) -> Tensor:
     """Images (B, C, *S), grey values as `intensity.scale` has them, 0 outside the item."""
     extra = [1] * (stored.inside.ndim - 1)
-    zero, factor, low, high = (value.view(*value.shape, *extra) for value in places[3:])
+    zero, factor, low, high = (value.view(*value.shape, *extra) for value in locations[3:])
     image = ((stored.voxels.float() - zero) * factor).clamp(low, high)
     return image * stored.inside.unsqueeze(1)
 
@@ -131,7 +135,7 @@ def load_store(
     windows: list[Sequence[Window]] = []
     with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
         for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-            volumes = [read_volume(path) for path in case.images]
+            volumes = [formats.read(path) for path in case.images]
             first, path = volumes[0], case.images[0]
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
@@ -140,7 +144,7 @@ def load_store(
             )
             start = writer.append(np.stack(stored))
             if group == 0 and case.label is not None:
-                items = to_items(read_volume(case.label).voxels, dims, slice_axis, case.label)
+                items = to_items(formats.read(case.label).voxels, dims, slice_axis, case.label)
                 label = np.stack([resize_labels(item, size) for item in items])
                 label_start = label_writer.append(label.astype(np.uint8))
             rows.append((count, start, label_start, size))

@@ -12,10 +12,9 @@ from crossmatch.benchmark.cells import Cell
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.layout import list_cases, read_description
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.methods import METHODS
 from crossmatch.phantom.phantom import PHANTOMS, make_phantom
-from crossmatch.scoring.scores import listed
 
 
 def data_of(recipe: str, data: str | None, out: Path) -> str:
@@ -49,7 +48,7 @@ def fingerprints(cells: Sequence[Cell], checkpoint: str, console: Console) -> di
         dataset = open_dataset(root)
         _refuse_unfit(dataset, here, checkpoint)
         console.print(f"Checking {root}", soft_wrap=True, markup=False, highlight=False)
-        found[root] = load_fingerprint(root).digest  # reads what was not read yet: trainings may not open test cases
+        found[root] = load_fingerprint(dataset).digest  # reads what was not read yet: trainings may not open test cases
     return found
 
 
@@ -79,7 +78,7 @@ def idle(cells: Sequence[Cell]) -> list[Cell]:
         (root, labelled): not open_dataset(root, splits=["train"]).labelled(labelled)[1]
         for root, labelled in {(cell.data, cell.labelled) for cell in cells}
     }
-    return [c for c in cells if METHODS[c.method][0].needs_unlabelled and none_left[c.data, c.labelled]]
+    return [c for c in cells if METHODS[c.method].needs_unlabelled and none_left[c.data, c.labelled]]
 
 
 @contextmanager

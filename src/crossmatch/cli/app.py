@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 from rich.console import Console
 
-from crossmatch.cli.benchmark import benchmark, methods
+from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, escaped, importer, phantom
 from crossmatch.errors import UserError
 from crossmatch.training.ranks import find_place, start
@@ -80,11 +80,11 @@ def train(
     if not place.started:
         sys.exit(start(place.count))
     console = Console(quiet=place.rank > 0)
-    what = f"{chosen.dims}D {chosen.network['name']}, {chosen.method['name']}"
+    what = f"{chosen.dims}D {chosen.network.name}, {chosen.method.name}"
     size = " x ".join(map(str, chosen.data.size))
     form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
     console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
-    with TrainingDisplay(console, chosen.method["name"]) as display:
+    with TrainingDisplay(console, chosen.method.name) as display:
         done = fit(
             chosen,
             data,
@@ -121,6 +121,7 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
+    from crossmatch.inference.predict import Options
     from crossmatch.inference.predict import predict as predict_files
     from crossmatch.runs.display import progress_bar
 
@@ -130,12 +131,7 @@ def predict(
             run,
             source,
             out,
-            checkpoint=checkpoint,
-            device=device,
-            flips=flips,
-            probabilities=probabilities,
-            stride=None if stride is None else _stride(stride),
-            batch=batch,
+            Options(checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch),
             progress=progress,
             warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
         )
@@ -189,7 +185,7 @@ def recipes(
     table = Table("recipe", "method", "steps", "what it is")
     for name in recipe_names():
         recipe = load_recipe(name)
-        table.add_row(name, recipe.method["name"], str(recipe.train.steps), recipe.about)
+        table.add_row(name, recipe.method.name, str(recipe.train.steps), recipe.about)
     Console().print(table)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from crossmatch.atomic import write_json
+from crossmatch.atomic import new_folder, write_json
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
@@ -16,10 +16,9 @@ from crossmatch.recipes.load import load_recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.display import TrainingDisplay, progress_bar
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
-from crossmatch.target import new_folder
 from crossmatch.training.fit import fit
 
-METHODS = ("supervised", "crossmatch")
+COMPARED = ("supervised", "crossmatch")
 
 
 def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom") -> dict[str, Any]:
@@ -48,7 +47,7 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
         raise UserError(f"{data} holds {found}, but --recipe {recipe_name} is shown on {name}: choose another folder.")
     labelled = load_recipe(recipe_name).data.labelled
     results: dict[str, Any] = {"recipe": recipe_name, "labelled": labelled, "seed": seed, "methods": {}}
-    for number, method in enumerate(METHODS, start=2):
+    for number, method in enumerate(COMPARED, start=2):
         run, recipe = out / method, load_recipe(recipe_name, [f"method.name={method}", f"seed={seed}"])
         console.print(f"{number}/4  Training {method}: {recipe.train.steps} steps, {labelled} labelled cases")
         with TrainingDisplay(console, method) as display:
@@ -70,7 +69,7 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
             **(scores.prediction or {}).get("training", {}),
         }
     console.print("4/4  Writing the report")
-    page = write_report(out / METHODS[-1])
+    page = write_report(out / COMPARED[-1])
     write_json(out / "demo.json", results)
     console.print(comparison(results))
     console.print(f"Report: {page}", soft_wrap=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmatch import formats
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
 from crossmatch.dataset.fingerprint import (
     CasePrint,
@@ -25,8 +26,8 @@ from crossmatch.dataset.fingerprint import (
 )
 from crossmatch.dataset.layout import refuse
 from crossmatch.dataset.warnings import check_warnings
-from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Array, Volume, read_volume, same_grid
+from crossmatch.errors import UserError, listed
+from crossmatch.formats import Array, Volume, same_grid
 
 _WORKERS = 4  # threads: inflating and hashing leave Python's lock, and each holds one case in memory
 
@@ -42,7 +43,19 @@ def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fin
         UserError: whatever `open_dataset` refuses, and every problem of the voxels, in one message; nothing is
             written then.
     """
-    dataset = open_dataset(root)
+    return _check(open_dataset(root), progress)
+
+
+def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fingerprint:
+    """The fingerprint of a dataset: the stored one when it is fresh (no voxel is read), else that of a new `check`.
+
+    Args:
+        dataset: opened with all its splits; progress: as `check` takes it.
+    """
+    return read_fresh(dataset) or _check(dataset, progress)
+
+
+def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     scanned: list[CasePrint] = []
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
@@ -68,11 +81,6 @@ def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fin
     )
     save_fingerprint(dataset.root, fingerprint)
     return fingerprint
-
-
-def load_fingerprint(root: str | os.PathLike[str], progress: Progress | None = None) -> Fingerprint:
-    """The fingerprint of a dataset: the stored one when it is fresh (no voxel is read), else that of a new `check`."""
-    return read_fresh(open_dataset(root)) or check(root, progress)
 
 
 def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
@@ -124,7 +132,7 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
 
 def _read(path: Path, problems: list[str]) -> Volume | None:
     try:
-        return read_volume(path)
+        return formats.read(path)
     except UserError as error:
         problems.append(str(error).rstrip("."))
         return None
@@ -162,10 +170,9 @@ def _count(path: Path, voxels: Array, labels: dict[str, int], problems: list[str
     found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
     unknown = sorted(set(found) - set(labels.values()))
     if unknown:
-        shown = ", ".join(str(value) for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
         problems.append(
-            f"{path} holds the label {'value' if len(unknown) == 1 else 'values'} {shown}, but dataset.json declares "
-            f"{declared}: correct the file or the labels in dataset.json"
+            f"{path} holds the label {'value' if len(unknown) == 1 else 'values'} {listed(unknown)}, but "
+            f"dataset.json declares {declared}: correct the file or the labels in dataset.json"
         )
         return None
     return tuple(found.get(value, 0) for value in labels.values())
@@ -175,4 +182,4 @@ def _difference(a: Volume, b: Volume) -> str:
     """What differs between two grids, and the way out."""
     if a.shape != b.shape:
         return f"shape {b.shape}, not {a.shape}; resample it onto the image"
-    return f"affine {b.affine.round(4).tolist()}, not {a.affine.round(4).tolist()}; resample it, or correct the header"
+    return f"affine {b.affine.round(4).tolist()}, not {a.affine.round(4).tolist()}; resample it, or correct its affine"

@@ -5,31 +5,26 @@ Source: Bai et al., "Bidirectional Copy-Paste", CVPR 2023; constants of the rele
 github.com/DeepMed-Lab-ECNU/BCP, code/ACDC_BCP_train.py, commit 7879f98.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import cutmix, pseudo_label
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.cutmix import box_mask
-from crossmatch.settings import Settings
+from crossmatch.settings import BelowOne, NonNegative
 
 
-class BCPSettings(Settings):
+class BCPSettings(MethodSettings):
     """Lengths and weights; the defaults are the released constants."""
 
-    pretraining: Annotated[float, Field(ge=0, lt=1)] = (
-        0.25  # share of the run; 10,000 of 40,000 steps. LA: 2 / 17, Pancreas-CT: 3 / 13
-    )
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.5  # of the regions with pseudo-labels; labelled ones have 1
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99  # of the teacher
+    pretraining: BelowOne = 0.25  # share of the run; 10,000 of 40,000 steps. LA: 2 / 17, Pancreas-CT: 3 / 13
+    unlabelled_weight: NonNegative = 0.5  # of the regions with pseudo-labels; labelled ones have 1
+    decay: BelowOne = 0.99  # of the teacher
 
 
 def draw_box(size: torch.Size, device: torch.device) -> Tensor:
@@ -83,10 +78,11 @@ class BCP(Method):
 
     about = "labelled and unlabelled images pasted into each other; a teacher labels the unlabelled"
     paper = "Bai et al., CVPR 2023, arXiv 2305.00673"
+    Settings = BCPSettings
+    settings: BCPSettings
 
     def __init__(self, network: Segmenter, settings: BCPSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+        super().__init__(network, settings, dice)
         self.teacher = Average(network, settings.decay)
         self.stage = 1  # 0: pre-training, 1: self-training
 

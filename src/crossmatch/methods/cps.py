@@ -5,32 +5,28 @@ Source: Chen, Yuan, Zeng, Wang, "Semi-Supervised Semantic Segmentation with Cros
 Constants for medical images: github.com/HiLab-git/SSL4MIS, commit 06df604, train_cross_pseudo_supervision_2D.py.
 """
 
-import copy
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import pseudo_label
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
+from crossmatch.settings import Fraction, NonNegative
 
 
-class CPSSettings(Settings):
+class CPSSettings(MethodSettings):
     """Weight of the cross supervision and its warm-up; the defaults are the released constants.
 
     The released weight climbs every 150 steps for 200 times 150 of its 30,000 steps: over the whole run. Ours climbs at
     every step. (The paper has a constant weight, of 1.5 on its first dataset and 6 on its second.)
     """
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the cross terms grow to full
+    unlabelled_weight: NonNegative = 0.1
+    warm_up: Fraction = 1.0  # share of the run over which the cross terms grow to full
 
 
 class CPS(Method):
@@ -44,11 +40,12 @@ class CPS(Method):
     about = "two networks with different initial weights teach each other by hard pseudo-labels"
     paper = "Chen et al., CVPR 2021, arXiv 2106.01226"
     remarks = ("Its parameters are those of two networks.",)
+    Settings = CPSSettings
+    settings: CPSSettings
 
     def __init__(self, network: Segmenter, settings: CPSSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
-        self.second = initialised_anew(network)
+        super().__init__(network, settings, dice)
+        self.second = network.another()
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup`` and ``cross``, each the sum over both networks, ``agreement``, ``weight``, that of cross, ``total``.
@@ -68,13 +65,3 @@ class CPS(Method):
         }
         terms["total"] = terms["sup"] + terms["weight"] * terms["cross"]
         return terms
-
-
-def initialised_anew(network: Segmenter) -> Segmenter:
-    """A network of the same kind, its weights drawn again from PyTorch's generator."""
-    another = copy.deepcopy(network)
-    for module in another.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if reset is not None:
-            reset()
-    return another

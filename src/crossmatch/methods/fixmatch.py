@@ -5,33 +5,27 @@ Source: Sohn et al., "FixMatch", NeurIPS 2020, for segmentation with CutMix as i
 their code github.com/LiheYoung/UniMatch, fixmatch.py, commit 0324f3d.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.losses import supervised_loss
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import Lesson, cutmix, cutmix_target, lesson, partner_label, pseudo_label
 from crossmatch.methods.schedules import ramp_up
-from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
+from crossmatch.settings import Fraction, NonNegative
 
 
-class FixMatchSettings(Settings):
+class FixMatchSettings(MethodSettings):
     """Threshold and weight; the defaults are the released constants.
 
     The supervised term is the mean of cross entropy and Dice, as of every method here; released: cross entropy alone.
     A weight of 1 is less than it looks: that term is divided by all voxels, UniMatch's Dice is not.
     """
 
-    threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    unlabelled_weight: Annotated[float, Field(ge=0)] = (
-        1.0  # beside 1 for the supervised term; the total is half the sum
-    )
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the run over which that weight grows to full
+    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    unlabelled_weight: NonNegative = 1.0  # beside 1 for the supervised term; the total is half the sum
+    warm_up: Fraction = 0.0  # share of the run over which that weight grows to full
 
 
 def masked_entropy(logits: Tensor, taught: Lesson) -> Tensor:
@@ -50,10 +44,8 @@ class FixMatch(Method):
 
     about = "the weak view of an image teaches its strong view, where it is sure"
     paper = "Sohn et al., NeurIPS 2020, arXiv 2001.07685"
-
-    def __init__(self, network: Segmenter, settings: FixMatchSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+    Settings = FixMatchSettings
+    settings: FixMatchSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``, ``strong`` and ``confident``, the share of voxels of the weak view that reach the threshold."""

@@ -5,33 +5,30 @@ Source: Tarvainen, Valpola, "Mean teachers are better role models", NeurIPS 2017
 github.com/HiLab-git/SSL4MIS, commit 06df604, train_mean_teacher_2D.py.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
+from crossmatch.settings import BelowOne, Fraction, NonNegative
 
 NOISE, NOISE_LIMIT = 0.1, 0.2  # standard deviation and clip of the noise, in units of the image; released
 
 
-class MeanTeacherSettings(Settings):
+class MeanTeacherSettings(MethodSettings):
     """Weight of the consistency, its warm-up, and the teacher's memory; the defaults are the released constants.
 
     The released weight climbs every 150 steps for 200 times 150 of its 30,000 steps: over the whole run. Ours climbs at
     every step. The released code leaves the consistency out for the first 1,000 steps, where its weight is below 0.001.
     """
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the consistency grows to full
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    unlabelled_weight: NonNegative = 0.1
+    warm_up: Fraction = 1.0  # share of the run over which the consistency grows to full
+    decay: BelowOne = 0.99
 
 
 class MeanTeacher(Method):
@@ -47,11 +44,12 @@ class MeanTeacher(Method):
 
     about = "the average of the network's own weights teaches it, through noise"
     paper = "Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780"
+    Settings = MeanTeacherSettings
+    settings: MeanTeacherSettings
     taken: Tensor
 
     def __init__(self, network: Segmenter, settings: MeanTeacherSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+        super().__init__(network, settings, dice)
         self.teacher = Average(network, settings.decay)
         self.register_buffer("taken", torch.ones(()), persistent=False)  # by the teacher's next update: 1 - decay
 

@@ -5,23 +5,19 @@ Source: Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Me
 workshop on challenges in representation learning, 2013: the loss is eq. 15, its growing weight eq. 16.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.losses import supervised_loss
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import pseudo_label
 from crossmatch.methods.schedules import ramp_up
-from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
+from crossmatch.settings import Fraction, NonNegative
 
 
-class PseudoLabelSettings(Settings):
+class PseudoLabelSettings(MethodSettings):
     """Two departures from the paper, which classifies whole images.
 
     The paper counts every pseudo-label (threshold 0); in a scan most voxels lie far from any border, and the threshold,
@@ -29,9 +25,9 @@ class PseudoLabelSettings(Settings):
     has the ramp of the other methods, over the whole run.
     """
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 3.0  # the paper's alpha_f
-    threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the weight grows to full
+    unlabelled_weight: NonNegative = 3.0  # the paper's alpha_f
+    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    warm_up: Fraction = 1.0  # share of the run over which the weight grows to full
 
 
 class PseudoLabel(Method):
@@ -39,10 +35,8 @@ class PseudoLabel(Method):
 
     about = "the network's own confident labels of unlabelled images teach it"
     paper = "Lee, ICML workshop 2013"
-
-    def __init__(self, network: Segmenter, settings: PseudoLabelSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+    Settings = PseudoLabelSettings
+    settings: PseudoLabelSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``; ``pseudo``: cross entropy with the pseudo-labels; ``confident``: the share of voxels that count.

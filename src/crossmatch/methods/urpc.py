@@ -8,30 +8,28 @@ released code github.com/HiLab-git/SSL4MIS, commit 06df604, 2D.
 
 import math
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, kl_divergence, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks import layers
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
+from crossmatch.settings import Fraction, NonNegative
 
 KERNEL = 3  # of the heads, released 2D; released 3D: 1
 EPSILON = 1e-8  # released, beside the mean weight of the voxels
 
 
-class URPCSettings(Settings):
+class URPCSettings(MethodSettings):
     """The released constants, the same in 2D and 3D."""
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # released: over the whole run, in 2D and 3D
+    unlabelled_weight: NonNegative = 0.1
+    warm_up: Fraction = 1.0  # released: over the whole run, in 2D and 3D
 
 
 def noisy(x: Tensor) -> Tensor:
@@ -87,12 +85,13 @@ class URPC(Method):
 
     about = "predictions at several scales of the decoder agree, rectified by their uncertainty"
     paper = "Luo et al., MICCAI 2021, arXiv 2012.07042; Medical Image Analysis 2022"
+    Settings = URPCSettings
+    settings: URPCSettings
 
     def __init__(self, network: Segmenter, settings: URPCSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
-        coarser = network.decoder_channels[1 : len(PERTURBATIONS)]
-        self.heads = nn.ModuleList(layers.conv(network.dims, width, network.classes, KERNEL) for width in coarser)
+        super().__init__(network, settings, dice)
+        scales = min(len(network.decoder_channels), len(PERTURBATIONS))
+        self.heads = nn.ModuleList(network.another_head(level, kernel=KERNEL) for level in range(1, scales))
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``; ``consistency``: L_urpc; ``divergence``: the scales' mean KL divergence, without gradient."""
@@ -107,7 +106,7 @@ class URPC(Method):
 
     def pyramid(self, images: Tensor) -> Tensor:
         """Images (B, C, *S) -> logits of every scale at full size (s, B, K, *S), finest first."""
-        features = self.network.decode_features(self.network.encode(images))
+        features = self.network.decoder(self.network.encode(images))
         scales = []
         for level, perturb, head in zip(features, PERTURBATIONS, [self.network.head, *self.heads], strict=False):
             logits = head(perturb(level) if self.training else level)

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from crossmatch.phantom.atrium_anatomy import (
     Atrium,
-    Borders,
+    AtriumBorders,
     Vector,
     VoxelCentres,
     atrium_borders,
@@ -127,7 +127,7 @@ def paint_chest(rng: np.random.Generator, grey: dict[str, float], grid: VoxelCen
 
 
 def paint_heart(
-    rng: np.random.Generator, image: Array, grey: dict[str, float], grid: VoxelCentres, atrium: Atrium, b: Borders
+    rng: np.random.Generator, image: Array, grey: dict[str, float], grid: VoxelCentres, atrium: Atrium, b: AtriumBorders
 ) -> None:
     """Draw the heart over the chest in place: great vessels and right heart, left ventricle, then the left atrium."""
     edge = rng.uniform(1.5, 2.5)

@@ -158,7 +158,7 @@ def draw_vein(rng: np.random.Generator, name: str, radii: Vector) -> Vein:
 
 
 @dataclass(frozen=True)
-class Borders:
+class AtriumBorders:
     """Signed distances (mm, negative inside) of an atrium on one grid, each (x, y, z)."""
 
     body: Array  # body and appendage, closed by the mitral plane
@@ -172,7 +172,7 @@ class Borders:
         return inside
 
 
-def atrium_borders(rng: np.random.Generator, atrium: Atrium, grid: VoxelCentres) -> Borders:
+def atrium_borders(rng: np.random.Generator, atrium: Atrium, grid: VoxelCentres) -> AtriumBorders:
     """Evaluate an atrium on a grid; `rng` draws the directions of the ripples and the appendage's lobes."""
     body = ellipsoid(grid, np.zeros(3), atrium.radii, np.eye(3))
     for steepness, length_mm in atrium.ripples:
@@ -192,4 +192,4 @@ def atrium_borders(rng: np.random.Generator, atrium: Atrium, grid: VoxelCentres)
         veins = np.minimum(veins, border)
         labelled = np.minimum(labelled, np.maximum(border, body - vein.reach))
     closed = blend(np.maximum(body, beyond), appendage, 4.0)
-    return Borders(closed, blend(veins, closed, 2.0), blend(labelled, closed, 2.0), beyond)
+    return AtriumBorders(closed, blend(veins, closed, 2.0), blend(labelled, closed, 2.0), beyond)

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from crossmatch.atomic import new_folder
 from crossmatch.errors import UserError
 from crossmatch.phantom import atrium
-from crossmatch.phantom.dataset import PhantomKind, write_dataset
+from crossmatch.phantom.folder import PhantomKind, write_dataset
 from crossmatch.phantom.heart_anatomy import Array, draw_heart, heart_borders, paint_chest, paint_heart
 from crossmatch.phantom.styles import HEART_STYLES, HeartStyle
-from crossmatch.target import new_folder
 
 PHANTOM_VERSION = 1
 MAX_MYO_SHARE = 0.72
@@ -140,7 +140,7 @@ PHANTOMS = {"phantom": "heart", "phantom3d": "atrium"}
 def make_phantom(
     root: Path | str, kind: str = "heart", train: int = 24, val: int = 4, test: int = 10, seed: int = 0
 ) -> None:
-    """Write a phantom dataset into the new or empty folder `root`: one case a patient, named train000, val000, test000.
+    """Write a phantom.folder into the new or empty folder `root`: one case a patient, named train000, val000, test000.
 
     Every case has its own random stream from (seed, split, index): asking for more cases leaves the others as they
     were. `kind` is one of `KINDS`, which also gives the sizes of the nested labelled subsets

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch import __version__
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.reports.cases import case_figures
 from crossmatch.reports.curves import COLOURS, POINTS, Series, series, training_panels, validation_panel
 from crossmatch.reports.tables import case_table, settings_table, summary_table
-from crossmatch.runs.checkpoint import load_checkpoint
+from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import Run
-from crossmatch.scoring.scores import Evaluation, listed
+from crossmatch.scoring.scores import Evaluation
 
 GENERATOR = '<meta name="generator" content="crossmatch report">'  # marks the files that a new report may replace
 OPEN_CASES = 60  # longer tables of cases start folded
@@ -53,7 +53,7 @@ def render(run: Run, evaluation: Evaluation | None, predictions: Path | None) ->
 
 def _header(run: Run, name: str) -> str:
     recipe = run.recipe
-    what = f"{recipe.method['name']} · {run.data['name']} · {recipe.dims}D {recipe.network['name']}"
+    what = f"{recipe.method.name} · {run.data['name']} · {recipe.dims}D {recipe.network.name}"
     about = f"<p>{escape(recipe.about)}</p>" if recipe.about else ""
     return f'<header><p class="what">{escape(what)}</p><h1>{name}</h1>{about}</header>'
 
@@ -202,7 +202,7 @@ def _origin(run: Run) -> str:
 def _last_checkpoint(run: Run) -> dict[str, Any]:
     """The facts of the last checkpoint; nothing if there is none that can be read."""
     try:
-        return load_checkpoint(run.checkpoint("last")).facts
+        return load_facts(run.checkpoint("last"))
     except UserError:
         return {}
 

@@ -7,7 +7,7 @@ import importlib.util
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 SHOWN = {"total": "loss", "sup": "supervised", "confident": "confident", "validation": "val Dice"}
+Counted = bool | Callable[[int, int], None]  # True: a bar; False: nothing; a function called with (done, all)
 LOG_SECONDS = 30.0  # between two lines where no bar can be shown
 
 
@@ -65,6 +66,14 @@ def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], N
     ) as progress:
         task = progress.add_task(text, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+        progress.refresh()  # a notebook would keep what it showed up to half a second ago
+
+
+def counting(progress: Counted, text: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """What is called with (done, all) while work goes on, from what a caller of the Python functions asked for."""
+    if isinstance(progress, bool):
+        return progress_bar(Console(quiet=not progress), text)
+    return nullcontext(progress)
 
 
 class TrainingDisplay:
@@ -96,6 +105,7 @@ class TrainingDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.progress.refresh()  # a notebook would keep what it showed up to half a second ago
         self.progress.stop()
 
     def loading(self, done: int, total: int) -> None:
