@@ -145,7 +145,7 @@ def _meaning(path: Path) -> bytes:
             return b"".join(np.asarray(file[key]).tobytes() for key in sorted(file))
     if path.suffix == ".json":
         return _plain(json.loads(path.read_text()))
-    if path.suffix in _DRAWN and (path.parent / "results.json").exists() or path.suffix == ".log":
+    if (path.suffix in _DRAWN and (path.parent / "results.json").exists()) or path.suffix == ".log":
         return b"shown"
     if path.suffix == ".html":  # the page tells how long the training took and what it needed
         return re.sub(rb"[0-9.]+ (s|MB|GB|min|h)\b", b"", path.read_bytes())
