@@ -1,7 +1,7 @@
 """The largest connected component of each class in a label map, found on the device without waiting for it.
 
-Shapes: B batch, K classes, *S space, N voxels of an image. Images are enlarged by one background voxel at the end of every
-axis, to n voxels, so that a step along an axis is a fixed step in memory that never leads into another line.
+Shapes: B batch, K classes, *S space, N voxels of an image. Images are enlarged by one background voxel at the end of
+every axis, to n voxels, so that a step along an axis is a fixed step in memory that never leads into another line.
 """
 
 import math

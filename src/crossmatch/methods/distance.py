@@ -6,7 +6,6 @@ Shapes: B batch, C channels, *S space; one mask a channel and image, each on its
 import torch
 from torch import Tensor
 
-
 # Numbers that are compared at a time: what a CPU's cache holds, and enough to keep a GPU busy (0.5 GB).
 PIECE = {"cpu": 2**19}
 LARGE_PIECE = 2**27
@@ -31,7 +30,8 @@ def squared_distance(mask: Tensor) -> Tensor:
         place = torch.arange(length, device=mask.device, dtype=torch.float32)
         steps = (place - place.unsqueeze(1)).square()
         lines = squared.movedim(axis, -1)
-        pieces = lines.reshape(-1, length).split(max(1, PIECE.get(mask.device.type, LARGE_PIECE) // length**2))
+        at_once = max(1, PIECE.get(mask.device.type, LARGE_PIECE) // length**2)
+        pieces = torch.split(lines.reshape(-1, length), at_once)
         nearest = torch.cat([(piece.unsqueeze(1) + steps).amin(-1) for piece in pieces])
         squared = nearest.view(lines.shape).movedim(-1, axis)
     return squared
