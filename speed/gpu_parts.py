@@ -137,7 +137,7 @@ def reference(bench: Bench) -> dict[str, Any]:
     torch.backends.cudnn.allow_tf32 = False  # which ours, in bfloat16, does not use
 
     def step() -> None:
-        total = reference_loss(plain, batches(bench.step.state.step), recipe.method_settings, recipe.dice)
+        total = reference_loss(plain, batches(bench.step.state.step), recipe.method.settings, recipe.dice)
         optimizer.zero_grad()
         total.backward()
         optimizer.step()

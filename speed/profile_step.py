@@ -84,7 +84,7 @@ def of_reference(recipe: Recipe, batches: Batches) -> dict[str, float]:
     def step() -> None:
         with record_function("views"):
             batch = batches(0)
-        loss = reference_loss(plain, batch, recipe.method_settings, recipe.dice)
+        loss = reference_loss(plain, batch, recipe.method.settings, recipe.dice)
         optimizer.zero_grad()
         loss.backward()
         with record_function("optimiser"):

@@ -34,7 +34,7 @@ from crossmatch.dataset.fingerprint import Fingerprint, content_digest, fingerpr
 from crossmatch.formats.nifti import new_volume, write_volume
 from crossmatch.formats.seal import sealed
 from crossmatch.recipes.load import load_recipe
-from crossmatch.training.cases import training_cases
+from crossmatch.training.material import training_cases
 from timing import run, spread
 
 TARGET_SECONDS = 2.0

@@ -43,7 +43,7 @@ def main() -> None:
     )
 
     def reference(batch: object) -> None:
-        total = reference_loss(plain, batch, recipe.method_settings, recipe.dice)
+        total = reference_loss(plain, batch, recipe.method.settings, recipe.dice)
         plain_optimizer.zero_grad()
         total.backward()
         plain_optimizer.step()

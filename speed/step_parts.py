@@ -50,9 +50,7 @@ def random_store(dims: int, device: torch.device) -> Store:
 def random_network(recipe: Recipe) -> Segmenter:
     """The recipe's network, weights seeded."""
     torch.manual_seed(0)
-    kind = NETWORKS[recipe.network["name"]][0]
-    built: Segmenter = kind(recipe.dims, 1, DATA[recipe.dims][0], **recipe.network_settings.model_dump())
-    return built
+    return NETWORKS[recipe.network.name](recipe.dims, 1, DATA[recipe.dims][0], recipe.network.settings)
 
 
 def make_batches(recipe: Recipe, store: Store, device: torch.device) -> Batches:

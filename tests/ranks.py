@@ -54,15 +54,14 @@ def variants() -> dict[str, Any]:
     """Every method on a U-Net with batch normalisation, and CrossMatch on a V-Net without any."""
     from tiny_methods import build, noise
 
-    from crossmatch.methods import METHODS
+    from crossmatch.methods import METHODS, CrossMatch
     from crossmatch.methods.losses import DiceSettings
-    from crossmatch.networks import NETWORKS
+    from crossmatch.networks.vnet import VNet, VNetSettings
 
     found = {name: (build(name, 2), noise(2, labelled=4, unlabelled=4)) for name in METHODS}
     torch.manual_seed(0)
-    network = NETWORKS["vnet"][0](2, 2, 3, filters=2, dropout=0.0, normalisation="none")
-    kind, settings = METHODS["crossmatch"]
-    bare = kind(network, settings(threshold=0.3), DiceSettings())
+    network = VNet(2, 2, 3, VNetSettings(width=2, dropout=0.0, normalisation="none"))
+    bare = CrossMatch(network, CrossMatch.Settings(threshold=0.3), DiceSettings())
     return {**found, "vnet without normalisation": (bare, noise(2, "vnet", labelled=4, unlabelled=4))}
 
 

@@ -133,7 +133,7 @@ def test_a_run_that_exists_and_resuming_it_otherwise(data: Path, tmp_path: Path,
 
 def test_a_checkpoint_of_another_network(data: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     run = untrained_run(tmp_path / "run", data)
-    wide = untrained_run(tmp_path / "wide", data, "network.channels=[8, 16]").checkpoint("last")
+    wide = untrained_run(tmp_path / "wide", data, "network.width=8").checkpoint("last")
     predict = ["predict", run.folder, data / "imagesTs", tmp_path / "out"]
     text = refused(*predict, "--checkpoint", wide)
     assert f"{wide} belongs to another network than the recipe's" in text

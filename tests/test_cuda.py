@@ -36,8 +36,8 @@ def same(ours: Path, theirs: Path, start: Path) -> None:
     """Two runs end within a twentieth of the way that the weights have come since `start`.
 
     A GPU adds up in another order each time, so weights of two runs are never equal. A wrong graph is far off: another
-    stream of dropout alone moves these runs apart by an eighth to a quarter of the way, and another number of threads on
-    a CPU by a hundredth at most.
+    stream of dropout alone moves these runs apart by an eighth to a quarter of the way, another number of threads on a
+    CPU by a hundredth at most.
     """
     assert apart(ours, theirs) < 0.05 * apart(theirs, start)
     for mine, other in zip(*(read_metrics(out / "metrics.jsonl") for out in (ours, theirs)), strict=True):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.networks import Segmenter
+from crossmatch.networks import NetworkSettings, Segmenter
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, save_checkpoint
@@ -17,7 +17,7 @@ from crossmatch.runs.run import Run, create_run, dataset_facts
 SMALL = [
     "data.size=[16, 16]",
     "data.labelled=1",
-    "network.channels=[4, 8]",
+    "network.width=4",
     "network.dropout=[0.0, 0.0]",
     "train.precision=float32",
     "data.normalise=minmax",
@@ -50,12 +50,19 @@ def save_untrained(run: Run, name: str, seed: int) -> None:
     )
 
 
+class AnySize(NetworkSettings):
+    """Of a network that takes images of any size."""
+
+    @property
+    def multiple(self) -> int:
+        return 1
+
+
 class Levels(Segmenter):
     """Label k where the last channel minus the others is k / (K - 1): voxel by voxel, so flips change nothing."""
 
     def __init__(self, classes: int, channels: int = 1, dims: int = 2) -> None:
-        super().__init__()
-        self.dims, self.in_channels, self.classes, self.multiple = dims, channels, classes, 1
+        super().__init__(dims, channels, classes, AnySize())
         self.head = nn.Identity()
         self.seen: list[Tensor] = []
 
@@ -72,8 +79,7 @@ class Stamped(Segmenter):
     """Gives one label map whatever it sees."""
 
     def __init__(self, labels: Tensor, classes: int) -> None:
-        super().__init__()
-        self.dims, self.in_channels, self.classes, self.multiple = 2, 1, classes, 1
+        super().__init__(2, 1, classes, AnySize())
         self.head, self.labels = nn.Identity(), labels
 
     def encode(self, x: Tensor) -> list[Tensor]:

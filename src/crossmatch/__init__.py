@@ -1,3 +1,62 @@
-"""Semi-supervised medical image segmentation: CrossMatch and its rivals, from a handful of labelled scans."""
+"""Semi-supervised medical image segmentation: CrossMatch and its rivals, from a handful of labelled scans.
+
+    import crossmatch
+
+    crossmatch.check("my_scans")                               # is the data sound?
+    model = crossmatch.train("own_2d", "my_scans", "runs/first", train__steps=1000)
+    model = crossmatch.load("runs/first")                      # or a run that was trained before
+    labels = model.predict(scan, spacing_mm=(1.5, 1.5, 8))     # an array in, an array of labels out
+    model.predict_files("new_scans", "masks")                  # files in, files out
+    crossmatch.evaluate("masks", "references").table()
+    crossmatch.report("runs/first")                            # one HTML page
+    crossmatch.metrics.dice(labels == 1, reference == 1)
+
+`methods`, `networks` and `recipes` say what there is; METHODS and NETWORKS in them take your own (see `examples/`).
+`phantom` makes synthetic scans to try things on. Whatever you can mend raises `UserError`, which says how.
+
+`import crossmatch` is quick: each name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Display",
+    "Model",
+    "UserError",
+    "check",
+    "evaluate",
+    "load",
+    "methods",
+    "metrics",
+    "networks",
+    "phantom",
+    "recipes",
+    "report",
+    "train",
+]
+
+if TYPE_CHECKING:  # what type checkers and editors see
+    from crossmatch import methods, networks, phantom, recipes
+    from crossmatch.api import Display, Model, check, evaluate, load, report, train
+    from crossmatch.errors import UserError
+    from crossmatch.scoring import metrics
+else:  # the same, when it is first used
+    _ROOMS = {name: f"crossmatch.{name}" for name in ("methods", "networks", "phantom", "recipes")}
+    _MODULES = {**_ROOMS, "metrics": "crossmatch.scoring.metrics"}
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'crossmatch' has no attribute {name!r}; it has {', '.join(__all__)}")
+        if name in _MODULES:
+            found = import_module(_MODULES[name])
+        else:
+            found = getattr(import_module("crossmatch.errors" if name == "UserError" else "crossmatch.api"), name)
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

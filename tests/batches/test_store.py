@@ -40,12 +40,12 @@ def _everything(store: Store, item: int) -> Lookup:
 
 
 def _image(store: Store, item: int) -> Tensor:
-    places = store.places(torch.tensor([item]))
-    return grey_values(store.read(places, _everything(store, item), labels=False), places)[0]
+    locations = store.locate(torch.tensor([item]))
+    return grey_values(store.read(locations, _everything(store, item), labels=False), locations)[0]
 
 
 def _label(store: Store, item: int) -> Tensor:
-    return label_maps(store.read(store.places(torch.tensor([item])), _everything(store, item), labels=True))[0]
+    return label_maps(store.read(store.locate(torch.tensor([item])), _everything(store, item), labels=True))[0]
 
 
 @pytest.mark.parametrize("normalise", ["minmax", "percentile", "none"])
@@ -184,10 +184,10 @@ def test_outside_is_zero_and_background(tmp_path):
     root = write_dataset(tmp_path, n_train=1)
     store = _store(root)
     nowhere = _everything(store, 0)._replace(inside=torch.zeros(1, 16, 14, dtype=torch.bool))
-    places = store.places(torch.tensor([0]))
-    stored = store.read(places, nowhere, labels=True)
+    locations = store.locate(torch.tensor([0]))
+    stored = store.read(locations, nowhere, labels=True)
     assert stored.voxels.any()
-    assert not grey_values(stored, places).any()
+    assert not grey_values(stored, locations).any()
     assert not label_maps(stored).any()
 
 

@@ -35,9 +35,9 @@ def _item(store: Store, item: int) -> tuple[Tensor, Tensor]:
     """Every voxel of one item in order: image (C, *S), label (*S)."""
     size = tuple(store.size[item].tolist())
     source = torch.arange(int(np.prod(size))).view(1, *size)
-    places = store.places(torch.tensor([item]))
-    stored = store.read(places, Lookup(source, torch.ones_like(source, dtype=torch.bool)), labels=True)
-    return grey_values(stored, places)[0], label_maps(stored)[0]
+    locations = store.locate(torch.tensor([item]))
+    stored = store.read(locations, Lookup(source, torch.ones_like(source, dtype=torch.bool)), labels=True)
+    return grey_values(stored, locations)[0], label_maps(stored)[0]
 
 
 @pytest.mark.parametrize("normalise", ["minmax", "percentile", "none"])

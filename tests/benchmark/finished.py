@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from crossmatch.benchmark.results import Grid, Result
-from crossmatch.scoring.scores import Evaluation, Row
+from crossmatch.benchmark.results import GridPoint, Result
+from crossmatch.scoring.scores import ClassScores, Evaluation
 
 VOXEL_MM = 2.0  # distances in mm are twice those in voxels
 
@@ -16,7 +16,7 @@ def result(
     *,
     labelled: str = "3",
     seed: int = 0,
-    grid: Grid = (),
+    grid: GridPoint = (),
     hd95: float = 4.0,
     mm: bool = True,
     patients: Mapping[str, str] | None = None,
@@ -35,7 +35,7 @@ def result(
         scores = {"dice": value, "jaccard": value / 2} | {f"{name}_voxels": d for name, d in distances.items()}
         if mm:
             scores |= {f"{name}_mm": d * VOXEL_MM for name, d in distances.items()}
-        rows.append(Row(case, "block", 1, scores))
+        rows.append(ClassScores(case, "block", 1, scores))
     prediction = {
         "checkpoint": checkpoint,
         "step": 100,

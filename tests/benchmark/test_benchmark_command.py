@@ -227,7 +227,7 @@ def test_methods_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str]
 
     code, said, _ = call(capsys, "methods")
     assert code == 0
-    for name, (method, _) in METHODS.items():
+    for name, method in METHODS.items():
         assert name in said
         assert method.about
         assert method.paper

@@ -29,7 +29,7 @@ def test_every_method_with_every_number_of_labels_and_every_seed_the_first_seed_
     assert cells[3].folder == Path("cells/crossmatch/2_labels/seed0")
     assert str(cells[3]) == "crossmatch, 2 labels, seed 0"
     recipe = cells[-1].recipe
-    assert (recipe.method["name"], recipe.data.labelled, recipe.seed) == ("crossmatch", "2", 1)
+    assert (recipe.method.name, recipe.data.labelled, recipe.seed) == ("crossmatch", "2", 1)
     assert len({cell.folder for cell in cells}) == len(cells)
 
 
@@ -45,11 +45,11 @@ def test_a_grid_of_one_method_leaves_the_others_one_cell_and_shares_the_teacher(
         (method, {"train.steps": steps}) for steps in ("4", "5") for method in ("supervised", "fixmatch")
     ]
     pupils = [cell for cell in cells if cell.method == "distillation"]
-    assert [cell.recipe.method["temperature"] for cell in pupils] == [1, 1, 2, 2]
+    assert [cell.recipe.method.settings.temperature for cell in pupils] == [1, 1, 2, 2]
     assert [str(cell.teacher) for cell in pupils] == [
         f"cells/supervised/2_labels/train.steps={steps}/seed0" for steps in (4, 5, 4, 5)
     ]
-    assert {cell.recipe.method["threshold"] for cell in cells if cell.method == "fixmatch"} == {0.7}
+    assert {cell.recipe.method.settings.threshold for cell in cells if cell.method == "fixmatch"} == {0.7}
 
 
 def test_a_grid_is_every_combination_and_its_values_reach_the_recipe():
@@ -60,7 +60,7 @@ def test_a_grid_is_every_combination_and_its_values_reach_the_recipe():
         grid=[("method.eta", ["0", "0.3"]), ("method.perturbation", ["channel", "alpha"])],
         changes=["train.steps=7"],
     )
-    found = [(c.recipe.method["eta"], c.recipe.method["perturbation"], c.recipe.train.steps) for c in cells]
+    found = [(c.recipe.method.settings.eta, c.recipe.method.settings.perturbation, c.recipe.train.steps) for c in cells]
     assert found == [(0.0, "channel", 7), (0.0, "alpha", 7), (0.3, "channel", 7), (0.3, "alpha", 7)]
     assert cells[1].grid == (("method.eta", "0"), ("method.perturbation", "alpha"))
     assert cells[1].folder == Path("cells/crossmatch/2_labels/method.eta=0,method.perturbation=alpha/seed5")
@@ -80,7 +80,7 @@ def test_distillation_learns_from_the_supervised_cell_beside_it():
     for pupil in (cell for cell in cells if cell.method == "distillation"):
         teacher = next(c for c in cells if c.method == "supervised" and c.grid == pupil.grid)
         assert pupil.teacher == teacher.folder
-        assert pupil.recipe.method["teacher"] == str(teacher.folder)
+        assert pupil.recipe.method.settings.teacher == str(teacher.folder)
     assert all(cell.teacher is None for cell in cells if cell.method == "supervised")
 
 

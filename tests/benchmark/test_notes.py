@@ -2,9 +2,9 @@
 
 from finished import NAN, cases, result
 
+from crossmatch.benchmark.lines import lines
 from crossmatch.benchmark.notes import notes
 from crossmatch.benchmark.results import Result, aggregate
-from crossmatch.benchmark.tables import lines
 
 
 def said(results: list[Result]) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from finished import NAN, cases, result
 
+from crossmatch.benchmark.lines import lines
 from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
-from crossmatch.benchmark.tables import lines
 
 ABOUT: dict[str, Any] = {
     "recipe": "small",

@@ -11,15 +11,15 @@ import pytest
 from rich.console import Console
 
 from crossmatch.cli import demo
-from crossmatch.cli.display import TrainingDisplay
 from crossmatch.errors import UserError
-from crossmatch.phantom.phantom import KINDS, make_phantom
+from crossmatch.phantom.phantom import KINDS, PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.display import TrainingDisplay
 
 TINY = [
     "data.size=[16, 16]",
-    "network.channels=[4, 8]",
+    "network.width=4",
     "network.dropout=[0.0, 0.0]",
     "train.steps=4",
     "train.batch={labelled=2, unlabelled=2}",
@@ -118,7 +118,7 @@ def test_a_recipe_without_a_demonstration_lists_those_that_have_one(tmp_path: Pa
     with pytest.raises(UserError, match="'acdc_3': choose phantom or phantom3d"):
         demo.run_demo(tmp_path / "out", 0, Console(), "acdc_3")
     assert not (tmp_path / "out").exists()
-    assert set(demo.PHANTOMS.values()) == set(KINDS)
+    assert set(PHANTOMS.values()) == set(KINDS)
 
 
 def test_the_phantom_of_another_recipe_is_not_taken_for_its_own(small: None, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from crossmatch.formats.nifti import Volume, new_volume, read_volume
 from crossmatch.inference.predict import predict
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks import Segmenter
-from crossmatch.networks.unet import UNet
+from crossmatch.networks.unet import UNet, UNetSettings
 from crossmatch.perturb.geometry import WeakSettings
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.logbook import read_metrics
@@ -48,7 +48,7 @@ def mirrored(volume: Volume, axes: tuple[int, ...]) -> Volume:
 @pytest.fixture
 def unet() -> UNet:
     torch.manual_seed(0)
-    network = UNet(2, 1, 3, (4, 8), (0.0, 0.0))
+    network = UNet(2, 1, 3, UNetSettings(width=4, dropout=(0.0, 0.0)))
     nn.init.normal_(network.head.weight)
     return network
 

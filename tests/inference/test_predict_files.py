@@ -228,7 +228,7 @@ def test_checkpoints(data: Path, scans: Path, tmp_path: Path) -> None:
     last, best, path = (voxels(tmp_path / name / "a.nii.gz") for name in ("last", "best", "path"))
     assert np.array_equal(best, path)
     assert not np.array_equal(last, best)
-    wide = untrained_run(tmp_path / "wide", data, "network.channels=[8, 16]")
+    wide = untrained_run(tmp_path / "wide", data, "network.width=8")
     for checkpoint, told in (
         (
             str(wide.checkpoint("last")),

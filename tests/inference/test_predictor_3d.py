@@ -14,6 +14,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats.nifti import Volume, new_volume, read_volume
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks import Segmenter, UNet
+from crossmatch.networks.unet import UNetSettings
 from crossmatch.perturb.geometry import WeakSettings
 from crossmatch.recipes.schema import Recipe
 from tiny import write_dataset
@@ -41,7 +42,7 @@ def grey(volume: Volume) -> np.ndarray:
 
 def unet(dims: int, channels: int = 1) -> UNet:
     torch.manual_seed(0)
-    network = UNet(dims, channels, 3, (4, 8), (0.0, 0.0))
+    network = UNet(dims, channels, 3, UNetSettings(width=4, dropout=(0.0, 0.0)))
     nn.init.normal_(network.head.weight)
     return network
 
@@ -153,7 +154,7 @@ def test_slices_are_resampled_within_their_plane(axis: int, spacing_mm: tuple[fl
     network = unet(2)
     shapes: list[tuple[int, ...]] = []
     network.register_forward_pre_hook(lambda _, given: shapes.append(tuple(given[0].shape)))
-    recipe = small_recipe(*SLICES, "data.size=[4, 18]", "network.channels=[4, 8]", "data.spacing_mm=[3, 1]")
+    recipe = small_recipe(*SLICES, "data.size=[4, 18]", "network.width=4", "data.spacing_mm=[3, 1]")
     labels, probabilities = predictor(network, recipe, axis)([volume], HERE)
     assert shapes == [(1, 1, 4, 18)] * 4  # each slice is one window
     assert labels.shape == volume.shape

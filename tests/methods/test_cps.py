@@ -12,6 +12,8 @@ from crossmatch.batches.batch import Batch, Unlabelled
 from crossmatch.methods.cps import initialised_anew
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.networks import UNet, VNet
+from crossmatch.networks.unet import UNetSettings
+from crossmatch.networks.vnet import VNetSettings
 
 both_ranks = pytest.mark.parametrize("dims", [2, 3])
 
@@ -113,8 +115,8 @@ def test_the_first_predicts_and_both_are_kept_with_weights_of_their_own(dims):
 @pytest.mark.parametrize(
     "network",
     [
-        UNet(2, 1, 2, (2, 4), (0.0, 0.0)),
-        *[VNet(3, 1, 2, 2, kind) for kind in ("batch", "instance", "group", "none")],
+        UNet(2, 1, 2, UNetSettings(width=2, dropout=(0.0, 0.0))),
+        *[VNet(3, 1, 2, VNetSettings(width=2, normalisation=kind)) for kind in ("batch", "instance", "group", "none")],
     ],
 )
 def test_the_second_networks_weights_are_drawn_anew(network):

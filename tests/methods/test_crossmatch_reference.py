@@ -8,6 +8,7 @@ import torch
 from tiny_methods import build, noise
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "speed"))
+from crossmatch.networks.vnet import VNet, VNetSettings
 from reference_step import reference_loss
 
 
@@ -15,7 +16,7 @@ from reference_step import reference_loss
 def test_the_reference_step_has_the_same_total(dims):
     """Without dropout, and normalised by instance: the reference normalises partners beside labelled images."""
     method = build("crossmatch", dims, "vnet", weak_rate=0.0, strong_rate=0.0)
-    plain = type(method.network)(dims, 2, 3, filters=2, dropout=0.0, normalisation="instance")
+    plain = VNet(dims, 2, 3, VNetSettings(width=2, dropout=0.0, normalisation="instance"))
     method.network = plain
     batch = noise(dims, "vnet", labelled=3)
     ours = method(batch, torch.tensor(0.0))["total"]

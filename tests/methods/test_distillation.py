@@ -70,7 +70,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_keeps_its_teacher_once_and_is_read_without_it(data, tmp_path):
-    given = untrained_run(tmp_path / "teacher", data, "network.channels=[2, 4]")
+    given = untrained_run(tmp_path / "teacher", data, "network.width=2")
     chosen = load_recipe("phantom", [*TINY, "method.name=distillation", f"method.teacher={tmp_path / 'teacher'}"])
     assert fit(chosen, data, tmp_path / "whole", Quiet()) == 10
     whole = weights(tmp_path / "whole")
@@ -124,7 +124,7 @@ def test_a_teacher_of_other_images_or_labels_is_refused(axes, channels, classes,
 
 def test_the_recipe_of_a_student_is_read_back():
     chosen = small_recipe("method.name=distillation", "method.teacher=runs/mine")
-    assert chosen.method == {
+    assert chosen.method.model_dump() == {
         "name": "distillation",
         "teacher": "runs/mine",
         "unlabelled_weight": 1.0,

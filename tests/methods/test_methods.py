@@ -196,7 +196,7 @@ def test_the_predictor_segments(name, network, dims):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("name", [name for name, (kind, _) in METHODS.items() if not kind.needs_unlabelled])
+@pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if not kind.needs_unlabelled])
 def test_methods_without_unlabelled_images_ignore_them(name, dims):
     batch = noise(dims)
     bare = batch._replace(u=None, mix=None)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = [
     "data.size=[32, 32]",
-    "network.channels=[8, 16, 32]",
+    "network.width=8",
     "network.dropout=[0.0, 0.0, 0.0]",
     "views.strong.blur_sigma=[0.02, 0.3]",
     "train.batch.labelled=8",

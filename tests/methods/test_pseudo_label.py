@@ -11,6 +11,7 @@ from crossmatch.batches.batch import Batch, Unlabelled
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.pseudo_label import PseudoLabel, PseudoLabelSettings
 from crossmatch.networks import Segmenter
+from untrained import AnySize
 
 both_ranks = pytest.mark.parametrize("dims", [2, 3])
 
@@ -19,7 +20,7 @@ class _Given(Segmenter):
     """Its images are its logits."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(2, 2, 2, AnySize())
         self.head = torch.nn.Identity()
 
     def encode(self, x: Tensor) -> list[Tensor]:

@@ -28,8 +28,8 @@ def _apart(dims: int, **changes: float) -> UAMT:
 
 def test_the_defaults_are_mean_teachers_and_the_released_threshold():
     released = {"unlabelled_weight": 0.1, "warm_up": 1.0, "decay": 0.99}
-    assert METHODS["mean_teacher"][1]().model_dump() == released
-    assert METHODS["uamt"][1]().model_dump() == released | {"threshold": 0.75}
+    assert METHODS["mean_teacher"].Settings().model_dump() == released
+    assert METHODS["uamt"].Settings().model_dump() == released | {"threshold": 0.75}
 
 
 @both_ranks

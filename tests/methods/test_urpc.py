@@ -11,6 +11,7 @@ from torch import nn
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.urpc import URPC, URPCSettings, noisy, pyramid_consistency, thinned, without_peaks
 from crossmatch.networks import UNet
+from crossmatch.networks.unet import UNetSettings
 
 both_ranks = pytest.mark.parametrize("dims", [2, 3])
 
@@ -113,14 +114,14 @@ def test_every_head_and_the_network_learn_from_both_terms_and_the_weak_view_alon
 
 def test_heads_are_the_methods_and_at_most_three():
     for levels, heads in ((2, 0), (3, 1), (5, 3), (6, 3)):
-        network = UNet(2, 1, 3, range(2, 2 + levels), [0.0] * levels)
+        network = UNet(2, 1, 3, UNetSettings(width=2, dropout=[0.0] * levels))
         method = URPC(network, URPCSettings(), DiceSettings())
         assert len(method.heads) == heads
-        assert [head.in_channels for head in method.heads] == [3, 4, 5][:heads]
+        assert [head.in_channels for head in method.heads] == [4, 8, 16][:heads]
         assert method.predictor() is network
         assert not any("heads" in name for name in network.state_dict())
     size = 2**4
-    method = URPC(UNet(2, 1, 3, range(2, 7), [0.0] * 5), URPCSettings(), DiceSettings())
+    method = URPC(UNet(2, 1, 3, UNetSettings(width=2, dropout=[0.0] * 5)), URPCSettings(), DiceSettings())
     assert method.pyramid(torch.rand(2, 1, 2 * size, size)).shape == (4, 2, 3, 2 * size, size)
 
 

@@ -13,6 +13,7 @@ from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS
 from crossmatch.perturb.augment import AugmentSettings
 from crossmatch.runs.run import create_run
+from crossmatch.training.teacher import load_teacher
 from untrained import save_untrained, small_recipe
 
 # (network, axes) -> voxels of an image; a V-Net takes multiples of 16
@@ -38,16 +39,19 @@ SURE = {
 
 
 def build(name: str, dims: int, network: str = "unet", **changes: object) -> Method:
-    """A method on a U-Net of two levels or a V-Net of two filters, without dropout, seeded.
+    """A method on a U-Net of two levels or a V-Net of width 2, without dropout, seeded.
 
     `changes` go to the method's settings.
     """
     torch.manual_seed(0)
-    small = {"unet": {"channels": (4, 8), "dropout": (0.0, 0.0)}, "vnet": {"filters": 2, "dropout": 0.0}}
-    built = NETWORKS[network][0](dims, 2, 3, **small[network])
-    kind, settings = METHODS[name]
+    small = {"unet": {"width": 4, "dropout": (0.0, 0.0)}, "vnet": {"width": 2, "dropout": 0.0}}
+    kind = NETWORKS[network]
+    built = kind(dims, 2, 3, kind.Settings(**small[network]))
     taught = {"teacher": teacher(dims)} if name == "distillation" else {}
-    return kind(built, settings(**(SURE.get(name, {}) | taught | changes)), DiceSettings())
+    settings = METHODS[name].Settings(**(SURE.get(name, {}) | taught | changes))
+    if settings.taught_by is None:
+        return METHODS[name](built, settings, DiceSettings())
+    return METHODS[name](built, settings, DiceSettings(), load_teacher(settings.taught_by, built))
 
 
 @cache

@@ -4,11 +4,12 @@ import torch
 
 from crossmatch.networks import UNet
 from crossmatch.networks.average import Average
+from crossmatch.networks.unet import UNetSettings
 
 
 def _network() -> UNet:
     torch.manual_seed(0)
-    return UNet(2, 1, 2, channels=(2, 4), dropout=(0.0, 0.0))
+    return UNet(2, 1, 2, UNetSettings(width=2, dropout=(0.0, 0.0)))
 
 
 def _fill(network: torch.nn.Module, value: float) -> None:

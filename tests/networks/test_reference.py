@@ -25,7 +25,7 @@ def _block(name: str, inputs: int, outputs: int, kernels: int) -> dict[str, tupl
 
 
 def _released_state(
-    widths: tuple[int, ...] = (2, 4, 6, 8, 10), dims: int = 2, in_channels: int = 1, classes: int = 4
+    widths: tuple[int, ...] = (2, 4, 8, 16, 32), dims: int = 2, in_channels: int = 1, classes: int = 4
 ) -> dict[str, Tensor]:
     """A random state with the names and shapes of the released U-Net."""
     shapes = _block("encoder.in_conv", in_channels, widths[0], dims)
@@ -92,7 +92,8 @@ def test_every_form_of_the_state_gives_the_same_network():
 
 
 @pytest.mark.parametrize(
-    ("widths", "dims", "in_channels", "classes"), [((2, 3), 2, 1, 2), ((2, 4, 6), 3, 2, 5), ((3, 4, 5, 6, 7), 3, 1, 3)]
+    ("widths", "dims", "in_channels", "classes"),
+    [((2, 4), 2, 1, 2), ((2, 4, 8), 3, 2, 5), ((3, 6, 12, 24, 48), 3, 1, 3)],
 )
 def test_widths_channels_and_classes_are_read_from_the_shapes(widths, dims, in_channels, classes):
     state = _released_state(widths, dims, in_channels, classes)

@@ -12,7 +12,7 @@ from crossmatch.networks.reference import from_reference
 
 RTOL, ATOL = 1e-4, 1e-5  # of the golden numbers, see their README
 
-# released name, convolutions, channels in and out as multiples of the filters (0: those of the image), kernel
+# released name, convolutions, channels in and out as multiples of the width (0: those of the image), kernel
 BLOCKS = (
     ("block_one", 1, 0, 1, 3),
     ("block_one_dw", 1, 1, 2, 2),
@@ -41,21 +41,21 @@ NORM_WEIGHTS = {
 
 
 def _released_state(
-    filters: int = 2, normalisation: str = "batch", dims: int = 3, in_channels: int = 1, classes: int = 2
+    width: int = 2, normalisation: str = "batch", dims: int = 3, in_channels: int = 1, classes: int = 2
 ) -> dict[str, Tensor]:
     """A random state with the names and shapes of the released V-Net."""
     stride = 2 if normalisation == "none" else 3  # convolution, normalisation, ReLU
     shapes: dict[str, tuple[int, ...]] = {}
     for name, convolutions, coming, going, kernel in BLOCKS:
-        outputs = going * filters
+        outputs = going * width
         for i in range(convolutions):
-            inputs = coming * filters or in_channels
+            inputs = coming * width or in_channels
             pair = (inputs, outputs) if name.endswith("_up") else (outputs, inputs)
             shapes[f"{name}.conv.{stride * i}.weight"] = (*pair, *(kernel,) * dims)
             shapes[f"{name}.conv.{stride * i}.bias"] = (outputs,)
             for part in NORM_WEIGHTS[normalisation]:
                 shapes[f"{name}.conv.{stride * i + 1}.{part}"] = (outputs,)
-    shapes["out_conv.weight"] = (classes, filters, *(1,) * dims)
+    shapes["out_conv.weight"] = (classes, width, *(1,) * dims)
     shapes["out_conv.bias"] = (classes,)
     drawn = torch.Generator().manual_seed(0)
     return {name: 0.1 + torch.rand(shape, generator=drawn) for name, shape in shapes.items()}
@@ -92,19 +92,19 @@ def test_the_stand_in_state_has_the_released_names_and_shapes(golden):
 
 
 @pytest.mark.parametrize(
-    ("normalisation", "layer", "filters"),
+    ("normalisation", "layer", "width"),
     [("batch", nn.BatchNorm3d, 2), ("group", nn.GroupNorm, 16), ("instance", nn.InstanceNorm3d, 2), ("none", None, 2)],
 )
-def test_the_normalisation_is_read_from_the_names(normalisation, layer, filters):
-    network = from_reference(_released_state(filters, normalisation))
+def test_the_normalisation_is_read_from_the_names(normalisation, layer, width):
+    network = from_reference(_released_state(width, normalisation))
     kinds = (nn.BatchNorm3d, nn.GroupNorm, nn.InstanceNorm3d)
     found = [type(module) for module in network.modules() if isinstance(module, kinds)]
     assert found == [layer] * (0 if layer is None else 29)  # one a convolution but the last
 
 
-@pytest.mark.parametrize(("filters", "dims", "in_channels", "classes"), [(1, 2, 3, 4), (3, 3, 2, 5)])
-def test_filters_channels_and_classes_are_read_from_the_shapes(filters, dims, in_channels, classes):
-    state = _released_state(filters, "batch", dims, in_channels, classes)
+@pytest.mark.parametrize(("width", "dims", "in_channels", "classes"), [(1, 2, 3, 4), (3, 3, 2, 5)])
+def test_width_channels_and_classes_are_read_from_the_shapes(width, dims, in_channels, classes):
+    state = _released_state(width, "batch", dims, in_channels, classes)
     network = from_reference(state)
     assert (network.dims, network.in_channels, network.classes) == (dims, in_channels, classes)
     assert torch.equal(network.blocks[4][6].weight, state["block_five.conv.6.weight"])

@@ -2,18 +2,19 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from crossmatch.networks import NETWORKS, UNet
 from crossmatch.networks.layers import to_channels_last
-from crossmatch.networks.unet import DROPOUT
+from crossmatch.networks.unet import DROPOUT, UNetSettings
 
 SIZES = {2: (16, 24), 3: (8, 16, 12)}
 
 
 def _network(dims: int, dropout: tuple[float, ...] = (0.0, 0.0, 0.0), in_channels: int = 2) -> UNet:
     torch.manual_seed(0)
-    return UNet(dims, in_channels, 3, channels=(4, 6, 8), dropout=dropout)
+    return UNet(dims, in_channels, 3, UNetSettings(width=4, dropout=dropout))
 
 
 def _image(dims: int, batch: int = 2, in_channels: int = 2) -> Tensor:
@@ -21,10 +22,9 @@ def _image(dims: int, batch: int = 2, in_channels: int = 2) -> Tensor:
 
 
 def test_the_default_is_the_released_network():
-    kind, settings = NETWORKS["unet"]
-    network = kind(2, in_channels=1, classes=4, **settings().model_dump())
+    network = NETWORKS["unet"](2, 1, 4, UNetSettings())
     assert sum(p.numel() for p in network.parameters()) == 1_813_764  # counted in the released code
-    assert network.multiple == settings().multiple == 16
+    assert network.multiple == UNetSettings().multiple == 16
     rates = [module.p for module in network.down.modules() if isinstance(module, nn.Dropout)]
     assert tuple(rates) == DROPOUT
 
@@ -33,7 +33,7 @@ def test_the_default_is_the_released_network():
 def test_features_come_finest_first_and_decode_to_logits(dims):
     network, x = _network(dims), _image(dims)
     features = network.encode(x)
-    expected = [(2, c, *(n // 2**level for n in SIZES[dims])) for level, c in enumerate((4, 6, 8))]
+    expected = [(2, c, *(n // 2**level for n in SIZES[dims])) for level, c in enumerate((4, 8, 16))]
     assert [tuple(level.shape) for level in features] == expected
     network.eval()
     logits = network(x)
@@ -65,9 +65,10 @@ def test_images_of_another_kind_are_refused(shape):
         _network(2)(torch.zeros(shape))
 
 
-def test_one_dropout_rate_a_level():
-    with pytest.raises(ValueError, match="2 rates for 3 levels"):
-        UNet(2, 1, 2, channels=(4, 6, 8), dropout=(0.1, 0.1))
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"dropout": (0.1,)}, {"dropout": (0.1, 1.0)}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        UNetSettings(**wrong)
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -17,7 +17,7 @@ NORMALISATIONS = ("batch", "instance", "group", "none")
 
 def _network(dims: int, normalisation: layers.Normalisation = "batch", dropout: float = 0.0) -> VNet:
     torch.manual_seed(0)
-    return VNet(dims, 2, 3, filters=4, normalisation=normalisation, dropout=dropout)
+    return VNet(dims, 2, 3, VNetSettings(width=4, normalisation=normalisation, dropout=dropout))
 
 
 def _image(dims: int, batch: int = 2) -> Tensor:
@@ -26,7 +26,7 @@ def _image(dims: int, batch: int = 2) -> Tensor:
 
 def test_the_default_is_the_released_network():
     settings = VNetSettings()
-    network = VNet(3, in_channels=1, classes=2, **settings.model_dump())
+    network = VNet(3, 1, 2, settings)
     assert sum(p.numel() for p in network.parameters()) == 9_448_866  # counted in the released code
     assert network.multiple == settings.multiple == 16
     assert network.dropout.p == 0.5
@@ -93,16 +93,14 @@ def test_sixteen_groups_or_one_a_channel(channels, groups):
     assert layer.num_groups == groups
 
 
-@pytest.mark.parametrize("filters", [3, 12, 24])
-def test_filters_that_make_no_groups_are_refused(filters):
-    with pytest.raises(ValueError, match=rf"{filters} neither divide 16 nor are a multiple"):
-        VNet(2, 1, 2, filters, normalisation="group")
-    with pytest.raises(ValidationError, match=rf"{filters} neither divide 16 nor are a multiple"):
-        VNetSettings(filters=filters, normalisation="group")
-    assert VNetSettings(filters=filters).filters == filters
+@pytest.mark.parametrize("width", [3, 12, 24])
+def test_widths_that_make_no_groups_are_refused(width):
+    with pytest.raises(ValidationError, match=rf"{width} neither divide 16 nor are a multiple"):
+        VNetSettings(width=width, normalisation="group")
+    assert VNetSettings(width=width).width == width
 
 
-@pytest.mark.parametrize("wrong", [{"filters": 0}, {"dropout": 1.0}, {"dropout": -0.1}, {"normalisation": "layer"}])
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"dropout": 1.0}, {"dropout": -0.1}, {"normalisation": "layer"}])
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         VNetSettings(**wrong)

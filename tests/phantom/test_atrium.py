@@ -9,11 +9,11 @@ from scipy import ndimage
 
 from crossmatch.dataset.check import check
 from crossmatch.phantom import atrium as atrium_module
-from crossmatch.phantom.atrium import ATRIUM_LABELS, ATRIUM_VERSION, STYLES, draw_case, draw_grey, paint_heart
+from crossmatch.phantom.atrium import ATRIUM_LABELS, ATRIUM_STYLES, ATRIUM_VERSION, draw_case, draw_grey, paint_heart
 from crossmatch.phantom.atrium_anatomy import (
     Atrium,
-    Grid,
     Vein,
+    VoxelCentres,
     atrium_borders,
     draw_atrium,
     ellipsoid,
@@ -38,9 +38,9 @@ def folder(tmp_path_factory):
     return root
 
 
-def cube(half_mm: float, step_mm: float, centre=(0.0, 0.0, 0.0)) -> Grid:
+def cube(half_mm: float, step_mm: float, centre=(0.0, 0.0, 0.0)) -> VoxelCentres:
     count = round(2 * half_mm / step_mm) + 1
-    return Grid((count, count, count), np.eye(3) * step_mm, np.array(centre) - half_mm)
+    return VoxelCentres((count, count, count), np.eye(3) * step_mm, np.array(centre) - half_mm)
 
 
 def plain(*veins: Vein) -> Atrium:
@@ -137,7 +137,8 @@ def test_vein_is_round_attached_and_labelled_to_its_reach():
 
 
 def test_tube_and_ellipsoid_by_hand():
-    grid = Grid((3, 1, 1), np.eye(3) * 10.0, np.array([0.0, 3.0, 4.0]))  # the points (0, 3, 4), (10, 3, 4), (20, 3, 4)
+    # the points (0, 3, 4), (10, 3, 4), (20, 3, 4)
+    grid = VoxelCentres((3, 1, 1), np.eye(3) * 10.0, np.array([0.0, 3.0, 4.0]))
     gap, t = tube(grid, np.array([10.0, 0, 0]), np.array([1.0, 0, 0]), np.array([7.0, 0.03, 0]))
     np.testing.assert_allclose(t.ravel(), [-10, 0, 10])
     # Before its start the line is a point; 10 mm on it has moved by 0.03 * 10^2 = 3 mm along y; 7 along x is ignored.
@@ -162,9 +163,9 @@ def test_ventricle_has_the_same_blood_without_a_label():
     for seed in range(4):
         rng = np.random.default_rng(seed)
         atrium = draw_atrium(rng)
-        grid = Grid((1, 1, 2), np.zeros((3, 3)), atrium.valve + 20 * atrium.outflow)
+        grid = VoxelCentres((1, 1, 2), np.zeros((3, 3)), atrium.valve + 20 * atrium.outflow)
         borders = atrium_borders(rng, atrium, grid)
-        grey = draw_grey(rng, next(iter(STYLES.values())))
+        grey = draw_grey(rng, next(iter(ATRIUM_STYLES.values())))
         image = np.zeros(grid.shape, np.float32)
         paint_heart(rng, image, grey, grid, atrium, borders)
         np.testing.assert_allclose(image, grey["left"], rtol=0.03)

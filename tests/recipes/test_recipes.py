@@ -16,8 +16,8 @@ from train_tiny import Quiet
 
 # fewer filters, fewer levels; all other settings are the recipe's
 SMALLER = {
-    "unet": ("network.channels=[2, 4]", "network.dropout=[0.1, 0.0]"),
-    "vnet": ("network.filters=1",),
+    "unet": ("network.width=2", "network.dropout=[0.1, 0.0]"),
+    "vnet": ("network.width=1",),
 }
 SHAPES = {2: (20, 18, 3), 3: (36, 20, 18)}
 SIZES = {2: "data.size=[32, 16]", 3: "data.size=[32, 16, 16]"}  # not 16: of one voxel there is no batch statistic
@@ -37,22 +37,22 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 def test_what_a_recipe_says_of_other_methods_fits_them(name: str, method: str) -> None:
     teacher = ["method.teacher=RUN"] if method == "distillation" else []
     recipe = load_recipe(name, [f"method.name={method}", *teacher])
-    assert recipe.method["name"] == method
-    assert recipe.model_copy(update={"method": {}}) == load_recipe(name).model_copy(update={"method": {}})
+    assert recipe.method.name == method
+    assert recipe.model_copy(update={"method": None}) == load_recipe(name).model_copy(update={"method": None})
 
 
 def test_other_methods_have_the_settings_of_their_tables() -> None:
-    assert load_recipe("phantom", ["method.name=fixmatch"]).method["threshold"] == 0.5
-    assert load_recipe("phantom", ["method.name=fixmatch", "method.threshold=0.9"]).method["threshold"] == 0.9
-    assert load_recipe("acdc_3", ["method.name=fixmatch"]).method["threshold"] == 0.95
-    augment = load_recipe("phantom3d", ["method.name=supervised_strong"]).method["augment"]
-    assert augment["mirror_probability"] == 0
+    assert load_recipe("phantom", ["method.name=fixmatch"]).method.settings.threshold == 0.5
+    assert load_recipe("phantom", ["method.name=fixmatch", "method.threshold=0.9"]).method.settings.threshold == 0.9
+    assert load_recipe("acdc_3", ["method.name=fixmatch"]).method.settings.threshold == 0.95
+    augment = load_recipe("phantom3d", ["method.name=supervised_strong"]).method.settings.augment
+    assert augment.mirror_probability == 0
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_two_steps(name: str, datasets: dict[int, Path], tmp_path: Path) -> None:
     whole = load_recipe(name)
-    changes = [*SMALLER[whole.network["name"]], SIZES[whole.dims], "data.labelled=1", "data.dataset=tiny"]
+    changes = [*SMALLER[whole.network.name], SIZES[whole.dims], "data.labelled=1", "data.dataset=tiny"]
     changes += ["train.steps=2", "train.batch.labelled=1", "train.batch.unlabelled=1", "train.precision=float32"]
     if whole.predict.stride != "even":
         changes.append("predict.stride=[16, 8, 16]")
@@ -68,7 +68,7 @@ def test_two_steps(name: str, datasets: dict[int, Path], tmp_path: Path) -> None
 def test_tables_of_other_methods(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('[method]\nname = "crossmatch"\n[methods.fixmatch]\nthreshold = 0.7\nspeed = 1\n')
-    assert load_recipe(str(path)).method["name"] == "crossmatch"
+    assert load_recipe(str(path)).method.name == "crossmatch"
     with pytest.raises(UserError, match=r"unknown key method\.speed"):
         load_recipe(str(path), ["method.name=fixmatch"])
     path.write_text("[methods.fixmatsch]\nthreshold = 0.7\n")
@@ -82,7 +82,7 @@ def test_tables_of_other_methods(tmp_path: Path) -> None:
 def test_a_change_of_one_method_holds_for_it_alone() -> None:
     change = "methods.fixmatch.threshold=0.6"
     assert load_recipe("phantom", [change]) == load_recipe("phantom")
-    assert load_recipe("phantom", ["method.name=fixmatch", change]).method["threshold"] == 0.6
+    assert load_recipe("phantom", ["method.name=fixmatch", change]).method.settings.threshold == 0.6
     own = load_recipe("phantom", ["methods.crossmatch.eta=0.9"]).method
     assert own == load_recipe("phantom", ["method.eta=0.9"]).method
     with pytest.raises(UserError, match=r"unknown key method\.speed"):

@@ -23,9 +23,9 @@ def _write(folder: Path, text: str, encoding: str = "utf-8") -> str:
 def test_every_bundled_recipe_loads(name):
     recipe = load_recipe(name)
     assert recipe.about
-    assert recipe.network["name"] in NETWORKS
-    assert recipe.method["name"] in METHODS
-    levels = len(recipe.network["channels"]) if recipe.network["name"] == "unet" else 5
+    assert recipe.network.name in NETWORKS
+    assert recipe.method.name in METHODS
+    levels = len(recipe.network.settings.channels) if recipe.network.name == "unet" else 5
     assert all(n % 2 ** (levels - 1) == 0 for n in recipe.data.size)
     assert recipe.dims == len(recipe.data.size)
     again = parse_recipe(recipe.model_dump(mode="json"), "the dump")
@@ -42,15 +42,15 @@ def test_acdc_recipes_have_the_released_constants(name, steps):
     recipe = load_recipe(name)
     assert recipe.data.labelled == name.split("_")[1]
     assert recipe.data.size == (256, 256)
-    assert recipe.network_settings.channels == (16, 32, 64, 128, 256)
-    assert recipe.network_settings.dropout == (0.05, 0.1, 0.2, 0.3, 0.5)
+    assert recipe.network.settings.channels == (16, 32, 64, 128, 256)
+    assert recipe.network.settings.dropout == (0.05, 0.1, 0.2, 0.3, 0.5)
     assert recipe.train.steps == 300 * steps
     assert (recipe.train.batch.labelled, recipe.train.batch.unlabelled) == (12, 12)
     assert (recipe.train.learning_rate, recipe.train.momentum) == (0.01, 0.9)
     assert (recipe.train.weight_decay, recipe.train.poly_power) == (1e-4, 0.9)
     assert (recipe.dice.background, recipe.dice.smooth) == (True, 1e-4)
     assert recipe.predict.resize == "labels"
-    assert recipe.method == {
+    assert recipe.method.model_dump() == {
         "name": "crossmatch",
         "supervised_weight": 0.5,
         "image_weight": 0.25,
@@ -104,8 +104,9 @@ def test_a_setting_of_the_method_can_be_changed_in_every_recipe():
     """Also where the recipe leaves the method to its default."""
     for name in recipe_names():
         method = load_recipe(name).method
-        if method["name"] == "crossmatch":
-            assert load_recipe(name, ["method.threshold=0.8"]).method == {**method, "threshold": 0.8}
+        if method.name == "crossmatch":
+            changed = load_recipe(name, ["method.threshold=0.8"]).method
+            assert changed.model_dump() == {**method.model_dump(), "threshold": 0.8}
 
 
 def test_the_last_of_several_changes_wins():
@@ -113,12 +114,12 @@ def test_the_last_of_several_changes_wins():
 
 
 def test_changing_the_method_drops_the_old_ones_settings():
-    assert load_recipe("acdc_3").method["threshold"] == 0.95
-    assert load_recipe("acdc_3", ["method.name=supervised"]).method == {"name": "supervised"}
+    assert load_recipe("acdc_3").method.settings.threshold == 0.95
+    assert load_recipe("acdc_3", ["method.name=supervised"]).method.model_dump() == {"name": "supervised"}
     same = load_recipe("acdc_3", ["method.name=crossmatch", "method.eta=0.6"])
-    assert (same.method["threshold"], same.method["eta"]) == (0.95, 0.6)
+    assert (same.method.settings.threshold, same.method.settings.eta) == (0.95, 0.6)
     back = load_recipe("acdc_full", ["method.eta=0.1", "method.name=crossmatch"])
-    assert back.method["eta"] == 0.1
+    assert back.method.settings.eta == 0.1
     with pytest.raises(UserError, match=r"method\.eta; valid keys here are name\.$"):
         load_recipe("acdc_3", ["method.name=supervised", "method.eta=0.1"])
 
@@ -141,7 +142,7 @@ def test_the_supervised_twin_differs_in_the_method_alone():
         ("method.eta=2", r"method\.eta: Input should be less than or equal to 1 \(found 2\)"),
         ("method.perturbation=noise", r"method\.perturbation: .*'channel', 'alpha' or 'feature_alpha'"),
         ("network.name=vit", "no network 'vit'; there are unet, vnet"),
-        ("network.channels=[4, 8]", "2 channels and 4 dropout rates"),
+        ("network.dropout=[0.1]", r"network\.dropout: Tuple should have at least 2 items"),
         ("train.steps=many", r"train\.steps: .*integer.*found 'many'"),
         ("train.steps=", r"train\.steps: .*found ''"),
         ("train.steps=1.5", r"train\.steps: .*found 1\.5"),
@@ -179,7 +180,7 @@ def test_a_recipe_of_ones_own(tmp_path):
     path = _write(tmp_path, 'about = "Übung"\n[train]\nsteps = 9\n[method]\neta = 0.4\n')
     recipe = load_recipe(path, ["train.steps=10"])
     assert (recipe.about, recipe.train.steps) == ("Übung", 10)
-    assert (recipe.method["name"], recipe.method["eta"]) == ("crossmatch", 0.4)
+    assert (recipe.method.name, recipe.method.settings.eta) == ("crossmatch", 0.4)
 
 
 @pytest.mark.parametrize("text", ["[train\nsteps = 1", "steps ="])
@@ -218,7 +219,7 @@ def test_recipes_are_frozen():
 def test_defaults_are_a_valid_recipe():
     recipe = parse_recipe({}, "nothing")
     assert recipe == Recipe()
-    assert recipe.method["name"] == "crossmatch"
+    assert recipe.method.name == "crossmatch"
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -228,7 +229,8 @@ def test_bundled_recipes_state_no_unknown_or_unread_key(name):
     path = Path(__file__).parents[2] / "src" / "crossmatch" / "recipes" / f"{name}.toml"
     pending = [(tomllib.loads(path.read_text(encoding="utf-8")), resolved)]
     pending += [
-        (s, load_recipe(name, [f"method.name={m}"]).method) for m, s in pending[0][0].pop("methods", {}).items()
+        (s, load_recipe(name, [f"method.name={m}"]).method.model_dump())
+        for m, s in pending[0][0].pop("methods", {}).items()
     ]
     while pending:
         stated, found = pending.pop()

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from crossmatch.errors import UserError
+from crossmatch.networks.vnet import VNetSettings
 from crossmatch.recipes.load import load_recipe, parse_recipe
 from crossmatch.recipes.schema import Recipe
 
@@ -57,12 +58,12 @@ def test_patches_of_slices() -> None:
         (["data.sampling=patch", "data.size=[60, 64]"], r"must be multiples of 8 for this network; next: \(64, 64\)"),
         ([*VNET, "data.size=[112, 120, 80]"], r"must be multiples of 16 for this network; next: \(112, 128, 80\)"),
         ([*VNET, "data.size=[1, 17, 16]"], r"data\.size \(1, 17, 16\) must be .* of 16 .*; next: \(16, 32, 16\)"),
-        ([*VNET, "network.channels=[4]"], r"unknown key network\.channels; valid keys here are name, filters,"),
-        ([*VNET, "network.filters=0"], r"network\.filters: Input should be greater than or equal to 1"),
+        ([*VNET, "network.filters=4"], r"unknown key network\.filters; valid keys here are name, width,"),
+        ([*VNET, "network.width=0"], r"network\.width: Input should be greater than or equal to 1"),
         ([*VNET, "network.dropout=1"], r"network\.dropout: Input should be less than 1"),
         ([*VNET, "network.normalisation=layer"], r"'batch', 'instance', 'group' or 'none' \(found 'layer'\)"),
-        ([*VNET, "network.normalisation=group", "network.filters=3"], r"3 neither divide 16 nor are a multiple of it"),
-        (["network.filters=8"], r"unknown key network\.filters; valid keys here are name, channels, dropout"),
+        ([*VNET, "network.normalisation=group", "network.width=3"], r"3 neither divide 16 nor are a multiple of it"),
+        (["network.filters=8"], r"unknown key network\.filters; valid keys here are name, width, dropout"),
         (["network.name=[1]"], r"no network \[1\]; there are unet, vnet"),
         (["network=5"], r"network: .*found 5"),
         (["method.threshold_scale=0"], r"method\.threshold_scale: Input should be greater than 0"),
@@ -77,38 +78,33 @@ def test_bad_changes(changes: list[str], message: str) -> None:
 
 def test_the_v_net_has_the_released_constants_by_default() -> None:
     recipe = load_recipe("phantom", VNET)
-    assert recipe.network == {"name": "vnet", "filters": 16, "normalisation": "batch", "dropout": 0.5}
-    assert recipe.network_settings.multiple == 16
+    assert recipe.network.model_dump() == {"name": "vnet", "width": 16, "normalisation": "batch", "dropout": 0.5}
+    assert recipe.network.settings.multiple == 16
 
 
 def test_changing_the_network_drops_the_old_ones_settings() -> None:
     plain = load_recipe("phantom")
-    assert plain.network == {"name": "unet", "channels": (8, 16, 32, 64), "dropout": (0.0,) * 4}
-    assert plain.network_settings.channels == (8, 16, 32, 64)
-    assert "channels" not in load_recipe("phantom", ["network.name=vnet"]).network
+    assert plain.network.model_dump() == {"name": "unet", "width": 8, "dropout": (0.0,) * 4}
+    assert plain.network.settings.channels == (8, 16, 32, 64)
+    assert load_recipe("phantom", ["network.name=vnet"]).network.settings == VNetSettings()
     assert load_recipe("phantom", ["network.name=unet"]) == plain  # the one it has: nothing is dropped
     there = load_recipe("la_8_small", ["network.name=unet"]).network
-    assert there == {
-        "name": "unet",
-        "channels": (16, 32, 64, 128, 256),
-        "dropout": (0.05, 0.1, 0.2, 0.3, 0.5),
-    }
-    order = load_recipe("phantom", ["network.filters=2", "network.name=vnet"])
-    assert order.network["filters"] == 2
+    assert there.model_dump() == {"name": "unet", "width": 16, "dropout": (0.05, 0.1, 0.2, 0.3, 0.5)}
+    order = load_recipe("phantom", ["network.width=2", "network.name=vnet"])
+    assert order.network.settings.width == 2
 
 
 def test_networks_and_methods_are_chosen_apart() -> None:
     twin, recipe = load_recipe("la_8_small", ["method.name=supervised"]), load_recipe("la_8_small")
-    assert twin.method == {"name": "supervised"}
+    assert twin.method.model_dump() == {"name": "supervised"}
     assert twin.model_copy(update={"method": recipe.method}) == recipe
 
 
 def test_a_run_keeps_its_network_and_reads_it_back() -> None:
-    recipe = load_recipe("phantom", [*VNET, "network.filters=2", "data.spacing_mm=[1, 1, 2]", "predict.stride=[4,4,4]"])
+    recipe = load_recipe("phantom", [*VNET, "network.width=2", "data.spacing_mm=[1, 1, 2]", "predict.stride=[4,4,4]"])
     again = parse_recipe(recipe.model_dump(mode="json"), "the dump")
     assert again == recipe
-    assert again.network_settings == recipe.network_settings
-    assert Recipe().network["name"] == "unet"
+    assert Recipe().network.name == "unet"
 
 
 @pytest.mark.parametrize("labelled", [4, 8, 16])
@@ -117,8 +113,8 @@ def test_la_recipes_have_the_released_constants(labelled: int) -> None:
     recipe = load_recipe(f"la_{labelled}")
     assert recipe.data.labelled == str(labelled)
     assert (recipe.data.size, recipe.data.sampling, recipe.data.normalise) == ((112, 112, 80), "patch", "none")
-    assert recipe.network == {"name": "vnet", "filters": 16, "normalisation": "batch", "dropout": 0.5}
-    assert recipe.method == {
+    assert recipe.network.model_dump() == {"name": "vnet", "width": 16, "normalisation": "batch", "dropout": 0.5}
+    assert recipe.method.model_dump() == {
         "name": "crossmatch",
         "supervised_weight": 0.5,
         "image_weight": 0.25,

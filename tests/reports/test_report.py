@@ -109,7 +109,7 @@ def test_key_numbers(page):
 
 def test_settings_and_origin(page):
     assert page.row("batch.unlabelled") == ["batch.unlabelled", "4"]
-    assert page.row("channels") == ["channels", "8, 16, 32, 64"]
+    assert page.row("width") == ["width", "8"]
     assert page.row("background") == ["background", "true"]
     assert page.row("smooth") == ["smooth", "0.0001"]
     assert page.row("cutmix.aspect") == ["cutmix.aspect", "0.3, 3.33333"]

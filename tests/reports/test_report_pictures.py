@@ -10,12 +10,12 @@ import pytest
 
 from crossmatch.formats.nifti import new_volume
 from crossmatch.reports import cases, curves, overlays, slices
-from crossmatch.scoring.scores import Evaluation, Row
+from crossmatch.scoring.scores import ClassScores, Evaluation
 
 
 def test_choice_of_cases():
     def chosen(*dice: float) -> dict[str, str]:
-        rows = tuple(Row(f"c{n}", "RV", 1, {"dice": value}) for n, value in enumerate(dice))
+        rows = tuple(ClassScores(f"c{n}", "RV", 1, {"dice": value}) for n, value in enumerate(dice))
         return cases.chosen_cases(Evaluation(rows, {"RV": 1}, "test", "labelsTs", None, (), (), None))
 
     assert chosen(0.2, 0.9, 0.5, 0.1, 0.6) == {"c1": "best", "c2": "median", "c3": "worst"}

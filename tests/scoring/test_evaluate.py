@@ -12,7 +12,7 @@ from rich.console import Console
 from crossmatch.errors import UserError
 from crossmatch.formats.nifti import new_volume, write_volume
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
-from crossmatch.scoring.scores import METRICS, Evaluation, Row
+from crossmatch.scoring.scores import METRICS, ClassScores, Evaluation
 
 GRID = np.diag([2.0, 2.0, 5.0, 1.0])
 LABELS = {"background": 0, "ring": 1, "core": 2}
@@ -256,7 +256,7 @@ def test_real_labels_agree_with_themselves(shared: Path, tmp_path: Path) -> None
 
 
 def test_statistics_of_a_class_that_no_case_defines() -> None:
-    row = Row("a", "x", 1, {"dice": 0.0, "hd95_voxels": math.nan})
+    row = ClassScores("a", "x", 1, {"dice": 0.0, "hd95_voxels": math.nan})
     found = Evaluation((row,), {"x": 1}, "p", "r", None, (), (), None)
     statistic = found.statistics("x")["hd95_voxels"]
     assert math.isnan(statistic.mean)

@@ -208,7 +208,7 @@ class TestMistakes:
 
     def test_a_checkpoint_of_another_network(self, data: Path, tmp_path: Path) -> None:
         fit(recipe(), data, tmp_path / "run", Quiet(interrupt_at=3))
-        fit(recipe("network.channels=[8, 16]"), data, tmp_path / "other", Quiet(interrupt_at=3))
+        fit(recipe("network.width=8"), data, tmp_path / "other", Quiet(interrupt_at=3))
         checkpoint = "checkpoints/last.safetensors"
         (tmp_path / "run" / checkpoint).write_bytes((tmp_path / "other" / checkpoint).read_bytes())
         with pytest.raises(UserError, match="belongs to another network"):

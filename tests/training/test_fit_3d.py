@@ -23,9 +23,9 @@ from train_tiny import TINY, Quiet, weights
 # voxels along its first axis, as these patches have in the V-Net
 VOLUMES = ["data.sampling=patch", "data.size=[16, 16, 16]", "views.weak.turn_probability=1", "predict.batch=2"]
 VOLUMES += ["train.precision=float32"]
-UNET = [*TINY, *VOLUMES, "network.channels=[2, 4]", "network.dropout=[0.0, 0.0]"]
+UNET = [*TINY, *VOLUMES, "network.width=2", "network.dropout=[0.0, 0.0]"]
 VNET = [*(change for change in TINY if not change.startswith("network.")), *VOLUMES]
-VNET += ["network.name=vnet", "network.filters=1"]
+VNET += ["network.name=vnet", "network.width=1"]
 SPACING = (1.0, 1.0, 2.0)
 
 
@@ -48,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("method", ["supervised", "crossmatch"])
 def test_it_learns_the_tiny_boxes(data: Path, tmp_path: Path, method: str) -> None:
     display = Quiet()
-    settings = ["train.steps=60", "train.optimizer=adamw", "train.learning_rate=0.02", "network.channels=[4, 8]"]
+    settings = ["train.steps=60", "train.optimizer=adamw", "train.learning_rate=0.02", "network.width=4"]
     settings += ["data.labelled=2", "train.batch.labelled=4"]
     fit(recipe(*settings, f"method.name={method}", "train.validate_every=60"), data, tmp_path / "run", display)
     assert display.last["validation"] > 0.7
@@ -130,7 +130,7 @@ def test_a_patch_longer_than_the_volume_is_padded(data: Path, tmp_path: Path, mo
 
 @pytest.mark.parametrize("changes", [["predict.stride=[8, 4, 16]"], ["data.spacing_mm=[1, 1, 1]"]])
 def test_a_run_repeats_its_own_validation(data: Path, tmp_path: Path, changes: list[str]) -> None:
-    quick = ["train.optimizer=adamw", "train.learning_rate=0.05", "method.name=supervised", "network.channels=[4, 8]"]
+    quick = ["train.optimizer=adamw", "train.learning_rate=0.05", "method.name=supervised", "network.width=4"]
     fit(recipe(*quick, *changes), data, tmp_path / "run", Quiet())
     told = [line["validation"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl") if "validation" in line][-1]
     predict(tmp_path / "run", data / "imagesTr" / "case_004_0000.nii.gz", tmp_path / "masks")

@@ -8,7 +8,7 @@ import torch
 
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
-from crossmatch.methods.supervised import Supervised, SupervisedSettings
+from crossmatch.methods.supervised import Supervised
 from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import open_run
@@ -55,7 +55,7 @@ class Reads(Supervised):
 
 
 def test_a_method_that_cannot_be_compiled_is_said_so(data, tmp_path, monkeypatch):
-    monkeypatch.setitem(METHODS, "supervised", (Reads, SupervisedSettings))
+    monkeypatch.setitem(METHODS, "supervised", Reads)
     torch._dynamo.reset()
     chosen = load_recipe("phantom", [*RECIPE, "method.name=supervised"])
     with pytest.raises(UserError, match=r"--compile failed.*train without it"):

@@ -143,7 +143,7 @@ class TestCheckPlace:
         check_place(load_recipe("phantom", [*changes, "method.name=supervised"]), CPU, Place(count=2))
 
     def test_a_share_too_small_to_normalise(self):
-        changes = [*TINY, "network.channels=[4, 8, 8, 8, 8]", "network.dropout=[0, 0, 0, 0, 0]"]
+        changes = [*TINY, "network.width=4", "network.dropout=[0, 0, 0, 0, 0]"]
         recipe = load_recipe("phantom", changes)
         check_place(recipe, CPU, Place())
         with pytest.raises(UserError, match=r"shared by 2 devices: .*one voxel a batch"):

@@ -25,7 +25,7 @@ from crossmatch.perturb.geometry import Lookup
 _LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
 
 
-class Places(NamedTuple):
+class Locations(NamedTuple):
     """Where B items lie in a store, and what their stored integers mean: a few numbers an item."""
 
     offset: Tensor  # (B, C) int64, first voxel of each channel
@@ -64,10 +64,10 @@ class Store:
 
     mapped: bool = False  # voxels lie in a file: the host looks them up, whatever device computes
 
-    def places(self, items: Tensor) -> Places:
+    def locate(self, items: Tensor) -> Locations:
         """Where some items lie, on the CPU."""
         channel = torch.arange(self.zero.shape[1]) * self.channel_stride[items, None]
-        return Places(
+        return Locations(
             offset=self.offset[items, None] + channel,
             label_offset=self.label_offset[items],
             size=self.size[items],
@@ -77,10 +77,13 @@ class Store:
             high=self.high[items],
         )
 
-    def read(self, places: Places, lookup: Lookup, labels: bool) -> Stored:
+    def read(self, locations: Locations, lookup: Lookup, labels: bool) -> Stored:
         """Look up voxels, and labels if they are wanted; all of it lies where the voxels are."""
         extra = [1] * (lookup.source.ndim - 1)
-        offset, label_offset = places.offset.view(*places.offset.shape, *extra), places.label_offset.view(-1, *extra)
+        offset, label_offset = (
+            locations.offset.view(*locations.offset.shape, *extra),
+            locations.label_offset.view(-1, *extra),
+        )
         return Stored(
             voxels=torch.take(self.voxels, lookup.source.unsqueeze(1) + offset),
             labels=torch.take(self.labels, lookup.source + label_offset) if labels else None,
@@ -88,10 +91,10 @@ class Store:
         )
 
 
-def grey_values(stored: Stored, places: Places) -> Tensor:
+def grey_values(stored: Stored, locations: Locations) -> Tensor:
     """Images (B, C, *S), grey values as `intensity.scale` has them, 0 outside the item."""
     extra = [1] * (stored.inside.ndim - 1)
-    zero, factor, low, high = (value.view(*value.shape, *extra) for value in places[3:])
+    zero, factor, low, high = (value.view(*value.shape, *extra) for value in locations[3:])
     image = ((stored.voxels.float() - zero) * factor).clamp(low, high)
     return image * stored.inside.unsqueeze(1)
 
@@ -126,36 +129,37 @@ def load_store(
     Raises:
         UserError: a file cannot be read, has fewer axes than the recipe, or an unknown voxel size where one is wanted.
     """
-    writer = Writer(memory_map, np.int16)
-    label_writer = Writer(memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}"), np.uint8)
+    label_map = memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}")
     rows: list[tuple[int, int, int, tuple[int, ...]]] = []  # of a case: items, first voxel, first label, item's size
     windows: list[Sequence[Window]] = []
-    for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-        volumes = [read_volume(path) for path in case.images]
-        first, path = volumes[0], case.images[0]
-        count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
-        size, label_start = tuple(axes), -1
-        stored, seen = zip(
-            *(_channel(volume, dims, slice_axis, normalise, size, path) for volume in volumes), strict=True
-        )
-        start = writer.append(np.stack(stored))
-        if group == 0 and case.label is not None:
-            label = to_items(read_volume(case.label).voxels, dims, slice_axis, case.label)
-            label_start = label_writer.append(np.stack([resize_labels(item, size) for item in label]).astype(np.uint8))
-        rows.append((count, start, label_start, size))
-        windows.append(seen)
-        progress()
-    if not rows:
-        raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
+    with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
+        for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
+            volumes = [read_volume(path) for path in case.images]
+            first, path = volumes[0], case.images[0]
+            count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
+            size, label_start = tuple(axes), -1
+            stored, seen = zip(
+                *(_channel(volume, dims, slice_axis, normalise, size, path) for volume in volumes), strict=True
+            )
+            start = writer.append(np.stack(stored))
+            if group == 0 and case.label is not None:
+                items = to_items(read_volume(case.label).voxels, dims, slice_axis, case.label)
+                label = np.stack([resize_labels(item, size) for item in items])
+                label_start = label_writer.append(label.astype(np.uint8))
+            rows.append((count, start, label_start, size))
+            windows.append(seen)
+            progress()
+        if not rows:
+            raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
+        voxels, labels = writer.finish(device), label_writer.finish(device)
     counts, starts, label_starts, sizes = (torch.tensor(column) for column in zip(*rows, strict=True))
     case_of = torch.repeat_interleave(torch.arange(len(rows)), counts)  # (I,)
     before = (torch.arange(len(case_of)) - (counts.cumsum(0) - counts)[case_of]) * sizes.prod(1)[case_of]
     low, high, zero, unit = torch.tensor(windows, dtype=torch.float64)[case_of].unbind(-1)  # (I, C)
     labelled_items = int(counts[: len(labelled)].sum())
-    voxels = writer.finish(device)
     return Store(
         voxels=voxels,
-        labels=label_writer.finish(device),
+        labels=labels,
         offset=starts[case_of] + before,
         channel_stride=(counts * sizes.prod(1))[case_of],
         label_offset=torch.where(label_starts[case_of] < 0, -1, label_starts[case_of] + before),

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map_only
 
 from crossmatch.batches import seeding
 from crossmatch.batches.batch import Batch, Unlabelled
-from crossmatch.batches.store import Places, Store, Stored, grey_values, label_maps
+from crossmatch.batches.store import Locations, Store, Stored, grey_values, label_maps
 from crossmatch.perturb.cutmix import CutMixSettings, box_mask, draw_boxes
 from crossmatch.perturb.geometry import WeakSettings, draw_weak, look_up, output_grid, patch_map, resize_map
 from crossmatch.perturb.image import StrongDraw, StrongSettings, apply_strong, draw_strong
@@ -37,7 +37,7 @@ class BatchSizes(Settings):
 class Weak(NamedTuple):
     """How B weak views come from the store."""
 
-    places: Places
+    locations: Locations
     matrix: Tensor  # (B, D, D), see `resize_map`
     centre: Tensor  # (B, D)
     labels: bool  # whether label maps are wanted
@@ -129,17 +129,17 @@ class Batches:
         """Drawn for all items, kept of those whose numbers are in `part`."""
         draw = draw_weak(self.views.weak, len(items), drawn).of(part)
         place = torch.rand(*self.store.size[items].shape, generator=drawn)[part] if self.patches else None
-        places = self.store.places(items[part])
+        locations = self.store.locate(items[part])
         if place is not None:
-            matrix, centre = patch_map(draw, places.size, self.size, place)
+            matrix, centre = patch_map(draw, locations.size, self.size, place)
         else:
-            matrix, centre = resize_map(draw, places.size)
-        weak = Weak(places, matrix, centre, labels, None)
+            matrix, centre = resize_map(draw, locations.size)
+        weak = Weak(locations, matrix, centre, labels, None)
         return weak._replace(stored=self._one_by_one(weak)) if self.store.mapped else weak
 
     def _look_up(self, weak: Weak) -> Stored:
-        lookup = look_up(weak.matrix, weak.centre, weak.places.size, self.grid, self.views.weak.plane)
-        return self.store.read(weak.places, lookup, weak.labels)
+        lookup = look_up(weak.matrix, weak.centre, weak.locations.size, self.grid, self.views.weak.plane)
+        return self.store.read(weak.locations, lookup, weak.labels)
 
     def _one_by_one(self, weak: Weak) -> Stored:
         """As `_look_up`, in half of the time on a CPU: what one item needs stays in its cache."""
@@ -154,7 +154,7 @@ class Batches:
     def _weak(self, weak: Weak) -> tuple[Tensor, Tensor | None]:
         """Images (B, C, *S), and labels (B, *S) where there are some."""
         stored = weak.stored or self._look_up(weak)
-        return grey_values(stored, weak.places), label_maps(stored) if stored.labels is not None else None
+        return grey_values(stored, weak.locations), label_maps(stored) if stored.labels is not None else None
 
 
 def to_device(drawn: Drawn, device: torch.device) -> Drawn:

@@ -1,4 +1,4 @@
-"""Voxels of a store one case after the other, into memory or into a file that is mapped afterwards.
+"""Writes the voxels of a store, one case after the other, into memory or into a file that is mapped afterwards.
 
 Shapes: N voxels in all.
 """
@@ -18,10 +18,11 @@ from crossmatch.errors import UserError
 
 
 class Writer:
-    """Call `append` with case after case, then `finish`.
+    """Call `append` with case after case, then `finish`; as a context manager it closes its file in any case.
 
     Args:
-        path: of the file, None: into memory. It loses its name at once, and its space when the process ends.
+        path: the file; None keeps the voxels in memory. The file loses its name at once, and its space on the disk
+            when nobody has it open any more.
         dtype: of the voxels.
 
     Raises:
@@ -37,6 +38,14 @@ class Writer:
         if path:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file:
+            with contextlib.suppress(OSError):  # what did not fit on the disk was told before
+                self.file.close()
 
     def append(self, stored: NDArray[Any]) -> int:
         """Add voxels; returns the position of the first."""
@@ -59,11 +68,10 @@ class Writer:
                 whole[start : start + part.size] = part
                 start += part.size
             return torch.from_numpy(whole).to(device)
-        with self.file as file:
-            with self._room():
-                file.flush()
-                os.fsync(file.fileno())
-            return torch.from_numpy(np.memmap(file, self.dtype, mode="c"))  # pages of its own, never written to
+        with self._room():
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        return torch.from_numpy(np.memmap(self.file, self.dtype, mode="c"))  # pages of its own, never written to
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[None]:

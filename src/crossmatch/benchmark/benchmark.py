@@ -10,11 +10,11 @@ import torch
 from rich.console import Console
 
 from crossmatch.benchmark.cells import CELLS, Cell
-from crossmatch.benchmark.launch import run_here, run_on_cluster
+from crossmatch.benchmark.columns import duration
+from crossmatch.benchmark.jobs import run_here, run_on_cluster
 from crossmatch.benchmark.prepare import fingerprints, idle, only_one
 from crossmatch.benchmark.report import write_results
 from crossmatch.benchmark.run_cell import CellFailed, Processes, is_finished, refuse_another, result_of, run_cell
-from crossmatch.benchmark.tables import duration
 from crossmatch.errors import UserError
 from crossmatch.runs.devices import choose_device
 

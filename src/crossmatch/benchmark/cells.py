@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossmatch.benchmark.results import Grid
+from crossmatch.benchmark.results import GridPoint
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
 from crossmatch.recipes.load import load_recipe
@@ -35,7 +35,7 @@ class Cell:
     method: str
     labelled: str
     seed: int
-    grid: Grid
+    grid: GridPoint
     folder: Path  # of the run, within the benchmark's
     data: Path  # a dataset
     changes: tuple[str, ...]  # of the recipe, as --set takes them
@@ -117,7 +117,9 @@ def parse_grid(text: str) -> tuple[str, list[str]]:
     return key.strip(), values
 
 
-def _cell(recipe: str, data: str, method: str, labelled: str, seed: int, grid: Grid, changes: Sequence[str]) -> Cell:
+def _cell(
+    recipe: str, data: str, method: str, labelled: str, seed: int, grid: GridPoint, changes: Sequence[str]
+) -> Cell:
     grid_of_all, grid = grid, _of_method(grid, method)
     settings = [f"method.name={method}", f'data.labelled="{labelled}"', f"seed={seed}", *changes]
     settings += [f"{key}={value}" for key, value in grid]
@@ -134,12 +136,12 @@ def _cell(recipe: str, data: str, method: str, labelled: str, seed: int, grid: G
     return Cell(method, labelled, seed, grid, folder, where, tuple(settings), chosen, teacher)
 
 
-def _of_method(point: Grid, method: str) -> Grid:
+def _of_method(point: GridPoint, method: str) -> GridPoint:
     """A point of the grid without what is for other methods alone."""
     return tuple((k, v) for k, v in point if not k.startswith("methods.") or k.split(".")[1] == method)
 
 
-def _folder(method: str, labelled: str, grid: Grid, seed: int) -> Path:
+def _folder(method: str, labelled: str, grid: GridPoint, seed: int) -> Path:
     point = ",".join(f"{key}={value}" for key, value in grid).replace("/", "_").replace(" ", "")
     return Path(CELLS, method, f"{labelled}_labels", point, f"seed{seed}")
 

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from crossmatch.benchmark.lines import Line, sources
 from crossmatch.benchmark.significance import least_p
-from crossmatch.benchmark.tables import Line, sources
 from crossmatch.methods import METHODS
 
 CHECKPOINTS = {"last": "the last one of the run", "best": "the best one by the validation cases"}
@@ -141,7 +141,7 @@ def _methods(table: Sequence[Line]) -> Iterator[str]:
     """What the methods of the table say of their own numbers."""
     for name in dict.fromkeys(line.row.method for line in table):
         if name in METHODS:
-            yield from (f"{name}: {remark}" for remark in METHODS[name][0].remarks)
+            yield from (f"{name}: {remark}" for remark in METHODS[name].remarks)
 
 
 def _published(table: Sequence[Line]) -> Iterator[str]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from rich.console import Console
 
 from crossmatch.benchmark.cells import Cell
-from crossmatch.cli.demo import PHANTOMS
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.layout import list_cases, read_description
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
-from crossmatch.phantom.phantom import make_phantom
+from crossmatch.phantom.phantom import PHANTOMS, make_phantom
 from crossmatch.scoring.scores import listed
 
 
@@ -80,7 +79,7 @@ def idle(cells: Sequence[Cell]) -> list[Cell]:
         (root, labelled): not open_dataset(root, splits=["train"]).labelled(labelled)[1]
         for root, labelled in {(cell.data, cell.labelled) for cell in cells}
     }
-    return [c for c in cells if METHODS[c.method][0].needs_unlabelled and none_left[c.data, c.labelled]]
+    return [c for c in cells if METHODS[c.method].needs_unlabelled and none_left[c.data, c.labelled]]
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from crossmatch.benchmark.lines import Line
 from crossmatch.benchmark.results import Result
-from crossmatch.benchmark.tables import Line
 from crossmatch.scoring.scores import CONVENTIONS, plain
 
 FORMAT = "crossmatch benchmark 1"

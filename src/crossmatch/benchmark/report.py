@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from crossmatch.atomic import write_json, write_text
+from crossmatch.benchmark.columns import markdown_table, terminal_table
 from crossmatch.benchmark.figure import write_figure
+from crossmatch.benchmark.lines import lines
 from crossmatch.benchmark.notes import notes
 from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
-from crossmatch.benchmark.tables import lines, markdown_table, terminal_table
 from crossmatch.scoring.scores import SHOWN
 
 PICTURE = "![Test Dice of each method](results.png)"

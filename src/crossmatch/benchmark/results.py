@@ -14,7 +14,7 @@ import numpy as np
 from crossmatch.errors import UserError
 from crossmatch.scoring.scores import Evaluation, listed
 
-Grid = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
+GridPoint = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Result:
     method: str
     labelled: str  # as data.labelled: a number, or "all"
     seed: int
-    grid: Grid  # () without a grid
+    grid: GridPoint  # () without a grid
     evaluation: Evaluation
     patients: dict[str, str]  # test case -> patient
 
@@ -108,7 +108,7 @@ class Result:
         return found
 
 
-class Spread(NamedTuple):
+class OverSeeds(NamedTuple):
     """A number over seeds: NaN for the mean of none, and for the standard deviation (ddof 1) of fewer than two."""
 
     mean: float
@@ -121,14 +121,14 @@ class Row:
 
     labelled: str
     method: str
-    grid: Grid
+    grid: GridPoint
     results: tuple[Result, ...]  # by seed
     unit: str  # of the distances: "mm" or "voxels"
-    validation: Spread  # validation Dice
-    dice: Spread
-    jaccard: Spread
-    hd95: Spread
-    asd: Spread
+    validation: OverSeeds  # validation Dice
+    dice: OverSeeds
+    jaccard: OverSeeds
+    hd95: OverSeeds
+    asd: OverSeeds
     undefined: int  # test cases, summed over seeds, with a class whose distances are undefined
 
     @property
@@ -149,7 +149,7 @@ class Row:
     @property
     def seconds(self) -> float:
         """Training time of a run, mean over seeds."""
-        return spread([result.seconds for result in self.results]).mean
+        return over_seeds([result.seconds for result in self.results]).mean
 
     @property
     def peak_memory_bytes(self) -> int | None:
@@ -167,7 +167,7 @@ def aggregate(results: Sequence[Result]) -> list[Row]:
     """
     every = (row.scores for result in results for row in result.evaluation.rows)
     unit = "mm" if all("hd95_mm" in scores for scores in every) else "voxels"
-    groups: dict[tuple[str, str, Grid], list[Result]] = {}
+    groups: dict[tuple[str, str, GridPoint], list[Result]] = {}
     for result in results:
         groups.setdefault((result.labelled, result.method, result.grid), []).append(result)
     rows = [_row(*key, tuple(sorted(group, key=lambda r: r.seed)), unit) for key, group in groups.items()]
@@ -181,18 +181,18 @@ def label_order(labelled: str) -> tuple[int, int, str]:
     return (2 if labelled == "all" else 1), 0, labelled
 
 
-def spread(values: Sequence[float]) -> Spread:
+def over_seeds(values: Sequence[float]) -> OverSeeds:
     """Mean and standard deviation (ddof 1) of the values that are not NaN."""
     known = [value for value in values if not math.isnan(value)]
     mean = float(np.mean(known)) if known else math.nan
-    return Spread(mean, float(np.std(known, ddof=1)) if len(known) > 1 else math.nan)
+    return OverSeeds(mean, float(np.std(known, ddof=1)) if len(known) > 1 else math.nan)
 
 
-def _row(labelled: str, method: str, grid: Grid, results: tuple[Result, ...], unit: str) -> Row:
+def _row(labelled: str, method: str, grid: GridPoint, results: tuple[Result, ...], unit: str) -> Row:
     found = [result.evaluation.statistics() for result in results]
 
-    def over_seeds(metric: str) -> Spread:
-        return spread([statistics[metric].mean for statistics in found])
+    def metric_over_seeds(metric: str) -> OverSeeds:
+        return over_seeds([statistics[metric].mean for statistics in found])
 
     return Row(
         labelled=labelled,
@@ -200,11 +200,11 @@ def _row(labelled: str, method: str, grid: Grid, results: tuple[Result, ...], un
         grid=grid,
         results=results,
         unit=unit,
-        validation=spread([dice for dice in (result.validation_dice for result in results) if dice is not None]),
-        dice=over_seeds("dice"),
-        jaccard=over_seeds("jaccard"),
-        hd95=over_seeds(f"hd95_{unit}"),
-        asd=over_seeds(f"asd_{unit}"),
+        validation=over_seeds([dice for dice in (result.validation_dice for result in results) if dice is not None]),
+        dice=metric_over_seeds("dice"),
+        jaccard=metric_over_seeds("jaccard"),
+        hd95=metric_over_seeds(f"hd95_{unit}"),
+        asd=metric_over_seeds(f"asd_{unit}"),
         undefined=sum(statistics[f"hd95_{unit}"].undefined for statistics in found),
     )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 from rich.console import Console
 
-from crossmatch.cli.benchmark import benchmark, methods
+from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, escaped, importer, phantom
 from crossmatch.errors import UserError
 from crossmatch.training.ranks import find_place, start
@@ -66,9 +66,9 @@ def train(
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
 ) -> None:
     """Train a network. Ctrl-C leaves a run that --resume goes on with."""
-    from crossmatch.cli.display import TrainingDisplay
     from crossmatch.recipes.load import load_recipe
     from crossmatch.runs.devices import choose_device
+    from crossmatch.runs.display import TrainingDisplay
     from crossmatch.training.fit import fit
     from crossmatch.training.team import check_place
 
@@ -80,11 +80,11 @@ def train(
     if not place.started:
         sys.exit(start(place.count))
     console = Console(quiet=place.rank > 0)
-    what = f"{chosen.dims}D {chosen.network['name']}, {chosen.method['name']}"
+    what = f"{chosen.dims}D {chosen.network.name}, {chosen.method.name}"
     size = " x ".join(map(str, chosen.data.size))
     form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
     console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
-    with TrainingDisplay(console, chosen.method["name"]) as display:
+    with TrainingDisplay(console, chosen.method.name) as display:
         done = fit(
             chosen,
             data,
@@ -121,8 +121,8 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
-    from crossmatch.cli.display import progress_bar
     from crossmatch.inference.predict import predict as predict_files
+    from crossmatch.runs.display import progress_bar
 
     console = Console()
     with progress_bar(console, "Predicting") as progress:
@@ -150,7 +150,7 @@ def evaluate(
     partial: Annotated[bool, typer.Option("--partial", help="also when some predictions are missing")] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
-    from crossmatch.cli.display import progress_bar
+    from crossmatch.runs.display import progress_bar
     from crossmatch.scoring.evaluate import evaluate as evaluate_files
 
     console = Console()
@@ -189,7 +189,7 @@ def recipes(
     table = Table("recipe", "method", "steps", "what it is")
     for name in recipe_names():
         recipe = load_recipe(name)
-        table.add_row(name, recipe.method["name"], str(recipe.train.steps), recipe.about)
+        table.add_row(name, recipe.method.name, str(recipe.train.steps), recipe.about)
     Console().print(table)
 
 

@@ -19,9 +19,9 @@ def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> N
     """Look at every voxel of a dataset once, name what is wrong, keep a fingerprint."""
     import numpy as np
 
-    from crossmatch.cli.display import progress_bar
     from crossmatch.dataset.check import check as check_dataset
     from crossmatch.dataset.fingerprint import fingerprint_path
+    from crossmatch.runs.display import progress_bar
 
     console = Console()
     with progress_bar(console, "Checking") as progress:
@@ -95,8 +95,8 @@ def import_pancreas(
 @contextmanager
 def _importing(data: Path) -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
     """A progress bar and a place for remarks; says at the end how many cases there are."""
-    from crossmatch.cli.display import progress_bar
     from crossmatch.dataset.dataset import open_dataset
+    from crossmatch.runs.display import progress_bar
 
     console = Console()
     with progress_bar(console, "Importing") as progress:

@@ -7,20 +7,19 @@ from rich.console import Console
 from rich.table import Table
 
 from crossmatch.atomic import write_json
-from crossmatch.cli.display import TrainingDisplay, progress_bar
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from crossmatch.inference.predict import predict
-from crossmatch.phantom.phantom import KINDS, make_phantom
+from crossmatch.phantom.phantom import KINDS, PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
 from crossmatch.reports import write_report
+from crossmatch.runs.display import TrainingDisplay, progress_bar
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
 from crossmatch.target import new_folder
 from crossmatch.training.fit import fit
 
-METHODS = ("supervised", "crossmatch")
-PHANTOMS = {"phantom": "heart", "phantom3d": "atrium"}  # recipe -> kind of phantom it is made for
+COMPARED = ("supervised", "crossmatch")
 
 
 def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom") -> dict[str, Any]:
@@ -49,7 +48,7 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
         raise UserError(f"{data} holds {found}, but --recipe {recipe_name} is shown on {name}: choose another folder.")
     labelled = load_recipe(recipe_name).data.labelled
     results: dict[str, Any] = {"recipe": recipe_name, "labelled": labelled, "seed": seed, "methods": {}}
-    for number, method in enumerate(METHODS, start=2):
+    for number, method in enumerate(COMPARED, start=2):
         run, recipe = out / method, load_recipe(recipe_name, [f"method.name={method}", f"seed={seed}"])
         console.print(f"{number}/4  Training {method}: {recipe.train.steps} steps, {labelled} labelled cases")
         with TrainingDisplay(console, method) as display:
@@ -71,7 +70,7 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
             **(scores.prediction or {}).get("training", {}),
         }
     console.print("4/4  Writing the report")
-    page = write_report(out / METHODS[-1])
+    page = write_report(out / COMPARED[-1])
     write_json(out / "demo.json", results)
     console.print(comparison(results))
     console.print(f"Report: {page}", soft_wrap=True)

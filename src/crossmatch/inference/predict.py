@@ -20,7 +20,7 @@ from crossmatch.dataset.orientation import WAY_OUT, stored_otherwise
 from crossmatch.errors import UserError
 from crossmatch.formats.nifti import ENDINGS, Volume, read_grid, read_volume, same_grid, write_volume
 from crossmatch.inference.inputs import group_channels
-from crossmatch.inference.predictor import Predictor
+from crossmatch.inference.predictor import Predictor, check_voxels
 from crossmatch.networks.layers import to_channels_last
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.checkpoint import load_checkpoint
@@ -200,14 +200,7 @@ def _refuse_place_of_scans(target: Path, cases: dict[str, Files]) -> None:
 def _read_image(path: Path) -> Volume:
     """One channel of a scan; a UserError where its voxels can give no mask."""
     volume = read_volume(path)
-    if volume.voxels.dtype.kind == "f" and not np.isfinite(volume.voxels).all():
-        raise UserError(
-            f"{path} has voxels that are NaN or infinite: replace them (for instance by 0), or leave it out."
-        )
-    if volume.voxels.min() == volume.voxels.max():
-        raise UserError(
-            f"{path} is constant, every voxel is {volume.voxels.flat[0]:g}: export it again, or leave it out."
-        )
+    check_voxels(volume.voxels, str(path))
     return volume
 
 

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from crossmatch.batches.intensity import scale
 from crossmatch.batches.items import from_items, stored_shape, to_items
 from crossmatch.batches.resample import resize_maps
+from crossmatch.errors import UserError
 from crossmatch.formats.nifti import Volume
 from crossmatch.inference.windows import sliding_window
 from crossmatch.networks import Segmenter
@@ -24,6 +26,16 @@ from crossmatch.networks.layers import resize_linear
 from crossmatch.perturb.geometry import look_up, output_grid
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import uses_bf16
+
+
+def check_voxels(voxels: NDArray[Any], origin: str) -> None:
+    """Raise a UserError where one channel of a scan (*S) can give no mask; `origin` names it."""
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
+        raise UserError(
+            f"{origin} has voxels that are NaN or infinite: replace them (for instance by 0), or leave it out."
+        )
+    if voxels.min() == voxels.max():
+        raise UserError(f"{origin} is constant, every voxel is {voxels.flat[0]:g}: export it again, or leave it out.")
 
 
 @dataclass(frozen=True)

@@ -1,37 +1,34 @@
-"""Methods by name. A new one is a file with a `Method` and its settings, and a line in `METHODS`."""
+"""Methods by name. A new method is a file with a `Method` and its settings, and a line in `METHODS`."""
 
-from typing import Any
+from crossmatch.methods.bcp import BCP
+from crossmatch.methods.cps import CPS
+from crossmatch.methods.crossmatch import CrossMatch
+from crossmatch.methods.distillation import Distillation
+from crossmatch.methods.fixmatch import FixMatch
+from crossmatch.methods.mean_teacher import MeanTeacher
+from crossmatch.methods.method import Method, MethodSettings
+from crossmatch.methods.pseudo_label import PseudoLabel
+from crossmatch.methods.self_distillation import SelfDistillation
+from crossmatch.methods.supervised import Supervised
+from crossmatch.methods.supervised_strong import SupervisedStrong
+from crossmatch.methods.uamt import UAMT
+from crossmatch.methods.unimatch import UniMatch
+from crossmatch.methods.urpc import URPC
 
-from crossmatch.methods.bcp import BCP, BCPSettings
-from crossmatch.methods.cps import CPS, CPSSettings
-from crossmatch.methods.crossmatch import CrossMatch, CrossMatchSettings
-from crossmatch.methods.distillation import Distillation, DistillationSettings
-from crossmatch.methods.fixmatch import FixMatch, FixMatchSettings
-from crossmatch.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
-from crossmatch.methods.method import Method
-from crossmatch.methods.pseudo_label import PseudoLabel, PseudoLabelSettings
-from crossmatch.methods.self_distillation import SelfDistillation, SelfDistillationSettings
-from crossmatch.methods.supervised import Supervised, SupervisedSettings
-from crossmatch.methods.supervised_strong import SupervisedStrong, SupervisedStrongSettings
-from crossmatch.methods.uamt import UAMT, UAMTSettings
-from crossmatch.methods.unimatch import UniMatch, UniMatchSettings
-from crossmatch.methods.urpc import URPC, URPCSettings
-
-# name -> (method, its settings); a method is built as Method(network, settings, dice)
-METHODS: dict[str, tuple[Any, Any]] = {
-    "supervised": (Supervised, SupervisedSettings),
-    "supervised_strong": (SupervisedStrong, SupervisedStrongSettings),
-    "pseudo_label": (PseudoLabel, PseudoLabelSettings),
-    "distillation": (Distillation, DistillationSettings),
-    "self_distillation": (SelfDistillation, SelfDistillationSettings),
-    "mean_teacher": (MeanTeacher, MeanTeacherSettings),
-    "uamt": (UAMT, UAMTSettings),
-    "fixmatch": (FixMatch, FixMatchSettings),
-    "unimatch": (UniMatch, UniMatchSettings),
-    "cps": (CPS, CPSSettings),
-    "urpc": (URPC, URPCSettings),
-    "bcp": (BCP, BCPSettings),
-    "crossmatch": (CrossMatch, CrossMatchSettings),
+METHODS: dict[str, type[Method]] = {
+    "supervised": Supervised,
+    "supervised_strong": SupervisedStrong,
+    "pseudo_label": PseudoLabel,
+    "distillation": Distillation,
+    "self_distillation": SelfDistillation,
+    "mean_teacher": MeanTeacher,
+    "uamt": UAMT,
+    "fixmatch": FixMatch,
+    "unimatch": UniMatch,
+    "cps": CPS,
+    "urpc": URPC,
+    "bcp": BCP,
+    "crossmatch": CrossMatch,
 }
 
-__all__ = ["METHODS", "CrossMatch", "Method", "Supervised"]
+__all__ = ["METHODS", "CrossMatch", "Method", "MethodSettings", "Supervised"]

@@ -14,15 +14,14 @@ from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import cutmix, pseudo_label
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.cutmix import box_mask
-from crossmatch.settings import Settings
 
 
-class BCPSettings(Settings):
+class BCPSettings(MethodSettings):
     """Lengths and weights; the defaults are the released constants."""
 
     pretraining: Annotated[float, Field(ge=0, lt=1)] = (
@@ -83,10 +82,11 @@ class BCP(Method):
 
     about = "labelled and unlabelled images pasted into each other; a teacher labels the unlabelled"
     paper = "Bai et al., CVPR 2023, arXiv 2305.00673"
+    Settings = BCPSettings
+    settings: BCPSettings
 
     def __init__(self, network: Segmenter, settings: BCPSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+        super().__init__(network, settings, dice)
         self.teacher = Average(network, settings.decay)
         self.stage = 1  # 0: pre-training, 1: self-training
 

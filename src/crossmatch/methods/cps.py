@@ -15,14 +15,13 @@ from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import pseudo_label
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
 
 
-class CPSSettings(Settings):
+class CPSSettings(MethodSettings):
     """Weight of the cross supervision and its warm-up; the defaults are the released constants.
 
     The released weight climbs every 150 steps for 200 times 150 of its 30,000 steps: over the whole run. Ours climbs at
@@ -44,10 +43,11 @@ class CPS(Method):
     about = "two networks with different initial weights teach each other by hard pseudo-labels"
     paper = "Chen et al., CVPR 2021, arXiv 2106.01226"
     remarks = ("Its parameters are those of two networks.",)
+    Settings = CPSSettings
+    settings: CPSSettings
 
     def __init__(self, network: Segmenter, settings: CPSSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+        super().__init__(network, settings, dice)
         self.second = initialised_anew(network)
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:

@@ -14,18 +14,17 @@ from torch import Tensor
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import Lesson, Target, cutmix, cutmix_target, lesson, match, pseudo_label
 from crossmatch.methods.schedules import ramp_up, threshold_at
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.feature import FeaturePerturbation, Kind, Rate
-from crossmatch.settings import Settings
 
 T = TypeVar("T")
 Weight = Annotated[float, Field(ge=0)]
 
 
-class CrossMatchSettings(Settings):
+class CrossMatchSettings(MethodSettings):
     """Weights of the total, the distillation mix and the perturbations; the defaults are the released 2D constants."""
 
     supervised_weight: Weight = 0.5
@@ -122,10 +121,11 @@ class CrossMatch(Method):
 
     about = "weak and strong image views and feature views of one network teach each other"
     paper = "Zhao et al., IEEE JBHI 2024, arXiv 2405.00354"
+    Settings = CrossMatchSettings
+    settings: CrossMatchSettings
 
     def __init__(self, network: Segmenter, settings: CrossMatchSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+        super().__init__(network, settings, dice)
         self.weakly = FeaturePerturbation(settings.perturbation, settings.weak_rate)
         self.strongly = FeaturePerturbation(settings.perturbation, settings.strong_rate)
 

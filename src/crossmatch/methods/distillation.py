@@ -12,18 +12,12 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
-from crossmatch.errors import UserError
 from crossmatch.methods.losses import DiceSettings, distillation_loss, supervised_loss
-from crossmatch.methods.method import Method
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
-
-# what teacher and student must have in common, in words
-SHARED = {"dims": "spatial axes", "in_channels": "image channels", "classes": "classes, background included"}
 
 
-class DistillationSettings(Settings):
+class DistillationSettings(MethodSettings):
     """The teacher must be given.
 
     The paper weighs hard targets less than soft ones, of the same images; here each has its own images, and both
@@ -45,6 +39,11 @@ class DistillationSettings(Settings):
             )
         return folder
 
+    @property
+    def taught_by(self) -> Path:
+        """The folder of the teacher's run."""
+        return Path(self.teacher)
+
 
 class Distillation(Method):
     """L = L_sup + weight T^2 KL(teacher || student), both on the weak view.
@@ -54,18 +53,23 @@ class Distillation(Method):
     are part of the method's state, hence of the last checkpoint (once, and not of the best): resuming goes on with
     exactly them. The teacher's run must still be there then, for its architecture.
 
-    Raises:
-        UserError: the teacher is no run, has no checkpoint, or takes or gives something else than the student.
+    Args:
+        network, settings, dice: as of every method.
+        teacher: a trained network for the same images and classes as `network`.
     """
 
     about = "a finished run's soft predictions of unlabelled images teach a new network"
     paper = "Hinton et al., 2015, arXiv 1503.02531"
     remarks = ("Its training time leaves out the training of its teacher.",)
+    Settings = DistillationSettings
+    settings: DistillationSettings
 
-    def __init__(self, network: Segmenter, settings: DistillationSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
-        self.teacher = _teacher(Path(settings.teacher), network).requires_grad_(False).eval()
+    def __init__(
+        self, network: Segmenter, settings: DistillationSettings, dice: DiceSettings, teacher: Segmenter | None = None
+    ) -> None:
+        super().__init__(network, settings, dice, teacher)
+        assert teacher is not None  # the line above asks for it
+        self.teacher = teacher.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:
         """Also keeps the teacher in eval mode: its statistics are those it finished with, and it drops nothing."""
@@ -83,26 +87,3 @@ class Distillation(Method):
         sup = supervised_loss(x, batch.y, self.dice)
         distil = distillation_loss(w, taught, chosen.temperature)
         return {"total": sup + chosen.unlabelled_weight * distil, "sup": sup, "distil": distil}
-
-
-def _teacher(folder: Path, student: Segmenter) -> Segmenter:
-    from crossmatch.runs.run import open_run  # here: runs know recipes, and recipes know methods
-
-    try:
-        run = open_run(folder)
-    except UserError as error:
-        raise UserError(f"method.teacher cannot be used: {error}") from None
-    if not run.checkpoint("last").is_file():
-        raise UserError(
-            f"method.teacher: the run {folder} has no checkpoint yet. Train it to its end first (go on with --resume), "
-            "or give another run."
-        )
-    teacher, _ = run.load_network("last")
-    for what, words in SHARED.items():
-        theirs, ours = getattr(teacher, what), getattr(student, what)
-        if theirs != ours:
-            raise UserError(
-                f"method.teacher: the network of {folder} has {theirs} {words}, this one {ours}. Give a run that was "
-                "trained on the same kind of images and labels."
-            )
-    return to_channels_last(teacher)

@@ -12,15 +12,13 @@ from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.losses import supervised_loss
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import Lesson, cutmix, cutmix_target, lesson, partner_label, pseudo_label
 from crossmatch.methods.schedules import ramp_up
-from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
 
 
-class FixMatchSettings(Settings):
+class FixMatchSettings(MethodSettings):
     """Threshold and weight; the defaults are the released constants.
 
     The supervised term is the mean of cross entropy and Dice, as of every method here; released: cross entropy alone.
@@ -50,10 +48,8 @@ class FixMatch(Method):
 
     about = "the weak view of an image teaches its strong view, where it is sure"
     paper = "Sohn et al., NeurIPS 2020, arXiv 2001.07685"
-
-    def __init__(self, network: Segmenter, settings: FixMatchSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+    Settings = FixMatchSettings
+    settings: FixMatchSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``, ``strong`` and ``confident``, the share of voxels of the weak view that reach the threshold."""

@@ -13,16 +13,15 @@ from torch import Tensor
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
 
 NOISE, NOISE_LIMIT = 0.1, 0.2  # standard deviation and clip of the noise, in units of the image; released
 
 
-class MeanTeacherSettings(Settings):
+class MeanTeacherSettings(MethodSettings):
     """Weight of the consistency, its warm-up, and the teacher's memory; the defaults are the released constants.
 
     The released weight climbs every 150 steps for 200 times 150 of its 30,000 steps: over the whole run. Ours climbs at
@@ -47,11 +46,12 @@ class MeanTeacher(Method):
 
     about = "the average of the network's own weights teaches it, through noise"
     paper = "Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780"
+    Settings = MeanTeacherSettings
+    settings: MeanTeacherSettings
     taken: Tensor
 
     def __init__(self, network: Segmenter, settings: MeanTeacherSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+        super().__init__(network, settings, dice)
         self.teacher = Average(network, settings.decay)
         self.register_buffer("taken", torch.ones(()), persistent=False)  # by the teacher's next update: 1 - decay
 

@@ -1,32 +1,59 @@
 """What a method is: how a network learns from a batch of labelled and unlabelled images."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from crossmatch.batches.batch import Batch
+from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import Settings
+
+
+class MethodSettings(Settings):
+    """What a recipe can set of a method. A method without settings of its own has this."""
+
+    @property
+    def taught_by(self) -> Path | None:
+        """The folder of a finished run whose network teaches; None: no such teacher is needed."""
+        return None
 
 
 class Method(nn.Module, ABC):
-    """A way to learn. It owns the network and whatever else it trains or follows (a teacher, extra heads).
+    """A way to learn. It owns the network and all else that it trains or follows (a teacher, further heads).
+
+    Args:
+        network: the network that learns.
+        settings: an object of the class's `Settings`.
+        dice: how Dice is computed.
+        teacher: the network of the run ``settings.taught_by``, where there is one.
 
     Attributes:
-        network: the network that learns.
-        needs_unlabelled: whether batches must carry `u` and `mix`.
-        stage: which of several things a step computes, where that changes during a training. A graph of the step holds
-            for one stage; whatever else changes must be in tensors.
         about, paper: a line each for `crossmatch methods`: what it does; authors, venue, year.
         remarks: sentences that a reader of a benchmark's table must know about this method's numbers.
+        Settings: the class of the method's settings.
+        needs_unlabelled: whether batches must carry `u` and `mix`.
+        stage: which of several things a step computes, where that changes during a training. A graph of the step holds
+            for one stage. All else that changes from step to step must be in tensors.
     """
 
     about: ClassVar[str]
     paper: ClassVar[str]
     remarks: ClassVar[tuple[str, ...]] = ()
-    network: Segmenter
-    needs_unlabelled: bool = True
+    Settings: ClassVar[type[MethodSettings]] = MethodSettings
+    needs_unlabelled: ClassVar[bool] = True
+    settings: MethodSettings
     stage: int = 0
+
+    def __init__(
+        self, network: Segmenter, settings: MethodSettings, dice: DiceSettings, teacher: Segmenter | None = None
+    ) -> None:
+        super().__init__()
+        if (teacher is None) != (settings.taught_by is None):
+            raise TypeError(f"teacher: {type(self).__name__} is taught by {settings.taught_by or 'no finished run'}")
+        self.network, self.settings, self.dice = network, settings, dice
 
     @abstractmethod
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:

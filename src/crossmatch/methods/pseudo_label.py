@@ -13,15 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.losses import supervised_loss
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import pseudo_label
 from crossmatch.methods.schedules import ramp_up
-from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
 
 
-class PseudoLabelSettings(Settings):
+class PseudoLabelSettings(MethodSettings):
     """Two departures from the paper, which classifies whole images.
 
     The paper counts every pseudo-label (threshold 0); in a scan most voxels lie far from any border, and the threshold,
@@ -39,10 +37,8 @@ class PseudoLabel(Method):
 
     about = "the network's own confident labels of unlabelled images teach it"
     paper = "Lee, ICML workshop 2013"
-
-    def __init__(self, network: Segmenter, settings: PseudoLabelSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+    Settings = PseudoLabelSettings
+    settings: PseudoLabelSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``; ``pseudo``: cross entropy with the pseudo-labels; ``confident``: the share of voxels that count.

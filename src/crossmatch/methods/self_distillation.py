@@ -13,14 +13,12 @@ from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings, distillation_loss, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.losses import distillation_loss, supervised_loss
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
-from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
 
 
-class SelfDistillationSettings(Settings):
+class SelfDistillationSettings(MethodSettings):
     """There is no released code of this form; weight and temperature are those of `distillation`.
 
     The two methods so differ in who teaches and in which view is taught. The warm-up lasts the whole run, as the
@@ -40,10 +38,8 @@ class SelfDistillation(Method):
 
     about = "the weak view's soft predictions teach the strong view, in one network"
     paper = "idea: Zhang et al., ICCV 2019; soft targets: Hinton et al., 2015, arXiv 1503.02531"
-
-    def __init__(self, network: Segmenter, settings: SelfDistillationSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+    Settings = SelfDistillationSettings
+    settings: SelfDistillationSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``; ``distil``: the strong view against the weak view's soft targets."""

@@ -11,14 +11,12 @@ this augmentation does so again, and resampled twice, by the look-up of the weak
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings
-from crossmatch.methods.supervised import Supervised, SupervisedSettings
-from crossmatch.networks.segmenter import Segmenter
+from crossmatch.methods.method import MethodSettings
+from crossmatch.methods.supervised import Supervised
 from crossmatch.perturb.augment import AugmentSettings, augment, draw_augmentation
-from crossmatch.settings import Settings
 
 
-class SupervisedStrongSettings(Settings):
+class SupervisedStrongSettings(MethodSettings):
     """What is done to the labelled images."""
 
     augment: AugmentSettings = AugmentSettings()
@@ -29,10 +27,8 @@ class SupervisedStrong(Supervised):
 
     about = "labelled images alone, augmented as nnU-Net does"
     paper = "Isensee et al., Nature Methods 2021"
-
-    def __init__(self, network: Segmenter, settings: SupervisedStrongSettings, dice: DiceSettings) -> None:
-        super().__init__(network, SupervisedSettings(), dice)
-        self.augment = settings.augment
+    Settings = SupervisedStrongSettings
+    settings: SupervisedStrongSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``total``: as `Supervised`; images and labels are as they come in `eval()`.
@@ -40,7 +36,8 @@ class SupervisedStrong(Supervised):
         All is drawn on the device, from PyTorch's generator, which the training loop seeds anew each step.
         """
         if self.training:
-            draw = draw_augmentation(self.augment, len(batch.x), batch.y.ndim - 1, batch.x.device)
-            x, y = augment(batch.x, batch.y, draw, self.augment)
+            chosen = self.settings.augment
+            draw = draw_augmentation(chosen, len(batch.x), batch.y.ndim - 1, batch.x.device)
+            x, y = augment(batch.x, batch.y, draw, chosen)
             batch = batch._replace(x=x, y=y)
         return super().loss(batch, progress)

@@ -42,6 +42,7 @@ class UAMT(MeanTeacher):
 
     about = "Mean Teacher, where the teacher's predictions under noise are certain"
     paper = "Yu et al., MICCAI 2019, arXiv 1907.07034"
+    Settings = UAMTSettings
     settings: UAMTSettings
 
     def consistency(self, student: Tensor, images: Tensor, progress: Tensor) -> dict[str, Tensor]:

@@ -13,15 +13,14 @@ from torch import Tensor
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import cutmix, cutmix_target, lesson, match, partner_label, pseudo_label
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.feature import FeaturePerturbation, Rate
-from crossmatch.settings import Settings
 
 
-class UniMatchSettings(Settings):
+class UniMatchSettings(MethodSettings):
     """Threshold, weights and dropout; the defaults are the released constants. Dice is that of the recipe."""
 
     threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
@@ -40,10 +39,11 @@ class UniMatch(Method):
 
     about = "the weak view teaches two strong views and its own decoding from dropped features"
     paper = "Yang et al., CVPR 2023, arXiv 2208.09910"
+    Settings = UniMatchSettings
+    settings: UniMatchSettings
 
     def __init__(self, network: Segmenter, settings: UniMatchSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+        super().__init__(network, settings, dice)
         self.dropped = FeaturePerturbation("channel", settings.rate)
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:

@@ -17,17 +17,16 @@ from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, kl_divergence, supervised_loss
-from crossmatch.methods.method import Method
+from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks import layers
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.settings import Settings
 
 KERNEL = 3  # of the heads, released 2D; released 3D: 1
 EPSILON = 1e-8  # released, beside the mean weight of the voxels
 
 
-class URPCSettings(Settings):
+class URPCSettings(MethodSettings):
     """The released constants, the same in 2D and 3D."""
 
     unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
@@ -87,10 +86,11 @@ class URPC(Method):
 
     about = "predictions at several scales of the decoder agree, rectified by their uncertainty"
     paper = "Luo et al., MICCAI 2021, arXiv 2012.07042; Medical Image Analysis 2022"
+    Settings = URPCSettings
+    settings: URPCSettings
 
     def __init__(self, network: Segmenter, settings: URPCSettings, dice: DiceSettings) -> None:
-        super().__init__()
-        self.network, self.settings, self.dice = network, settings, dice
+        super().__init__(network, settings, dice)
         coarser = network.decoder_channels[1 : len(PERTURBATIONS)]
         self.heads = nn.ModuleList(layers.conv(network.dims, width, network.classes, KERNEL) for width in coarser)
 

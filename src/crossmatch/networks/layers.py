@@ -92,8 +92,12 @@ def max_pool(dims: int) -> nn.Module:
 
 
 def resize_linear(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Linear interpolation on a grid whose first and last points are those of the input (``align_corners``)."""
-    return functional.interpolate(x, size=size, mode=_LINEAR_MODE[len(size)], align_corners=True)
+    """Linear interpolation on a grid whose first and last points are those of the input (``align_corners``).
+
+    The result has the type of `x`. On GPUs autocast computes it in float32, and what it is joined with would follow.
+    The next convolution rounds to bfloat16 in either case.
+    """
+    return functional.interpolate(x, size=size, mode=_LINEAR_MODE[len(size)], align_corners=True).to(x.dtype)
 
 
 def to_channels_last(network: Segmenter) -> Segmenter:

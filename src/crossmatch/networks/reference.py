@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from crossmatch.errors import UserError
 from crossmatch.networks.layers import Normalisation
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.networks.unet import DROPOUT, UNet
-from crossmatch.networks.vnet import CONVOLUTIONS, VNet
+from crossmatch.networks.unet import DROPOUT, UNet, UNetSettings
+from crossmatch.networks.vnet import CONVOLUTIONS, VNet, VNetSettings
 
 # released name -> ours, as regular expressions tried in order
 _UNET_NAMES = (
@@ -107,20 +108,23 @@ def _rename(name: str, names: tuple[tuple[str, str], ...]) -> str:
 
 
 def _unet(state: Mapping[str, Tensor], dims: int, in_channels: int, classes: int) -> UNet:
-    widths: list[int] = []
-    while (weight := state.get(f"down.{len(widths)}.0.weight")) is not None:
-        widths.append(weight.shape[0])
-    if len(widths) < 2:
+    levels = 0
+    while f"down.{levels}.0.weight" in state:
+        levels += 1
+    if levels < 2:
         raise UserError("The U-Net's state is incomplete: the 'encoder.down*' are missing.")
-    dropout = DROPOUT if len(widths) == len(DROPOUT) else (0.0,) * len(widths)
-    return UNet(dims, in_channels, classes, widths, dropout)
+    dropout = DROPOUT if levels == len(DROPOUT) else (0.0,) * levels
+    settings = UNetSettings(width=state["down.0.0.weight"].shape[0], dropout=dropout)
+    return UNet(dims, in_channels, classes, settings)
 
 
 def _vnet(state: Mapping[str, Tensor], dims: int, in_channels: int, classes: int) -> VNet:
     try:
-        return VNet(dims, in_channels, classes, state["blocks.0.0.weight"].shape[0], _vnet_normalisation(state))
-    except ValueError as error:
-        raise UserError(f"The V-Net's state does not fit: {error}.") from None
+        settings = VNetSettings(width=state["blocks.0.0.weight"].shape[0], normalisation=_vnet_normalisation(state))
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"The V-Net's state does not fit: {problem}.") from None
+    return VNet(dims, in_channels, classes, settings)
 
 
 def _vnet_normalisation(state: Mapping[str, Tensor]) -> Normalisation:

@@ -6,6 +6,7 @@ Shapes: B batch, C channels, K classes, *S space.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from crossmatch.settings import Settings
 
 
 class NetworkSettings(Settings):
-    """What a recipe can set of a network. Names are the arguments of its constructor."""
+    """What a recipe can set of a network."""
 
     @property
     @abstractmethod
@@ -32,21 +33,29 @@ class NetworkSettings(Settings):
 class Segmenter(nn.Module, ABC):
     """A segmentation network cut in two.
 
-    Attributes:
+    Args:
         dims: number of spatial axes, 2 or 3.
         in_channels: C, channels of the input image.
         classes: K, classes of the output, background included.
+        settings: an object of the class's `Settings`.
+
+    Attributes:
+        dims, in_channels, classes, settings: as given.
+        Settings: the class of the network's settings.
         multiple: every spatial axis of the input must be a multiple of this.
         decoder_channels: channels of the feature maps of `decode_features`, finest first.
         head: the decoder's last layer, finest features -> logits.
     """
 
-    dims: int
-    in_channels: int
-    classes: int
-    multiple: int
+    Settings: ClassVar[type[NetworkSettings]]
+    settings: NetworkSettings
     decoder_channels: tuple[int, ...]
     head: nn.Module
+
+    def __init__(self, dims: int, in_channels: int, classes: int, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.dims, self.in_channels, self.classes = dims, in_channels, classes
+        self.settings, self.multiple = settings, settings.multiple
 
     @abstractmethod
     def encode(self, x: Tensor) -> list[Tensor]:

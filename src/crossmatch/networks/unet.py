@@ -6,37 +6,38 @@ normalisation, element dropout inside the encoder's blocks, decoder of a 1x1 con
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
 from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 
-CHANNELS = (16, 32, 64, 128, 256)
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 
 class UNetSettings(NetworkSettings):
-    """Widths and dropout of each level; the defaults are the released ones."""
+    """Width and dropout; the defaults are the released 2D constants."""
 
-    channels: tuple[Annotated[int, Field(ge=1)], ...] = CHANNELS
-    dropout: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = DROPOUT
+    width: Annotated[int, Field(ge=1)] = 16  # channels of the finest level; each further level has twice as many
+    # rate of each level of the encoder, finest first; there are as many levels as rates
+    dropout: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=2)] = DROPOUT
 
-    @model_validator(mode="after")
-    def _one_rate_a_level(self) -> "UNetSettings":
-        if len(self.channels) < 2 or len(self.channels) != len(self.dropout):
-            raise ValueError(
-                f"{len(self.channels)} channels and {len(self.dropout)} dropout rates: give one of each a level"
-            )
-        return self
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each level, finest first."""
+        return tuple(self.width * 2**level for level in range(len(self.dropout)))
 
     @property
     def multiple(self) -> int:
         """Every axis of an image must be a multiple of this."""
-        return int(2 ** (len(self.channels) - 1))
+        return int(2 ** (len(self.dropout) - 1))
+
+
+RELEASED = UNetSettings()
 
 
 class ConvBlock(nn.Sequential):
@@ -76,29 +77,22 @@ class UNet(Segmenter):
         dims: 2 or 3 spatial axes.
         in_channels: C.
         classes: K, background included.
-        channels: feature channels of each level, finest first; every level below the first halves the size.
-        dropout: element dropout rate inside the encoder's block of each level.
+        settings: width and dropout. Every level below the first halves the size.
     """
 
-    def __init__(
-        self,
-        dims: int,
-        in_channels: int,
-        classes: int,
-        channels: Sequence[int] = CHANNELS,
-        dropout: Sequence[float] = DROPOUT,
-    ) -> None:
-        super().__init__()
-        if len(dropout) != len(channels):
-            raise ValueError(f"one dropout rate a level: got {len(dropout)} rates for {len(channels)} levels")
-        self.dims, self.in_channels, self.classes = dims, in_channels, classes
-        self.multiple, self.decoder_channels = 2 ** (len(channels) - 1), tuple(channels[:-1])
+    Settings = UNetSettings
+    settings: UNetSettings
+
+    def __init__(self, dims: int, in_channels: int, classes: int, settings: UNetSettings = RELEASED) -> None:
+        super().__init__(dims, in_channels, classes, settings)
+        channels = settings.channels
+        self.decoder_channels = channels[:-1]
         inputs = [in_channels, *channels[:-1]]
-        self.down = nn.ModuleList(ConvBlock(dims, i, o, p) for i, o, p in zip(inputs, channels, dropout, strict=True))
-        self.pool = layers.max_pool(dims)
-        self.up = nn.ModuleList(
-            Up(dims, coarse, fine) for fine, coarse in zip(channels[-2::-1], channels[:0:-1], strict=True)
+        self.down = nn.ModuleList(
+            ConvBlock(dims, i, o, p) for i, o, p in zip(inputs, channels, settings.dropout, strict=True)
         )
+        self.pool = layers.max_pool(dims)
+        self.up = nn.ModuleList(Up(dims, coarse, fine) for coarse, fine in pairwise(reversed(channels)))
         self.head = layers.conv(dims, channels[0], classes, kernel=3)
 
     def encode(self, x: Tensor) -> list[Tensor]:

@@ -1,7 +1,7 @@
 """The V-Net of the CrossMatch experiments on the left atrium, for two or three spatial axes.
 
-Shapes: B batch, C channels, K classes, F filters, *S space.
-Source: released code github.com/AiEson/CrossMatch, commit 59772e0: F-2F-4F-8F-16F channels with 1, 2, 3, 3, 3
+Shapes: B batch, C channels, K classes, W width, *S space.
+Source: released code github.com/AiEson/CrossMatch, commit 59772e0: W-2W-4W-8W-16W channels with 1, 2, 3, 3, 3
 convolutions a level, convolutions of stride 2 between the levels, skip connections that are added, ReLU. The residual
 connections inside the levels of the original (Milletari et al., 3DV 2016) are not used there, nor here.
 """
@@ -19,20 +19,19 @@ from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 
 CONVOLUTIONS = (1, 2, 3, 3, 3)  # of each level, finest first, in the encoder and again in the decoder
 MULTIPLE: int = 2 ** (len(CONVOLUTIONS) - 1)
-DROPOUT = 0.5
 
 
 class VNetSettings(NetworkSettings):
     """Width, normalisation and dropout; the defaults are the released 3D constants."""
 
-    filters: Annotated[int, Field(ge=1)] = 16
+    width: Annotated[int, Field(ge=1)] = 16  # channels of the finest level; each further level has twice as many
     normalisation: Normalisation = "batch"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = DROPOUT
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
     @model_validator(mode="after")
     def _channels_make_groups(self) -> "VNetSettings":
         if self.normalisation == "group":
-            layers.group_count(self.filters)  # deeper levels have a power of two times as many: they divide as well
+            layers.group_count(self.width)  # deeper levels have a power of two times as many: they divide as well
         return self
 
     @property
@@ -45,6 +44,9 @@ class VNetSettings(NetworkSettings):
         super().check_size(size, batch)
         if self.normalisation == "instance" and all(n == MULTIPLE for n in size):
             raise ValueError(f"data.size {size} is too small for instance normalisation: double an axis")
+
+
+RELEASED = VNetSettings()
 
 
 def _activated(dims: int, convolution: nn.Module, outputs: int, normalisation: Normalisation) -> list[nn.Module]:
@@ -73,27 +75,18 @@ class VNet(Segmenter):
         dims: 2 or 3 spatial axes.
         in_channels: C.
         classes: K, background included.
-        filters: F, channels of the finest level.
-        normalisation: after every convolution but the last. "group" has 16 groups, or one a channel where there are
-            fewer; "instance" has no weights, and needs more than one pixel at the deepest level.
-        dropout: rate of both dropouts.
-
-    Raises:
-        ValueError: group normalisation with filters that neither divide 16 nor are a multiple of it.
+        settings: width; normalisation after every convolution but the last ("group" has 16 groups, or one a channel
+            where there are fewer; "instance" has no weights, and needs more than one voxel at the deepest level); rate
+            of both dropouts.
     """
 
-    def __init__(
-        self,
-        dims: int,
-        in_channels: int,
-        classes: int,
-        filters: int = 16,
-        normalisation: Normalisation = "batch",
-        dropout: float = DROPOUT,
-    ) -> None:
-        super().__init__()
-        self.dims, self.in_channels, self.classes, self.multiple = dims, in_channels, classes, MULTIPLE
-        channels = [filters * 2**level for level in range(len(CONVOLUTIONS))]
+    Settings = VNetSettings
+    settings: VNetSettings
+
+    def __init__(self, dims: int, in_channels: int, classes: int, settings: VNetSettings = RELEASED) -> None:
+        super().__init__(dims, in_channels, classes, settings)
+        normalisation = settings.normalisation
+        channels = [settings.width * 2**level for level in range(len(CONVOLUTIONS))]
         self.decoder_channels = tuple(channels[:-1])
         widths = [*channels, *channels[-2::-1]]  # down and up again
         self.blocks = nn.ModuleList(
@@ -110,11 +103,11 @@ class VNet(Segmenter):
             nn.Sequential(*_activated(dims, layers.conv_doubling(dims, coarse, fine), fine, normalisation))
             for coarse, fine in pairwise(reversed(channels))
         )
-        self.dropout = layers.channel_dropout(dims, dropout)
-        self.head = layers.conv(dims, filters, classes, kernel=1)
+        self.dropout = layers.channel_dropout(dims, settings.dropout)
+        self.head = layers.conv(dims, settings.width, classes, kernel=1)
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """(B, C, *S) -> five feature maps, finest first, level l (B, 2^l F, *S / 2^l); the last with dropout."""
+        """(B, C, *S) -> five feature maps, finest first, level l (B, 2^l W, *S / 2^l); the last with dropout."""
         self.check_input(x)
         features = [self.blocks[0](x)]
         for down, block in zip(self.down, self.blocks[1:], strict=False):
@@ -123,7 +116,7 @@ class VNet(Segmenter):
         return features
 
     def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Feature maps as `encode` gives them -> four, finest first, level l (B, 2^l F, *S / 2^l); without dropout."""
+        """Feature maps as `encode` gives them -> four, finest first, level l (B, 2^l W, *S / 2^l); without dropout."""
         decoded = [features[-1]]
         for up, block, skip in zip(self.up, self.blocks[len(features) :], reversed(features[:-1]), strict=True):
             decoded.append(block(up(decoded[-1]) + skip))

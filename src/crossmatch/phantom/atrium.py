@@ -6,7 +6,6 @@ number.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +14,17 @@ from scipy.spatial.transform import Rotation
 
 from crossmatch.phantom.atrium_anatomy import (
     Atrium,
-    Borders,
-    Grid,
+    AtriumBorders,
     Vector,
+    VoxelCentres,
     atrium_borders,
     draw_atrium,
     ellipsoid,
     tube,
     unit,
 )
-from crossmatch.phantom.heart_anatomy import Array, Range, paint, soft_inside
+from crossmatch.phantom.heart_anatomy import Array, paint, soft_inside
+from crossmatch.phantom.styles import ATRIUM_STYLES, AtriumStyle, Range
 
 ATRIUM_VERSION = 1
 ATRIUM_LABELS = {"background": 0, "LA": 1}
@@ -33,42 +33,6 @@ MAX_MUSCLE_SHARE = 0.6
 MARGIN_MM = 6.0
 """The atrial body keeps this distance from the volume's faces where the volume is large enough."""
 EYE = np.eye(3)
-
-
-class Style(NamedTuple):
-    """A kind of scan: ranges of the tissues' grey values (share of full scale) and of the image faults."""
-
-    blood: Range
-    right: Range  # blood of the right heart and pulmonary arteries, share of the left's
-    muscle: Range
-    fat: Range
-    lung: Range
-    wall: Range  # added to the atrial wall where it has taken up contrast agent
-    noise: Range  # standard deviation, share of full scale
-    bias: Range  # largest log gain
-    gamma: Range
-    blur: Range  # voxels
-
-
-# Tissues overlap between cases, within a style and more so between styles; every split mixes all of them.
-STYLES = {
-    "late enhancement: grey blood, dark muscle, bright scars in the wall": Style(
-        *((0.45, 0.65), (0.75, 1.05), (0.10, 0.26), (0.25, 0.55), (0.03, 0.12), (0.05, 0.35)),
-        *((0.02, 0.045), (0.10, 0.30), (0.85, 1.15), (0.5, 0.8)),
-    ),
-    "angiography: bright left heart, fat suppressed": Style(
-        *((0.65, 0.90), (0.50, 0.95), (0.12, 0.30), (0.10, 0.26), (0.03, 0.10), (0.00, 0.05)),
-        *((0.015, 0.04), (0.10, 0.25), (0.85, 1.20), (0.5, 0.8)),
-    ),
-    "steady state: bright blood, bright fat": Style(
-        *((0.55, 0.80), (0.75, 1.05), (0.20, 0.38), (0.50, 0.90), (0.03, 0.12), (0.00, 0.05)),
-        *((0.015, 0.04), (0.10, 0.30), (0.80, 1.10), (0.4, 0.8)),
-    ),
-    "low field: dim, noisy, soft": Style(
-        *((0.40, 0.60), (0.75, 1.05), (0.14, 0.30), (0.25, 0.60), (0.04, 0.14), (0.00, 0.15)),
-        *((0.03, 0.055), (0.15, 0.35), (0.80, 1.05), (0.6, 0.9)),
-    ),
-}
 
 
 def draw_case(
@@ -86,16 +50,16 @@ def draw_case(
     axes = pose * spacing_mm
     room = np.clip((np.array(shape) - 1) * spacing_mm / 2 - atrium.radii - MARGIN_MM, 0, 12)
     centre = pose @ (rng.uniform(-1, 1, 3) * room)  # of the volume, in the patient's frame
-    grid = Grid(shape, axes, centre - axes @ (np.array(shape) - 1) / 2)
+    grid = VoxelCentres(shape, axes, centre - axes @ (np.array(shape) - 1) / 2)
     borders = atrium_borders(rng, atrium, grid)
-    style = tuple(STYLES.values())[rng.integers(len(STYLES))]
+    style = tuple(ATRIUM_STYLES.values())[rng.integers(len(ATRIUM_STYLES))]
     grey = draw_grey(rng, style)
     image = paint_chest(rng, grey, grid, atrium.radii)
     paint_heart(rng, image, grey, grid, atrium, borders)
     return degrade(rng, image, grid, style), borders.label(), draw_affine(rng, shape, spacing_mm, pose)
 
 
-def draw_grey(rng: np.random.Generator, style: Style) -> dict[str, float]:
+def draw_grey(rng: np.random.Generator, style: AtriumStyle) -> dict[str, float]:
     """Draw the tissues' grey values for one case of a scanner style."""
     blood = rng.uniform(*style.blood)
     muscle = min(rng.uniform(*style.muscle), MAX_MUSCLE_SHARE * blood)
@@ -114,7 +78,7 @@ def draw_grey(rng: np.random.Generator, style: Style) -> dict[str, float]:
     }
 
 
-def paint_chest(rng: np.random.Generator, grey: dict[str, float], grid: Grid, radii: Vector) -> Array:
+def paint_chest(rng: np.random.Generator, grey: dict[str, float], grid: VoxelCentres, radii: Vector) -> Array:
     """Draw what surrounds the heart: mediastinum, lungs with vessels, back, spine, oesophagus, descending aorta.
 
     `radii` are those of the atrial body at the grid's origin; `grey` has the tissues' grey values.
@@ -163,7 +127,7 @@ def paint_chest(rng: np.random.Generator, grey: dict[str, float], grid: Grid, ra
 
 
 def paint_heart(
-    rng: np.random.Generator, image: Array, grey: dict[str, float], grid: Grid, atrium: Atrium, b: Borders
+    rng: np.random.Generator, image: Array, grey: dict[str, float], grid: VoxelCentres, atrium: Atrium, b: AtriumBorders
 ) -> None:
     """Draw the heart over the chest in place: great vessels and right heart, left ventricle, then the left atrium."""
     edge = rng.uniform(1.5, 2.5)
@@ -213,7 +177,7 @@ def paint_heart(
         image *= 1 + amount * soft_inside(blood, edge)
 
 
-def degrade(rng: np.random.Generator, image: Array, grid: Grid, style: Style) -> npt.NDArray[np.int16]:
+def degrade(rng: np.random.Generator, image: Array, grid: VoxelCentres, style: AtriumStyle) -> npt.NDArray[np.int16]:
     """Turn clean grey values (x, y, z) into an acquired image: texture, bias, blur, Rician noise, integers."""
     texture = ndimage.gaussian_filter(rng.standard_normal(grid.shape, np.float32), 1.2, truncate=2.5)
     image = image * (1 + rng.uniform(0.03, 0.09) / texture.std() * texture)

@@ -32,7 +32,7 @@ def unit(vector: Vector) -> Vector:
 
 
 @dataclass(frozen=True)
-class Grid:
+class VoxelCentres:
     """The voxel centres of a volume in the patient's frame: `origin + axes @ index`."""
 
     shape: tuple[int, int, int]
@@ -54,7 +54,7 @@ class Grid:
         return wave
 
 
-def ellipsoid(grid: Grid, centre: Vector, radii: Vector, frame: Vector) -> Array:
+def ellipsoid(grid: VoxelCentres, centre: Vector, radii: Vector, frame: Vector) -> Array:
     """Signed distance to an ellipsoid with `radii` along the rows of the rotation `frame`, to first order."""
     level = np.zeros(grid.shape, np.float32)
     slope = np.zeros(grid.shape, np.float32)
@@ -67,7 +67,7 @@ def ellipsoid(grid: Grid, centre: Vector, radii: Vector, frame: Vector) -> Array
     return distance
 
 
-def tube(grid: Grid, start: Vector, direction: Vector, bend: Vector) -> tuple[Array, Array]:
+def tube(grid: VoxelCentres, start: Vector, direction: Vector, bend: Vector) -> tuple[Array, Array]:
     """Distance from the bent line `start + t direction + t^2 bend`, t >= 0, and the t of each voxel.
 
     `direction` has length 1. The distance is taken across `direction`, so it is somewhat too large where the line
@@ -158,7 +158,7 @@ def draw_vein(rng: np.random.Generator, name: str, radii: Vector) -> Vein:
 
 
 @dataclass(frozen=True)
-class Borders:
+class AtriumBorders:
     """Signed distances (mm, negative inside) of an atrium on one grid, each (x, y, z)."""
 
     body: Array  # body and appendage, closed by the mitral plane
@@ -172,7 +172,7 @@ class Borders:
         return inside
 
 
-def atrium_borders(rng: np.random.Generator, atrium: Atrium, grid: Grid) -> Borders:
+def atrium_borders(rng: np.random.Generator, atrium: Atrium, grid: VoxelCentres) -> AtriumBorders:
     """Evaluate an atrium on a grid; `rng` draws the directions of the ripples and the appendage's lobes."""
     body = ellipsoid(grid, np.zeros(3), atrium.radii, np.eye(3))
     for steepness, length_mm in atrium.ripples:
@@ -192,4 +192,4 @@ def atrium_borders(rng: np.random.Generator, atrium: Atrium, grid: Grid) -> Bord
         veins = np.minimum(veins, border)
         labelled = np.minimum(labelled, np.maximum(border, body - vein.reach))
     closed = blend(np.maximum(body, beyond), appendage, 4.0)
-    return Borders(closed, blend(veins, closed, 2.0), blend(labelled, closed, 2.0), beyond)
+    return AtriumBorders(closed, blend(veins, closed, 2.0), blend(labelled, closed, 2.0), beyond)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from crossmatch.phantom.styles import Range
+
 Array = npt.NDArray[np.float32]
-Range = tuple[float, float]
 
 RV, MYO, LV = 1, 2, 3
 MIN_RADIUS = 5.0
@@ -77,7 +78,7 @@ def draw_heart(rng: np.random.Generator) -> Heart:
 
 
 @dataclass(frozen=True)
-class Borders:
+class HeartBorders:
     """Signed distances (mm, negative inside) to the borders of a heart on one grid; arrays broadcast to (x, y, z)."""
 
     endo: Array
@@ -99,7 +100,7 @@ class Borders:
         return label
 
 
-def heart_borders(heart: Heart, x: Array, y: Array, s: Array) -> Borders:
+def heart_borders(heart: Heart, x: Array, y: Array, s: Array) -> HeartBorders:
     """Evaluate a heart on a grid: `x`, `y` in mm from its base centre, `s` along the long axis, broadcastable."""
     x, y = x - heart.tilt[0] * s, y - heart.tilt[1] * s
     r, angle = np.hypot(x, y), np.arctan2(y, x)
@@ -127,7 +128,7 @@ def heart_borders(heart: Heart, x: Array, y: Array, s: Array) -> Borders:
     width = np.where(width > 1.5, width, 0)
     rv_wall = epi + width + np.clip(0.5 * width, 0, 3.0)
     fat = rv_wall + 7 * np.clip(ripple(4, 1) + ripple(5, 3) - 0.1, 0, 1.2) * (mean_epi > 0)
-    return Borders(
+    return HeartBorders(
         endo=r - endo,
         epi=r - epi,
         rv=np.where(width > 0, np.maximum(epi - r, r - epi - width), np.float32(9.0)),
@@ -202,7 +203,7 @@ def paint_chest(
 
 
 def paint_heart(
-    rng: np.random.Generator, image: Array, grey: dict[str, float], heart: Heart, b: Borders, s: Array
+    rng: np.random.Generator, image: Array, grey: dict[str, float], heart: Heart, b: HeartBorders, s: Array
 ) -> None:
     """Draw the heart over the chest in place: fat, ventricles, papillary muscles, and the atria above the base."""
     edge = rng.uniform(1.5, 3.5)

@@ -7,7 +7,6 @@ together with that number.
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,49 +15,15 @@ from scipy.spatial.transform import Rotation
 
 from crossmatch.errors import UserError
 from crossmatch.phantom import atrium
-from crossmatch.phantom.dataset import Kind, write_dataset
-from crossmatch.phantom.heart_anatomy import Array, Range, draw_heart, heart_borders, paint_chest, paint_heart
+from crossmatch.phantom.folder import PhantomKind, write_dataset
+from crossmatch.phantom.heart_anatomy import Array, draw_heart, heart_borders, paint_chest, paint_heart
+from crossmatch.phantom.styles import HEART_STYLES, HeartStyle
 from crossmatch.target import new_folder
 
 PHANTOM_VERSION = 1
 MAX_MYO_SHARE = 0.72
 """Myocardium is never brighter than this share of the left ventricle's blood: the border stays visible."""
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
-
-
-class Style(NamedTuple):
-    """A kind of scanner: ranges of the tissues' grey values (share of full scale) and of the image faults."""
-
-    blood: Range
-    myo: Range
-    fat: Range
-    liver: Range
-    lung: Range
-    noise: Range  # standard deviation, share of full scale
-    bias: Range  # largest log gain
-    gamma: Range
-    blur: Range  # pixels
-
-
-# Tissues overlap between cases, within a style and more so between styles; every split mixes all of them.
-STYLES = {
-    "steady state: bright blood, dark muscle": Style(
-        *((0.60, 0.80), (0.22, 0.34), (0.65, 0.90), (0.20, 0.40), (0.03, 0.10)),
-        *((0.02, 0.04), (0.10, 0.30), (0.85, 1.10), (0.5, 0.8)),
-    ),
-    "gradient echo: flatter contrast, grey fat": Style(
-        *((0.54, 0.72), (0.26, 0.38), (0.50, 0.75), (0.25, 0.50), (0.06, 0.14)),
-        *((0.02, 0.05), (0.10, 0.30), (0.80, 1.10), (0.6, 0.9)),
-    ),
-    "after contrast agent: bright muscle and liver": Style(
-        *((0.60, 0.76), (0.32, 0.43), (0.68, 0.90), (0.35, 0.55), (0.05, 0.15)),
-        *((0.02, 0.04), (0.10, 0.35), (0.90, 1.25), (0.5, 0.8)),
-    ),
-    "low field: dim, noisy, soft": Style(
-        *((0.46, 0.62), (0.20, 0.30), (0.50, 0.80), (0.18, 0.40), (0.03, 0.10)),
-        *((0.03, 0.05), (0.15, 0.40), (0.80, 1.00), (0.6, 0.9)),
-    ),
-}
 
 
 def draw_case(
@@ -82,7 +47,7 @@ def draw_case(
     x = (((np.arange(nx) + 0.5) * pixel_mm - extent[0] / 2 - centre[0])[:, None, None] - sway[0]).astype(np.float32)
     y = (((np.arange(ny) + 0.5) * pixel_mm - extent[1] / 2 - centre[1])[None, :, None] - sway[1]).astype(np.float32)
     borders = heart_borders(heart, x, y, s)
-    style = tuple(STYLES.values())[rng.integers(len(STYLES))]
+    style = tuple(HEART_STYLES.values())[rng.integers(len(HEART_STYLES))]
     grey = draw_grey(rng, style)
     image = paint_chest(rng, grey, x, y, s, heart.endo + heart.wall)
     paint_heart(rng, image, grey, heart, borders, s)
@@ -93,7 +58,7 @@ def draw_case(
     )
 
 
-def draw_grey(rng: np.random.Generator, style: Style) -> dict[str, float]:
+def draw_grey(rng: np.random.Generator, style: HeartStyle) -> dict[str, float]:
     """Draw the tissues' grey values for one case of a scanner style."""
     blood = rng.uniform(*style.blood)
     myo = min(rng.uniform(*style.myo), MAX_MYO_SHARE * blood)
@@ -109,7 +74,7 @@ def draw_grey(rng: np.random.Generator, style: Style) -> dict[str, float]:
     }
 
 
-def degrade(rng: np.random.Generator, image: Array, style: Style) -> npt.NDArray[np.int16]:
+def degrade(rng: np.random.Generator, image: Array, style: HeartStyle) -> npt.NDArray[np.int16]:
     """Turn clean grey values (x, y, z) into an acquired image: texture, bias, blur, ghosts, Rician noise, integers."""
     nx, ny, slices = image.shape
 
@@ -153,14 +118,14 @@ def draw_affine(
 
 
 KINDS = {
-    "heart": Kind(
+    "heart": PhantomKind(
         draw=draw_case,
         labels=LABELS,
         name="Phantom",
         description=f"Synthetic short-axis cardiac MR, generator version {PHANTOM_VERSION}",
         label_counts=(1, 2, 3),
     ),
-    "atrium": Kind(
+    "atrium": PhantomKind(
         draw=atrium.draw_case,
         labels=atrium.ATRIUM_LABELS,
         name="Atrium phantom",
@@ -168,12 +133,14 @@ KINDS = {
         label_counts=(1, 2, 4),
     ),
 }
+# recipe -> the kind of phantom that it is made for
+PHANTOMS = {"phantom": "heart", "phantom3d": "atrium"}
 
 
 def make_phantom(
     root: Path | str, kind: str = "heart", train: int = 24, val: int = 4, test: int = 10, seed: int = 0
 ) -> None:
-    """Write a phantom dataset into the new or empty folder `root`: one case a patient, named train000, val000, test000.
+    """Write a phantom.folder into the new or empty folder `root`: one case a patient, named train000, val000, test000.
 
     Every case has its own random stream from (seed, split, index): asking for more cases leaves the others as they
     were. `kind` is one of `KINDS`, which also gives the sizes of the nested labelled subsets

@@ -1,7 +1,8 @@
 """Recipes by name or file: read from TOML, changed by `--set section.key=value`, with every mistake explained."""
 
+import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -31,8 +32,12 @@ def recipe_text(name: str) -> str:
     return (resources.files("crossmatch") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe by name or by the path of a TOML file, with `section.key=value` changes applied.
+def load_recipe(
+    recipe: str | os.PathLike[str] | Recipe, overrides: Sequence[str] | Mapping[str, object] = ()
+) -> Recipe:
+    """A recipe by name, by the path of a TOML file, or one that is at hand, with changes applied.
+
+    Changes come as text, ``["train.steps=1000"]``, or as values, ``{"train.steps": 1000}``.
 
     Changing `method.name` or `network.name` drops the settings of what it replaces. A recipe may say what other methods
     are set to here, in tables ``[methods.NAME]``: they hold once `method.name` is changed to NAME. A change of
@@ -41,12 +46,16 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: unknown recipe, unknown key (the valid ones are listed), or a value that does not fit.
     """
-    tree = _read(name)
-    changes = [parse_change(text) for text in overrides]
+    name = "given" if isinstance(recipe, Recipe) else os.fspath(recipe)
+    tree = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else _read(name)
+    if isinstance(overrides, Mapping):
+        changes = [(key.split("."), value) for key, value in overrides.items()]
+    else:
+        changes = [parse_change(text) for text in overrides]
     others = _settings_of_others(tree.pop("methods", {}), name)
-    for group, (_, default) in CHOICES.items():
+    for group, registry in CHOICES.items():
         chosen = tree.get(group, {})
-        named = chosen.get("name", default) if isinstance(chosen, dict) else chosen
+        named = chosen.get("name", registry.default) if isinstance(chosen, dict) else chosen
         wanted = [value for keys, value in changes if keys == [group, "name"]]
         if wanted and wanted[-1] != named:
             tree[group] = dict(others.get(str(wanted[-1]), {})) if group == "method" else {}
@@ -85,7 +94,7 @@ def _read(name: str) -> dict[str, Any]:
 
 def _settings_of_others(tables: Any, name: str) -> dict[str, dict[str, Any]]:
     """The tables [methods.NAME] of a recipe, checked for names; what is in one is checked when it is used."""
-    known = CHOICES["method"][0]
+    known = CHOICES["method"].classes
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise UserError(f"In recipe {name}: methods holds tables, one a method: [methods.mean_teacher], for example.")
     if unknown := sorted(tables.keys() - known.keys()):
@@ -95,7 +104,7 @@ def _settings_of_others(tables: Any, name: str) -> dict[str, dict[str, Any]]:
 
 def _of_one_method(changes: list[tuple[list[str], Any]], name: str) -> list[tuple[list[str], Any]]:
     """Changes of ``methods.NAME.key`` as changes of ``method.key`` where NAME is the method, else left out."""
-    kept, known = [], CHOICES["method"][0]
+    kept, known = [], CHOICES["method"].classes
     for keys, value in changes:
         if keys[0] != "methods":
             kept.append((keys, value))
@@ -136,10 +145,12 @@ def _explain(tree: dict[str, Any], problem: dict[str, Any]) -> str:
 
 
 def _valid_keys(tree: dict[str, Any], path: list[str]) -> list[str]:
-    if path and path[0] in CHOICES:
-        choices, default = CHOICES[path[0]]
-        return ["name", *choices[tree[path[0]].get("name", default)][1].model_fields]
     model: type[BaseModel] = Recipe
+    if path and path[0] in CHOICES:
+        known, default = CHOICES[path[0]]
+        model, path = known[tree[path[0]].get("name", default)].Settings, path[1:]
+        if not path:
+            return ["name", *model.model_fields]
     for key in path:
         annotation = model.model_fields[key].annotation
         candidates = [annotation, *get_args(annotation)]

@@ -4,15 +4,24 @@ Each group of settings is defined beside the code it sets; this file puts them t
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializationInfo,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from crossmatch.batches.intensity import Normalise
 from crossmatch.batches.views import BatchSizes, ViewSettings
-from crossmatch.methods import METHODS
+from crossmatch.methods import METHODS, Method, MethodSettings
 from crossmatch.methods.losses import DiceSettings
-from crossmatch.networks import NETWORKS
+from crossmatch.networks import NETWORKS, NetworkSettings, Segmenter
 from crossmatch.perturb.image import Positive
 from crossmatch.settings import Settings
 
@@ -22,11 +31,28 @@ Stride = Annotated[
     Annotated[Literal["even"], Tag("word")] | Annotated[tuple[Count, ...], Tag("numbers")],
     Discriminator(lambda stride: "word" if isinstance(stride, str) else "numbers"),
 ]
-# group of settings -> (what there is by name, the name where a recipe gives none)
-CHOICES: dict[str, tuple[dict[str, tuple[Any, Any]], str]] = {
-    "method": (METHODS, "crossmatch"),
-    "network": (NETWORKS, "unet"),
-}
+S = TypeVar("S", bound=Settings)
+
+
+class Registry(NamedTuple):
+    """What a recipe can choose by name."""
+
+    classes: Mapping[str, type[Method] | type[Segmenter]]
+    default: str  # where a recipe gives no name
+
+
+CHOICES = {"method": Registry(METHODS, "crossmatch"), "network": Registry(NETWORKS, "unet")}
+
+
+class Choice(Settings, Generic[S]):
+    """A method or a network: its name, and the settings of its class. In TOML and JSON they are one table."""
+
+    name: str
+    settings: S
+
+    @model_serializer
+    def _one_table(self, info: SerializationInfo) -> dict[str, Any]:
+        return {"name": self.name, **self.settings.model_dump(mode=info.mode)}
 
 
 class DataSettings(Settings):
@@ -87,26 +113,30 @@ class Recipe(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSettings = DataSettings()
     views: ViewSettings = ViewSettings()
-    network: dict[str, Any] = Field({}, validate_default=True)  # name, and that network's settings
-    method: dict[str, Any] = Field({}, validate_default=True)  # name, and that method's settings
+    network: Choice[NetworkSettings] = Field({}, validate_default=True)
+    method: Choice[MethodSettings] = Field({}, validate_default=True)
     dice: DiceSettings = DiceSettings()
     train: TrainSettings = TrainSettings()
     predict: PredictSettings = PredictSettings()
 
-    @field_validator(*CHOICES)
+    @field_validator(*CHOICES, mode="before")
     @classmethod
-    def _resolve(cls, chosen: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        choices, default = CHOICES[str(info.field_name)]
-        name = chosen.get("name", default)
-        if not isinstance(name, str) or name not in choices:
-            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(choices)}")
-        settings = choices[name][1].model_validate({key: value for key, value in chosen.items() if key != "name"})
-        return {"name": name, **settings.model_dump()}
+    def _choose(cls, given: object, info: ValidationInfo) -> object:
+        if isinstance(given, Choice):
+            return given
+        if not isinstance(given, dict):
+            raise ValueError("a table is needed, with a name and settings")
+        known, default = CHOICES[str(info.field_name)]
+        name = given.get("name", default)
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(known)}")
+        settings = known[name].Settings.model_validate({key: value for key, value in given.items() if key != "name"})
+        return {"name": name, "settings": settings}
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "Recipe":
         size = self.data.size
-        self.network_settings.check_size(size, min(self.train.batch.labelled, self.train.batch.unlabelled))
+        self.network.settings.check_size(size, min(self.train.batch.labelled, self.train.batch.unlabelled))
         if any(axis >= len(size) for axis in self.views.weak.plane):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)
@@ -126,17 +156,7 @@ class Recipe(Settings):
     @property
     def coarse_size(self) -> tuple[int, ...]:
         """Voxels an axis of the network's coarsest feature map."""
-        return tuple(n // self.network_settings.multiple for n in self.data.size)
-
-    @property
-    def method_settings(self) -> Any:
-        """The settings object of the method."""
-        return _settings("method", self.method)
-
-    @property
-    def network_settings(self) -> Any:
-        """The settings object of the network."""
-        return _settings("network", self.network)
+        return tuple(n // self.network.settings.multiple for n in self.data.size)
 
     @property
     def dims(self) -> int:
@@ -155,8 +175,3 @@ def check_stride(stride: Stride, data: DataSettings) -> None:
             f"the stride {stride} must have {len(data.size)} numbers, each from 1 to the patch's {data.size}: above "
             "it, voxels between the windows would never be seen"
         )
-
-
-def _settings(group: str, chosen: Mapping[str, Any]) -> Any:
-    kind = CHOICES[group][0][chosen["name"]][1]
-    return kind(**{key: value for key, value in chosen.items() if key != "name"})

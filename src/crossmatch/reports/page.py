@@ -53,7 +53,7 @@ def render(run: Run, evaluation: Evaluation | None, predictions: Path | None) ->
 
 def _header(run: Run, name: str) -> str:
     recipe = run.recipe
-    what = f"{recipe.method['name']} · {run.data['name']} · {recipe.dims}D {recipe.network['name']}"
+    what = f"{recipe.method.name} · {run.data['name']} · {recipe.dims}D {recipe.network.name}"
     about = f"<p>{escape(recipe.about)}</p>" if recipe.about else ""
     return f'<header><p class="what">{escape(what)}</p><h1>{name}</h1>{about}</header>'
 

@@ -58,9 +58,8 @@ class Run:
 
     def build_network(self) -> Segmenter:
         """The recipe's network for this dataset's channels and labels, with fresh weights."""
-        kind, settings = NETWORKS[self.recipe.network["name"]][0], self.recipe.network_settings
-        network: Segmenter = kind(self.recipe.dims, len(self.data["channels"]), self.classes, **settings.model_dump())
-        return network
+        name, settings = self.recipe.network.name, self.recipe.network.settings
+        return NETWORKS[name](self.recipe.dims, len(self.data["channels"]), self.classes, settings)
 
     def load_network(self, name: str = "last") -> tuple[Segmenter, Checkpoint]:
         """The trained network, in eval mode, and the checkpoint it comes from."""

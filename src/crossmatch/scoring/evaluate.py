@@ -18,7 +18,7 @@ from crossmatch.dataset.layout import read_description
 from crossmatch.errors import UserError
 from crossmatch.formats.nifti import ENDINGS, Array, Volume, read_grid, read_volume, same_grid
 from crossmatch.scoring.metrics import dice, jaccard, surface_distances
-from crossmatch.scoring.scores import DISTANCES, Evaluation, Row, listed, load_evaluation
+from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, listed, load_evaluation
 
 __all__ = ["Evaluation", "evaluate", "load_evaluation"]
 
@@ -71,7 +71,7 @@ def evaluate(
     if not classes:
         raise UserError(f"{ref} has no label but background: name the classes in dataset.json beside the folder.")
 
-    rows: list[Row] = []
+    rows: list[ClassScores] = []
     with ThreadPoolExecutor(WORKERS) as pool:
         cases = pool.map(lambda case: _rows(case, *pairs[case], classes), pairs)
         for done, found in enumerate(cases, start=1):
@@ -190,7 +190,7 @@ def _values(paths: Iterable[Path]) -> list[int]:
     return sorted({int(value) for path in paths for value in np.unique(_read_labels(path)[1])} - {0})
 
 
-def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int]) -> list[Row]:
+def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int]) -> list[ClassScores]:
     """The rows of one case."""
     ours, theirs = _read_labels(predicted)[1], _read_labels(reference)
     for path, voxels in ((predicted, ours), (reference, theirs[1])):
@@ -209,7 +209,7 @@ def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int
             if unit == "voxels" or spacing is not None:
                 distances = surface_distances(pred, ref, spacing)
                 scores |= {f"{kind}_{unit}": float(getattr(distances, kind)) for kind in DISTANCES}
-        rows.append(Row(case, name, value, scores))
+        rows.append(ClassScores(case, name, value, scores))
     return rows
 
 

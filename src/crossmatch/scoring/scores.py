@@ -46,8 +46,8 @@ class Statistic(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
-    """One case and class."""
+class ClassScores:
+    """The scores of one class of one case."""
 
     case: str
     name: str  # of the class
@@ -59,7 +59,7 @@ class Row:
 class Evaluation:
     """What `evaluate` found; `load_evaluation` reads it back from summary.json."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ClassScores, ...]
     labels: dict[str, int]  # class -> value, without background
     predictions: str  # the folder's name only, so that results can be shared
     references: str
@@ -164,7 +164,7 @@ def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
         rows = []
         for case in stored["cases"]:
             scores = {metric: _number(case[metric]) for metric in METRICS if metric in case}
-            rows.append(Row(case["case"], case["class"], case["value"], scores))
+            rows.append(ClassScores(case["case"], case["class"], case["value"], scores))
         names = {key: stored[key] for key in ("labels", "predictions", "references", "dataset", "prediction")}
         return Evaluation(tuple(rows), missing=tuple(stored["missing"]), extra=tuple(stored["extra"]), **names)
     except FileNotFoundError as error:

@@ -4,9 +4,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +22,11 @@ from crossmatch.inference.predictor import Predictor
 from crossmatch.networks.layers import to_channels_last
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
+from crossmatch.runs.display import Display
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.run import Run, create_run, resume_run
 from crossmatch.scoring.metrics import dice_per_class
-from crossmatch.training.cases import TrainingCases, training_cases
+from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.state import TrainerState
 from crossmatch.training.step import TrainingStep
@@ -36,19 +37,6 @@ LOWER_MEMORY = (
     "--set train.batch.unlabelled=1); data.memory_gb=0 keeps the voxels on disk, and a larger data.spacing_mm, where "
     "it is set, makes them fewer."
 )
-
-
-class Display(Protocol):
-    """Whatever shows how a run gets on."""
-
-    def loading(self, done: int, total: int) -> None:
-        """Cases read so far."""
-
-    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
-        """After each step; `values` are the means last read, loss terms and validation Dice."""
-
-    def warn(self, text: str) -> None:
-        """Something about the data that the user should know."""
 
 
 def fit(
@@ -157,7 +145,7 @@ def _train(
         state.seconds, started = state.seconds + time.monotonic() - started, time.monotonic()
         state.save(run, "last")
 
-    with _interrupts() as interrupted:
+    with _interrupts() as interrupted, closing(book) if book else nullcontext():
         while state.step < settings.steps and not team.any(interrupted.is_set()):
             rate = take_step.learning_rate
             recorder.add(state.step + 1, take_step(draw(state.step)))
@@ -190,8 +178,6 @@ def _train(
                 read_scalars()
             if book:
                 keep()
-    if book:
-        book.close()
 
 
 def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:

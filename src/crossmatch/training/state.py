@@ -14,6 +14,7 @@ from crossmatch.recipes.schema import Recipe, TrainSettings
 from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from crossmatch.runs.devices import peak_memory
 from crossmatch.runs.run import Run
+from crossmatch.training.teacher import load_teacher
 
 _KEPT = ("step", "best", "validation", "seconds", "peak_memory")  # plain numbers that go on with a run
 
@@ -40,8 +41,7 @@ class TrainerState:
 
         For `graphs`, the optimiser keeps its step and learning rate there too.
         """
-        kind = METHODS[recipe.method["name"]][0]
-        method: Method = kind(network, recipe.method_settings, recipe.dice).to(device)
+        method = _method(recipe, network).to(device)
         average = Average(method.predictor(), recipe.train.ema) if recipe.train.ema else None
         return cls(method, average, _optimizer(method, recipe.train, device if graphs else None))
 
@@ -73,7 +73,7 @@ class TrainerState:
         self.peak_memory = max(self.peak_memory, peak_memory(trained[0].device))
         facts = {
             **{key: getattr(self, key) for key in _KEPT},
-            "method": run.recipe.method["name"],
+            "method": run.recipe.method.name,
             "parameters": sum(weight.numel() for weight in trained),
         }
         training = self._tensors() if name == "last" else {}
@@ -122,6 +122,13 @@ class TrainerState:
             for kind, value in values.items()
             if isinstance(value, Tensor)
         }
+
+
+def _method(recipe: Recipe, network: Segmenter) -> Method:
+    kind, settings = METHODS[recipe.method.name], recipe.method.settings
+    if settings.taught_by is None:
+        return kind(network, settings, recipe.dice)
+    return kind(network, settings, recipe.dice, load_teacher(settings.taught_by, network))
 
 
 def _optimizer(method: Method, settings: TrainSettings, device: torch.device | None) -> torch.optim.Optimizer:

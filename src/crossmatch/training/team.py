@@ -42,7 +42,7 @@ def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
             "start fewer, or let every rank see all GPUs of its machine (SLURM: --gpus-per-node, not --gpus-per-task)."
         )
     sizes = {"labelled": recipe.train.batch.labelled}
-    if METHODS[recipe.method["name"]][0].needs_unlabelled:
+    if METHODS[recipe.method.name].needs_unlabelled:
         sizes["unlabelled"] = recipe.train.batch.unlabelled
     for name, size in sizes.items():
         if size % place.count:
@@ -52,7 +52,7 @@ def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
                 f"cannot share them equally: the next number that works is --set train.batch.{name}={more}."
             )
     try:
-        recipe.network_settings.check_size(recipe.data.size, min(sizes.values()) // place.count)
+        recipe.network.settings.check_size(recipe.data.size, min(sizes.values()) // place.count)
     except ValueError as error:
         raise UserError(f"With the batch shared by {place.count} devices: {error}.") from None
 

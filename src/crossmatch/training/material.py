@@ -68,7 +68,7 @@ def training_cases(recipe: Recipe, data: Path, loading: Callable[[int, int], Non
             'dataset.json): choose the recipe made for it, or insist with --set data.dataset="".'
         )
     labelled, unlabelled = dataset.labelled(recipe.data.labelled)
-    needs_unlabelled = METHODS[recipe.method["name"]][0].needs_unlabelled
+    needs_unlabelled = METHODS[recipe.method.name].needs_unlabelled
     _check(recipe, labelled, unlabelled, needs_unlabelled)
     fingerprint = load_fingerprint(data, loading)
     facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
@@ -99,7 +99,7 @@ def _check(recipe: Recipe, labelled: Sequence[Case], unlabelled: Sequence[Case],
         )
     if not unlabelled and needs_unlabelled:
         raise UserError(
-            f"The method {recipe.method['name']} needs unlabelled training cases, and every one is labelled: add "
+            f"The method {recipe.method.name} needs unlabelled training cases, and every one is labelled: add "
             "images without labels to imagesTr, choose a smaller subset with --set data.labelled=N, or train on the "
             "labels alone with --set method.name=supervised."
         )

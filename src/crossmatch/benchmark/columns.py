@@ -13,21 +13,12 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from crossmatch.benchmark.published import Published, published
-from crossmatch.benchmark.results import Row, Spread
-from crossmatch.benchmark.significance import Comparison, compare
+from crossmatch.benchmark.lines import Line, sources
+from crossmatch.benchmark.results import OverSeeds
+from crossmatch.benchmark.significance import Comparison
 
 PLUS_MINUS = " ±"
 DISPENSABLE = ("Memory", "Parameters", "Val", "Training", "ASD", "Jaccard")  # in a narrow terminal, first one first
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of the table with all that is shown of it."""
-
-    row: Row
-    comparison: Comparison
-    published: Published | None
 
 
 @dataclass(frozen=True)
@@ -38,19 +29,6 @@ class Column:
     unit: str
     cell: Callable[[Line], str]
     text: bool = False  # words rather than a number: to the left, and folded where the terminal is narrow
-
-
-def lines(rows: Sequence[Row]) -> list[Line]:
-    """The rows, each with its test against the best one and its published result."""
-    return [
-        Line(row, comparison, published(row.dataset, row.labelled, row.method))
-        for row, comparison in zip(rows, compare(rows), strict=True)
-    ]
-
-
-def sources(table: Sequence[Line]) -> list[str]:
-    """Where the published results of these lines come from: the first is [1] in the table."""
-    return list(dict.fromkeys(line.published.source for line in table if line.published is not None))
 
 
 def columns(table: Sequence[Line]) -> list[Column]:
@@ -153,7 +131,7 @@ def _seeds(line: Line, table: Sequence[Line]) -> str:
     return str(own) if own == every else f"{own} of {every}"
 
 
-def _spread(found: Spread, scale: float = 1) -> str:
+def _spread(found: OverSeeds, scale: float = 1) -> str:
     if math.isnan(found.mean):
         return "NaN"
     sd = "" if math.isnan(found.sd) else f"{PLUS_MINUS}{found.sd * scale:.2f}"

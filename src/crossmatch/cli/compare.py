@@ -20,7 +20,7 @@ def methods() -> None:
     from crossmatch.methods import METHODS
 
     table = Table("method", "what it does", "paper")
-    for name, (method, _) in METHODS.items():
+    for name, method in METHODS.items():
         table.add_row(name, method.about, method.paper)
     Console().print(table)
 

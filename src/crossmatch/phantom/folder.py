@@ -17,7 +17,7 @@ Draw = Callable[
 ]  # -> image, label, and the affine (4, 4) from voxels to mm
 
 
-class Kind(NamedTuple):
+class PhantomKind(NamedTuple):
     """A kind of phantom: how one case is drawn, and what its dataset.json and lists say."""
 
     draw: Draw
@@ -27,7 +27,7 @@ class Kind(NamedTuple):
     label_counts: tuple[int, ...]  # sizes of the nested labelled subsets
 
 
-def write_dataset(root: Path, kind: Kind, counts: dict[str, int], seed: int) -> None:
+def write_dataset(root: Path, kind: PhantomKind, counts: dict[str, int], seed: int) -> None:
     """Write the cases, lists and dataset.json of a phantom into the existing empty folder `root`.
 
     `counts` gives the cases of the splits train, val and test, in this order. The random stream of a case comes from

@@ -9,8 +9,8 @@ from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.run_cell import CellFailed, Processes
 from crossmatch.errors import UserError
 
-Work = Callable[..., None]  # (cell), and on this machine device=... and processes=...
-Done = Callable[[Cell, CellFailed | None], None]  # a cell, and why it failed or None
+CellWork = Callable[..., None]  # (cell), and on this machine device=... and processes=...
+CellDone = Callable[[Cell, CellFailed | None], None]  # a cell, and why it failed or None
 
 
 def waves(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -19,7 +19,7 @@ def waves(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def run_here(
-    cells: Sequence[Cell], work: Work, done: Done, jobs: int, devices: Sequence[str], processes: Processes
+    cells: Sequence[Cell], work: CellWork, done: CellDone, jobs: int, devices: Sequence[str], processes: Processes
 ) -> None:
     """Run cells in `jobs` lanes, lane n on device n (counted round) of `devices`.
 
@@ -53,8 +53,8 @@ def run_here(
 
 def run_on_cluster(
     cells: Sequence[Cell],
-    work: Work,
-    done: Done,
+    work: CellWork,
+    done: CellDone,
     jobs: int,
     folder: Path,
     options: dict[str, Any],
@@ -93,7 +93,7 @@ def run_on_cluster(
             raise
 
 
-def _tell(cell: Cell, job: Any, done: Done) -> None:
+def _tell(cell: Cell, job: Any, done: CellDone) -> None:
     """Wait for a job and say how it ended."""
     try:
         job.result()

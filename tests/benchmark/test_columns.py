@@ -6,8 +6,9 @@ import pytest
 from finished import NAN, cases, result
 from rich.console import Console
 
-from crossmatch.benchmark.results import Grid, Result, aggregate
-from crossmatch.benchmark.tables import duration, lines, markdown_table, sources, terminal_table
+from crossmatch.benchmark.columns import duration, markdown_table, terminal_table
+from crossmatch.benchmark.lines import lines, sources
+from crossmatch.benchmark.results import GridPoint, Result, aggregate
 
 
 def two_methods() -> list[Result]:
@@ -85,7 +86,7 @@ def test_a_narrow_terminal_leaves_out_columns_and_says_which() -> None:
 
 
 def test_validation_dice_stays_beside_a_grid() -> None:
-    def headings(grid: Grid) -> str:
+    def headings(grid: GridPoint) -> str:
         known = {"validation_dice": 0.625, "parameters": 5, "dataset": "LA", "labelled": "8"}
         found = shown([result("bcp", cases(0.9), grid=grid, seed=n, **known) for n in (1, 2)], 60)
         return " ".join(" ".join(found).split())

@@ -1,6 +1,7 @@
 """Who runs cells when: lanes and devices, teachers first, failures told, a stop that reaches everything."""
 
 import functools
+import os
 import threading
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crossmatch.benchmark.cells import Cell, plan_cells
-from crossmatch.benchmark.launch import run_here, run_on_cluster, waves
+from crossmatch.benchmark.jobs import run_here, run_on_cluster, waves
 from crossmatch.benchmark.run_cell import CellFailed, Processes
 from crossmatch.errors import UserError
 
@@ -146,7 +147,7 @@ def _write(cell: Cell, folder: str) -> None:
 
 def test_a_job_array_through_submitit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("submitit")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # so that the jobs find `_write`
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # so that the jobs find `_write`
     told = Told()
     work = functools.partial(_write, folder=str(tmp_path))
     run_on_cluster(

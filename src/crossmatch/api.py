@@ -1,0 +1,174 @@
+"""The public functions, under the names that `import crossmatch` offers, for scripts and notebooks.
+
+Each does what the command of the same name does. What a user can mend raises `UserError`, whose text names settings as
+the command line does: "--set train.steps=100" is ``train__steps=100`` here.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from crossmatch.dataset import check as checking
+from crossmatch.dataset.fingerprint import Fingerprint
+from crossmatch.inference.model import Model
+from crossmatch.networks.layers import to_channels_last
+from crossmatch.recipes import Recipe, load_recipe
+from crossmatch.reports import write_report
+from crossmatch.runs.devices import choose_device
+from crossmatch.runs.display import Counted, Display, Silent, TrainingDisplay, counting
+from crossmatch.runs.run import open_run
+from crossmatch.scoring import evaluate as scoring
+from crossmatch.scoring.scores import Evaluation
+from crossmatch.training.fit import fit
+
+__all__ = ["Display", "Model", "check", "evaluate", "load", "report", "train"]
+
+Place = str | os.PathLike[str]  # of a file or a folder
+
+
+def check(folder: Place, *, progress: Counted = True) -> Fingerprint:
+    """Look at every voxel of a dataset once, and keep what was found for the training.
+
+    Args:
+        folder: a dataset, see docs/datasets.md.
+        progress: True shows a bar, False nothing; or a function called with (cases done, cases in all).
+
+    Returns:
+        What was found: `cases`, `labels`, and `warnings`, texts about what may be wrong.
+
+    Raises:
+        UserError: the folder is no dataset, or files in it cannot be used; all problems in one message.
+    """
+    with counting(progress, "Checking") as count:
+        return checking.check(folder, count)
+
+
+def train(
+    recipe: str | os.PathLike[str] | Recipe,
+    data: Place,
+    out: Place,
+    *,
+    seed: int | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    progress: bool | Display = True,
+    **changes: object,
+) -> Model:
+    """Train a network, on one device. Ctrl-C keeps what was learned; go on from there with ``resume=True``.
+
+    PyTorch's random generator is seeded. Training on several devices is for the command line (docs/parallel.md).
+
+    Args:
+        recipe: the name of a recipe (`recipes.recipe_names()`), the path of a TOML file, or a `Recipe`.
+        data: a dataset's folder.
+        out: the run's folder, which does not exist yet; with `resume` an existing run.
+        seed: instead of the recipe's.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        resume: go on with the run in `out`. Recipe and changes must be those it was started with.
+        progress: True shows a bar in a terminal or a notebook, and a line now and then in a log; False shows nothing;
+            or a `Display` of your own.
+        changes: settings that differ from the recipe's, groups and keys joined by two underscores:
+            ``train__steps=1000, method__name="supervised", data__size=(128, 128)``.
+
+    Returns:
+        The trained model, of the last checkpoint.
+
+    Raises:
+        UserError: a recipe, setting, dataset or folder that cannot be used; a run in `out` keeps its last checkpoint.
+        KeyboardInterrupt: Ctrl-C; what was learned is kept.
+    """
+    chosen = load_recipe(recipe, _settings(changes if seed is None else {**changes, "seed": seed}))
+    out = Path(out)
+    with _showing(progress, chosen.method.name) as display:
+        done = fit(chosen, Path(data), out, display, device=device, resume=resume)
+    if done < chosen.train.steps:
+        raise KeyboardInterrupt(f"stopped at step {done} of {chosen.train.steps}; go on with resume=True")
+    return load(out, device=device)
+
+
+def load(run: Place, checkpoint: str = "last", *, device: str = "auto") -> Model:
+    """A trained model from a run's folder.
+
+    Args:
+        run: the folder that `train` or `crossmatch train` wrote.
+        checkpoint: ``last``, ``best`` (by validation), or the path of a checkpoint of the same network.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        UserError: no run, no such checkpoint, a damaged one, or no such device.
+    """
+    chosen, opened = choose_device(device), open_run(Path(run))
+    network, _ = opened.load_network(checkpoint)
+    return Model(opened, to_channels_last(network.to(chosen)), checkpoint, chosen)
+
+
+def evaluate(
+    pred: Place,
+    ref: Place,
+    out: Place | None = None,
+    *,
+    labels: Mapping[str, int] | None = None,
+    partial: bool = False,
+    progress: Counted = True,
+) -> Evaluation:
+    """Compare predicted label files with references: Dice, Jaccard, HD95, ASD and ASSD of each case and class.
+
+    Args:
+        pred, ref: two folders with files of the same names, or two files.
+        out: folder for cases.csv and summary.json, which `report` reads; nothing is written without it.
+        labels: class -> value; by default those of the dataset.json beside the reference folder, else the values in
+            the references.
+        partial: evaluate the cases that have a prediction where some have none.
+        progress: True shows a bar, False nothing; or a function called with (cases done, cases in all).
+
+    Returns:
+        A row for each case and class, `statistics()` over cases, and a `table()` to print.
+
+    Raises:
+        UserError: nothing to compare, missing predictions without `partial`, grids or label values that differ, files
+            that cannot be read, or an `out` that holds another evaluation.
+    """
+    with counting(progress, "Evaluating") as count:
+        return scoring.evaluate(pred, ref, out, labels=labels, partial=partial, progress=count)
+
+
+def report(run: Place, out: Place | None = None, *, evaluation: Place | None = None) -> Path:
+    """Write one self-contained HTML page of a run: settings, curves, and where it was evaluated scores and pictures.
+
+    Args:
+        run: a run's folder, finished or not.
+        out: the page; RUN/report.html by default.
+        evaluation: a summary.json or its folder; by default the newest RUN/*/summary.json, where there is one.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: not a run, not an evaluation, or `out` is a file of another kind.
+    """
+    return write_report(
+        Path(run), None if evaluation is None else Path(evaluation), out=None if out is None else Path(out)
+    )
+
+
+def _settings(changes: Mapping[str, object]) -> dict[str, object]:
+    """``{"train__steps": 1000}`` -> ``{"train.steps": 1000}``; paths become text."""
+    return {
+        key.replace("__", "."): os.fspath(value) if isinstance(value, os.PathLike) else value
+        for key, value in changes.items()
+    }
+
+
+@contextmanager
+def _showing(progress: bool | Display, name: str) -> Iterator[Display]:
+    """The display of a training."""
+    if not isinstance(progress, bool):
+        yield progress
+    elif progress:
+        with TrainingDisplay(Console(), name) as display:
+            yield display
+    else:
+        yield Silent()

@@ -1,0 +1,101 @@
+"""Scans that lie in memory as arrays: checked, and turned into what reading their files would give.
+
+Shapes: *S a scan in the axis order of its file, 2 or 3 axes; C channels.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crossmatch.dataset.orientation import WAY_OUT, stored_otherwise
+from crossmatch.errors import UserError
+from crossmatch.formats.nifti import Volume, new_volume
+from crossmatch.inference.predictor import check_voxels
+from crossmatch.runs.run import Run
+
+
+def volumes_of(
+    image: NDArray[Any], run: Run, spacing_mm: Sequence[float] | None, affine: ArrayLike | None
+) -> list[Volume]:
+    """The channels of a scan, (*S) each, as the run's network would get them from files.
+
+    Args:
+        image: (*S) for a network of one channel, (C, *S) for one of several.
+        run: whose network is to segment it.
+        spacing_mm: one number an axis of *S, or None; affine: (4, 4), voxel index to world in mm, or None.
+
+    Raises:
+        UserError: a shape, type or grid that does not fit the run, a voxel size that is needed and missing, and voxels
+            that are constant or not finite.
+    """
+    channels = _channels(image, run)
+    matrix = None if affine is None else _matrix(affine)
+    spacing = _spacing(channels[0].ndim, spacing_mm, matrix)
+    if spacing is None and (wanted := run.recipe.data.spacing_mm):
+        raise UserError(
+            f"The run {run.folder} resamples scans to {_sizes(wanted)} mm, so it needs the voxel size of this one: "
+            "give spacing_mm, a number in mm for each axis, or affine."
+        )
+    if matrix is not None and "affine" in run.data and stored_otherwise(matrix, run.data["affine"]):
+        warnings.warn(
+            f"The axes of this scan are swapped or flipped against the scans of the training; {WAY_OUT}", stacklevel=3
+        )
+    return [replace(new_volume(voxels, matrix), spacing_mm=spacing) for voxels in channels]
+
+
+def _channels(image: NDArray[Any], run: Run) -> list[NDArray[Any]]:
+    """The channels of a scan, of the types that files give."""
+    names, dims = run.data["channels"], run.recipe.dims
+    several = len(names) > 1
+    scan = image.shape[1:] if several else image.shape
+    if len(scan) not in (dims, 3) or (several and len(image) != len(names)) or 0 in scan:
+        shape = (
+            f"({len(names)}, *S) with the channels {', '.join(names)} first" if several else "(*S), without channels"
+        )
+        axes = "2 axes (a slice) or 3 (a volume)" if dims == 2 else "3 axes"
+        raise UserError(
+            f"image has the shape {image.shape}, but the run {run.folder} takes {shape}, where *S has {axes}: change "
+            "the array's axes, or load a run for such scans."
+        )
+    if dims == 2 and len(scan) == 3 and 1 in np.delete(scan, run.data["slice_axis"]):
+        raise UserError(
+            f"image has the shape {image.shape}, whose slices would be one voxel wide: give a single slice as two "
+            "axes, without a further one for channels or slices."
+        )
+    if image.dtype.kind not in "buif":
+        raise UserError(f"image holds {image.dtype}, no grey values: give whole or floating-point numbers.")
+    stored = image.astype(np.float32, copy=False) if image.dtype.kind == "f" else image
+    channels = list(stored) if several else [stored]
+    for voxels in channels:
+        check_voxels(voxels, "image")
+    return channels
+
+
+def _matrix(affine: ArrayLike) -> NDArray[np.float64]:
+    matrix = np.asarray(affine, np.float64)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or np.linalg.det(matrix) == 0:
+        raise UserError("affine must be an invertible matrix of 4 x 4 numbers, voxel index to world in mm.")
+    return matrix
+
+
+def _spacing(axes: int, stated: Sequence[float] | None, matrix: NDArray[np.float64] | None) -> tuple[float, ...] | None:
+    """The voxel size as stated, else that of the affine, else None."""
+    found = None if matrix is None else tuple(np.linalg.norm(matrix[:3, :axes], axis=0).tolist())
+    if stated is None:
+        return found
+    spacing = tuple(float(mm) for mm in stated)
+    if len(spacing) != axes or not all(0 < mm < np.inf for mm in spacing):
+        raise UserError(f"spacing_mm must be {axes} positive numbers, one for each axis of the scan; got {spacing}.")
+    if found is not None and not np.allclose(spacing, found, rtol=0.01):
+        raise UserError(
+            f"spacing_mm says {_sizes(spacing)} mm and affine {_sizes(found)} mm: leave the one out that is wrong."
+        )
+    return spacing
+
+
+def _sizes(spacing_mm: Sequence[float]) -> str:
+    return " x ".join(f"{mm:.4g}" for mm in spacing_mm)

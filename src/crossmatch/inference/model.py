@@ -1,0 +1,163 @@
+"""A trained network that segments arrays and files: what `crossmatch.train` and `crossmatch.load` give.
+
+Shapes: *S a scan in the axis order of its file, 2 or 3 axes; C channels; K classes, background included; *N images as
+the network takes them.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from crossmatch.inference.arrays import volumes_of
+from crossmatch.inference.predict import predict
+from crossmatch.inference.predictor import Predictor
+from crossmatch.networks import Segmenter
+from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.devices import memory_advice
+from crossmatch.runs.display import Counted, counting
+from crossmatch.runs.run import Run
+
+Labels = NDArray[np.uint8]
+Maps = NDArray[np.float32]
+
+
+@dataclass(frozen=True, repr=False)
+class Model:
+    """A trained network, ready to segment. `train` and `load` make it.
+
+    Attributes:
+        run: the run it comes from: its folder, its recipe, and what `run.json` recorded.
+        network: the torch module, in eval mode; logits (B, K, *N) from images (B, C, *N).
+        checkpoint: ``last``, ``best`` or a file.
+        device: where the network lies and computes.
+    """
+
+    run: Run
+    network: Segmenter
+    checkpoint: str
+    device: torch.device
+
+    @property
+    def recipe(self) -> Recipe:
+        """All settings of the training."""
+        return self.run.recipe
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Name of each class -> its value in the labels, background first."""
+        return dict(self.run.data["labels"])
+
+    @overload
+    def predict(
+        self,
+        image: ArrayLike,
+        *,
+        spacing_mm: Sequence[float] | None = ...,
+        affine: ArrayLike | None = ...,
+        probabilities: Literal[False] = ...,
+    ) -> Labels: ...
+
+    @overload
+    def predict(
+        self,
+        image: ArrayLike,
+        *,
+        spacing_mm: Sequence[float] | None = ...,
+        affine: ArrayLike | None = ...,
+        probabilities: Literal[True],
+    ) -> tuple[Labels, Maps]: ...
+
+    def predict(
+        self,
+        image: ArrayLike,
+        *,
+        spacing_mm: Sequence[float] | None = None,
+        affine: ArrayLike | None = None,
+        probabilities: bool = False,
+    ) -> Labels | tuple[Labels, Maps]:
+        """Segment one scan that lies in memory, voxel for voxel as `crossmatch predict` segments its file.
+
+        Args:
+            image: (*S) for a network of one channel, (C, *S) for one of several, in the order of the dataset's
+                channels; grey values as the files of the training hold them, not yet scaled. A 2D network takes one
+                slice, or a volume that it cuts as it cut the training scans. The axes run as in the training scans:
+                x, y, z, as nibabel reads them. SimpleITK's arrays are z, y, x: transpose them first.
+            spacing_mm: voxel size, one number an axis of *S. Needed where the recipe resamples (`data.spacing_mm`).
+            affine: (4, 4), voxel index to world in mm, instead of the spacing. With it, a scan whose axes are swapped
+                or flipped against the training scans is warned of.
+            probabilities: return them too.
+
+        Returns:
+            Labels (*S), uint8, the values of `labels`; with `probabilities` a pair of labels and (K, *S), float32.
+
+        Raises:
+            UserError: an image of other axes or channels, that is constant or not finite, or whose voxel size is
+                needed and not given.
+        """
+        volumes = volumes_of(np.asarray(image), self.run, spacing_mm, affine)
+        predictor = Predictor(
+            self.network, self.recipe, self.run.data["slice_axis"], self.device, probabilities=probabilities
+        )
+        with memory_advice("Lower predict.batch in the recipe, or load the run with device='cpu'."):
+            labels, maps = predictor(volumes, Path("image"))
+        return labels if maps is None else (labels, maps)
+
+    def predict_files(
+        self,
+        source: str | os.PathLike[str],
+        out: str | os.PathLike[str],
+        *,
+        flips: bool = False,
+        probabilities: bool = False,
+        stride: tuple[int, ...] | Literal["even"] | None = None,
+        batch: int | None = None,
+        progress: Counted = True,
+    ) -> list[Path]:
+        """Segment a file or a folder of files; each mask has the size and the geometry of its scan.
+
+        The weights are those of the checkpoint, whatever was done to `network` since. Masks that an equal call made
+        before are kept, unless their scan has changed.
+
+        Args:
+            source: an image file, or a folder of CASE_0000.nii.gz, one file a channel (a name without a channel
+                number is a case of one channel).
+            out: a folder for the masks; prediction.json in it tells what made them.
+            flips: average over mirror images.
+            probabilities: write them too, into out/probabilities.
+            stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.
+            batch: slices or windows at a time; None: as the recipe says.
+            progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
+
+        Returns:
+            The masks' paths.
+
+        Raises:
+            UserError: nothing to segment, scans the network cannot take, or a folder with masks of another origin.
+        """
+        with counting(progress, "Predicting") as count:
+            return predict(
+                self.run.folder,
+                Path(source),
+                Path(out),
+                checkpoint=self.checkpoint,
+                device=str(self.device),
+                flips=flips,
+                probabilities=probabilities,
+                stride=stride,
+                batch=batch,
+                progress=count,
+                warn=lambda text: warnings.warn(text, stacklevel=2),
+            )
+
+    def __repr__(self) -> str:
+        what = f"{self.recipe.dims}D {self.recipe.network.name} by {self.recipe.method.name}"
+        return (
+            f"Model({str(self.run.folder)!r}: {what}, {self.checkpoint} checkpoint, classes {', '.join(self.labels)})"
+        )

@@ -1,0 +1,133 @@
+"""What a person sees while work goes on: a bar with rate, time left and losses, or now and then a line in a log.
+
+A bar needs a terminal, or a notebook that has ipywidgets. Whoever wants to see something else writes a `Display`.
+"""
+
+import importlib.util
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+SHOWN = {"total": "loss", "sup": "supervised", "confident": "confident", "validation": "val Dice"}
+Counted = bool | Callable[[int, int], None]  # True: a bar; False: nothing; a function called with (done, all)
+LOG_SECONDS = 30.0  # between two lines where no bar can be shown
+
+
+class Display(Protocol):
+    """What a training calls to show how it gets on. Any object with these three methods will do."""
+
+    def loading(self, done: int, total: int) -> None:
+        """Scans read so far, and in all."""
+
+    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
+        """Called after each step; `values` are the latest means: loss terms, and "validation", the mean Dice."""
+
+    def warn(self, text: str) -> None:
+        """Something about the data that the user should know."""
+
+
+class Silent:
+    """A `Display` that shows nothing; warnings become Python's own."""
+
+    def loading(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def warn(self, text: str) -> None:
+        """A UserWarning."""
+        warnings.warn(text, stacklevel=2)
+
+
+def can_show_bar(console: Console) -> bool:
+    """Whether a moving bar can be shown: in a terminal, and in a notebook that has ipywidgets."""
+    if console.is_jupyter:
+        return importlib.util.find_spec("ipywidgets") is not None
+    return console.is_terminal
+
+
+@contextmanager
+def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for work counted in cases; call what it gives with (done, all). In a log it is one line at the end."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=console.is_jupyter and not can_show_bar(console),
+    ) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def counting(progress: Counted, text: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """What is called with (done, all) while work goes on, from what a caller of the Python functions asked for."""
+    if isinstance(progress, bool):
+        return progress_bar(Console(quiet=not progress), text)
+    return nullcontext(progress)
+
+
+class TrainingDisplay:
+    """The `Display` of the command line and of notebooks; use it as a context manager.
+
+    Args:
+        console: where to show it.
+        name: of what is trained, the first word of the bar.
+    """
+
+    def __init__(self, console: Console, name: str) -> None:
+        self.console, self.name = console, name
+        self.bar = can_show_bar(console)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            disable=not self.bar,
+        )
+        self.task: TaskID | None = None
+        self.first: tuple[int, float] | None = None
+        self.spoken = time.monotonic()
+
+    def __enter__(self) -> "TrainingDisplay":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def loading(self, done: int, total: int) -> None:
+        """Scans read so far."""
+        self._show(f"{self.name}: reading scans", done, total, "")
+
+    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
+        """Moves the bar; in a log, writes a line now and then and at the end."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = (step, now)
+        rate = (step - self.first[0]) / max(now - self.first[1], 1e-9)
+        words = [f"{rate:.2f} steps/s"] if step > self.first[0] else []
+        words += [f"{label} {values[key]:.3f}" for key, label in SHOWN.items() if key in values]
+        self._show(self.name, step, steps, "  ".join(words))
+        if not self.bar and (now - self.spoken > LOG_SECONDS or step == steps):
+            self.spoken = now
+            self.console.print(f"{self.name}: step {step}/{steps}  {'  '.join(words)}", soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """A line above the bar."""
+        self.progress.console.print(f"[yellow]Warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
+
+    def _show(self, name: str, done: int, total: int, text: str) -> None:
+        if self.task is None:
+            self.task = self.progress.add_task(name, total=total, text=text)
+        self.progress.update(self.task, description=name, completed=done, total=total, text=text)

@@ -1,0 +1,69 @@
+"""One writer at a time: a lock on a run's folder that knows who holds it.
+
+The operating system frees the lock when its holder ends, however it ends: a killed process or a restarted container
+leaves none behind. The file says who holds it, for the message.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from crossmatch.errors import UserError
+
+NAME = ".writer"
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the lock of an existing folder until the block ends; its file is removed then.
+
+    Raises:
+        UserError: another process holds it; the message names host, process and the time since when.
+    """
+    path = folder / NAME
+    file = _locked(path)
+    try:
+        os.ftruncate(file, 0)
+        holder = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}
+        os.pwrite(file, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(file)
+
+
+def _locked(path: Path) -> int:
+    """An open file descriptor of the lock's file, locked."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.pread(file, 4096, 0)
+            os.close(file)
+            raise UserError(
+                f"{path.parent} is being written to by another process{_holder(text)}: wait until it has ended, stop "
+                "it, or choose another --out."
+            ) from None
+        except OSError:  # a file system without locks: nothing can be promised there
+            return file
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                return file
+        os.close(file)  # its holder removed the file between the two calls: take the new one
+
+
+def _holder(text: bytes) -> str:
+    """Who holds a lock, in words; empty where the file does not say."""
+    try:
+        holder = json.loads(text)
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(holder["since"])))
+        return f" (process {int(holder['process'])} on {holder['host']}, since {since})"
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return ""
