@@ -33,6 +33,7 @@ SURE = {
     "unimatch": {"threshold": 0.3},
     "cps": {},
     "urpc": {"unlabelled_weight": 10.0},
+    "dmd": {},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }

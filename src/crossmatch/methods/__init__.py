@@ -4,6 +4,7 @@ from crossmatch.methods.bcp import BCP
 from crossmatch.methods.cps import CPS
 from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.distillation import Distillation
+from crossmatch.methods.dmd import DMD
 from crossmatch.methods.fixmatch import FixMatch
 from crossmatch.methods.mean_teacher import MeanTeacher
 from crossmatch.methods.method import Method, MethodSettings
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Method]] = {
     "unimatch": UniMatch,
     "cps": CPS,
     "urpc": URPC,
+    "dmd": DMD,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

@@ -62,7 +62,7 @@ def component_roots(padded: Tensor, classes: int, connectivity: int) -> Tensor:
     """
     size = padded.shape[1:]
     strides = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
-    voxels, beyond = math.prod(length - 1 for length in size), math.prod(size)
+    voxels, beyond = math.prod([length - 1 for length in size]), math.prod(size)
     of_class = torch.stack([padded == value for value in range(1, classes)], 1).flatten(2)  # (B, K - 1, n)
     root = torch.arange(beyond, device=padded.device).repeat(len(padded), 1)
     fibonacci, following = 1, 1
@@ -82,10 +82,9 @@ def lowest_neighbour(numbers: Tensor, strides: list[int], connectivity: int) -> 
     for chosen in combinations(strides, min(connectivity, len(strides))):
         pooled = numbers
         for stride in chosen:
-            near = pooled.clone()
-            torch.minimum(near[..., :-stride], pooled[..., stride:], out=near[..., :-stride])
-            torch.minimum(near[..., stride:], pooled[..., :-stride], out=near[..., stride:])
-            pooled = near
+            pairs = torch.minimum(pooled[..., stride:], pooled[..., :-stride])
+            both = torch.minimum(pairs[..., stride:], pairs[..., :-stride])
+            pooled = torch.cat([pairs[..., :stride], both, pairs[..., -stride:]], -1)
         lowest = pooled if lowest is None else torch.minimum(lowest, pooled)
     assert lowest is not None
     return lowest
