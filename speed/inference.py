@@ -34,6 +34,7 @@ from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, save_checkpoint
 from crossmatch.runs.devices import uses_bf16
+from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import Run, create_run
 from timing import run, seconds, spread
 
@@ -95,7 +96,7 @@ def compare_scan(recipe: Recipe, rounds: int, windows: int) -> dict[str, object]
 
 def untrained_run(folder: Path, recipe: Recipe) -> Run:
     facts = {"root": "scans", "labels": {"background": 0, "atrium": 1}, "channels": ["MR"], "slice_axis": 2}
-    run = create_run(folder, recipe, facts, CPU, False)
+    run = create_run(folder, recipe, facts, Machine(CPU, "float32"))
     torch.manual_seed(0)
     weights = run.build_network().state_dict()
     save_checkpoint(run.checkpoint("last"), Checkpoint({"step": 0, "seconds": 0.0}, weights, {}))

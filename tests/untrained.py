@@ -12,7 +12,9 @@ from crossmatch.networks import NetworkSettings, Segmenter
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, save_checkpoint
-from crossmatch.runs.run import Run, create_run, dataset_facts
+from crossmatch.runs.facts import dataset_facts
+from crossmatch.runs.machine import Machine
+from crossmatch.runs.run import Run, create_run
 
 SMALL = [
     "data.size=[16, 16]",
@@ -33,8 +35,8 @@ def untrained_run(folder: Path, data: Path, *changes: str, seed: int = 0) -> Run
     """A run with a `last` checkpoint of fresh weights, of step 3."""
     recipe, dataset = small_recipe(*changes), open_dataset(data)
     labelled, unlabelled = dataset.labelled(recipe.data.labelled)
-    facts = dataset_facts(dataset, load_fingerprint(data), [case.id for case in labelled], len(unlabelled))
-    run = create_run(folder, recipe, facts, torch.device("cpu"), False)
+    facts = dataset_facts(dataset, load_fingerprint(dataset), [case.id for case in labelled], len(unlabelled))
+    run = create_run(folder, recipe, facts, Machine(torch.device("cpu"), "float32"))
     save_untrained(run, "last", seed)
     return run
 

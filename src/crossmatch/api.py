@@ -26,10 +26,10 @@ from crossmatch.training.fit import fit
 
 __all__ = ["Display", "Model", "check", "evaluate", "load", "report", "train"]
 
-Place = str | os.PathLike[str]  # of a file or a folder
+AnyPath = str | os.PathLike[str]  # of a file or a folder
 
 
-def check(folder: Place, *, progress: Counted = True) -> Fingerprint:
+def check(folder: AnyPath, *, progress: Counted = True) -> Fingerprint:
     """Look at every voxel of a dataset once, and keep what was found for the training.
 
     Args:
@@ -48,8 +48,8 @@ def check(folder: Place, *, progress: Counted = True) -> Fingerprint:
 
 def train(
     recipe: str | os.PathLike[str] | Recipe,
-    data: Place,
-    out: Place,
+    data: AnyPath,
+    out: AnyPath,
     *,
     seed: int | None = None,
     device: str = "auto",
@@ -89,7 +89,7 @@ def train(
     return load(out, device=device)
 
 
-def load(run: Place, checkpoint: str = "last", *, device: str = "auto") -> Model:
+def load(run: AnyPath, checkpoint: str = "last", *, device: str = "auto") -> Model:
     """A trained model from a run's folder.
 
     Args:
@@ -106,9 +106,9 @@ def load(run: Place, checkpoint: str = "last", *, device: str = "auto") -> Model
 
 
 def evaluate(
-    pred: Place,
-    ref: Place,
-    out: Place | None = None,
+    pred: AnyPath,
+    ref: AnyPath,
+    out: AnyPath | None = None,
     *,
     labels: Mapping[str, int] | None = None,
     partial: bool = False,
@@ -135,7 +135,7 @@ def evaluate(
         return scoring.evaluate(pred, ref, out, labels=labels, partial=partial, progress=count)
 
 
-def report(run: Place, out: Place | None = None, *, evaluation: Place | None = None) -> Path:
+def report(run: AnyPath, out: AnyPath | None = None, *, evaluation: AnyPath | None = None) -> Path:
     """Write one self-contained HTML page of a run: settings, curves, and where it was evaluated scores and pictures.
 
     Args:

@@ -16,6 +16,7 @@ from crossmatch.benchmark.run_cell import (
     run_cell,
 )
 from crossmatch.dataset.check import load_fingerprint
+from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from crossmatch.inference.predict import predict
 from crossmatch.scoring.evaluate import evaluate
@@ -116,7 +117,7 @@ def test_nothing_starts_after_a_stop(data: Path, tmp_path: Path):
 
 
 def _refuse(cell: Cell, out: Path, checkpoint: str = "last") -> None:
-    refuse_another(cell, out, checkpoint, load_fingerprint(cell.data).digest)
+    refuse_another(cell, out, checkpoint, load_fingerprint(open_dataset(cell.data)).digest)
 
 
 def _finish(cell: Cell, out: Path, data: Path, *changes: str) -> Path:

@@ -188,6 +188,6 @@ def test_the_real_dataset(shared):
         "patient074_frame01 and patient076_frame01",
         "patient074_frame02 and patient076_frame02",
     ]
-    assert load_fingerprint(root) == fingerprint
+    assert load_fingerprint(open_dataset(root)) == fingerprint
     assert not (root / "fingerprint.json").exists()
     assert len(open_dataset(root).cases) == len(fingerprint.cases)

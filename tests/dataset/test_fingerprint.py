@@ -10,6 +10,7 @@ import pytest
 
 from crossmatch.dataset import check as check_module
 from crossmatch.dataset.check import check, load_fingerprint
+from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.fingerprint import fingerprint_path
 from crossmatch.errors import UserError
 from tiny import write_dataset, write_nifti
@@ -37,7 +38,7 @@ def test_a_fresh_fingerprint_is_read_without_a_look_at_voxels(tmp_path, scans):
     root = write_dataset(tmp_path)
     fingerprint = check(root)
     assert len(scans) == 10
-    assert load_fingerprint(root) == fingerprint
+    assert load_fingerprint(open_dataset(root)) == fingerprint
     assert len(scans) == 10
 
 
@@ -74,10 +75,10 @@ def test_a_stale_fingerprint_is_made_again(tmp_path, scans, change: Callable[[Pa
     check(root)
     scans.clear()
     change(root)
-    fingerprint = load_fingerprint(root)
+    fingerprint = load_fingerprint(open_dataset(root))
     assert scans
     scans.clear()
-    assert load_fingerprint(root) == fingerprint
+    assert load_fingerprint(open_dataset(root)) == fingerprint
     assert not scans
 
 

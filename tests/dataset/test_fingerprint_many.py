@@ -38,7 +38,7 @@ def _calls(root: Path) -> Counter[str]:
     with pytest.MonkeyPatch.context() as patch:
         for module, name in ((os, "stat"), (os, "lstat"), (os, "scandir"), (io, "open"), (builtins, "open")):
             patch.setattr(module, name, _counting(getattr(module, name), name, counted))
-        assert len(load_fingerprint(root, progress=_stale).cases) == len(open_dataset(root).cases)
+        assert len(load_fingerprint(open_dataset(root), progress=_stale).cases) == len(open_dataset(root).cases)
     return counted
 
 

@@ -12,6 +12,7 @@ from crossmatch.methods import METHODS, Method
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS
 from crossmatch.perturb.augment import AugmentSettings
+from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import create_run
 from crossmatch.training.teacher import load_teacher
 from untrained import save_untrained, small_recipe
@@ -63,7 +64,9 @@ def teacher(dims: int, channels: int = 2, classes: int = 3) -> str:
     labels = {str(value): value for value in range(classes)}
     facts = {"root": "", "labels": labels, "channels": names, "slice_axis": None}
     with torch.random.fork_rng():
-        run = create_run(Path(tempfile.mkdtemp(dir=RUNS.name)) / "run", recipe, facts, torch.device("cpu"), False)
+        run = create_run(
+            Path(tempfile.mkdtemp(dir=RUNS.name)) / "run", recipe, facts, Machine(torch.device("cpu"), "float32")
+        )
         save_untrained(run, "last", seed=1)
     return str(run.folder)
 

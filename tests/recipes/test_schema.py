@@ -132,6 +132,9 @@ def test_the_supervised_twin_differs_in_the_method_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ("train.learning_rate=inf", r"train\.learning_rate: Input should be a finite number \(found inf\)"),
+        ("method.threshold=nan", r"method\.threshold: Input should be a finite number"),
+        ("views.strong.blur_sigma=[0.1, inf]", r"views\.strong\.blur_sigma\.1: Input should be a finite number"),
         ("train.stepz=7", r"unknown key train\.stepz; valid keys here are steps, batch,"),
         ("trian.steps=7", r"unknown key trian; valid keys here are about, mends, seed, data, views,"),
         ("train.batch.size=7", r"unknown key train\.batch\.size; valid keys here are labelled, unlabelled"),

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from crossmatch.errors import UserError
 from crossmatch.runs import checkpoint as module
-from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, load_weights, save_checkpoint
 
 
 @pytest.fixture
@@ -28,6 +29,34 @@ def test_what_is_written_comes_back(kept: Checkpoint, tmp_path: Path) -> None:
         assert old.keys() == new.keys()
         assert all(torch.equal(old[key], new[key]) and old[key].dtype == new[key].dtype for key in old)
     assert [entry.name for entry in path.parent.iterdir()] == ["last.safetensors"]
+
+
+def test_facts_are_read_without_the_tensors(kept: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.safetensors"
+    save_checkpoint(path, kept)
+    network = load_checkpoint(path, training=False)
+    assert network.network.keys() == kept.network.keys()
+    assert not network.training
+
+    class Header:
+        """As `safe_open`, of a file whose tensors nobody may read."""
+
+        def __init__(self, *args: object, **options: object) -> None:
+            self.file = safe_open(*args, **options)
+
+        def __enter__(self) -> "Header":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def metadata(self) -> dict[str, str]:
+            return self.file.metadata()
+
+    monkeypatch.setattr(module, "safe_open", Header)
+    assert load_facts(path) == kept.facts
+    with pytest.raises(UserError, match="There is no checkpoint"):
+        load_facts(tmp_path / "none.safetensors")
 
 
 def test_a_crash_while_writing_keeps_the_old_one(

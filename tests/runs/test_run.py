@@ -10,11 +10,14 @@ from crossmatch.atomic import write_json
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.runs.run import create_run, dataset_facts, open_run, resume_run
+from crossmatch.runs.facts import dataset_facts
+from crossmatch.runs.machine import Machine
+from crossmatch.runs.run import create_run, open_run, resume_run
 from tiny import write_dataset
 from untrained import save_untrained, small_recipe, untrained_run
 
 CPU = torch.device("cpu")
+MACHINE = Machine(CPU, "float32")
 FACTS = {
     "root": "/data",
     "labels": {"background": 0, "RV": 1},
@@ -26,7 +29,7 @@ FACTS = {
 
 def test_what_is_made_can_be_opened(tmp_path: Path) -> None:
     recipe = small_recipe("seed=3")
-    made = create_run(tmp_path / "new" / "run", recipe, FACTS, CPU, True)
+    made = create_run(tmp_path / "new" / "run", recipe, FACTS, Machine(CPU, "bf16"))
     found = open_run(tmp_path / "new" / "run")
     assert found == made
     assert (found.recipe, found.data, found.classes) == (recipe, FACTS, 2)
@@ -40,7 +43,7 @@ def test_what_is_made_can_be_opened(tmp_path: Path) -> None:
 def test_data_is_recorded_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_dataset(tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
-    facts = dataset_facts(open_dataset("tiny"), load_fingerprint("tiny"), ["case_001"], 2)
+    facts = dataset_facts(open_dataset("tiny"), load_fingerprint(open_dataset("tiny")), ["case_001"], 2)
     assert facts["root"] == str(data.resolve())
     assert (facts["labelled"], facts["unlabelled"], facts["validation"]) == (["case_001"], 2, ["case_004"])
     assert json.loads(json.dumps(facts)) == facts
@@ -48,29 +51,29 @@ def test_data_is_recorded_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.
 
 def test_an_empty_folder_may_become_a_run_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    create_run(tmp_path / "empty", small_recipe(), FACTS, CPU, False)
-    create_run(tmp_path / "empty", small_recipe("seed=4"), FACTS, CPU, False)  # nothing was learned yet: start over
+    create_run(tmp_path / "empty", small_recipe(), FACTS, MACHINE)
+    create_run(tmp_path / "empty", small_recipe("seed=4"), FACTS, MACHINE)  # nothing was learned yet: start over
     assert open_run(tmp_path / "empty").recipe.seed == 4
     (tmp_path / "empty" / "checkpoints").mkdir()
     with pytest.raises(UserError, match=r"empty holds a run already: .*--resume"):
-        create_run(tmp_path / "empty", small_recipe(), FACTS, CPU, False)
+        create_run(tmp_path / "empty", small_recipe(), FACTS, MACHINE)
     (tmp_path / "file").write_text("precious")
     with pytest.raises(UserError, match="file exists and is not a run: choose another --out"):
-        create_run(tmp_path / "file", small_recipe(), FACTS, CPU, False)
+        create_run(tmp_path / "file", small_recipe(), FACTS, MACHINE)
     assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_resume_names_every_difference(tmp_path: Path) -> None:
-    create_run(tmp_path / "run", small_recipe(), FACTS, CPU, False)
+    create_run(tmp_path / "run", small_recipe(), FACTS, MACHINE)
     moved = {**FACTS, "root": "/elsewhere"}
-    assert resume_run(tmp_path / "run", small_recipe(), moved, False).data["root"] == "/data"
+    assert resume_run(tmp_path / "run", small_recipe(), moved, MACHINE).data["root"] == "/data"
     with pytest.raises(UserError) as caught:
-        resume_run(tmp_path / "run", small_recipe("seed=9", "train.steps=7"), {**moved, "fingerprint": "g"}, False)
+        resume_run(tmp_path / "run", small_recipe("seed=9", "train.steps=7"), {**moved, "fingerprint": "g"}, MACHINE)
     for part in ("data.fingerprint was 'f', now 'g'", "recipe.seed was 0, now 9", "recipe.train.steps was 600, now 7"):
         assert part in str(caught.value)
     assert "data.root" not in str(caught.value)
     with pytest.raises(UserError, match=r"no run .*none to resume: leave --resume out"):
-        resume_run(tmp_path / "none", small_recipe(), FACTS, False)
+        resume_run(tmp_path / "none", small_recipe(), FACTS, MACHINE)
 
 
 def test_damaged_records(tmp_path: Path) -> None:

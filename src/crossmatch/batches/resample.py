@@ -14,7 +14,11 @@ from torch import Tensor
 
 
 def new_size(shape: Sequence[int], spacing_mm: Sequence[float], wanted_mm: Sequence[float]) -> tuple[int, ...]:
-    """Voxels along each axis (*N), at least 1, that cover the space of `shape` at a spacing near `wanted_mm`."""
+    """Voxels along each axis (*N), at least 1, that cover the space of `shape` at a spacing near `wanted_mm`.
+
+    >>> new_size(shape=(300, 300, 10), spacing_mm=(1, 1, 8), wanted_mm=(1.5, 1.5, 2))
+    (200, 200, 40)
+    """
     axes = zip(shape, spacing_mm, wanted_mm, strict=True)
     return tuple(max(1, round(n * old / new)) for n, old, new in axes)
 

@@ -3,10 +3,9 @@
 Shapes: B batch, C channels, *S space.
 """
 
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
@@ -16,7 +15,7 @@ from crossmatch.batches.store import Locations, Store, Stored, grey_values, labe
 from crossmatch.perturb.cutmix import CutMixSettings, box_mask, draw_boxes
 from crossmatch.perturb.geometry import WeakSettings, draw_weak, look_up, output_grid, patch_map, resize_map
 from crossmatch.perturb.image import StrongDraw, StrongSettings, apply_strong, draw_strong
-from crossmatch.settings import Settings
+from crossmatch.settings import Count, Settings
 
 
 class ViewSettings(Settings):
@@ -30,8 +29,8 @@ class ViewSettings(Settings):
 class BatchSizes(Settings):
     """Images a step; the CutMix partners are as many as the unlabelled images, and come on top."""
 
-    labelled: Annotated[int, Field(ge=1)] = 12
-    unlabelled: Annotated[int, Field(ge=1)] = 12
+    labelled: Count = 12
+    unlabelled: Count = 12
 
 
 class Weak(NamedTuple):

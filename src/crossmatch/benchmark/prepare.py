@@ -49,7 +49,7 @@ def fingerprints(cells: Sequence[Cell], checkpoint: str, console: Console) -> di
         dataset = open_dataset(root)
         _refuse_unfit(dataset, here, checkpoint)
         console.print(f"Checking {root}", soft_wrap=True, markup=False, highlight=False)
-        found[root] = load_fingerprint(root).digest  # reads what was not read yet: trainings may not open test cases
+        found[root] = load_fingerprint(dataset).digest  # reads what was not read yet: trainings may not open test cases
     return found
 
 

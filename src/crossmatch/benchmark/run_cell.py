@@ -17,7 +17,8 @@ from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.results import Result
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.runs.run import changes, open_run
+from crossmatch.runs.facts import changes
+from crossmatch.runs.run import open_run
 from crossmatch.scoring.scores import load_evaluation
 
 TEST = "test"  # folder of a run: masks of the test cases and their evaluation

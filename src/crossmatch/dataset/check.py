@@ -42,7 +42,19 @@ def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fin
         UserError: whatever `open_dataset` refuses, and every problem of the voxels, in one message; nothing is
             written then.
     """
-    dataset = open_dataset(root)
+    return _check(open_dataset(root), progress)
+
+
+def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fingerprint:
+    """The fingerprint of a dataset: the stored one when it is fresh (no voxel is read), else that of a new `check`.
+
+    Args:
+        dataset: opened with all its splits; progress: as `check` takes it.
+    """
+    return read_fresh(dataset) or _check(dataset, progress)
+
+
+def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     scanned: list[CasePrint] = []
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
@@ -68,11 +80,6 @@ def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fin
     )
     save_fingerprint(dataset.root, fingerprint)
     return fingerprint
-
-
-def load_fingerprint(root: str | os.PathLike[str], progress: Progress | None = None) -> Fingerprint:
-    """The fingerprint of a dataset: the stored one when it is fresh (no voxel is read), else that of a new `check`."""
-    return read_fresh(open_dataset(root)) or check(root, progress)
 
 
 def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:

@@ -47,6 +47,10 @@ class Dataset:
         """The cases of one split, in the order of its list."""
         return tuple(case for case in self.cases if case.split == split)
 
+    def only(self, *splits: Split) -> "Dataset":
+        """The same dataset with the cases of these splits alone."""
+        return replace(self, cases=tuple(case for case in self.cases if case.split in splits))
+
     def files(self) -> list[Path]:
         """Every image and label of its cases."""
         return [path for case in self.cases for path in (*case.images, case.label) if path is not None]

@@ -23,7 +23,7 @@ from crossmatch.inference.inputs import group_channels
 from crossmatch.inference.predictor import Predictor, check_voxels
 from crossmatch.networks.layers import to_channels_last
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
-from crossmatch.runs.checkpoint import load_checkpoint
+from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.scores import listed
@@ -99,7 +99,7 @@ def predict(
         warn(f"stored with other axes than the scans of the training, swapped or flipped: {listed(turned)}; {WAY_OUT}")
     network, loaded = run.load_network(checkpoint)
     last = run.checkpoint("last")  # knows what the whole run took; where it was not kept, what it took up to the best
-    whole = load_checkpoint(last).facts if checkpoint == "best" and last.is_file() else loaded.facts
+    whole = load_facts(last) if checkpoint == "best" and last.is_file() else loaded.facts
     chosen = choose_device(device)
     network = to_channels_last(network.to(chosen))
     computed = recipe if batch is None else _changed(recipe, batch=batch)

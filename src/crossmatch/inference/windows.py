@@ -17,13 +17,21 @@ SIGMA_SHARE = 1 / 2
 
 
 def window_starts(size: int, patch: int, step: int) -> list[int]:
-    """First voxels of the windows along one axis: every `step` voxels, the last one moved back to end with the axis."""
+    """First voxels of the windows along one axis: every `step` voxels, the last one moved back to end with the axis.
+
+    >>> window_starts(size=10, patch=4, step=4)
+    [0, 4, 6]
+    """
     count = -(-(size - patch) // step) + 1
     return [min(k * step, size - patch) for k in range(count)]
 
 
 def even_starts(size: int, patch: int, step: int) -> list[int]:
-    """First voxels of as few windows as lie `step` or less apart along one axis, at even distances from end to end."""
+    """First voxels of as few windows as lie `step` or less apart along one axis, at even distances from end to end.
+
+    >>> even_starts(size=10, patch=4, step=4)
+    [0, 3, 6]
+    """
     gaps = -(-(size - patch) // step)
     return [k * (size - patch) // max(1, gaps) for k in range(gaps + 1)]
 

@@ -20,16 +20,15 @@ from crossmatch.methods.pseudo import cutmix, pseudo_label
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.cutmix import box_mask
+from crossmatch.settings import BelowOne, NonNegative
 
 
 class BCPSettings(MethodSettings):
     """Lengths and weights; the defaults are the released constants."""
 
-    pretraining: Annotated[float, Field(ge=0, lt=1)] = (
-        0.25  # share of the run; 10,000 of 40,000 steps. LA: 2 / 17, Pancreas-CT: 3 / 13
-    )
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.5  # of the regions with pseudo-labels; labelled ones have 1
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99  # of the teacher
+    pretraining: BelowOne = 0.25  # share of the run; 10,000 of 40,000 steps. LA: 2 / 17, Pancreas-CT: 3 / 13
+    unlabelled_weight: NonNegative = 0.5  # of the regions with pseudo-labels; labelled ones have 1
+    decay: BelowOne = 0.99  # of the teacher
     # Pseudo-labels keep the largest component of each class. Voxels are neighbours if their indices differ by at most 1
     # in at most so many axes (released: ACDC 2 of 2, LA 3 of 3, Pancreas-CT 2 of 3); 0: labels are kept as they are.
     largest_component: Annotated[int, Field(ge=0, le=3)] = 3

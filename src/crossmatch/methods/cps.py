@@ -6,10 +6,8 @@ Constants for medical images: github.com/HiLab-git/SSL4MIS, commit 06df604, trai
 """
 
 import copy
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,6 +17,7 @@ from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import pseudo_label
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import Fraction, NonNegative
 
 
 class CPSSettings(MethodSettings):
@@ -28,8 +27,8 @@ class CPSSettings(MethodSettings):
     every step. (The paper has a constant weight, of 1.5 on its first dataset and 6 on its second.)
     """
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the cross terms grow to full
+    unlabelled_weight: NonNegative = 0.1
+    warm_up: Fraction = 1.0  # share of the run over which the cross terms grow to full
 
 
 class CPS(Method):

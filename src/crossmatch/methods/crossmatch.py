@@ -6,10 +6,9 @@ Source: Zhao, Wang, Ding, "CrossMatch", IEEE JBHI 2024; constants of the release
 github.com/AiEson/CrossMatch, commit 59772e0.
 """
 
-from typing import Annotated, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
@@ -18,26 +17,26 @@ from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import Lesson, Target, cutmix, cutmix_target, lesson, match, pseudo_label
 from crossmatch.methods.schedules import ramp_up, threshold_at
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.perturb.feature import FeaturePerturbation, Kind, Rate
+from crossmatch.perturb.feature import DropoutKind, FeaturePerturbation
+from crossmatch.settings import BelowOne, Fraction, NonNegative, Positive
 
 T = TypeVar("T")
-Weight = Annotated[float, Field(ge=0)]
 
 
 class CrossMatchSettings(MethodSettings):
     """Weights of the total, the distillation mix and the perturbations; the defaults are the released 2D constants."""
 
-    supervised_weight: Weight = 0.5
-    image_weight: Weight = 0.25  # of L_ip, the mean over the two strong views
-    distillation_weight: Weight = 0.25  # of (1 - eta) L_tkd + eta L_dkd; released 3D: 0.5
-    eta: Annotated[float, Field(ge=0, le=1)] = 0.3
-    threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    threshold_ramp: Annotated[float, Field(ge=0)] = 0.0  # rise towards 1 over so many runs; 0: constant
-    threshold_scale: Annotated[float, Field(gt=0)] = 1.0  # released 3D: ln 2
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the run over which the unlabelled terms grow to full
-    perturbation: Kind = "channel"
-    weak_rate: Rate = 0.25
-    strong_rate: Rate = 0.75
+    supervised_weight: NonNegative = 0.5
+    image_weight: NonNegative = 0.25  # of L_ip, the mean over the two strong views
+    distillation_weight: NonNegative = 0.25  # of (1 - eta) L_tkd + eta L_dkd; released 3D: 0.5
+    eta: Fraction = 0.3
+    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    threshold_ramp: NonNegative = 0.0  # rise towards 1 over so many runs; 0: constant
+    threshold_scale: Positive = 1.0  # released 3D: ln 2
+    warm_up: Fraction = 0.0  # share of the run over which the unlabelled terms grow to full
+    perturbation: DropoutKind = "channel"
+    weak_rate: BelowOne = 0.25
+    strong_rate: BelowOne = 0.75
 
 
 class Decodings(NamedTuple, Generic[T]):

@@ -15,6 +15,7 @@ from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, distillation_loss, supervised_loss
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import NonNegative, Positive
 
 
 class DistillationSettings(MethodSettings):
@@ -25,8 +26,8 @@ class DistillationSettings(MethodSettings):
     """
 
     teacher: Annotated[str, Field(validate_default=True)] = ""  # the folder of a run, its last checkpoint is taken
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 1.0
-    temperature: Annotated[float, Field(gt=0)] = 2.0
+    unlabelled_weight: NonNegative = 1.0
+    temperature: Positive = 2.0
 
     @field_validator("teacher")
     @classmethod

@@ -5,10 +5,7 @@ Source: Xie, Yin, Li, Wang, "Deep Mutual Distillation for Semi-supervised Medica
 released code github.com/SilenceMonk/Dual-Mutual-Distillation, train_dmd.py, commit 9be47df.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
@@ -16,13 +13,14 @@ from crossmatch.methods.cps import initialised_anew
 from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot, soft_dice_loss
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import NonNegative, Positive
 
 
 class DMDSettings(MethodSettings):
     """Weight and temperature of the distillation; the defaults are the released constants."""
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 4.0
-    temperature: Annotated[float, Field(gt=0)] = 2.0  # of 8 labelled scans; released for 16: 1.93
+    unlabelled_weight: NonNegative = 4.0
+    temperature: Positive = 2.0  # of 8 labelled scans; released for 16: 1.93
 
 
 class DMD(Method):

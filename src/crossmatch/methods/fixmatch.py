@@ -5,10 +5,7 @@ Source: Sohn et al., "FixMatch", NeurIPS 2020, for segmentation with CutMix as i
 their code github.com/LiheYoung/UniMatch, fixmatch.py, commit 0324f3d.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
@@ -16,6 +13,7 @@ from crossmatch.methods.losses import supervised_loss
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import Lesson, cutmix, cutmix_target, lesson, partner_label, pseudo_label
 from crossmatch.methods.schedules import ramp_up
+from crossmatch.settings import Fraction, NonNegative
 
 
 class FixMatchSettings(MethodSettings):
@@ -25,11 +23,9 @@ class FixMatchSettings(MethodSettings):
     A weight of 1 is less than it looks: that term is divided by all voxels, UniMatch's Dice is not.
     """
 
-    threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    unlabelled_weight: Annotated[float, Field(ge=0)] = (
-        1.0  # beside 1 for the supervised term; the total is half the sum
-    )
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the run over which that weight grows to full
+    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    unlabelled_weight: NonNegative = 1.0  # beside 1 for the supervised term; the total is half the sum
+    warm_up: Fraction = 0.0  # share of the run over which that weight grows to full
 
 
 def masked_entropy(logits: Tensor, taught: Lesson) -> Tensor:

@@ -4,25 +4,28 @@ Shapes: B batch, K classes, *S space. Everything is computed in float32, whateve
 Source: paper Zhao et al., JBHI 2024; constants of the released code github.com/AiEson/CrossMatch, commit 59772e0.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from crossmatch.settings import Settings
+from crossmatch.settings import Positive, Settings
 
 
 class DiceSettings(Settings):
     """How Dice is computed. Released: 2D with background, smooth 1e-4; 3D without background, smooth 1e-5."""
 
     background: bool = True
-    smooth: Annotated[float, Field(gt=0)] = 1e-4
+    smooth: Positive = 1e-4
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:
-    """Labels (B, *S) of integers -> float32 (B, K, *S)."""
+    """Labels (B, *S) of integers -> float32 (B, K, *S).
+
+    >>> one_hot(torch.tensor([[0, 2]]), classes=3)
+    tensor([[[1., 0.],
+             [0., 0.],
+             [0., 1.]]])
+    """
     values = torch.arange(classes, device=label.device).view(1, classes, *[1] * (label.ndim - 1))
     return (label.unsqueeze(1) == values).float()
 
@@ -38,6 +41,11 @@ def dice_loss(probability: Tensor, target: Tensor, mask: Tensor | None, settings
 
     Returns:
         A scalar. Where no voxel counts it is 0, "perfect": watch the confident share beside it.
+
+    >>> label = one_hot(torch.tensor([[0, 1, 1]]), classes=2)
+    >>> right, wrong = (dice_loss(found, label, None, DiceSettings()).item() for found in (label, 1 - label))
+    >>> right, round(wrong, 3)
+    (0.0, 1.0)
     """
     counted = probability if mask is None else probability * mask
     sums = (0, *range(2, probability.ndim))

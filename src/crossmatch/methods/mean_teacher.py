@@ -5,10 +5,7 @@ Source: Tarvainen, Valpola, "Mean teachers are better role models", NeurIPS 2017
 github.com/HiLab-git/SSL4MIS, commit 06df604, train_mean_teacher_2D.py.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
@@ -17,6 +14,7 @@ from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import BelowOne, Fraction, NonNegative
 
 NOISE, NOISE_LIMIT = 0.1, 0.2  # standard deviation and clip of the noise, in units of the image; released
 
@@ -28,9 +26,9 @@ class MeanTeacherSettings(MethodSettings):
     every step. The released code leaves the consistency out for the first 1,000 steps, where its weight is below 0.001.
     """
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the consistency grows to full
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    unlabelled_weight: NonNegative = 0.1
+    warm_up: Fraction = 1.0  # share of the run over which the consistency grows to full
+    decay: BelowOne = 0.99
 
 
 class MeanTeacher(Method):

@@ -5,10 +5,7 @@ Source: Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Me
 workshop on challenges in representation learning, 2013: the loss is eq. 15, its growing weight eq. 16.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,6 +14,7 @@ from crossmatch.methods.losses import supervised_loss
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import pseudo_label
 from crossmatch.methods.schedules import ramp_up
+from crossmatch.settings import Fraction, NonNegative
 
 
 class PseudoLabelSettings(MethodSettings):
@@ -27,9 +25,9 @@ class PseudoLabelSettings(MethodSettings):
     has the ramp of the other methods, over the whole run.
     """
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 3.0  # the paper's alpha_f
-    threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the weight grows to full
+    unlabelled_weight: NonNegative = 3.0  # the paper's alpha_f
+    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    warm_up: Fraction = 1.0  # share of the run over which the weight grows to full
 
 
 class PseudoLabel(Method):

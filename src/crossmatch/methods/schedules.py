@@ -15,6 +15,9 @@ def poly_decay(progress: float, power: float = 0.9, horizon: float = 1.0) -> flo
 def ramp_up(progress: Tensor, length: float) -> Tensor:
     """Factor that grows from exp(-5) to 1 over the first `length` (share of the run) and stays there; 0: always 1.
 
+    >>> ramp_up(torch.tensor([0.0, 0.25, 0.5, 1.0]), length=0.5)
+    tensor([0.0067, 0.2865, 1.0000, 1.0000])
+
     exp(-5 (1 - t)^2), the ramp of Laine and Aila, "Temporal Ensembling", ICLR 2017, used throughout the field.
     """
     if length == 0:

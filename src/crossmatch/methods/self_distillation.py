@@ -6,16 +6,14 @@ teach shallow ones of the same image; the two views are those of Sohn et al., "F
 Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import distillation_loss, supervised_loss
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
+from crossmatch.settings import Fraction, NonNegative, Positive
 
 
 class SelfDistillationSettings(MethodSettings):
@@ -25,9 +23,9 @@ class SelfDistillationSettings(MethodSettings):
     consistency terms of github.com/HiLab-git/SSL4MIS, commit 06df604: at first the network has nothing to teach.
     """
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 1.0
-    temperature: Annotated[float, Field(gt=0)] = 2.0
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # share of the run over which the weight grows to full
+    unlabelled_weight: NonNegative = 1.0
+    temperature: Positive = 2.0
+    warm_up: Fraction = 1.0  # share of the run over which the weight grows to full
 
 
 class SelfDistillation(Method):

@@ -7,15 +7,14 @@ train_LA_meanteacher_certainty_unlabel.py.
 """
 
 import math
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.methods.mean_teacher import MeanTeacher, MeanTeacherSettings
 from crossmatch.methods.schedules import threshold_at
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import Fraction
 
 PASSES = 8  # T, of the teacher for its uncertainty; two at a time. Paper and released code
 THRESHOLD_RAMP = 1.0  # the threshold reaches the largest entropy at the end of the run; released
@@ -29,7 +28,7 @@ class UAMTSettings(MeanTeacherSettings):
     The released weight climbs every 150 steps for 40 times 150 of its 6,000 steps: again over the whole run.
     """
 
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.75  # at the start, as a share of the largest entropy
+    threshold: Fraction = 0.75  # at the start, as a share of the largest entropy
 
 
 class UAMT(MeanTeacher):

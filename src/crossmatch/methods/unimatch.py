@@ -5,10 +5,7 @@ Source: Yang et al., "Revisiting Weak-to-Strong Consistency", CVPR 2023; constan
 images, github.com/LiheYoung/UniMatch, more-scenarios/medical/unimatch.py, commit 0324f3d.
 """
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
@@ -17,17 +14,18 @@ from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import cutmix, cutmix_target, lesson, match, partner_label, pseudo_label
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.perturb.feature import FeaturePerturbation, Rate
+from crossmatch.perturb.feature import FeaturePerturbation
+from crossmatch.settings import BelowOne, Fraction, NonNegative
 
 
 class UniMatchSettings(MethodSettings):
     """Threshold, weights and dropout; the defaults are the released constants. Dice is that of the recipe."""
 
-    threshold: Annotated[float, Field(ge=0)] = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    image_weight: Annotated[float, Field(ge=0)] = 0.5  # of the mean over the two strong views: 0.25 each
-    feature_weight: Annotated[float, Field(ge=0)] = 0.5  # of the dropped features; the supervised term has 1
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the run over which the unlabelled terms grow to full
-    rate: Rate = 0.5  # of the channels dropped, at every level between encoder and decoder
+    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
+    image_weight: NonNegative = 0.5  # of the mean over the two strong views: 0.25 each
+    feature_weight: NonNegative = 0.5  # of the dropped features; the supervised term has 1
+    warm_up: Fraction = 0.0  # share of the run over which the unlabelled terms grow to full
+    rate: BelowOne = 0.5  # of the channels dropped, at every level between encoder and decoder
 
 
 class UniMatch(Method):

@@ -8,10 +8,8 @@ released code github.com/HiLab-git/SSL4MIS, commit 06df604, 2D.
 
 import math
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,6 +19,7 @@ from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks import layers
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import Fraction, NonNegative
 
 KERNEL = 3  # of the heads, released 2D; released 3D: 1
 EPSILON = 1e-8  # released, beside the mean weight of the voxels
@@ -29,8 +28,8 @@ EPSILON = 1e-8  # released, beside the mean weight of the voxels
 class URPCSettings(MethodSettings):
     """The released constants, the same in 2D and 3D."""
 
-    unlabelled_weight: Annotated[float, Field(ge=0)] = 0.1
-    warm_up: Annotated[float, Field(ge=0, le=1)] = 1.0  # released: over the whole run, in 2D and 3D
+    unlabelled_weight: NonNegative = 0.1
+    warm_up: Fraction = 1.0  # released: over the whole run, in 2D and 3D
 
 
 def noisy(x: Tensor) -> Tensor:

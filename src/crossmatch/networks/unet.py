@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from crossmatch.networks import layers
 from crossmatch.networks.segmenter import NetworkSettings, Segmenter
+from crossmatch.settings import BelowOne, Count
 
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
 
@@ -22,9 +23,9 @@ DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
 class UNetSettings(NetworkSettings):
     """Width and dropout; the defaults are the released 2D constants."""
 
-    width: Annotated[int, Field(ge=1)] = 16  # channels of the finest level; each further level has twice as many
+    width: Count = 16  # channels of the finest level; each further level has twice as many
     # rate of each level of the encoder, finest first; there are as many levels as rates
-    dropout: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=2)] = DROPOUT
+    dropout: Annotated[tuple[BelowOne, ...], Field(min_length=2)] = DROPOUT
 
     @property
     def channels(self) -> tuple[int, ...]:

@@ -8,14 +8,14 @@ connections inside the levels of the original (Milletari et al., 3DV 2016) are n
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
 from crossmatch.networks.layers import Normalisation
 from crossmatch.networks.segmenter import NetworkSettings, Segmenter
+from crossmatch.settings import BelowOne, Count
 
 CONVOLUTIONS = (1, 2, 3, 3, 3)  # of each level, finest first, in the encoder and again in the decoder
 MULTIPLE: int = 2 ** (len(CONVOLUTIONS) - 1)
@@ -24,9 +24,9 @@ MULTIPLE: int = 2 ** (len(CONVOLUTIONS) - 1)
 class VNetSettings(NetworkSettings):
     """Width, normalisation and dropout; the defaults are the released 3D constants."""
 
-    width: Annotated[int, Field(ge=1)] = 16  # channels of the finest level; each further level has twice as many
+    width: Count = 16  # channels of the finest level; each further level has twice as many
     normalisation: Normalisation = "batch"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    dropout: BelowOne = 0.5
 
     @model_validator(mode="after")
     def _channels_make_groups(self) -> "VNetSettings":

@@ -25,9 +25,8 @@ from pydantic import Field
 from torch import Tensor
 
 from crossmatch.perturb.affine import mirror, move, rotation_matrix
-from crossmatch.perturb.geometry import Probability
-from crossmatch.perturb.image import Positive, Spread, adjust_contrast, adjust_gamma, gaussian_blur
-from crossmatch.settings import LowerFirst, Settings
+from crossmatch.perturb.image import adjust_contrast, adjust_gamma, gaussian_blur
+from crossmatch.settings import Fraction, LowerFirst, NonNegative, Positive, Settings
 
 AroundOne = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1)]]
 
@@ -42,24 +41,24 @@ class AugmentSettings(Settings):
     there is one channel. Mirroring destroys what tells left from right: set its probability to 0 for such data.
     """
 
-    scaling_probability: Probability = 0.2
+    scaling_probability: Fraction = 0.2
     scaling: Annotated[tuple[Positive, Positive], LowerFirst] = (0.7, 1.4)  # of the view's edge; above 1: all smaller
-    rotation_probability: Probability = 0.2
+    rotation_probability: Fraction = 0.2
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 30.0  # in each plane of two axes
-    noise_probability: Probability = 0.1
-    noise: Annotated[tuple[Spread, Spread], LowerFirst] = (0.0, 0.1)  # standard deviation; named variance there
-    blur_probability: Probability = 0.1
+    noise_probability: Fraction = 0.1
+    noise: Annotated[tuple[NonNegative, NonNegative], LowerFirst] = (0.0, 0.1)  # standard deviation
+    blur_probability: Fraction = 0.1
     blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.5, 1.0)  # voxels, for each axis its own
-    brightness_probability: Probability = 0.15
+    brightness_probability: Fraction = 0.15
     brightness: AroundOne = (0.75, 1.25)  # factor
-    contrast_probability: Probability = 0.15
+    contrast_probability: Fraction = 0.15
     contrast: AroundOne = (0.75, 1.25)  # factor, the range of values kept
-    low_resolution_probability: Probability = 0.125
+    low_resolution_probability: Fraction = 0.125
     low_resolution: Annotated[tuple[Positive, Annotated[float, Field(le=1)]], LowerFirst] = (0.5, 1.0)  # of the voxels
-    inverted_gamma_probability: Probability = 0.1
-    gamma_probability: Probability = 0.3
+    inverted_gamma_probability: Fraction = 0.1
+    gamma_probability: Fraction = 0.3
     gamma: AroundOne = (0.7, 1.5)  # exponent, of both
-    mirror_probability: Probability = 0.5  # of each axis
+    mirror_probability: Fraction = 0.5  # of each axis
 
 
 class AugmentDraw(NamedTuple):

@@ -9,9 +9,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from crossmatch.perturb.geometry import Probability
-from crossmatch.perturb.image import Positive
-from crossmatch.settings import LowerFirst, Settings
+from crossmatch.settings import Fraction, LowerFirst, Positive, Settings
 
 CANDIDATES = 64  # aspects drawn at once for each box
 
@@ -19,8 +17,8 @@ CANDIDATES = 64  # aspects drawn at once for each box
 class CutMixSettings(Settings):
     """Released constants."""
 
-    probability: Probability = 0.5
-    share: Annotated[tuple[Probability, Probability], LowerFirst] = (0.02, 0.4)  # of the image's area or volume
+    probability: Fraction = 0.5
+    share: Annotated[tuple[Fraction, Fraction], LowerFirst] = (0.02, 0.4)  # of the image's area or volume
     aspect: Annotated[tuple[Positive, Positive], LowerFirst] = (0.3, 1 / 0.3)
 
 

@@ -5,15 +5,13 @@ github.com/AiEson/CrossMatch, commit 59772e0: rates 0.25 (weak) and 0.75 (strong
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-Kind = Literal["channel", "alpha", "feature_alpha"]
-Rate = Annotated[float, Field(ge=0, lt=1)]
+DropoutKind = Literal["channel", "alpha", "feature_alpha"]
 
 # (features, rate, training) -> features. channel: whole channels to 0, the rest scaled by 1 / (1 - rate);
 # alpha: single elements, mean and variance kept (for SELU-like statistics); feature_alpha: whole channels, likewise.
@@ -32,10 +30,10 @@ class FeaturePerturbation(nn.Module):
         rate: the probability to drop, from 0 to below 1.
     """
 
-    def __init__(self, kind: Kind, rate: float) -> None:
+    def __init__(self, kind: DropoutKind, rate: float) -> None:
         super().__init__()
         if kind not in _KINDS:
-            raise ValueError(f"unknown feature perturbation {kind!r}; there are {', '.join(get_args(Kind))}")
+            raise ValueError(f"unknown feature perturbation {kind!r}; there are {', '.join(get_args(DropoutKind))}")
         if not 0 <= rate < 1:
             raise ValueError(f"a dropout rate lies in [0, 1), got {rate}")
         self.kind, self.rate = kind, rate

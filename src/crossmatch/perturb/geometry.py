@@ -14,9 +14,8 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from crossmatch.perturb.affine import turn
-from crossmatch.settings import Settings
+from crossmatch.settings import Fraction, Settings
 
-Probability = Annotated[float, Field(ge=0, le=1)]
 Axis = Annotated[int, Field(ge=0, le=2)]
 
 
@@ -32,8 +31,8 @@ class WeakSettings(Settings):
     Turns and flips destroy what tells left from right or front from back: set turn_probability to 0 for such data.
     """
 
-    turn_probability: Probability = 0.5
-    rotation_probability: Probability = 0.5  # of those that are not turned
+    turn_probability: Fraction = 0.5
+    rotation_probability: Fraction = 0.5  # of those that are not turned
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 20.0
     plane: Annotated[tuple[Axis, Axis], AfterValidator(_two_axes)] = (0, 1)  # that turns, flips and rotations lie in
 

@@ -9,15 +9,10 @@ precision. 3D: torchio's RandomBiasField, RandomGamma and RandomBlur, each with 
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from crossmatch.perturb.bias import bias_field, coefficients_of
-from crossmatch.perturb.geometry import Probability
-from crossmatch.settings import LowerFirst, Settings
-
-Positive = Annotated[float, Field(gt=0)]
-Spread = Annotated[float, Field(ge=0)]
+from crossmatch.settings import Fraction, LowerFirst, NonNegative, Positive, Settings
 
 BLUR_RADIUS_SIGMAS = 4.0  # where the Gaussian is cut, as in SciPy
 
@@ -28,12 +23,12 @@ class StrongSettings(Settings):
     Released 3D: brightness and contrast 0, bias and gamma 0.5, a blur of another width on each axis.
     """
 
-    jitter_probability: Probability = 0.8
-    brightness: Annotated[float, Field(ge=0, le=1)] = 0.5  # factor U(1 - b, 1 + b), image in [0, 1]
-    contrast: Annotated[float, Field(ge=0, le=1)] = 0.5  # likewise
-    bias: Spread = 0.0  # coefficients U(-b, b) of the logarithm of a smooth gain
-    gamma: Spread = 0.0  # exponent exp(U(-g, g))
-    blur_probability: Probability = 0.5
+    jitter_probability: Fraction = 0.8
+    brightness: Fraction = 0.5  # factor U(1 - b, 1 + b), image in [0, 1]
+    contrast: Fraction = 0.5  # likewise
+    bias: NonNegative = 0.0  # coefficients U(-b, b) of the logarithm of a smooth gain
+    gamma: NonNegative = 0.0  # exponent exp(U(-g, g))
+    blur_probability: Fraction = 0.5
     blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.1, 2.0)  # voxels
     blur_each_axis: bool = False  # draw sigma for each axis, else one for all
 

@@ -3,8 +3,8 @@
 >>> from crossmatch import recipes
 >>> "own_2d" in recipes.recipe_names()
 True
->>> recipes.load_recipe("own_2d").train.steps
-30000
+>>> recipes.load_recipe("own_2d", {"train.steps": 500}).train.steps
+500
 """
 
 from crossmatch.recipes.load import load_recipe, recipe_names, recipe_text

@@ -118,6 +118,9 @@ def _of_one_method(changes: list[tuple[list[str], Any]], name: str) -> list[tupl
 def parse_change(text: str) -> tuple[list[str], Any]:
     """``section.key=value`` -> the parts of the key, and the value as TOML reads it, or as text.
 
+    >>> parse_change("data.size=[128, 128]")
+    (['data', 'size'], [128, 128])
+
     Raises:
         UserError: no key, or no equals sign.
     """

@@ -22,10 +22,8 @@ from crossmatch.batches.views import BatchSizes, ViewSettings
 from crossmatch.methods import METHODS, Method, MethodSettings
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS, NetworkSettings, Segmenter
-from crossmatch.perturb.image import Positive
-from crossmatch.settings import Settings
+from crossmatch.settings import BelowOne, Count, NonNegative, Positive, Settings
 
-Count = Annotated[int, Field(ge=1)]
 # of sliding windows: "even", or voxels from window to window, one number an axis
 Stride = Annotated[
     Annotated[Literal["even"], Tag("word")] | Annotated[tuple[Count, ...], Tag("numbers")],
@@ -55,6 +53,11 @@ class Choice(Settings, Generic[S]):
         return {"name": self.name, **self.settings.model_dump(mode=info.mode)}
 
 
+# Named here, not in the class below, so that a recipe can be pickled for the ranks of a training.
+NetworkChoice = Choice[NetworkSettings]
+MethodChoice = Choice[MethodSettings]
+
+
 class DataSettings(Settings):
     """What is learned from, and in what form."""
 
@@ -66,7 +69,7 @@ class DataSettings(Settings):
     sampling: Literal["resize", "patch"] = "resize"  # whole images resized to `size`, or random patches of `size`
     size: tuple[Count, ...] = (256, 256)  # two numbers: slices; three: volumes
     spacing_mm: tuple[Positive, ...] = ()  # scans are resampled to this before patches are cut; (): as stored
-    memory_gb: Annotated[float, Field(ge=0)] = 4.0  # voxels stay on the compute device up to this, else on disk
+    memory_gb: NonNegative = 4.0  # voxels stay on the compute device up to this, else on disk
 
     @model_validator(mode="after")
     def _axes(self) -> "DataSettings":
@@ -85,12 +88,12 @@ class TrainSettings(Settings):
     steps: Count = 30000
     batch: BatchSizes = BatchSizes()
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: Annotated[float, Field(gt=0)] = 0.01
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    poly_power: Annotated[float, Field(ge=0)] = 0.9
+    learning_rate: Positive = 0.01
+    momentum: BelowOne = 0.9  # of sgd
+    weight_decay: NonNegative = 1e-4
+    poly_power: NonNegative = 0.9
     poly_horizon: Annotated[float, Field(ge=1)] = 1.0  # where the rate would reach 0, in lengths of the run
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights that are then evaluated; 0: none
+    ema: BelowOne = 0.0  # decay of the averaged weights that are then evaluated; 0: none
     precision: Literal["auto", "bf16", "float32"] = "auto"  # auto: bf16 where the hardware computes in it
     log_every: Count = 20
     validate_every: Count = 1000
@@ -113,8 +116,8 @@ class Recipe(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSettings = DataSettings()
     views: ViewSettings = ViewSettings()
-    network: Choice[NetworkSettings] = Field({}, validate_default=True)
-    method: Choice[MethodSettings] = Field({}, validate_default=True)
+    network: NetworkChoice = Field({}, validate_default=True)
+    method: MethodChoice = Field({}, validate_default=True)
     dice: DiceSettings = DiceSettings()
     train: TrainSettings = TrainSettings()
     predict: PredictSettings = PredictSettings()
@@ -129,7 +132,7 @@ class Recipe(Settings):
         known, default = CHOICES[str(info.field_name)]
         name = given.get("name", default)
         if not isinstance(name, str) or name not in known:
-            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(known)}")
+            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(known)}; register your own first")
         settings = known[name].Settings.model_validate({key: value for key, value in given.items() if key != "name"})
         return {"name": name, "settings": settings}
 

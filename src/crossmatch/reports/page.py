@@ -12,7 +12,7 @@ from crossmatch.errors import UserError
 from crossmatch.reports.cases import case_figures
 from crossmatch.reports.curves import COLOURS, POINTS, Series, series, training_panels, validation_panel
 from crossmatch.reports.tables import case_table, settings_table, summary_table
-from crossmatch.runs.checkpoint import load_checkpoint
+from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation, listed
@@ -202,7 +202,7 @@ def _origin(run: Run) -> str:
 def _last_checkpoint(run: Run) -> dict[str, Any]:
     """The facts of the last checkpoint; nothing if there is none that can be read."""
     try:
-        return load_checkpoint(run.checkpoint("last")).facts
+        return load_facts(run.checkpoint("last"))
     except UserError:
         return {}
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,26 +40,39 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             os.fsync(file.fileno())
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU.
+def load_checkpoint(path: Path, training: bool = True) -> Checkpoint:
+    """Read a checkpoint onto the CPU; with `training` false, without the tensors that only training needs.
 
     Raises:
         UserError: no such file, unreadable, or not one of ours.
     """
+    state: dict[str, dict[str, Tensor]] = {"network": {}, "training": {}}
+    with _opened(path) as (file, facts):
+        for key in file.keys():  # type: ignore[no-untyped-call]  # noqa: SIM118 (not a mapping)
+            group, _, name = key.partition("/")
+            if training or group != "training":
+                state[group][name] = file.get_tensor(key)  # type: ignore[no-untyped-call]
+    return Checkpoint(facts, state["network"], state["training"])
+
+
+def load_facts(path: Path) -> dict[str, Any]:
+    """The facts of a checkpoint from its header; no tensor is read. Raises as `load_checkpoint` does."""
+    with _opened(path) as (_, facts):
+        return facts
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[safe_open, dict[str, Any]]]:
+    """The open file of a checkpoint and its facts."""
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}: train first, or choose another with --checkpoint.")
-    state: dict[str, dict[str, Tensor]] = {"network": {}, "training": {}}
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            facts = json.loads((file.metadata() or {})["crossmatch"])
-            for key in file.keys():  # noqa: SIM118 (not a mapping)
-                group, _, name = key.partition("/")
-                state[group][name] = file.get_tensor(key)
+            yield file, json.loads((file.metadata() or {})["crossmatch"])
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"The checkpoint {path} cannot be read ({error}): it is damaged; use another one.") from None
     except KeyError:
         raise UserError(f"{path} is a safetensors file, but no checkpoint of crossmatch.") from None
-    return Checkpoint(facts, state["network"], state["training"])
 
 
 def load_weights(module: torch.nn.Module, state: dict[str, Tensor], origin: str) -> None:

@@ -66,6 +66,7 @@ def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], N
     ) as progress:
         task = progress.add_task(text, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+        progress.refresh()  # a notebook would keep what it showed up to half a second ago
 
 
 def counting(progress: Counted, text: str) -> AbstractContextManager[Callable[[int, int], None]]:
@@ -104,6 +105,7 @@ class TrainingDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.progress.refresh()  # a notebook would keep what it showed up to half a second ago
         self.progress.stop()
 
     def loading(self, done: int, total: int) -> None:

@@ -9,23 +9,20 @@ RUN/checkpoints/last.safetensors, best.safetensors (by validation only)
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from crossmatch import __version__
 from crossmatch.atomic import write_json
-from crossmatch.dataset.dataset import Dataset
-from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
+from crossmatch.runs.facts import changes
+from crossmatch.runs.machine import Machine
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,11 @@ class Run:
         return NETWORKS[name](self.recipe.dims, len(self.data["channels"]), self.classes, settings)
 
     def load_network(self, name: str = "last") -> tuple[Segmenter, Checkpoint]:
-        """The trained network, in eval mode, and the checkpoint it comes from."""
+        """The trained network, in eval mode, and the checkpoint it comes from, without what only training needs."""
         path = self.checkpoint(name)
         if name == "best" and not path.is_file() and self.checkpoint("last").is_file():
             raise UserError(f"The run {self.folder} has no best checkpoint: it was never validated. Use last.")
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(path, training=False)
         network = self.build_network()
         load_weights(network, checkpoint.network, str(path))
         return network.eval(), checkpoint
@@ -91,19 +88,11 @@ def open_run(folder: Path) -> Run:
         raise UserError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
 
 
-def create_run(
-    folder: Path,
-    recipe: Recipe,
-    data: dict[str, Any],
-    device: torch.device,
-    bf16: bool,
-    devices: int = 1,
-    flags: Sequence[str] = (),
-) -> Run:
-    """Make the folder and write run.json; `devices` train together; flags: ``--compile``, ``--graphs``.
+def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Machine) -> Run:
+    """Make the folder and write run.json.
 
     Raises:
-        UserError: the folder exists already; nothing in it is touched.
+        UserError: the folder holds something else than a run that has learned nothing yet; nothing in it is touched.
     """
     if (folder / "checkpoints").exists():
         raise UserError(f"{folder} holds a run already: go on with it by adding --resume, or choose another --out.")
@@ -115,27 +104,19 @@ def create_run(
         "data": data,
         "code": {"crossmatch": __version__, "commit": _commit()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
-        "device": {
-            "type": device.type,
-            "name": _device_name(device),
-            "count": devices,
-            "precision": _precision(bf16),
-            "flags": list(flags),
-        },
+        "device": machine.record(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "run.json", record)
     return Run(folder, recipe, record)
 
 
-def resume_run(
-    folder: Path, recipe: Recipe, data: dict[str, Any], bf16: bool, devices: int = 1, flags: Sequence[str] = ()
-) -> Run:
-    """An existing run that is to go on with exactly its settings and data.
+def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Machine) -> Run:
+    """An existing run that is to go on with exactly its settings and data, computed in the same way.
 
     Raises:
-        UserError: other settings or other data, the differences are listed; another precision or number of devices;
-            other flags of the step.
+        UserError: other settings or data (the differences are listed), or another precision, number of devices or
+            flags.
     """
     if not folder.exists():
         raise UserError(f"There is no run {folder} to resume: leave --resume out to start it.")
@@ -149,67 +130,15 @@ def resume_run(
             f"The run {folder} cannot go on with other settings or data: {'; '.join(changed[:8])}. "
             "Repeat the settings it was started with, or start a new run in another --out."
         )
-    before, now = run.record["device"]["precision"], _precision(bf16)
-    if before != now:
-        raise UserError(
-            f"The run {folder} was started in {before}, and this machine would go on in {now}: resume it where it was "
-            "started, or start a new run in another --out with --set train.precision=float32."
-        )
-    started = run.record["device"].get("flags", [])  # earlier versions had none
-    if sorted(started) != sorted(flags):
-        told = [" and ".join(words) or "neither --compile nor --graphs" for words in (started, flags)]
-        raise UserError(
-            f"The run {folder} was started with {told[0]}, and would go on with {told[1]}, which rounds and drops out "
-            "differently: repeat the flags it was started with."
-        )
-    count = run.record["device"].get("count", 1)  # runs of earlier versions had one
-    if count != devices:
-        raise UserError(
-            f"The run {folder} was started on {count} device{'s' * (count != 1)}, and would go on on {devices}: each "
-            f"normalises and drops out by its own share of the batch. Resume it with --devices {count} (or as many "
-            "ranks of torchrun or srun), or start a new run in another --out."
-        )
+    machine.check_resume(folder, run.record["device"])
     return run
-
-
-def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Where two trees of settings differ, in words."""
-    old, new = _flat(before), _flat(now)
-    differing = (key for key in sorted(old | new) if old.get(key) != new.get(key))
-    return [f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in differing]
-
-
-def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> dict[str, Any]:
-    """What run.json says about the data."""
-    return {
-        "root": str(dataset.root.resolve()),
-        "name": dataset.name,
-        "fingerprint": fingerprint.digest,
-        "affine": [list(row) for row in fingerprint.cases[0].affine],  # the way round that scans are stored in
-        "labels": dataset.labels,
-        "channels": list(dataset.channels),
-        "slice_axis": dataset.slice_axis,
-        "labelled": labelled,
-        "unlabelled": unlabelled,
-        "validation": [case.id for case in dataset.split("val")],
-    }
 
 
 def _is_foreign(path: Path) -> bool:
     return not path.name.startswith(".partial-")  # which `atomic` leaves where a process is killed while it writes
 
 
-def _precision(bf16: bool) -> str:
-    return "bf16" if bf16 else "float32"
-
-
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    return {k: v for key, sub in tree.items() for k, v in _flat(sub, f"{prefix}.{key}".lstrip(".")).items()}
 
 
 def _commit() -> str | None:
@@ -225,9 +154,3 @@ def _commit() -> str | None:
         return git("describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

@@ -59,7 +59,11 @@ class SurfaceDistances(NamedTuple):
 
 
 def dice(pred: Mask, ref: Mask, spacing: Sequence[float] | None = None) -> float:
-    """Dice coefficient 2|P∩R| / (|P| + |R|) in [0, 1]; 1 if both masks are empty. `spacing` is only checked."""
+    """Dice coefficient 2|P∩R| / (|P| + |R|) in [0, 1]; 1 if both masks are empty. `spacing` is only checked.
+
+    >>> dice(np.array([0, 1, 1, 1]), np.array([0, 0, 1, 1]))
+    0.8
+    """
     return _overlap(*_checked(pred, ref, spacing)[:2])[0]
 
 
@@ -69,7 +73,13 @@ def jaccard(pred: Mask, ref: Mask, spacing: Sequence[float] | None = None) -> fl
 
 
 def hd95(pred: Mask, ref: Mask, spacing: Sequence[float] | None = None) -> float:
-    """95 % Hausdorff distance, both directions pooled; unit of `spacing` or voxels; NaN if one mask is empty."""
+    """95 % Hausdorff distance, both directions pooled; unit of `spacing` or voxels; NaN if one mask is empty.
+
+    >>> labels, reference = np.zeros((2, 9, 9), int)
+    >>> labels[4, 4], reference[4, 7] = 1, 1
+    >>> hd95(labels == 1, reference == 1), hd95(labels == 1, reference == 1, spacing=(1.5, 0.5))
+    (3.0, 1.5)
+    """
     return surface_distances(pred, ref, spacing).hd95
 
 
@@ -119,6 +129,10 @@ def dice_per_class(pred_labels: Mask, ref_labels: Mask, num_classes: int) -> Dis
     """Dice of the classes 1 ... num_classes - 1 of two integer label volumes (*S), as an array (num_classes - 1,).
 
     One pass over the volume for all classes: the quick form for validation. A class absent from both volumes counts 1.
+
+    >>> dice_per_class(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2]), num_classes=4).round(2).tolist()
+    [0.67, 0.67, 1.0]
+
     Raises ValueError for different shapes, labels that are not integers, and labels outside 0 ... num_classes - 1.
     """
     pred_labels, ref_labels = np.asarray(pred_labels), np.asarray(ref_labels)
@@ -137,10 +151,10 @@ def dice_per_class(pred_labels: Mask, ref_labels: Mask, num_classes: int) -> Dis
 
 def _overlap(pred: Mask, ref: Mask) -> tuple[float, float]:
     """Dice and Jaccard of two bool masks."""
-    total = np.count_nonzero(pred) + np.count_nonzero(ref)
+    total = int(np.count_nonzero(pred) + np.count_nonzero(ref))
     if total == 0:
         return 1.0, 1.0
-    common = np.count_nonzero(pred & ref)
+    common = int(np.count_nonzero(pred & ref))
     return 2 * common / total, common / (total - common)
 
 

@@ -24,6 +24,7 @@ from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.runs.display import Display
 from crossmatch.runs.logbook import Logbook, Recorder
+from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import Run, create_run, resume_run
 from crossmatch.scoring.metrics import dice_per_class
 from crossmatch.training.material import TrainingCases, training_cases
@@ -68,7 +69,7 @@ def fit(
     Raises:
         UserError: whatever the user can mend; a run in `out` keeps its last good checkpoint.
     """
-    flags = [flag for flag, wanted in (("--compile", compiled), ("--graphs", graphs)) if wanted]
+    flags = tuple(flag for flag, wanted in (("--compile", compiled), ("--graphs", graphs)) if wanted)
     with place.one_tells():
         chosen = choose_device(device)
         check_place(recipe, chosen, place)
@@ -76,21 +77,18 @@ def fit(
         bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
     team = Team(place, chosen, bf16)
     with team.together():
-        test = open_dataset(data, splits=["test"]).files()
+        dataset = open_dataset(data)
+        test = dataset.only("test").files()
         find = _checked_cases if checked else training_cases
         with sealed(test if checked else []):
-            cases = team.first(lambda: find(recipe, data, display.loading))
+            cases = team.first(lambda: find(recipe, dataset, display.loading))
         for warning in cases.warnings:
             display.warn(warning)
         if compiled and chosen.type == "cpu":
             display.warn("--compile is for GPUs: on CPUs plain steps are faster. Compiling takes a minute or more.")
-        run = team.first(
-            lambda: (
-                resume_run(out, recipe, cases.facts, bf16, place.count, flags)
-                if resume
-                else create_run(out, recipe, cases.facts, team.device, bf16, place.count, flags)
-            )
-        )
+        machine = Machine(team.device, "bf16" if bf16 else "float32", place.count, flags)
+        begin = resume_run if resume else create_run
+        run = team.first(lambda: begin(out, recipe, cases.facts, machine))
         with sealed(test), memory_advice(LOWER_MEMORY):
             torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
             network = to_channels_last(run.build_network())
@@ -193,12 +191,13 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
     return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
 
 
-def _checked_cases(recipe: Recipe, data: Path, loading: Callable[[int, int], None]) -> TrainingCases:
+def _checked_cases(recipe: Recipe, dataset: Dataset, loading: Callable[[int, int], None]) -> TrainingCases:
     """As `training_cases`, where test cases are sealed."""
     try:
-        return training_cases(recipe, data, loading)
+        return training_cases(recipe, dataset, loading)
     except SealedError:
-        raise UserError(f"{data} has changed since it was checked: run `crossmatch check {data}` first.") from None
+        root = dataset.root
+        raise UserError(f"{root} has changed since it was checked: run `crossmatch check {root}` first.") from None
 
 
 def _advice(run: Run) -> str:

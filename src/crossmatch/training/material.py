@@ -11,11 +11,11 @@ import torch
 from crossmatch.batches.items import stored_shape
 from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
-from crossmatch.dataset.dataset import Case, Dataset, open_dataset
+from crossmatch.dataset.dataset import Case, Dataset
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.run import dataset_facts
+from crossmatch.runs.facts import dataset_facts
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,27 @@ class TrainingCases:
         )
 
 
-def training_cases(recipe: Recipe, data: Path, loading: Callable[[int, int], None]) -> TrainingCases:
-    """Open a dataset and find what the recipe learns from.
+def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int], None]) -> TrainingCases:
+    """Find what the recipe learns from.
 
     Args:
-        data: a dataset on disk; loading: called with (cases scanned, cases in all) where it has no fresh fingerprint.
+        whole: the dataset, opened with all its splits.
+        loading: called with (cases scanned, cases in all) where the dataset has no fresh fingerprint.
 
     Raises:
         UserError: no labelled case, none unlabelled where the method needs some, scans of another number of axes than
             the recipe's, an unknown voxel size where the recipe wants one.
     """
-    dataset = open_dataset(data, splits=("train", "val"))
+    dataset = whole.only("train", "val")
     if recipe.data.dataset and recipe.data.dataset != dataset.name:
         raise UserError(
-            f"The recipe is for the dataset {recipe.data.dataset}, and {data} is {dataset.name} (the name in its "
-            'dataset.json): choose the recipe made for it, or insist with --set data.dataset="".'
+            f"The recipe is for the dataset {recipe.data.dataset}, and {dataset.root} is {dataset.name} (the name in "
+            'its dataset.json): choose the recipe made for it, or insist with --set data.dataset="".'
         )
     labelled, unlabelled = dataset.labelled(recipe.data.labelled)
     needs_unlabelled = METHODS[recipe.method.name].needs_unlabelled
     _check(recipe, labelled, unlabelled, needs_unlabelled)
-    fingerprint = load_fingerprint(data, loading)
+    fingerprint = load_fingerprint(whole, loading)
     facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
     learned = unlabelled if needs_unlabelled else ()
     prints = {case.id: case for case in fingerprint.cases}

@@ -1,0 +1,76 @@
+"""A network of your own in one file: two levels and a skip connection, in 2D and 3D, trained by any method.
+
+    python examples/new_network.py DATA OUT [STEPS]
+
+DATA is a dataset, for instance that of train_and_predict.py; OUT is a new folder for the run.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import crossmatch
+from crossmatch.networks.layers import batch_norm, conv, max_pool, resize_linear
+from crossmatch.networks.segmenter import NetworkSettings, Segmenter
+
+
+class TwoLevelsSettings(NetworkSettings):
+    """What a recipe, or a keyword of `crossmatch.train`, can set."""
+
+    width: int = 16  # channels of the finest level; the coarse one has twice as many
+
+    @property
+    def multiple(self) -> int:
+        """Images are halved once."""
+        return 2
+
+
+class TwoLevels(Segmenter):
+    """A U-Net of two levels.
+
+    Shapes: B batch, C channels, K classes, *S space, 2 or 3 axes.
+    """
+
+    Settings = TwoLevelsSettings
+
+    def __init__(self, dims: int, in_channels: int, classes: int, settings: TwoLevelsSettings) -> None:
+        super().__init__(dims, in_channels, classes, settings)
+        fine, coarse = settings.width, 2 * settings.width
+        self.first = block(dims, in_channels, fine)
+        self.second = nn.Sequential(max_pool(dims), block(dims, fine, coarse))
+        self.last = block(dims, fine + coarse, fine)
+        self.decoder_channels = (fine,)
+        self.head = conv(dims, fine, classes, 1)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """(B, C, *S) -> feature maps of size S and S / 2. Methods disturb features here, between the two halves."""
+        fine = self.first(x)
+        return [fine, self.second(fine)]
+
+    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Those feature maps -> the one that `head` makes logits of."""
+        fine, coarse = features
+        return [self.last(torch.cat([fine, resize_linear(coarse, tuple(fine.shape[2:]))], 1))]
+
+
+def block(dims: int, inputs: int, outputs: int) -> nn.Module:
+    """Convolution, normalisation, ReLU: (B, inputs, *S) -> (B, outputs, *S)."""
+    return nn.Sequential(conv(dims, inputs, outputs, 3), batch_norm(dims, outputs), nn.ReLU())
+
+
+# From here on every recipe and command of this process knows it. A run with it is loaded after this line, too.
+crossmatch.networks.NETWORKS["two_levels"] = TwoLevels
+
+
+def main(data: Path, out: Path, steps: int = 600) -> None:
+    """Train it by CrossMatch, in the phantom's recipe."""
+    model = crossmatch.train("phantom", data, out, network__name="two_levels", network__width=8, train__steps=steps)
+    weights = sum(weight.numel() for weight in model.network.parameters())
+    print(f"{model}: {weights} weights")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
