@@ -24,11 +24,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from crossmatch.formats.nifti import new_volume, read_volume, write_volume
-from crossmatch.inference.predict import predict
+from crossmatch import formats
+from crossmatch.formats import new_volume
+from crossmatch.inference.predict import Options, predict
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.windows import window_starts
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.networks.vnet import VNet
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
@@ -121,8 +122,8 @@ def compare_folder(recipe: Recipe, rounds: int, count: int, size: tuple[int, ...
     run, scans = untrained_run(place / "run", recipe), place / "scans"
     for k in range(count):
         volume = new_volume(noise(size, k), np.eye(4))
-        write_volume(scans / f"scan_{k}.nii.gz", volume.voxels, like=volume)
-    shapes = calls_of_network(lambda: predict(run.folder, scans, place / "first", device="cpu"))  # warms up
+        formats.write(scans / f"scan_{k}.nii.gz", volume.voxels, like=volume)
+    shapes = calls_of_network(lambda: predict(run.folder, scans, place / "first", Options(device="cpu")))  # warms up
     network = to_channels_last(run.load_network()[0])
     images, bf16 = {shape: torch.randn(shape) for shape in {*shapes}}, uses_bf16(recipe.train.precision, CPU)
 
@@ -134,12 +135,15 @@ def compare_folder(recipe: Recipe, rounds: int, count: int, size: tuple[int, ...
 
     def files() -> None:
         for k in range(count):
-            scan = read_volume(scans / f"scan_{k}.nii.gz")
-            mask = read_volume(place / "first" / f"scan_{k}.nii.gz")
-            write_volume(place / "copy.nii.gz", mask.voxels, like=scan)
+            scan = formats.read(scans / f"scan_{k}.nii.gz")
+            mask = formats.read(place / "first" / f"scan_{k}.nii.gz")
+            formats.write(place / "copy.nii.gz", mask.voxels, like=scan)
 
     times = [
-        (seconds(lambda turn=turn: predict(run.folder, scans, place / str(turn), device="cpu")), seconds(alone))
+        (
+            seconds(lambda turn=turn: predict(run.folder, scans, place / str(turn), Options(device="cpu"))),
+            seconds(alone),
+        )
         for turn in range(rounds)
     ]
     whole, net, shares = [a for a, _ in times], [b for _, b in times], [1 - b / a for a, b in times]

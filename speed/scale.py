@@ -29,10 +29,11 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmatch import formats
 from crossmatch.dataset.check import check, load_fingerprint
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.fingerprint import Fingerprint, content_digest, fingerprint_path, save_fingerprint, stamps
-from crossmatch.formats.nifti import new_volume, write_volume
+from crossmatch.formats import new_volume
 from crossmatch.formats.seal import sealed
 from crossmatch.recipes.load import load_recipe
 from crossmatch.training.material import training_cases
@@ -64,8 +65,8 @@ def write_cases(root: Path, count: int) -> Path:
     stated = {"name": "many", "channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1}}
     (root / "dataset.json").write_text(json.dumps(stated))
     volume = new_volume(np.arange(27, dtype=np.int16).reshape(3, 3, 3), np.eye(4))
-    write_volume(root / "image.nii.gz", volume.voxels, like=volume)
-    write_volume(root / "label.nii.gz", (volume.voxels > 13).astype(np.uint8), like=volume)
+    formats.write(root / "image.nii.gz", volume.voxels, like=volume)
+    formats.write(root / "label.nii.gz", (volume.voxels > 13).astype(np.uint8), like=volume)
     image, label = (root / "image.nii.gz").read_bytes(), (root / "label.nii.gz").read_bytes()
     names: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for number in range(count):

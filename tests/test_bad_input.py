@@ -56,7 +56,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "another affine": (
         lambda d: write_nifti(d / LABEL, np.ones(SHAPE, np.uint8), AFFINE @ np.diag([1, 1, 1.2, 1])),
         LABEL,
-        "resample it, or correct the header",
+        "resample it, or correct its affine",
     ),
     "undeclared label": (
         lambda d: write_nifti(d / LABEL, np.full(SHAPE, 7, np.uint8)),
@@ -175,7 +175,7 @@ def test_scans_to_predict(data: Path, tmp_path: Path, refused: Callable[..., str
 def test_masks_to_evaluate(data: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()
-    assert f"{masks} has no .nii.gz or .nii file" in refused("evaluate", masks, data / "labelsTs")
+    assert f"{masks} has no file that ends in .nii.gz" in refused("evaluate", masks, data / "labelsTs")
     shutil.copy(data / "labelsTs" / "case_005.nii.gz", masks / "other.nii.gz")
     assert "no prediction for 1 cases" in refused("evaluate", masks, data / "labelsTs")
     (masks / "other.nii.gz").rename(masks / "case_005.nii.gz")

@@ -7,12 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossmatch.batches import store as store_module
+from crossmatch import formats
 from crossmatch.batches.intensity import Normalise, scale
 from crossmatch.batches.store import Store, grey_values, label_maps, load_store, voxel_bytes
 from crossmatch.dataset.dataset import Case, open_dataset
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume
 from crossmatch.perturb.geometry import Lookup
 from tiny import write_dataset, write_nifti
 
@@ -59,8 +58,8 @@ def test_items_are_the_files_scaled_voxels(tmp_path, dims, axis, channels, norma
     assert store.unlabelled.tolist() == list(range(2 * per_case, 3 * per_case))
     item = 0
     for case in open_dataset(root).split("train"):
-        scaled = [scale(read_volume(path).voxels, normalise) for path in case.images]
-        label = read_volume(case.label).voxels if case.label else None
+        scaled = [scale(formats.read(path).voxels, normalise) for path in case.images]
+        label = formats.read(case.label).voxels if case.label else None
         for k in range(per_case):
             cut = (lambda v: v) if dims == 3 else (lambda v, k=k: np.take(v, k, axis))
             expected = torch.from_numpy(np.stack([cut(channel) for channel in scaled]))
@@ -85,7 +84,7 @@ def test_file_types(tmp_path, kind):
     voxels.flat[:2] = (0, top - 1) if kind[0] in "iu" else voxels.flat[:2]
     path = write_nifti(tmp_path / "a.nii.gz", voxels)
     store = _load(_case("a", path))
-    expected = scale(read_volume(path).voxels, "minmax")
+    expected = scale(formats.read(path).voxels, "minmax")
     for k in range(3):
         difference = (_image(store, k)[0] - torch.from_numpy(expected[..., k])).abs().max()
         assert difference <= (0 if kind[0] in "iu" else 1 / 65535)
@@ -140,12 +139,13 @@ def test_labels_of_unlabelled_cases_are_never_opened(tmp_path, monkeypatch):
     root = write_dataset(tmp_path, n_train=3, unlabelled=0, subsets=(1,))
     labelled, unlabelled = open_dataset(root).labelled("1")
     opened: list[str] = []
+    read = formats.read
 
     def watch(path: Path) -> object:
         opened.append(f"{path.parent.name}/{path.name}")
-        return read_volume(path)
+        return read(path)
 
-    monkeypatch.setattr(store_module, "read_volume", watch)
+    monkeypatch.setattr(formats, "read", watch)
     with_label = tuple(open_dataset(root).split("train")[1:])  # even where a case still names its label file
     for group in (unlabelled, with_label):
         opened.clear()
@@ -176,8 +176,8 @@ def test_cases_of_different_sizes_and_progress(tmp_path):
     )
     assert len(told) == 2
     assert store.size.tolist() == [[5, 4]] * 3 + [[3, 2]] * 2
-    assert np.array_equal(_label(store, 4).numpy(), read_volume(label).voxels[..., 1])
-    assert np.array_equal(_label(store, 2).numpy(), read_volume(big).voxels[..., 2])
+    assert np.array_equal(_label(store, 4).numpy(), formats.read(label).voxels[..., 1])
+    assert np.array_equal(_label(store, 2).numpy(), formats.read(big).voxels[..., 2])
 
 
 def test_outside_is_zero_and_background(tmp_path):

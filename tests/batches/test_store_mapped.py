@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from crossmatch.batches import store as store_module
+from crossmatch import formats
 from crossmatch.batches.store import Store, load_store
 from crossmatch.dataset.dataset import Case, open_dataset
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import new_volume
+from crossmatch.formats import new_volume
 from tiny import write_dataset
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def test_without_a_label_there_is_still_something_to_map(tmp_path):
 def test_neither_voxels_nor_labels_are_held_in_memory(tmp_path, monkeypatch):
     image = new_volume(np.arange(32**3, dtype=np.int16).reshape(32, 32, 32))
     label = new_volume((image.voxels > 100).astype(np.uint8))
-    monkeypatch.setattr(store_module, "read_volume", lambda path: label if path.name == "label" else image)
+    monkeypatch.setattr(formats, "read", lambda path: label if path.name == "label" else image)
     cases = [Case(str(n), (Path("image"),), Path("label"), "train", str(n)) for n in range(64)]
 
     def peak(memory_map: Path | None) -> float:

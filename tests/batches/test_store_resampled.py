@@ -8,13 +8,13 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from crossmatch import formats
 from crossmatch.batches.intensity import scale
 from crossmatch.batches.items import stored_shape
 from crossmatch.batches.resample import resize_image, resize_labels
 from crossmatch.batches.store import Store, grey_values, label_maps, load_store, voxel_bytes
 from crossmatch.dataset.dataset import Case, open_dataset
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume
 from crossmatch.perturb.geometry import Lookup
 from tiny import write_dataset, write_nifti
 
@@ -51,11 +51,11 @@ def test_items_are_the_resized_scaled_voxels(tmp_path, normalise, mapped):
     for number, case in enumerate(cases):
         image, label = _item(store, number)
         for channel, path in enumerate(case.images):
-            expected = resize_image(scale(read_volume(path).voxels, normalise), COARSE)
+            expected = resize_image(scale(formats.read(path).voxels, normalise), COARSE)
             level = (expected.max() - expected.min()) / 65535
             assert np.abs(image[channel].numpy() - expected).max() <= 0.55 * level
         assert case.label is not None
-        assert np.array_equal(label.numpy(), resize_labels(read_volume(case.label).voxels, COARSE))
+        assert np.array_equal(label.numpy(), resize_labels(formats.read(case.label).voxels, COARSE))
         assert label.max() == 2
 
 
@@ -97,9 +97,9 @@ def test_slices_are_resampled_in_their_own_plane(tmp_path, axis, wanted, size):
     root = write_dataset(tmp_path, n_train=1, shape=SHAPE)
     (case,) = open_dataset(root).split("train")
     store = _load(case, spacing_mm=wanted, dims=2, slice_axis=axis)
-    voxels = scale(read_volume(case.images[0]).voxels, "minmax")
+    voxels = scale(formats.read(case.images[0]).voxels, "minmax")
     assert case.label is not None
-    labels = read_volume(case.label).voxels
+    labels = formats.read(case.label).voxels
     assert store.size.tolist() == [list(size)] * SHAPE[axis]
     for k in range(SHAPE[axis]):
         image, label = _item(store, k)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossmatch import formats
 from crossmatch.batches import seeding
 from crossmatch.batches.batch import Batch
 from crossmatch.batches.intensity import scale
 from crossmatch.batches.store import Store, load_store
 from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.formats.nifti import read_volume
 from tiny import write_dataset
 
 CPU = torch.device("cpu")
@@ -80,8 +80,8 @@ def test_a_plain_view_at_native_size_is_the_file(root, dims):
     store = _store(root, dims)
     items, labels = [], []
     for case in open_dataset(root).split("train"):
-        image = np.stack([scale(read_volume(path).voxels, "minmax") for path in case.images])
-        label = read_volume(case.label).voxels if case.label else np.zeros(image.shape[1:])
+        image = np.stack([scale(formats.read(path).voxels, "minmax") for path in case.images])
+        label = formats.read(case.label).voxels if case.label else np.zeros(image.shape[1:])
         items += [image] if dims == 3 else list(np.moveaxis(image, 3, 0))
         labels += [label] if dims == 3 else list(np.moveaxis(label, 2, 0))
     batches = _batches(store, SIZES[dims], PLAIN)
@@ -106,12 +106,12 @@ def test_image_and_label_move_together(tmp_path):
     store = _store(write_dataset(tmp_path, n_train=2, shape=(20, 14, 3)))
     views = {"weak": {"turn_probability": 0.5, "rotation_probability": 1, "rotation_degrees": 45}}
     batches = _batches(store, (24, 16), views, unlabelled=False, counts=(8, 1))
-    low = read_volume(open_dataset(tmp_path).split("train")[0].images[0]).voxels.min()
+    low = formats.read(open_dataset(tmp_path).split("train")[0].images[0]).voxels.min()
     for step in range(5):
         batch = batches(step)
         for case, image, label in zip(store.labelled[batches.labelled(step)] // 3, batch.x[:, 0], batch.y, strict=True):
             path = open_dataset(tmp_path).split("train")[int(case)].images[0]
-            voxels = read_volume(path).voxels
+            voxels = formats.read(path).voxels
             low, high = int(voxels.min()), int(voxels.max())
             grey = image * (high - low) + low
             seen = (label > 0) | (image > 0)  # outside the image both are 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossmatch.dataset import check as check_module
+from crossmatch import formats
 from crossmatch.dataset.check import check, load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.fingerprint import fingerprint_path
@@ -24,13 +24,13 @@ SHAPE = (16, 14, 4)
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of all files whose voxels are read."""
     read: list[str] = []
-    original = check_module.read_volume
+    original = formats.read
 
     def spy(path: Path):
         read.append(Path(path).name)
         return original(path)
 
-    monkeypatch.setattr(check_module, "read_volume", spy)
+    monkeypatch.setattr(formats, "read", spy)
     return read
 
 

@@ -11,8 +11,8 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import BasicTextSRStorage, JPEGLossless, MediaStorageDirectoryStorage, RLELossless, generate_uid
 
 from crossmatch.errors import UserError
+from crossmatch.formats import Volume
 from crossmatch.formats.dicom import find_series, read_series, read_slices
-from crossmatch.formats.nifti import Volume
 from tiny_dicom import AXIAL, edit, write_series
 
 

@@ -7,10 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from crossmatch import formats
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume
 from crossmatch.importers.acdc import import_acdc, standard_lists
 from crossmatch.importers.acdc_hdf5 import as_integers
 from tiny import write_nifti
@@ -86,7 +86,7 @@ def test_the_challenge_form(tmp_path):
     assert len(dataset.labelled("7")[0]) == 4
     assert dataset.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
     for case, frame in zip(dataset.split("train")[:2], (12, 3), strict=True):
-        image, label = read_volume(case.images[0]), read_volume(case.label)
+        image, label = formats.read(case.images[0]), formats.read(case.label)
         np.testing.assert_array_equal(image.voxels, frames[frame][0])
         np.testing.assert_array_equal(label.voxels, frames[frame][1])
         assert (image.voxels.dtype, label.voxels.dtype) == (np.int16, np.uint8)
@@ -122,12 +122,12 @@ def test_the_community_form(tmp_path):
     told: list[str] = []
     dataset = import_acdc(tmp_path / "src", tmp_path / "out", tell=told.append)
     assert _ids(dataset.cases) == ["patient099_frame01", "patient038_frame02", "patient028_frame01"]
-    whole, rebuilt, plain = (read_volume(case.images[0]) for case in dataset.cases)
+    whole, rebuilt, plain = (formats.read(case.images[0]) for case in dataset.cases)
     assert (whole.voxels.dtype, rebuilt.voxels.dtype, plain.voxels.dtype) == (np.int16, np.uint8, np.float32)
     np.testing.assert_array_equal(whole.voxels, k.transpose(2, 1, 0))
     assert whole.voxels[1, 0, 0] == 700  # slice 0, row 0, column 1
     np.testing.assert_array_equal(rebuilt.voxels, stacked.transpose(2, 1, 0))
-    np.testing.assert_array_equal(read_volume(dataset.cases[1].label).voxels, stacked_label.transpose(2, 1, 0))
+    np.testing.assert_array_equal(formats.read(dataset.cases[1].label).voxels, stacked_label.transpose(2, 1, 0))
     np.testing.assert_array_equal(
         plain.voxels, (val_image.astype(np.float64) ** 2).astype(np.float32).transpose(2, 1, 0)
     )
@@ -228,7 +228,7 @@ def test_an_affine_that_differs_in_the_reference_is_replaced_and_said(tmp_path):
     told: list[str] = []
     dataset = import_acdc(tmp_path / "src", tmp_path / "out", tell=told.append)
     assert any("frame10_gt has another affine" in remark for remark in told)
-    np.testing.assert_array_equal(read_volume(dataset.cases[1].label).affine, AFFINE)
+    np.testing.assert_array_equal(formats.read(dataset.cases[1].label).affine, AFFINE)
 
 
 def test_the_real_sample_equals_the_real_dataset(shared, tmp_path):
@@ -239,7 +239,7 @@ def test_the_real_sample_equals_the_real_dataset(shared, tmp_path):
         expected = reference[case.id]
         assert case.split == expected.split
         for ours, theirs in ((case.images[0], expected.images[0]), (case.label, expected.label)):
-            stored, wanted = read_volume(ours), read_volume(theirs)
+            stored, wanted = formats.read(ours), formats.read(theirs)
             assert stored.voxels.dtype == wanted.voxels.dtype
             np.testing.assert_array_equal(stored.voxels, wanted.voxels)
 

@@ -4,8 +4,8 @@ import nrrd
 import numpy as np
 import pytest
 
+from crossmatch import formats
 from crossmatch.dataset.check import load_fingerprint
-from crossmatch.formats.nifti import read_volume
 from crossmatch.importers.la import crop_box, import_la, standard_lists
 from la_files import FIFTH, FIRST, SECOND, TEST, write_challenge, write_community, write_label
 
@@ -55,7 +55,7 @@ def test_the_community_form(tmp_path):
     assert [case.id for case in dataset.labelled("8")[0]] == [FIRST, FIFTH]
     assert (dataset.name, dataset.labels) == ("LA", {"background": 0, "LA": 1})
     for path, voxels in ((dataset.cases[0].images[0], image), (dataset.cases[0].label, label)):
-        stored = read_volume(path)
+        stored = formats.read(path)
         np.testing.assert_array_equal(stored.voxels, voxels)
         assert stored.voxels.dtype == voxels.dtype
         np.testing.assert_array_equal(stored.affine, np.diag([-0.625, -0.625, 0.625, 1]))
@@ -72,7 +72,7 @@ def test_the_challenge_form(tmp_path):
     whole = write_challenge(tmp_path / "src" / "Training Set" / FIRST, seed=1)
     told: list[str] = []
     dataset = import_la(tmp_path / "src", tmp_path / "out", tell=told.append)
-    image, label = read_volume(dataset.cases[0].images[0]), read_volume(dataset.cases[0].label)
+    image, label = formats.read(dataset.cases[0].images[0]), formats.read(dataset.cases[0].label)
     # x: 10 voxels are widened by 51 on both sides to 112, then margins 11 and 10; y: margin 19 is cut to 10, then 18.
     expected = (whole.astype(np.float64) - whole.mean()) / whole.std()
     np.testing.assert_allclose(image.voxels, expected[8:141, 0:158], rtol=1e-5, atol=1e-6)
@@ -120,7 +120,7 @@ def test_a_hair_between_the_grids_is_accepted(tmp_path):
     write_challenge(tmp_path / "src" / FIRST, seed=1)
     write_label(tmp_path / "src" / FIRST, space_origin=[-40.0 + 0.625e-5, -50.0, 60.0])
     dataset = import_la(tmp_path / "src", tmp_path / "out")
-    grids = [read_volume(path).affine for path in (dataset.cases[0].images[0], dataset.cases[0].label)]
+    grids = [formats.read(path).affine for path in (dataset.cases[0].images[0], dataset.cases[0].label)]
     np.testing.assert_array_equal(grids[0], grids[1])
 
 
@@ -129,7 +129,7 @@ def test_a_scan_without_geometry_keeps_an_unknown_spacing(tmp_path):
     for name in ("lgemri.nrrd", "laendo.nrrd"):
         path = tmp_path / "src" / FIRST / name
         nrrd.write(str(path), nrrd.read(str(path))[0], {})
-    assert read_volume(import_la(tmp_path / "src", tmp_path / "out").cases[0].images[0]).spacing_mm is None
+    assert formats.read(import_la(tmp_path / "src", tmp_path / "out").cases[0].images[0]).spacing_mm is None
 
 
 def test_other_values_in_a_label_are_said(tmp_path):
@@ -142,7 +142,7 @@ def test_other_values_in_a_label_are_said(tmp_path):
     told: list[str] = []
     dataset = import_la(tmp_path / "src", tmp_path / "out", tell=told.append)
     assert any(f"{FIRST}/laendo.nrrd also holds 7; only 255 is the atrium" in remark for remark in told)
-    assert int(read_volume(dataset.cases[0].label).voxels.sum()) == 10 * 130 * 3
+    assert int(formats.read(dataset.cases[0].label).voxels.sum()) == 10 * 130 * 3
 
 
 def test_where_both_forms_lie_in_one_folder_the_community_one_counts(tmp_path):
@@ -152,5 +152,5 @@ def test_where_both_forms_lie_in_one_folder_the_community_one_counts(tmp_path):
     (tmp_path / "made" / FIRST / "mri_norm2.h5").rename(tmp_path / "src" / FIRST / "mri_norm2.h5")
     told: list[str] = []
     dataset = import_la(tmp_path / "src", tmp_path / "out", tell=told.append)
-    np.testing.assert_array_equal(read_volume(dataset.cases[0].images[0]).voxels, image)
+    np.testing.assert_array_equal(formats.read(dataset.cases[0].images[0]).voxels, image)
     assert any("the lgemri.nrrd files beside them are not read" in remark for remark in told)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
+from crossmatch import formats
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import new_volume, read_volume
+from crossmatch.formats import new_volume
 from crossmatch.importers.pancreas import crop, import_pancreas, standard_lists
 from tiny import write_nifti
 from tiny_dicom import edit, write_series
@@ -73,7 +74,7 @@ def test_variant_a(tmp_path):
     dataset = import_pancreas(tmp_path / "src", tmp_path / "out", "A", lambda *at: steps.append(at), told.append)
     assert [(case.id, case.split) for case in dataset.cases] == [("pancreas_0057", "train"), ("pancreas_0050", "test")]
     assert dataset.labels == {"background": 0, "pancreas": 1}
-    image, written = (read_volume(path) for path in (dataset.cases[0].images[0], dataset.cases[0].label))
+    image, written = (formats.read(path) for path in (dataset.cases[0].images[0], dataset.cases[0].label))
     cut = hu[15:175, :146].clip(-125, 275)
     assert (image.voxels.dtype, written.voxels.dtype) == (np.float32, np.uint8)
     np.testing.assert_allclose(image.voxels, (cut - cut.mean()) / cut.std(), atol=1e-5)
@@ -81,7 +82,7 @@ def test_variant_a(tmp_path):
     np.testing.assert_allclose(
         image.affine, [[-1, 0, 0, 45], [0, -1, 0, 50], [0, 0, 1, 30], [0, 0, 0, 1]]
     )  # the first column kept is number 15: 60 - 15 = 45
-    assert read_volume(dataset.cases[1].images[0]).shape == (20, 20, 4)  # smaller than the least: whole
+    assert formats.read(dataset.cases[1].images[0]).shape == (20, 20, 4)  # smaller than the least: whole
     assert steps == [(1, 2), (2, 2)]
     assert any("61 of 62 in train, 19 of 20 in test" in remark for remark in told)
     description = json.loads((tmp_path / "out" / "dataset.json").read_text())
@@ -98,7 +99,7 @@ def test_variant_a_is_resampled_to_1_mm(tmp_path):
     label = np.repeat(label[:, ::2], 2, axis=1)
     _scan(tmp_path / "src", "0057", hu, label, spacing=(2.0, 0.5), step=3.0)
     case = import_pancreas(tmp_path / "src", tmp_path / "out", "A").cases[0]
-    image, written = read_volume(case.images[0]), read_volume(case.label)
+    image, written = formats.read(case.images[0]), formats.read(case.label)
     assert image.shape == (24, 10, 12)
     assert image.spacing_mm == pytest.approx((1, 1, 1))
     np.testing.assert_array_equal(written.voxels, label[:, ::2].repeat(2, axis=0).repeat(3, axis=2))
@@ -119,7 +120,7 @@ def test_variant_b(tmp_path):
     told: list[str] = []
     dataset = import_pancreas(tmp_path / "src", tmp_path / "out", "B", tell=told.append)
     assert [(case.id, case.split) for case in dataset.cases] == [("pancreas_0001", "train"), ("pancreas_0064", "test")]
-    image, written = (read_volume(path) for path in (dataset.cases[0].images[0], dataset.cases[0].label))
+    image, written = (formats.read(path) for path in (dataset.cases[0].images[0], dataset.cases[0].label))
     np.testing.assert_allclose(image.voxels, (hu.clip(-125, 275) + 125) / 400, atol=1e-6)
     np.testing.assert_array_equal(written.voxels, label)
     assert image.spacing_mm == pytest.approx((1, 1, 4))
@@ -159,7 +160,7 @@ def test_labels_with_impossible_headers_and_other_folders(tmp_path):
     told: list[str] = []
     dataset = import_pancreas(tmp_path / "src", tmp_path / "out", "B", tell=told.append)
     assert [case.id for case in dataset.cases] == ["pancreas_0001", "pancreas_0002"]
-    written = read_volume(dataset.cases[0].label)
+    written = formats.read(dataset.cases[0].label)
     np.testing.assert_array_equal(written.voxels, label[:, :, ::-1])
     assert written.spacing_mm == pytest.approx((1, 1, 2))
     assert told[0].startswith("PANCREAS_0003 is left out: label0003.nii.gz is not in")

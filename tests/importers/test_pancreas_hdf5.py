@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
+from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume
 from crossmatch.importers.pancreas import import_pancreas
 
 
@@ -25,7 +25,7 @@ def test_the_community_form_is_kept_as_it_is(tmp_path):
     told: list[str] = []
     dataset = import_pancreas(tmp_path / "src", tmp_path / "out", "A", tell=told.append)
     assert [(case.id, case.split) for case in dataset.cases] == [("pancreas_0057", "train"), ("pancreas_0025", "test")]
-    found, written = (read_volume(path) for path in (dataset.cases[0].images[0], dataset.cases[0].label))
+    found, written = (formats.read(path) for path in (dataset.cases[0].images[0], dataset.cases[0].label))
     np.testing.assert_array_equal(found.voxels, image + 57)
     np.testing.assert_array_equal(written.voxels, label)
     assert (written.voxels.dtype, found.spacing_mm) == (np.uint8, (1.0, 1.0, 1.0))

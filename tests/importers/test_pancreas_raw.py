@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Volume, new_volume
+from crossmatch.formats import Volume, new_volume
 from crossmatch.importers.pancreas_raw import BY_INDEX, TURNED, place_label
 
 SHAPE = (6, 5, 4)

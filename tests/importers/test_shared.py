@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossmatch.dataset import check as checking
+from crossmatch import formats
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Array, Volume, new_volume
+from crossmatch.formats import Array, Volume, new_volume
 from crossmatch.importers.shared import Read, only_once, write_import
 
 DESCRIPTION = {
@@ -81,7 +81,7 @@ def test_the_fingerprint_is_found_under_the_new_name(tmp_path, monkeypatch, cach
     told: list[str] = []
     _import(tmp_path / "data" / "out", _read(_image(1)), told)
     assert told == ["case_a and case_b (train) are the same image"]
-    monkeypatch.setattr(checking, "read_volume", None)
+    monkeypatch.setattr(formats, "read", None)
     assert len(load_fingerprint(tmp_path / "data" / "out").cases) == 3
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["out"]
     where = tmp_path / ("cache" if cache else "data")

@@ -12,10 +12,11 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from crossmatch import formats
 from crossmatch.batches.store import load_store
 from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.formats.nifti import Volume, new_volume, read_volume
+from crossmatch.formats import Volume, new_volume
 from crossmatch.inference.predict import predict
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks import Segmenter
@@ -104,7 +105,7 @@ def test_the_network_sees_what_training_saw_unaugmented(tmp_path: Path, axis: in
     batches = Batches(store, recipe.data.size, still, BatchSizes(labelled=len(store.labelled)), 0, CPU, False)
     network = Levels(3, channels=2)
     for case in cases:
-        predictor(network, recipe, axis)([read_volume(path) for path in case.images], case.images[0])
+        predictor(network, recipe, axis)([formats.read(path) for path in case.images], case.images[0])
     seen = torch.cat(network.seen)
     trained = batches(0).x[batches.labelled(0).argsort()]
     assert trained.shape == seen.shape == (2 * (21, 18, 19)[axis], 2, 16, 16)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume, write_volume
-from crossmatch.inference.predict import predict
+from crossmatch.inference.predict import Options, predict
 from crossmatch.runs.run import Run
 from tiny import AFFINE, write_dataset, write_nifti
 from untrained import save_untrained, untrained_run
@@ -68,7 +68,7 @@ def test_a_mask_has_the_geometry_of_its_scan(
     nib.save(image, tmp_path / "scan_0000.nii.gz")
     source = nib.load(tmp_path / "scan_0000.nii.gz")
     assert source.dataobj.slope == slope
-    (written,) = predict(run.folder, tmp_path / "scan_0000.nii.gz", tmp_path / "out", probabilities=True)
+    (written,) = predict(run.folder, tmp_path / "scan_0000.nii.gz", tmp_path / "out", Options(probabilities=True))
     assert written == tmp_path / "out" / "scan.nii.gz"
     mask, maps = nib.load(written), nib.load(tmp_path / "out" / "probabilities" / "scan.nii.gz")
     assert (mask.shape, maps.shape) == (shape, (*shape, 3))
@@ -120,14 +120,14 @@ def test_two_channels_in_two_files(tmp_path: Path) -> None:
 
 
 def test_what_made_the_masks_is_written_down(run: Run, scans: Path, tmp_path: Path) -> None:
-    predict(run.folder, scans, tmp_path / "out", flips=True)
+    predict(run.folder, scans, tmp_path / "out", Options(flips=True))
     facts = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert [facts[key] for key in ("run", "checkpoint", "step", "flips")] == ["run", "last", 3, True]
     assert facts["recipe"] == run.record["recipe"]
     assert facts["training"]["code"] == run.record["code"]
     assert facts["data"]["labels"] == {"background": 0, "RV": 1, "MYO": 2}
     assert facts["data"] == {**run.data, "root": "tiny"}
-    predict(run.folder, scans, tmp_path / "path", checkpoint=str(run.checkpoint("last")))
+    predict(run.folder, scans, tmp_path / "path", Options(checkpoint=str(run.checkpoint("last"))))
     text = (tmp_path / "path" / "prediction.json").read_text()
     assert json.loads(text)["checkpoint"] == "last.safetensors"
     assert str(tmp_path) not in text
@@ -136,16 +136,16 @@ def test_what_made_the_masks_is_written_down(run: Run, scans: Path, tmp_path: Pa
 
 def test_masks_are_not_overwritten(run: Run, scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    predict(run.folder, scans / "b_0000.nii.gz", out, probabilities=True)
-    mine = read_volume(out / "b.nii.gz")
-    write_volume(out / "b.nii.gz", np.full(mine.shape, 2, np.uint8), like=mine)  # corrected by hand
+    predict(run.folder, scans / "b_0000.nii.gz", out, Options(probabilities=True))
+    mine = formats.read(out / "b.nii.gz")
+    formats.write(out / "b.nii.gz", np.full(mine.shape, 2, np.uint8), like=mine)  # corrected by hand
     before = tree(out)
     done = predict(run.folder, scans, out)  # the same prediction goes on: what is there stays, what is missing is made
     assert sorted(path.name for path in done) == ["a.nii.gz", "b.nii.gz"]
     assert {name: content for name, content in tree(out).items() if name in before} == before
     assert (out / "a.nii.gz").stat().st_size > 100
     with pytest.raises(UserError, match="another run, checkpoint or setting"):
-        predict(run.folder, scans, out, flips=True)
+        predict(run.folder, scans, out, Options(flips=True))
     (out / "prediction.json").unlink()
     with pytest.raises(UserError, match=r"out has masks already \(a, b\).*nothing was overwritten"):
         predict(run.folder, scans, out)
@@ -162,7 +162,7 @@ def test_a_folder_holds_the_masks_of_one_run(run: Run, scans: Path, tmp_path: Pa
     predict(run.folder, scans / "a_0000.nii.gz", out)
     before = tree(out)
     with pytest.raises(UserError, match=r"another run, checkpoint or setting, see .*prediction\.json"):
-        predict(run.folder, scans / "b_0000.nii.gz", out, flips=True)
+        predict(run.folder, scans / "b_0000.nii.gz", out, Options(flips=True))
     assert tree(out) == before
     predict(run.folder, scans / "b_0000.nii.gz", out)  # the same run may go on
     assert sorted(tree(out)) == ["a.nii.gz", "b.nii.gz", "prediction.json"]
@@ -221,10 +221,10 @@ def test_bad_headers_stop_before_anything_is_written(run: Run, scans: Path, tmp_
 def test_checkpoints(data: Path, scans: Path, tmp_path: Path) -> None:
     run = untrained_run(tmp_path / "run", data)
     with pytest.raises(UserError, match="no best checkpoint: it was never validated"):
-        predict(run.folder, scans, tmp_path / "none", checkpoint="best")
+        predict(run.folder, scans, tmp_path / "none", Options(checkpoint="best"))
     save_untrained(run, "best", seed=1)
     for name, checkpoint in (("last", "last"), ("best", "best"), ("path", str(run.checkpoint("best")))):
-        predict(run.folder, scans, tmp_path / name, checkpoint=checkpoint)
+        predict(run.folder, scans, tmp_path / name, Options(checkpoint=checkpoint))
     last, best, path = (voxels(tmp_path / name / "a.nii.gz") for name in ("last", "best", "path"))
     assert np.array_equal(best, path)
     assert not np.array_equal(last, best)
@@ -238,7 +238,7 @@ def test_checkpoints(data: Path, scans: Path, tmp_path: Path) -> None:
         (str(scans / "a_0000.nii.gz"), "a_0000.nii.gz cannot be read .* damaged"),
     ):
         with pytest.raises(UserError, match=told):
-            predict(run.folder, scans, tmp_path / "none", checkpoint=checkpoint)
+            predict(run.folder, scans, tmp_path / "none", Options(checkpoint=checkpoint))
     run.checkpoint("last").unlink()
     run.checkpoint("best").unlink()
     with pytest.raises(UserError, match=r"no checkpoint .*last\.safetensors: train first"):
@@ -250,10 +250,10 @@ def test_checkpoints(data: Path, scans: Path, tmp_path: Path) -> None:
 def test_the_best_checkpoint_alone_is_enough(data: Path, scans: Path, tmp_path: Path) -> None:
     run = untrained_run(tmp_path / "run", data)
     run.checkpoint("last").rename(run.checkpoint("best"))
-    assert len(predict(run.folder, scans, tmp_path / "out", checkpoint="best")) > 0
+    assert len(predict(run.folder, scans, tmp_path / "out", Options(checkpoint="best"))) > 0
 
 
 def test_no_such_device(run: Run, scans: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'cuda' is not here.*--device cpu"):
-        predict(run.folder, scans, tmp_path / "out", device="cuda")
+        predict(run.folder, scans, tmp_path / "out", Options(device="cuda"))
     assert not (tmp_path / "out").exists()

@@ -14,8 +14,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.inference import predict as module
 from crossmatch.inference.predict import predict
 from crossmatch.inference.predictor import Predictor
 from tiny import write_dataset, write_nifti
@@ -48,17 +48,15 @@ class Watch:
         self.scans: list[weakref.ref[np.ndarray]] = []
         self.changed = threading.Condition()
         self.begin = begin
-        read, write, compute = module.read_volume, module.write_volume, Predictor.__call__
+        read, write, compute = formats.read, formats.write, Predictor.__call__
 
         def watched_read(path: Path) -> Any:
             volume = self._watched("read", path, lambda: read(path))
             self.scans.append(weakref.ref(volume.voxels))
             return volume
 
-        patch.setattr(module, "read_volume", watched_read)
-        patch.setattr(
-            module, "write_volume", lambda path, *rest: self._watched("write", path, lambda: write(path, *rest))
-        )
+        patch.setattr(formats, "read", watched_read)
+        patch.setattr(formats, "write", lambda path, *rest: self._watched("write", path, lambda: write(path, *rest)))
         patch.setattr(
             Predictor,
             "__call__",

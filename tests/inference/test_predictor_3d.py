@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from crossmatch import formats
 from crossmatch.batches.store import load_store
 from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Volume, new_volume, read_volume
+from crossmatch.formats import Volume, new_volume
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks import Segmenter, UNet
 from crossmatch.networks.unet import UNetSettings
@@ -197,7 +198,7 @@ def test_the_network_sees_what_training_saw_unaugmented(
     batches = Batches(store, size, still, BatchSizes(labelled=2), 0, CPU, unlabelled=False, patches=True)
     network = Levels(3, channels=2, dims=3)
     for case in cases:
-        predictor(network, recipe)([read_volume(path) for path in case.images], case.images[0])
+        predictor(network, recipe)([formats.read(path) for path in case.images], case.images[0])
     seen = torch.cat(network.seen)
     trained = batches(0).x[batches.labelled(0).argsort()]
     assert trained.shape == seen.shape == (2, 2, *size)

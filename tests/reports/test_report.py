@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume, write_volume
 from crossmatch.recipes.load import load_recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.checkpoint import Checkpoint, save_checkpoint
@@ -71,10 +71,10 @@ def log(until: int = STEPS) -> list[dict]:
 def write_predictions(data: Path, folder: Path) -> None:
     """case_005 is perfect; in 006, 007, 008 one, two and all slices of four are empty."""
     for missing, path in enumerate(sorted((data / "labelsTs").iterdir())):
-        like = read_volume(path)
+        like = formats.read(path)
         voxels = like.voxels.copy()
         voxels[:, :, 4 - missing if missing < 3 else 0 :] = 0
-        write_volume(folder / path.name, voxels, like)
+        formats.write(folder / path.name, voxels, like)
 
 
 @pytest.fixture
@@ -221,8 +221,8 @@ def test_missing_images_leave_scores_and_say_so(evaluated, data):
 
 def test_masks_that_changed_are_not_shown(evaluated):
     for path in (evaluated / "test").glob("*.nii.gz"):
-        like = read_volume(path)
-        write_volume(path, np.ones_like(like.voxels), like)
+        like = formats.read(path)
+        formats.write(path, np.ones_like(like.voxels), like)
     page = Page(write_report(evaluated))
     assert "are not what was evaluated; evaluate again" in page.text
     assert not any(tag == "image" for tag, _ in page.tags)
@@ -258,8 +258,8 @@ def test_no_run(tmp_path):
 def test_two_dimensional_cases(tmp_path):
     data = write_dataset(tmp_path / "data", n_test=1, shape=(16, 14))
     run = write_run(tmp_path / "run", data, log())
-    label = read_volume(data / "labelsTs" / "case_005.nii.gz")
-    write_volume(run / "test" / "case_005.nii.gz", label.voxels, label)
+    label = formats.read(data / "labelsTs" / "case_005.nii.gz")
+    formats.write(run / "test" / "case_005.nii.gz", label.voxels, label)
     evaluate(run / "test", data / "labelsTs", run / "test")
     page = Page(write_report(run))
     assert "The only one: case_005, Dice 100.0 %" in page.text

@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from crossmatch.formats.nifti import new_volume, read_volume, write_volume
+from crossmatch import formats
+from crossmatch.formats import new_volume
 from crossmatch.reports import overlays, slices, write_report
 from crossmatch.scoring.evaluate import evaluate
 from page import Page
@@ -83,10 +84,10 @@ def run(tmp_path):
     data = write_dataset(tmp_path / "data", n_test=4, shape=(18, 16, 8))
     run = untrained_run(tmp_path / "run", data, "data.size=[16, 16, 16]")
     for missing, path in zip((0, 2, 4, 8), sorted((data / "labelsTs").iterdir()), strict=True):
-        like = read_volume(path)
+        like = formats.read(path)
         voxels = like.voxels.copy()
         voxels[:, :, 8 - missing :] = 0
-        write_volume(run.folder / "test" / path.name, voxels, like)
+        formats.write(run.folder / "test" / path.name, voxels, like)
     evaluate(run.folder / "test", data / "labelsTs", run.folder / "test")
     return run
 
@@ -122,8 +123,8 @@ def test_missing_files_give_a_note(run):
 def test_slices_learned_in_2d_have_no_surface(tmp_path):
     data = write_dataset(tmp_path / "data")
     run = untrained_run(tmp_path / "run", data)
-    label = read_volume(data / "labelsTs" / "case_005.nii.gz")
-    write_volume(run.folder / "test" / "case_005.nii.gz", label.voxels, label)
+    label = formats.read(data / "labelsTs" / "case_005.nii.gz")
+    formats.write(run.folder / "test" / "case_005.nii.gz", label.voxels, label)
     evaluate(run.folder / "test", data / "labelsTs", run.folder / "test")
     page = Page(write_report(run.folder))
     assert "Slice 1 of 4" in page.text

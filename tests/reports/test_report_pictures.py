@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from crossmatch.formats.nifti import new_volume
+from crossmatch.formats import new_volume
 from crossmatch.reports import cases, curves, overlays, slices
 from crossmatch.scoring.scores import ClassScores, Evaluation
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossmatch.formats.nifti import new_volume
+from crossmatch.formats import new_volume
 from crossmatch.reports import renderings, surfaces
 
 RAS = np.diag([1.0, 1.0, 2.0, 1.0])  # axes to the right, the front, the head; 1 x 1 x 2 mm

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import new_volume, write_volume
+from crossmatch.formats import new_volume
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
 from crossmatch.scoring.scores import METRICS, ClassScores, Evaluation
 
@@ -19,7 +20,7 @@ LABELS = {"background": 0, "ring": 1, "core": 2}
 
 
 def save(path: Path, voxels: np.ndarray, affine: np.ndarray | None = GRID) -> None:
-    write_volume(path, voxels, new_volume(voxels, affine))
+    formats.write(path, voxels, new_volume(voxels, affine))
 
 
 def anatomy(shift: int = 0, core: bool = True) -> np.ndarray:
@@ -224,7 +225,7 @@ def test_wrong_paths(folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for one, other, told in (
         (tmp_path / "none", ref, "does not exist"),
-        (tmp_path / "empty", ref, "has no .nii.gz or .nii file"),
+        (tmp_path / "empty", ref, "has no file that ends in .nii.gz or .nii"),
         (pred / "a.nii.gz", ref, "a file and a folder"),
     ):
         with pytest.raises(UserError, match=told):

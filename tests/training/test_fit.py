@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import load_checkpoint
@@ -106,13 +106,13 @@ def test_labels_of_unlabelled_and_test_cases_are_never_opened(
 ) -> None:
     fit(recipe("train.steps=1"), data, tmp_path / "before", Quiet())  # the fingerprint is made here
     opened: list[str] = []
+    read = formats.read
 
     def spy(path: Path) -> object:
         opened.append(f"{Path(path).parent.name}/{Path(path).name}")
-        return read_volume(path)
+        return read(path)
 
-    monkeypatch.setattr("crossmatch.batches.store.read_volume", spy)
-    monkeypatch.setattr("crossmatch.training.fit.read_volume", spy)
+    monkeypatch.setattr(formats, "read", spy)
     fit(recipe("train.steps=5"), data, tmp_path / "run", Quiet())
     assert {name for name in opened if name.startswith("labels")} == {
         "labelsTr/case_001.nii.gz",

@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crossmatch import formats
 from crossmatch.batches.intensity import Normalise, Window, scale, window
 from crossmatch.batches.items import stored_shape, to_items
 from crossmatch.batches.resample import resize_image, resize_labels
 from crossmatch.batches.writer import Writer
 from crossmatch.dataset.dataset import Case
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Volume, read_volume
+from crossmatch.formats import Volume
 from crossmatch.perturb.geometry import Lookup
 
 _LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
@@ -134,7 +135,7 @@ def load_store(
     windows: list[Sequence[Window]] = []
     with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
         for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-            volumes = [read_volume(path) for path in case.images]
+            volumes = [formats.read(path) for path in case.images]
             first, path = volumes[0], case.images[0]
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
@@ -143,7 +144,7 @@ def load_store(
             )
             start = writer.append(np.stack(stored))
             if group == 0 and case.label is not None:
-                items = to_items(read_volume(case.label).voxels, dims, slice_axis, case.label)
+                items = to_items(formats.read(case.label).voxels, dims, slice_axis, case.label)
                 label = np.stack([resize_labels(item, size) for item in items])
                 label_start = label_writer.append(label.astype(np.uint8))
             rows.append((count, start, label_start, size))

@@ -12,10 +12,9 @@ from crossmatch.benchmark.cells import Cell
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.layout import list_cases, read_description
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.methods import METHODS
 from crossmatch.phantom.phantom import PHANTOMS, make_phantom
-from crossmatch.scoring.scores import listed
 
 
 def data_of(recipe: str, data: str | None, out: Path) -> str:

@@ -14,7 +14,7 @@ from crossmatch.benchmark.lines import lines
 from crossmatch.benchmark.notes import notes
 from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
-from crossmatch.scoring.scores import SHOWN
+from crossmatch.errors import SHOWN
 
 PICTURE = "![Test Dice of each method](results.png)"
 

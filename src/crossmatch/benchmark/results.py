@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crossmatch.errors import UserError
-from crossmatch.scoring.scores import Evaluation, listed
+from crossmatch.errors import UserError, listed
+from crossmatch.scoring.scores import Evaluation
 
 GridPoint = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.results import Result
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.runs.facts import changes
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.scores import load_evaluation
@@ -142,7 +142,7 @@ def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> 
     )
     if differing:
         raise UserError(
-            f"{folder} was made with other settings or data: {'; '.join(differing[:8])}. Repeat the command it was "
+            f"{folder} was made with other settings or data: {listed(differing, '; ')}. Repeat the command it was "
             "made with, or choose another --out."
         )
     made = folder / TEST / "prediction.json"

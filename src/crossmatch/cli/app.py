@@ -121,6 +121,7 @@ def predict(
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
+    from crossmatch.inference.predict import Options
     from crossmatch.inference.predict import predict as predict_files
     from crossmatch.runs.display import progress_bar
 
@@ -130,12 +131,7 @@ def predict(
             run,
             source,
             out,
-            checkpoint=checkpoint,
-            device=device,
-            flips=flips,
-            probabilities=probabilities,
-            stride=None if stride is None else _stride(stride),
-            batch=batch,
+            Options(checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch),
             progress=progress,
             warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
         )

@@ -69,7 +69,9 @@ def import_acdc(
 
 @importer.command("la")
 def import_la(
-    source: Annotated[Path, typer.Argument(help="folder of the community's mri_norm2.h5 or the challenge's .nrrd")],
+    source: Annotated[
+        Path, typer.Argument(help="folder of the community's mri_norm2.h5 or the challenge's NRRD files")
+    ],
     data: Data,
 ) -> None:
     """LA, 100 scans of the left atrium: standard 80/20 split, lists of 4, 8 and 16 labelled scans."""

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from crossmatch.atomic import write_json
+from crossmatch.atomic import new_folder, write_json
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
@@ -16,7 +16,6 @@ from crossmatch.recipes.load import load_recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.display import TrainingDisplay, progress_bar
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
-from crossmatch.target import new_folder
 from crossmatch.training.fit import fit
 
 COMPARED = ("supervised", "crossmatch")

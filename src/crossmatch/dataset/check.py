@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmatch import formats
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
 from crossmatch.dataset.fingerprint import (
     CasePrint,
@@ -25,8 +26,8 @@ from crossmatch.dataset.fingerprint import (
 )
 from crossmatch.dataset.layout import refuse
 from crossmatch.dataset.warnings import check_warnings
-from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Array, Volume, read_volume, same_grid
+from crossmatch.errors import UserError, listed
+from crossmatch.formats import Array, Volume, same_grid
 
 _WORKERS = 4  # threads: inflating and hashing leave Python's lock, and each holds one case in memory
 
@@ -131,7 +132,7 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
 
 def _read(path: Path, problems: list[str]) -> Volume | None:
     try:
-        return read_volume(path)
+        return formats.read(path)
     except UserError as error:
         problems.append(str(error).rstrip("."))
         return None
@@ -169,10 +170,9 @@ def _count(path: Path, voxels: Array, labels: dict[str, int], problems: list[str
     found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
     unknown = sorted(set(found) - set(labels.values()))
     if unknown:
-        shown = ", ".join(str(value) for value in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
         problems.append(
-            f"{path} holds the label {'value' if len(unknown) == 1 else 'values'} {shown}, but dataset.json declares "
-            f"{declared}: correct the file or the labels in dataset.json"
+            f"{path} holds the label {'value' if len(unknown) == 1 else 'values'} {listed(unknown)}, but "
+            f"dataset.json declares {declared}: correct the file or the labels in dataset.json"
         )
         return None
     return tuple(found.get(value, 0) for value in labels.values())
@@ -182,4 +182,4 @@ def _difference(a: Volume, b: Volume) -> str:
     """What differs between two grids, and the way out."""
     if a.shape != b.shape:
         return f"shape {b.shape}, not {a.shape}; resample it onto the image"
-    return f"affine {b.affine.round(4).tolist()}, not {a.affine.round(4).tolist()}; resample it, or correct the header"
+    return f"affine {b.affine.round(4).tolist()}, not {a.affine.round(4).tolist()}; resample it, or correct its affine"

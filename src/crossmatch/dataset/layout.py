@@ -1,29 +1,27 @@
 """The files of a dataset's folder: `dataset.json`, the names of images and labels, the text lists.
 
-One listing per folder and no look at single files, so that 10,000 cases open in a moment.
+Each folder is listed once and no single file is looked at, so that 10,000 cases open in a moment. Every format that
+`formats` knows is taken, also several in one dataset.
 """
 
 import json
-import os
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossmatch.errors import UserError
-from crossmatch.formats.nifti import ENDINGS
+from crossmatch.errors import UserError, listed
+from crossmatch.formats import DEFAULT_ENDING, ending, endings, files_in
 
-TREE = """\
+TREE = f"""\
 DIR/
-  dataset.json                     {"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1},
-                                    "file_ending": ".nii.gz"}
-  imagesTr/CASE_0000.nii.gz        training images, one file a channel: _0000, _0001, ...
-  labelsTr/CASE.nii.gz             their labels; a training image without one is unlabelled
+  dataset.json                     {{"channel_names": {{"0": "MRI"}}, "labels": {{"background": 0, "organ": 1}}}}
+  imagesTr/CASE_0000{DEFAULT_ENDING}        training images, one file a channel: _0000, _0001, ...
+  labelsTr/CASE{DEFAULT_ENDING}             their labels; a training image without one is unlabelled
   imagesTs/ labelsTs/              test cases, optional
-  splits/train.txt val.txt test.txt train_N_label.txt   one case a line, optional"""
-
-SHOWN = 10  # problems spelled out in one message
+  splits/train.txt val.txt test.txt train_N_label.txt   one case a line, optional
+Files may also end in {", ".join(each for each in endings() if each != DEFAULT_ENDING)}."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,6 @@ class Description:
     name: str
     channels: tuple[str, ...]
     labels: dict[str, int]
-    file_ending: str
     slice_axis: int
     patient_regex: re.Pattern[str] | None
 
@@ -51,14 +48,13 @@ class Listing:
 
 
 def refuse(root: Path, problems: list[str]) -> None:
-    """Raise one UserError that tells all problems (the first ten in full), or nothing when there are none."""
+    """Raise one UserError that lists the problems, unless there are none."""
     if not problems:
         return
     if len(problems) == 1:
         raise UserError(f"Dataset {root}: {problems[0]}.")
-    shown = "".join(f"\n  - {problem}" for problem in problems[:SHOWN])
-    rest = f"\n  - and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-    raise UserError(f"Dataset {root} has {len(problems)} problems:{shown}{rest}")
+    bullet = "\n  - "
+    raise UserError(f"Dataset {root} has {len(problems)} problems:{bullet}{listed(problems, bullet)}")
 
 
 def read_list(path: Path) -> list[str]:
@@ -67,7 +63,7 @@ def read_list(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as text, one case a line ({error}).") from error
-    return list(dict.fromkeys(_normal(line.strip()) for line in lines if line.strip()))
+    return list(dict.fromkeys(unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()))
 
 
 def read_description(root: Path) -> Description:
@@ -86,12 +82,12 @@ def read_description(root: Path) -> Description:
     try:
         stated = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}): mend it.") from error
+        raise UserError(f"{path} is not valid JSON ({error}): correct it.") from error
     if not isinstance(stated, dict):
-        raise UserError(f"{path} must hold a JSON object with channel_names, labels and file_ending.")
-    ending = stated.get("file_ending", ".nii.gz")
-    if ending not in ENDINGS:
-        raise UserError(f"{path} has file_ending {ending!r}: NIfTI is read, so it must be one of {', '.join(ENDINGS)}.")
+        raise UserError(f"{path} must hold a JSON object with channel_names and labels.")
+    stated_ending = stated.get("file_ending", DEFAULT_ENDING)
+    if str(stated_ending).lower() not in endings():
+        raise UserError(f"{path} has file_ending {stated_ending!r}: it must be one of {', '.join(endings())}.")
     axis = stated.get("slice_axis", 2)
     if axis not in (0, 1, 2) or isinstance(axis, bool):
         raise UserError(f"{path} has slice_axis {axis!r}: it must be 0, 1 or 2 (the last axis, the default).")
@@ -100,7 +96,6 @@ def read_description(root: Path) -> Description:
         name=str(stated.get("name") or root.resolve().name),
         channels=_channels(path, stated.get("channel_names", stated.get("modality"))),
         labels=_labels(path, stated.get("labels")),
-        file_ending=ending,
         slice_axis=axis,
         patient_regex=_regex(path, stated.get("patient_regex")),
     )
@@ -112,19 +107,20 @@ def list_cases(root: Path, description: Description) -> Listing:
     images: dict[str, tuple[Path, ...]] = {}
     labels: dict[str, Path] = {}
     names: dict[str, tuple[str, ...]] = {}
-    ending = description.file_ending
     for kind in ("Tr", "Ts"):
         found = _images(root / f"images{kind}", description, problems)
         problems += [f"case {name} is in both imagesTr and imagesTs: rename one" for name in found if name in images]
         names[kind] = tuple(sorted(found))
         images |= found
-        for name, path in sorted(_files(root / f"labels{kind}", ending).items()):
+        for name, path in _files(root / f"labels{kind}", problems).items():
             if name in found:
                 labels[name] = path
             else:
-                problems.append(f"{path} is a label without an image images{kind}/{name}_0000{ending}")
+                problems.append(f"{path} is a label without an image images{kind}/{name}_0000{ending(path)}")
     if not images:
-        problems.append(f"no image named CASE_0000{ending} in imagesTr or imagesTs; a dataset looks like this:\n{TREE}")
+        problems.append(
+            f"no image named CASE_0000{DEFAULT_ENDING} in imagesTr or imagesTs; a dataset looks like this:\n{TREE}"
+        )
     lower: dict[str, str] = {}
     for name in images:
         other = lower.setdefault(name.casefold(), name)
@@ -133,32 +129,29 @@ def list_cases(root: Path, description: Description) -> Listing:
     return Listing(images, labels, names["Tr"], names["Ts"], tuple(problems))
 
 
-def _normal(name: str) -> str:
-    """One spelling for accented letters: some file systems store them decomposed."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _files(folder: Path, ending: str) -> dict[str, Path]:
-    """The visible files of a folder with this ending, by name without it; nothing when there is no such folder."""
-    if not folder.is_dir():
-        return {}
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.name.endswith(ending) and not entry.name.startswith(".")]
-    return {_normal(name.removesuffix(ending)): folder / name for name in names}
+def _files(folder: Path, problems: list[str]) -> dict[str, Path]:
+    """The scans of a folder by name without ending; nothing when there is no such folder."""
+    found: dict[str, Path] = {}
+    for stem, path in files_in(folder) if folder.is_dir() else []:
+        other = found.setdefault(stem, path)
+        if other is not path:
+            problems.append(f"{other} and {path.name} have one name and two endings: take one away")
+    return found
 
 
 def _images(folder: Path, description: Description, problems: list[str]) -> dict[str, tuple[Path, ...]]:
-    """The images of a folder: the files of every channel, by case."""
+    """The images of a folder: the files of all channels, by case."""
     by_case: dict[str, dict[int, Path]] = {}
-    for stem, path in sorted(_files(folder, description.file_ending).items()):
+    for stem, path in _files(folder, problems).items():
         match = re.fullmatch(r"(.+)_(\d{4})", stem)
         if match is None:
-            problems.append(f"{path} has no channel number: rename it to {stem}_0000{description.file_ending}")
+            problems.append(f"{path} has no channel number: rename it to {stem}_0000{ending(path)}")
         else:
             by_case.setdefault(match[1], {})[int(match[2])] = path
     wanted = range(len(description.channels))
     for name, files in by_case.items():
-        missing = ", ".join(f"{name}_{n:04d}{description.file_ending}" for n in wanted if n not in files)
+        usual = ending(next(iter(files.values())))
+        missing = ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files)
         if missing:
             problems.append(f"case {name} lacks a channel: {folder / missing} is missing")
         extra = ", ".join(path.name for n, path in files.items() if n not in wanted)

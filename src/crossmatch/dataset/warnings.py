@@ -1,13 +1,11 @@
 """What `check` warns of: data that can be trained on, but perhaps not as its owner thinks."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.dataset.orientation import WAY_OUT, others
-
-SHOWN = 5  # names in one warning
+from crossmatch.errors import listed
 
 
 def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str, ...]:
@@ -52,23 +50,18 @@ def _empty_labels(cases: tuple[CasePrint, ...]) -> list[str]:
     empty = [case.id for case in cases if case.label_voxels is not None and not any(case.label_voxels[1:])]
     if not empty:
         return []
-    return [f"labels without a foreground voxel: {_listed(empty)}; if they were never drawn, remove the label files"]
+    return [f"labels without a foreground voxel: {listed(empty)}; if they were never drawn, remove the label files"]
 
 
 def _mixed_orientations(cases: tuple[CasePrint, ...]) -> list[str]:
     found = others([(case.id, case.affine) for case in cases])
     if not found:
         return []
-    return [f"stored with other axes than {cases[0].id}, swapped or flipped: {_listed(found)}; {WAY_OUT}"]
+    return [f"stored with other axes than {cases[0].id}, swapped or flipped: {listed(found)}; {WAY_OUT}"]
 
 
 def _mixed_spacings(cases: tuple[CasePrint, ...]) -> list[str]:
     unknown = [case.id for case in cases if case.spacing_mm is None]
     if not unknown or len(unknown) == len(cases):
         return []
-    return [f"of unknown voxel size, while others know theirs: {_listed(unknown)}; repair their headers"]
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
+    return [f"of unknown voxel size, while others know theirs: {listed(unknown)}; correct their files"]

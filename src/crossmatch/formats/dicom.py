@@ -17,7 +17,8 @@ from pydicom.misc import is_dicom
 from pydicom.pixels.decoders.base import get_decoder
 
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Array, Volume, new_volume
+from crossmatch.formats.seal import refuse_sealed
+from crossmatch.formats.volume import Array, Volume, new_volume
 
 SPACING_TOLERANCE = 0.01  # of the usual step; ours: positions rounded to 0.001 mm vary by 0.2 % of a step of 0.5 mm
 _ORIENTATION_TOLERANCE = 1e-3  # of a unit vector; ours: half a voxel over 512
@@ -112,7 +113,10 @@ def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
 def _candidates(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: name the one in which the files of the series lie.")
-    return sorted(path for path in folder.iterdir() if path.is_file() and path.name != "DICOMDIR")
+    found = sorted(path for path in folder.iterdir() if path.is_file() and path.name != "DICOMDIR")
+    for path in found:
+        refuse_sealed(path)
+    return found
 
 
 def _header(path: Path) -> Slice | None:
@@ -227,6 +231,7 @@ def _check_steps(folder: Path, slices: list[Slice]) -> None:
 
 def _pixels(one: Slice) -> Array:
     """Rescaled grey values (rows, columns): int16 where that is exact, else float32."""
+    refuse_sealed(one.path)
     try:
         data = dcmread(one.path)
         syntax = data.file_meta.TransferSyntaxUID

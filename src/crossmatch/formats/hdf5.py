@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Array
+from crossmatch.formats.seal import refuse_sealed
+from crossmatch.formats.volume import Array
 
 
 def read_pair(path: Path, rank: int, classes: int) -> tuple[Array, Array]:
@@ -16,6 +17,7 @@ def read_pair(path: Path, rank: int, classes: int) -> tuple[Array, Array]:
         UserError: no such file, damaged, no numbers, other axes or no voxels, grey values that are NaN or infinite, or
             label values that are not 0 to classes - 1.
     """
+    refuse_sealed(path)
     try:
         with h5py.File(path) as file:
             image, label = (_array(path, file, key, kinds) for key, kinds in (("image", "iuf"), ("label", "biuf")))

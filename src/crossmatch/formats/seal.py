@@ -17,10 +17,9 @@ class SealedError(RuntimeError):
 
 @contextmanager
 def sealed(files: Iterable[Path]) -> Iterator[None]:
-    """These files are not opened by this process until the block ends.
+    """No thread of this process can open these files until the block ends, under any of their names.
 
-    Enforced by `crossmatch.formats.nifti`, which opens every case, in all threads and under whatever name a file is
-    reached.
+    The registry of formats asks before it opens a file, for every format; so do `dicom` and `hdf5`.
     """
     seal = frozenset(inode for path in files if (inode := _inode(path)))
     with _lock:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmatch import formats
 from crossmatch.dataset.dataset import SPLITS, Dataset
 from crossmatch.dataset.fingerprint import Progress
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Array, Volume, read_volume, same_grid
+from crossmatch.formats import Array, Volume, same_grid
 from crossmatch.importers.acdc_hdf5 import find_hdf5
 from crossmatch.importers.shared import Read, Tell, only_once, write_import
 
@@ -117,7 +118,7 @@ def _challenge_reader(folder: Path, frame: int, tell: Tell) -> Read:
     stem = f"{folder.name}_frame{frame:02d}"
 
     def read() -> tuple[Volume, Array]:
-        image, label = (read_volume(_either_ending(folder, name)) for name in (stem, f"{stem}_gt"))
+        image, label = (formats.read(_file(folder, name)) for name in (stem, f"{stem}_gt"))
         if image.shape != label.shape:
             raise UserError(
                 f"{folder / stem}: the image has shape {image.shape}, its _gt {label.shape}: copy both files again."
@@ -132,6 +133,5 @@ def _challenge_reader(folder: Path, frame: int, tell: Tell) -> Read:
     return read
 
 
-def _either_ending(folder: Path, stem: str) -> Path:
-    plain = folder / f"{stem}.nii"
-    return plain if plain.is_file() else folder / f"{stem}.nii.gz"
+def _file(folder: Path, stem: str) -> Path:
+    return dict(formats.files_in(folder)).get(stem, folder / f"{stem}{formats.DEFAULT_ENDING}")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
+from crossmatch.formats import Array, Volume, new_volume
 from crossmatch.formats.hdf5 import read_pair
-from crossmatch.formats.nifti import Array, Volume, new_volume
 
 CLASSES = 4
 _LARGEST_INTEGER = np.iinfo(np.int16).max
@@ -38,8 +38,7 @@ def find_hdf5(source: Path, tell: Callable[[str], None]) -> dict[str, Callable[[
     for name, parts in sorted(slices.items()):
         gaps = [n for n in range(1, max(parts) + 1) if n not in parts]
         if gaps:
-            shown = ", ".join(map(str, gaps[:5])) + (", ..." if len(gaps) > 5 else "")
-            tell(f"{name} is left out: it has no volume file, and of its slices {shown} are missing")
+            tell(f"{name} is left out: it has no volume file, and of its slices {listed(gaps)} are missing")
         else:
             cases[name] = partial(_stack, [parts[n] for n in sorted(parts)])
     return cases

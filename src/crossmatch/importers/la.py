@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmatch import formats
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import Progress
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
+from crossmatch.formats import Array, Volume, new_volume, same_grid
 from crossmatch.formats.hdf5 import read_pair
-from crossmatch.formats.nifti import Array, Volume, new_volume, same_grid
-from crossmatch.formats.nrrd import read_nrrd
 from crossmatch.importers.shared import Read, Tell, only_once, write_import
 
 LABELLED_SCANS = (4, 8, 16)
@@ -88,8 +88,7 @@ def import_la(
     lists = standard_lists()
     others = sorted(set(cases) - {name for names in lists.values() for name in names})
     if others:
-        shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-        tell(f"scans left out, not of the usual 100: {len(others)} ({shown})")
+        tell(f"scans left out, not of the usual 100: {len(others)} ({listed(others)})")
     return write_import(target, cases, lists, DESCRIPTION, progress, tell)
 
 
@@ -119,7 +118,7 @@ def _community(path: Path) -> tuple[Volume, Array]:
 
 def _challenge(folder: Path, tell: Tell) -> tuple[Volume, Array]:
     """Image and label of one scan of the challenge, normalised over the whole scan, then cropped."""
-    image, drawn = (read_nrrd(folder / name) for name in (IMAGE_FILE, LABEL_FILE))
+    image, drawn = (formats.read(folder / name) for name in (IMAGE_FILE, LABEL_FILE))
     if not same_grid(image, drawn):
         raise UserError(
             f"{folder}: {LABEL_FILE} {drawn.shape} lies on another grid than {IMAGE_FILE} {image.shape}: "
@@ -130,7 +129,7 @@ def _challenge(folder: Path, tell: Tell) -> tuple[Volume, Array]:
         raise UserError(f"{folder / LABEL_FILE} has no voxel of value {LABEL_VALUE}, the atrium: copy it again.")
     strays = np.setdiff1d(drawn.voxels, (0, LABEL_VALUE))
     if strays.size:
-        values = ", ".join(f"{value:g}" for value in strays[:5])
+        values = listed(f"{value:g}" for value in strays)
         tell(
             f"{folder / LABEL_FILE} also holds {values}; only {LABEL_VALUE} is the atrium, the rest becomes background"
         )

@@ -27,8 +27,8 @@ import numpy as np
 from crossmatch.batches.resample import new_affine, new_size, resize_image, resize_labels
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import Progress
-from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Array, Volume, new_volume
+from crossmatch.errors import UserError, listed
+from crossmatch.formats import Array, Volume, new_volume, spacing_of
 from crossmatch.importers.pancreas_hdf5 import find_hdf5
 from crossmatch.importers.pancreas_raw import Remarks, find_raw
 from crossmatch.importers.shared import Read, Tell, write_import
@@ -102,7 +102,7 @@ def import_pancreas(
     }
     dataset = write_import(target, cases, standard_lists(variant), description, progress, tell)
     for remark, names in remarks.items():
-        tell(f"the labels of {len(names)} scans ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}) {remark}")
+        tell(f"the labels of {len(names)} scans ({listed(names)}) {remark}")
     return dataset
 
 
@@ -115,14 +115,14 @@ def standard_lists(variant: str) -> dict[str, list[str]]:
 
 def prepare_a(image: Volume, label: Array) -> tuple[Volume, Array]:
     """Variant A of a scan in HU and its label, both (x, y, z), as float32 and uint8."""
-    image, label = _resample(image, label, _spacing(image))
+    image, label = _resample(image, label, spacing_of(image.affine))
     image, label = crop(_with(image, image.voxels.clip(*WINDOW)), label, axes=(0, 1), least=PATCH + 2 * MARGIN)
     return _with(image, (image.voxels - image.voxels.mean()) / image.voxels.std()), label
 
 
 def prepare_b(image: Volume, label: Array) -> tuple[Volume, Array]:
     """Variant B of a scan in HU and its label, both (x, y, z), as float32 and uint8."""
-    rows = _spacing(image)[1]
+    rows = spacing_of(image.affine)[1]
     image, label = _resample(image, label, (rows, rows, rows))
     values = image.voxels.clip(*WINDOW)
     scaled = (values - values.min()) / (values.max() - values.min())
@@ -170,11 +170,6 @@ def _resample(image: Volume, label: Array, spacing_mm: Sequence[float]) -> tuple
 
 def _with(image: Volume, voxels: Array) -> Volume:
     return new_volume(voxels.astype(np.float32), image.affine)
-
-
-def _spacing(image: Volume) -> tuple[float, ...]:
-    """Distance of voxels in mm along each axis, from the affine."""
-    return tuple(float(step) for step in np.linalg.norm(image.affine[:3, :3], axis=0))
 
 
 def _tell_duplicates(cases: Mapping[str, Read], variant: str, tell: Tell) -> None:

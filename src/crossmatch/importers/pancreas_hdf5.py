@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmatch.formats import Array, Volume, new_volume
 from crossmatch.formats.hdf5 import read_pair
-from crossmatch.formats.nifti import Array, Volume, new_volume
 from crossmatch.importers.shared import Read, only_once
 
 _SPACING = np.eye(4)  # 1 mm along each axis (the preprocessing of MC-Net, see pancreas.py)

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 
+from crossmatch import formats
 from crossmatch.errors import UserError
+from crossmatch.formats import Array, Grid, HasGrid, Volume, same_grid
+from crossmatch.formats.axes import is_unturned, nearest_turn, turned
 from crossmatch.formats.dicom import find_series, read_series, read_slices
-from crossmatch.formats.nifti import Array, Grid, HasGrid, Volume, read_volume, same_grid
 from crossmatch.importers.shared import Read, Tell, only_once
 
 TURNED = "are stored with other axes than their scans and were turned as their headers say: look at one over its scan"
@@ -61,7 +61,7 @@ def find_raw(source: Path, remarks: Remarks, tell: Tell) -> dict[str, Read]:
 
 def _read(scan: Path, path: Path, name: str, remarks: Remarks) -> tuple[Volume, Array]:
     slices = read_slices(find_series(scan))
-    image, label = read_series(slices), read_volume(path)
+    image, label = read_series(slices), formats.read(path)
     placed, remark = place_label(image, [one.number for one in slices], label, path)
     whole = placed.astype(np.uint8)
     if not np.array_equal(whole, placed) or whole.max() > 1:
@@ -85,12 +85,10 @@ def place_label(image: HasGrid, numbers: Sequence[int | None], label: Volume, pa
     """
     if sorted(label.shape) != sorted(image.shape):
         raise _other_shape(path, image, label)
-    orientations: Any = nib.orientations  # untyped
-    turn = orientations.io_orientation(np.linalg.solve(image.affine, label.affine))
-    turned: Array = orientations.apply_orientation(label.voxels, turn)
-    affine: Array = label.affine @ orientations.inv_ornt_aff(turn, label.shape)
-    if same_grid(image, Grid(turned.shape, affine, None, "")):
-        return turned, "" if np.array_equal(turn, [[0, 1], [1, 1], [2, 1]]) else TURNED
+    turn = nearest_turn(np.linalg.solve(image.affine, label.affine))
+    voxels, affine = turned(label.voxels, label.affine, turn)
+    if same_grid(image, Grid(voxels.shape, affine, None)):
+        return voxels, "" if is_unturned(turn) else TURNED
     if label.shape != tuple(image.shape):
         raise _other_shape(path, image, label)
     if not _never_placed(image, label):
@@ -117,7 +115,7 @@ def _never_placed(image: HasGrid, label: Volume) -> bool:
         return True
     if np.allclose(steps, 1) and not np.allclose(np.linalg.norm(image.affine[:3, :3], axis=0), 1):
         return True
-    if same_grid(label, Grid(tuple(image.shape), _DICOM_AXES @ image.affine, None, "")):
+    if same_grid(label, Grid(tuple(image.shape), _DICOM_AXES @ image.affine, None)):
         return True
     corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in label.shape))]).T
     inside = np.linalg.solve(image.affine, label.affine @ corners)[:3]

@@ -3,7 +3,6 @@
 Shapes: image and label are (x, y, z) in the file's axis order.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from crossmatch.atomic import new_folder
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import SPLITS, Dataset, open_dataset
 from crossmatch.dataset.fingerprint import Progress, fingerprint_path, save_fingerprint
-from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Array, Volume, write_volume
-from crossmatch.target import new_folder
+from crossmatch.dataset.writing import write_case, write_description
+from crossmatch.errors import UserError, listed
+from crossmatch.formats import Array, Volume
 
 Read = Callable[[], tuple[Volume, Array]]  # -> image and label, one shape
 Tell = Callable[[str], None]  # takes a remark about something left out
@@ -69,32 +69,20 @@ def write_import(
     if not lists["train"]:
         raise UserError(
             f"None of the {len(wanted['train'])} standard training cases is there (found "
-            f"{', '.join(sorted(cases)[:5]) or 'none'}): add training cases to the source."
+            f"{listed(sorted(cases)) or 'none'}): add training cases to the source."
         )
     missing = _missing(lists, wanted)
     if missing:
         tell(missing)
     with new_folder(Path(target)) as folder:
         for done, name in enumerate(present, start=1):
-            kind = "Ts" if name in lists.get("test", []) else "Tr"
             image, label = cases[name]()
             _refuse(name, image.voxels, label, description["labels"])
-            write_volume(folder / f"images{kind}" / f"{name}_0000.nii.gz", image.voxels, like=image)
-            write_volume(folder / f"labels{kind}" / f"{name}.nii.gz", label, like=image)
+            write_case(folder, name, image, label, test=name in lists.get("test", []))
             if progress is not None:
                 progress(done, len(present))
-        (folder / "splits").mkdir()
-        for name, names in lists.items():
-            if names:
-                (folder / "splits" / f"{name}.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
-        counts = {
-            "numTraining": len(lists["train"]) + len(lists.get("val", [])),
-            "numTest": len(lists.get("test", [])),
-            "file_ending": ".nii.gz",
-        }
         noted = "; ".join(part for part in (description["description"], missing) if part)
-        text = json.dumps({**description, "description": noted, **counts}, indent=1)
-        (folder / "dataset.json").write_text(text + "\n", encoding="utf-8")
+        write_description(folder, lists, {**description, "description": noted})
         fingerprint, written = check(folder), fingerprint_path(folder)
     if written.is_file():  # not renamed with the folder: it lies in a cache, under the name that the folder had
         save_fingerprint(Path(target), fingerprint)
@@ -115,7 +103,7 @@ def _refuse(name: str, image: Array, label: Array, labels: Mapping[str, int]) ->
         wrong = f"The image of {name} is constant, every voxel is {image.flat[0]:g}"
     elif unknown:
         declared = ", ".join(f"{value} {label}" for label, value in labels.items())
-        wrong = f"The label of {name} holds {', '.join(map(str, unknown[:5]))}, labels are {declared}"
+        wrong = f"The label of {name} holds {listed(unknown)}, labels are {declared}"
     else:
         return
     raise UserError(f"{wrong}: copy its file again, or take the scan out of the source; nothing was written.")

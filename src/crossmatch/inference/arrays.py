@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crossmatch.dataset.orientation import WAY_OUT, stored_otherwise
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Volume, new_volume
+from crossmatch.formats import Volume, new_volume, spacing_of
 from crossmatch.inference.predictor import check_voxels
 from crossmatch.runs.run import Run
 
@@ -84,7 +84,7 @@ def _matrix(affine: ArrayLike) -> NDArray[np.float64]:
 
 def _spacing(axes: int, stated: Sequence[float] | None, matrix: NDArray[np.float64] | None) -> tuple[float, ...] | None:
     """The voxel size as stated, else that of the affine, else None."""
-    found = None if matrix is None else tuple(np.linalg.norm(matrix[:3, :axes], axis=0).tolist())
+    found = None if matrix is None else spacing_of(matrix, axes)
     if stated is None:
         return found
     spacing = tuple(float(mm) for mm in stated)

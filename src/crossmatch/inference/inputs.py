@@ -1,19 +1,69 @@
-"""What a person points `predict` at: one image file, or a folder of them, grouped into cases."""
+"""The scans that a person points `predict` at: one file or a folder, grouped into cases and checked without voxels.
+
+Shapes: *S is a scan in its file's axis order.
+"""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from crossmatch.errors import UserError
-from crossmatch.formats.nifti import ENDINGS
+from crossmatch import formats
+from crossmatch.batches.items import stored_shape
+from crossmatch.dataset.orientation import WAY_OUT, stored_otherwise
+from crossmatch.errors import UserError, listed
+from crossmatch.formats import DEFAULT_ENDING, Grid, same_grid
+from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.run import Run
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
-def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
-    """Cases by name, each with one file a channel in order.
+class Scan(NamedTuple):
+    """A case to segment."""
 
-    `CASE_0000.nii.gz`, `CASE_0001.nii.gz` are the channels of CASE. Where one channel is expected, any other name is
-    a case of its own.
+    name: str
+    channels: tuple[Path, ...]  # one file a channel, in order
+    grid: Grid  # of all of them
+
+
+def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], None]) -> list[Scan]:
+    """The scans of a file or folder, refused where the run's network cannot take them; no voxel is read.
+
+    Args:
+        source: see `group_channels`.
+        run: says how many channels there are, along which axis scans are cut and how its own were stored.
+        recipe: of the run, perhaps with other settings of prediction.
+        warn: called with what the user should know about the scans.
+
+    Raises:
+        UserError: no scan, a file that cannot be read, channels on different grids or another number of them, other
+            axes than the recipe's, an unknown voxel size where the recipe resamples.
+    """
+    scans = []
+    for name, paths in group_channels(source, len(run.data["channels"])).items():
+        grid, *others = (formats.read_grid(path) for path in paths)
+        if not all(same_grid(grid, other) for other in others):
+            places = " and ".join(str(path) for path in paths)
+            raise UserError(f"The channels of {name} lie on different grids ({places}): resample them onto one.")
+        wanted = (recipe.data.spacing_mm, recipe.dims, run.data["slice_axis"], paths[0])
+        stored_shape(grid.shape, grid.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
+        scans.append(Scan(name, paths, grid))
+    if "affine" in run.data:
+        turned = [scan.name for scan in scans if stored_otherwise(scan.grid.affine, run.data["affine"])]
+        if turned:
+            warn(
+                "stored with other axes than the scans of the training, swapped or flipped: "
+                f"{listed(turned)}; {WAY_OUT}"
+            )
+    return scans
+
+
+def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
+    """The files of each case, one a channel in order.
+
+    CASE_0000 and CASE_0001 are the channels of CASE. Where the network takes one channel, a file of any other name is a
+    case of its own.
 
     Args:
         source: a file (of any channel of a case), or a folder; hidden files are left out.
@@ -24,35 +74,34 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
     """
     if not source.exists():
         raise UserError(f"{source} does not exist: give an image file or a folder of them.")
+    chosen: str | None = None
+    if source.is_file():
+        formats.ending(source)  # a UserError where no format claims the file
+        chosen, _ = _split(str(formats.stem(source)), channels)
+        if channels == 1:
+            return {chosen: (source,)}
     folder = source if source.is_dir() else source.parent
-    if source.is_file() and not source.name.endswith(ENDINGS):
-        raise UserError(f"{source} is no NIfTI file by its name: use a file that ends in .nii.gz or .nii.")
-    if source.is_file() and channels == 1:
-        return {_split(source, 1)[0]: (source,)}
     found: dict[str, dict[int, Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.endswith(ENDINGS) and not path.name.startswith("."):
-            case, channel = _split(path, channels)
-            if source.is_file() and case != _split(source, channels)[0]:
-                continue
-            if channel in found.setdefault(case, {}):
-                raise UserError(
-                    f"{path} and {found[case][channel]} are both channel {channel} of {case}: move one away."
-                )
-            found[case][channel] = path
+    for stem, path in formats.files_in(folder):
+        case, channel = _split(stem, channels)
+        if chosen is not None and case != chosen:
+            continue
+        if channel in found.setdefault(case, {}):
+            raise UserError(f"{path} and {found[case][channel]} are both channel {channel} of {case}: move one away.")
+        found[case][channel] = path
     if not found:
-        raise UserError(f"{source} holds no image: put files named CASE_0000.nii.gz into it.")
+        raise UserError(f"{source} holds no image: put files named CASE_0000{DEFAULT_ENDING} into it.")
     wrong = [case for case, files in found.items() if sorted(files) != list(range(channels))]
     if wrong:
         raise UserError(
             f"The network takes {channels} channels a case (CASE_0000 to CASE_{channels - 1:04d}), but "
-            f"{', '.join(wrong[:5])}{', ...' if wrong[5:] else ''} in {folder} have others: add or rename files."
+            f"{listed(wrong)} in {folder} have others: add or rename files."
         )
     return {case: tuple(files[k] for k in range(channels)) for case, files in found.items()}
 
 
-def _split(path: Path, channels: int) -> tuple[str, int]:
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+def _split(stem: str, channels: int) -> tuple[str, int]:
+    """The case and the channel that a file's name without ending stands for."""
     match = _CHANNEL.fullmatch(stem)
     if match and (channels > 1 or int(match[2]) == 0):
         return match[1], int(match[2])

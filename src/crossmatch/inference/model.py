@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from crossmatch.inference.arrays import volumes_of
-from crossmatch.inference.predict import predict
+from crossmatch.inference.predict import Options, predict
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks import Segmenter
 from crossmatch.recipes.schema import Recipe
@@ -120,14 +120,14 @@ class Model:
         batch: int | None = None,
         progress: Counted = True,
     ) -> list[Path]:
-        """Segment a file or a folder of files; each mask has the size and the geometry of its scan.
+        """Segment a file or a folder of files; each mask has the size, geometry and format of its scan.
 
         The weights are those of the checkpoint, whatever was done to `network` since. Masks that an equal call made
         before are kept, unless their scan has changed.
 
         Args:
-            source: an image file, or a folder of CASE_0000.nii.gz, one file a channel (a name without a channel
-                number is a case of one channel).
+            source: an image file, or a folder of files CASE_0000, one a channel (a name without a channel number is a
+                case of one channel).
             out: a folder for the masks; prediction.json in it tells what made them.
             flips: average over mirror images.
             probabilities: write them too, into out/probabilities.
@@ -146,12 +146,7 @@ class Model:
                 self.run.folder,
                 Path(source),
                 Path(out),
-                checkpoint=self.checkpoint,
-                device=str(self.device),
-                flips=flips,
-                probabilities=probabilities,
-                stride=stride,
-                batch=batch,
+                Options(self.checkpoint, str(self.device), flips, probabilities, stride, batch),
                 progress=count,
                 warn=lambda text: warnings.warn(text, stacklevel=2),
             )

@@ -19,7 +19,7 @@ from crossmatch.batches.intensity import scale
 from crossmatch.batches.items import from_items, stored_shape, to_items
 from crossmatch.batches.resample import resize_maps
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import Volume
+from crossmatch.formats import Volume
 from crossmatch.inference.windows import sliding_window
 from crossmatch.networks import Segmenter
 from crossmatch.networks.layers import resize_linear
@@ -63,7 +63,7 @@ class Predictor:
             neighbour; else the maximum of the probabilities at the scan's own size.
         """
         first, axis, data = channels[0], self.slice_axis, self.recipe.data
-        shape = stored_shape(first.shape, first.spacing_mm, (), self.recipe.dims, axis, path)
+        shape = to_items(first.voxels, self.recipe.dims, axis, path).shape
         images = torch.empty(shape[0], len(channels), *shape[1:])
         for k, one in enumerate(channels):
             images[:, k] = torch.from_numpy(to_items(scale(one.voxels, data.normalise), self.recipe.dims, axis, path))

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from crossmatch.atomic import new_folder
 from crossmatch.errors import UserError
 from crossmatch.phantom import atrium
 from crossmatch.phantom.folder import PhantomKind, write_dataset
 from crossmatch.phantom.heart_anatomy import Array, draw_heart, heart_borders, paint_chest, paint_heart
 from crossmatch.phantom.styles import HEART_STYLES, HeartStyle
-from crossmatch.target import new_folder
 
 PHANTOM_VERSION = 1
 MAX_MYO_SHARE = 0.72

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from crossmatch.atomic import write_text
 from crossmatch.errors import UserError
+from crossmatch.formats import files_in
 from crossmatch.reports.page import GENERATOR, render
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.scores import Evaluation, load_evaluation
@@ -52,7 +53,7 @@ def _newest(run_folder: Path) -> Path | None:
 def _predictions(folder: Path, scores: Evaluation) -> Path:
     """Where the evaluated masks probably lie; whether they are the evaluated ones is checked by their Dice."""
     recorded = folder.resolve().parent / scores.predictions
-    return folder if any(folder.glob("*.nii*")) or not recorded.is_dir() else recorded
+    return folder if files_in(folder) or not recorded.is_dir() else recorded
 
 
 def _refuse_other_files(out: Path) -> None:

@@ -7,9 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from crossmatch import formats
 from crossmatch.dataset.layout import list_cases, read_description
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import ENDINGS, Array, Volume, read_volume, same_grid
+from crossmatch.formats import Array, Volume, same_grid
 from crossmatch.reports.overlays import plane_figures, stack_figures
 from crossmatch.reports.renderings import surface_rows
 from crossmatch.runs.run import Run
@@ -63,11 +64,10 @@ def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) ->
     listing = list_cases(root, read_description(root))
     if case not in listing.images or case not in listing.labels:
         raise UserError(f"the dataset {root} has no image or no label of that name.")
-    masks = [predictions / f"{case}{ending}" for ending in ENDINGS]
-    mask = next((path for path in masks if path.is_file()), None)
+    mask = dict(formats.files_in(predictions)).get(case) if predictions.is_dir() else None
     if mask is None:
-        raise UserError(f"there is no mask {masks[0]}.")
-    image, reference, prediction = map(read_volume, (listing.images[case][0], listing.labels[case], mask))
+        raise UserError(f"there is no mask of {case} in {predictions}.")
+    image, reference, prediction = map(formats.read, (listing.images[case][0], listing.labels[case], mask))
     if not same_grid(image, reference) or not same_grid(reference, prediction):
         raise UserError(f"{mask}, its image and its label do not lie on one grid.")
     for row in evaluation.rows:

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from crossmatch.batches.intensity import scale
-from crossmatch.formats.nifti import Array, Volume
+from crossmatch.formats import Array, Volume
 from crossmatch.reports.curves import COLOURS
 from crossmatch.reports.slices import crop, outline, planes, png, upright
 from crossmatch.scoring.metrics import dice

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch import __version__
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.reports.cases import case_figures
 from crossmatch.reports.curves import COLOURS, POINTS, Series, series, training_panels, validation_panel
 from crossmatch.reports.tables import case_table, settings_table, summary_table
 from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import Run
-from crossmatch.scoring.scores import Evaluation, listed
+from crossmatch.scoring.scores import Evaluation
 
 GENERATOR = '<meta name="generator" content="crossmatch report">'  # marks the files that a new report may replace
 OPEN_CASES = 60  # longer tables of cases start folded

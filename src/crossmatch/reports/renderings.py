@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from crossmatch.formats.nifti import Array, Volume
+from crossmatch.formats import Array, Volume
 from crossmatch.reports.curves import COLOURS
 from crossmatch.reports.slices import orientation
 from crossmatch.reports.surfaces import Surface, distances, front_view, surfaces

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
-from nibabel.orientations import aff2axcodes
 
-from crossmatch.formats.nifti import Array, Volume
+from crossmatch.formats import Array, Volume
+from crossmatch.formats.axes import axis_codes
 
 MARGIN = 0.35  # around the labels, as a share of their longest side
 _SIDES = (  # of a pixel (row, column): the neighbour beyond it, and its corners, clockwise
@@ -25,10 +25,10 @@ Corner = tuple[int, int]
 
 
 def orientation(volume: Volume) -> str:
-    """Where each axis runs to, of L R A P S I; "?" for each where the header does not tell, or there is no third."""
+    """Where each axis runs to, of L R A P S I; "?" for each where that is unknown, as in 2D."""
     if len(volume.shape) < 3 or volume.spacing_mm is None:
         return "?" * len(volume.shape)
-    return "".join(aff2axcodes(volume.affine))  # type: ignore[no-untyped-call]
+    return axis_codes(volume.affine)
 
 
 def planes(volume: Volume) -> dict[str, int]:
@@ -45,7 +45,7 @@ def upright(volume: Volume, slice_axis: int) -> tuple[Callable[[Array], Array], 
 
     Returns:
         A function (*S) -> (I, h, w), and the height and width of a pixel (mm, or 1 where the spacing is unknown).
-        Where the header does not tell, the first in-plane axis runs to the right and the second downwards.
+        Where the orientation is unknown, the first in-plane axis runs to the right and the second downwards.
     """
     ndim = len(volume.shape)
     slices = [slice_axis] if ndim == 3 else []
@@ -93,8 +93,8 @@ def outline(mask: Array) -> str:
 def png(grey: Array) -> bytes:
     """(h, w) uint8 as a PNG file."""
     rows = b"".join(b"\0" + row.tobytes() for row in grey)
-    header = struct.pack(">2I5B", grey.shape[1], grey.shape[0], 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
+    size = struct.pack(">2I5B", grey.shape[1], grey.shape[0], 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
     packed = (struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from crossmatch.formats.nifti import Array, Volume
+from crossmatch.formats import Array, Volume
 from crossmatch.reports.slices import orientation
 
 MAX_FACES = 30_000  # of one surface: drawing takes about 10 µs a face
@@ -32,7 +32,7 @@ class Surface:
 def front_view(volume: Volume) -> Array:
     """Steps along the axes (columns) as seen from the patient's front, in mm: (3, 3), rows right, away, up.
 
-    The patient's right is on the left and the head on top. Where the header does not tell, the first axis runs to the
+    The patient's right is on the left and the head on top. Where the orientation is unknown, the first axis runs to the
     right, the second away and the third downwards.
     """
     if "?" in orientation(volume):

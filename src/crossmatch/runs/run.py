@@ -16,7 +16,7 @@ from typing import Any
 
 from crossmatch import __version__
 from crossmatch.atomic import write_json
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
@@ -127,7 +127,7 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Mach
     )
     if changed:
         raise UserError(
-            f"The run {folder} cannot go on with other settings or data: {'; '.join(changed[:8])}. "
+            f"The run {folder} cannot go on with other settings or data: {listed(changed, '; ')}. "
             "Repeat the settings it was started with, or start a new run in another --out."
         )
     machine.check_resume(folder, run.record["device"])

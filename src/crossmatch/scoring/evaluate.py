@@ -5,7 +5,6 @@ Label volumes are (*S) in the files' axis order. Rules and conventions: docs/met
 
 import json
 import os
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from crossmatch import formats
 from crossmatch.atomic import write_json, write_text
 from crossmatch.dataset.layout import read_description
-from crossmatch.errors import UserError
-from crossmatch.formats.nifti import ENDINGS, Array, Volume, read_grid, read_volume, same_grid
+from crossmatch.errors import UserError, listed
+from crossmatch.formats import Array, Volume, same_grid
 from crossmatch.scoring.metrics import dice, jaccard, surface_distances
-from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, listed, load_evaluation
+from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
 
 __all__ = ["Evaluation", "evaluate", "load_evaluation"]
 
@@ -37,8 +37,8 @@ def evaluate(
     """Compare predicted label volumes with their references.
 
     Args:
-        pred: a folder with <case>.nii.gz or <case>.nii, or one file.
-        ref: a folder with the same names, or one file.
+        pred: a folder with one file a case, named after it, or one file. Any format is taken.
+        ref: a folder with files of the same names, or one file.
         out: folder for cases.csv and summary.json; nothing is written without it. Those of an earlier evaluation of
             the same folders are replaced.
         labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values.
@@ -125,43 +125,32 @@ def _pairs(pred: Path, ref: Path) -> tuple[dict[str, tuple[Path, Path]], list[st
     """Case -> (prediction, reference), then the names of missing and of extra predictions; all sorted."""
     for path in (pred, ref):
         if not path.exists():
-            raise UserError(f"{path} does not exist: name a folder with <case>.nii.gz files, or one such file.")
+            raise UserError(f"{path} does not exist: name a folder with one file a case, or one file.")
     if pred.is_dir() != ref.is_dir():
         raise UserError(f"{pred} and {ref} are a file and a folder: name two folders, or two files.")
     if not ref.is_dir():
-        return {_case(ref): (pred, ref)}, [], []
+        return {formats.stem(ref) or ref.name: (pred, ref)}, [], []
     predictions, references = _files(pred), _files(ref)
-    for name in list(predictions):  # written by `predict --probabilities` beside <case>
-        if name.endswith("_probabilities") and name.removesuffix("_probabilities") in predictions:
-            del predictions[name]
     pairs = {name: (predictions[name], references[name]) for name in sorted(references) if name in predictions}
     return pairs, sorted(set(references) - set(predictions)), sorted(set(predictions) - set(references))
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The visible NIfTI files of a folder by case; an error if there is none, or two of one case."""
+    """The scans of a folder by case; an error if there is none, or two of one case."""
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.endswith(ENDINGS) and not path.name.startswith("."):
-            other = files.setdefault(_case(path), path)
-            if other != path:
-                raise UserError(
-                    f"{folder} has {other.name} and {path.name} for one case: remove the one you don't mean."
-                )
+    for case, path in formats.files_in(folder):
+        other = files.setdefault(case, path)
+        if other is not path:
+            raise UserError(f"{folder} has {other.name} and {path.name} for one case: remove the one you don't mean.")
     if not files:
-        raise UserError(f"{folder} has no .nii.gz or .nii file: name the folder that holds <case>.nii.gz.")
+        kinds = " or ".join(formats.endings())
+        raise UserError(f"{folder} has no file that ends in {kinds}: name the folder that holds one file a case.")
     return files
 
 
-def _case(path: Path) -> str:
-    """The case of a file: its name without the ending, accented letters in one spelling."""
-    ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), "")
-    return unicodedata.normalize("NFC", path.name.removesuffix(ending))
-
-
 def _check_grids(predicted: Path, reference: Path) -> None:
-    """A UserError unless both files lie on one voxel grid; reads their headers only."""
-    ours, theirs = read_grid(predicted), read_grid(reference)
+    """A UserError unless both files lie on one voxel grid; no voxel is read."""
+    ours, theirs = formats.read_grid(predicted), formats.read_grid(reference)
     if ours.shape != theirs.shape:
         what, found = "shape", f"{ours.shape} and {theirs.shape}"
     elif not same_grid(ours, theirs):
@@ -176,7 +165,7 @@ def _check_grids(predicted: Path, reference: Path) -> None:
 
 def _read_labels(path: Path) -> tuple[Volume, Array]:
     """A label volume and its voxels as integers (*S)."""
-    volume = read_volume(path)
+    volume = formats.read(path)
     voxels = volume.voxels
     if voxels.dtype.kind == "f":
         if not np.isfinite(voxels).all() or not (voxels == np.round(voxels)).all():

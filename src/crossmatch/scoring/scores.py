@@ -8,7 +8,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +18,8 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 
-SHOWN = 10  # names spelled out in one message
 FORMAT = "crossmatch evaluation 1"
 DISTANCES = ("hd95", "asd", "assd")
 METRICS = ("dice", "jaccard", *(f"{name}_{unit}" for unit in ("voxels", "mm") for name in DISTANCES))
@@ -174,12 +173,6 @@ def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
         raise UserError(
             f"{path} is no summary of an evaluation ({reason}): run `crossmatch evaluate` again."
         ) from error
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first ten names, and how many more there are."""
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
 
 
 def _statistic(values: Iterable[float]) -> Statistic:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from crossmatch import formats
 from crossmatch.batches import seeding
 from crossmatch.batches.prefetch import drawing
 from crossmatch.batches.views import Batches, Drawn
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti import read_volume
 from crossmatch.formats.seal import SealedError, sealed
 from crossmatch.inference.predictor import Predictor
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.runs.display import Display
@@ -185,8 +185,8 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
     rows = []
     for case in dataset.split("val"):
         assert case.label is not None
-        labels, _ = predictor([read_volume(path) for path in case.images], case.images[0])
-        rows.append(dice_per_class(labels, read_volume(case.label).voxels, len(dataset.labels)))
+        labels, _ = predictor([formats.read(path) for path in case.images], case.images[0])
+        rows.append(dice_per_class(labels, formats.read(case.label).voxels, len(dataset.labels)))
     per_class = np.mean(rows, axis=0)
     return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
 
