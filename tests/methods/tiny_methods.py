@@ -35,6 +35,7 @@ SURE = {
     "cps": {},
     "urpc": {"unlabelled_weight": 10.0},
     "dmd": {},
+    "mcnet": {"unlabelled_weight": 1.0},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }

@@ -6,6 +6,7 @@ from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.distillation import Distillation
 from crossmatch.methods.dmd import DMD
 from crossmatch.methods.fixmatch import FixMatch
+from crossmatch.methods.mcnet import MCNet
 from crossmatch.methods.mean_teacher import MeanTeacher
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo_label import PseudoLabel
@@ -29,6 +30,7 @@ METHODS: dict[str, type[Method]] = {
     "cps": CPS,
     "urpc": URPC,
     "dmd": DMD,
+    "mcnet": MCNet,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

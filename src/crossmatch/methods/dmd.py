@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.cps import initialised_anew
 from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot, soft_dice_loss
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.networks.segmenter import Segmenter
@@ -43,7 +42,7 @@ class DMD(Method):
 
     def __init__(self, network: Segmenter, settings: DMDSettings, dice: DiceSettings) -> None:
         super().__init__(network, settings, dice)
-        self.second = initialised_anew(network)
+        self.second = network.another()
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """See `dmd_loss`."""
