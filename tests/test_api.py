@@ -160,6 +160,8 @@ def test_progress_is_shown_silenced_or_handed_over(
     crossmatch.check(data, progress=lambda done, total: counted.append((done, total)))
     crossmatch.train("phantom", data, tmp_path / "silent", progress=False, **changes)
     crossmatch.check(data, progress=False)
+    crossmatch.check(data, progress=None)
+    crossmatch.train("phantom", data, tmp_path / "none", progress=None, **changes)
     assert mine.steps == [1, 2, 3]
     assert counted == [(n, 6) for n in range(1, 7)]
     assert capsys.readouterr() == ("", "")
