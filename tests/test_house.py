@@ -44,7 +44,7 @@ ALLOWED = {
     "benchmark": "atomic dataset errors methods recipes runs scoring",
     "api": "dataset inference recipes reports runs scoring training",
     "cli": "atomic benchmark dataset errors importers inference methods phantom recipes reports runs scoring training",
-    "__init__": "api errors methods networks phantom recipes scoring",
+    "__init__": "api errors formats methods networks phantom recipes scoring",
     "__main__": "cli",
 }
 

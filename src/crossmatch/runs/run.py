@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crossmatch.atomic import write_json
+from crossmatch.atomic import HIDDEN, write_json
 from crossmatch.errors import UserError, listed
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.networks.segmenter import to_channels_last
@@ -136,7 +136,7 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Mach
 
 
 def _is_foreign(path: Path) -> bool:
-    return not path.name.startswith(".partial-")  # which `atomic` leaves where a process is killed while it writes
+    return not path.name.startswith(HIDDEN)  # what a process leaves that is killed while it writes
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")
