@@ -168,12 +168,12 @@ def _cases(run: Run, evaluation: Evaluation, predictions: Path) -> str:
 
 
 def _settings(run: Run) -> str:
-    tree = run.recipe.model_dump(mode="json", exclude={"about", "mends"})
+    tree = run.recipe.model_dump(mode="json", exclude={"about", "departures"})
     groups = {name: value for name, value in tree.items() if isinstance(value, dict)}
     general = {name: value for name, value in tree.items() if name not in groups}
     tables = [settings_table("recipe", general), *(settings_table(name, value) for name, value in groups.items())]
-    mends = "".join(f"<li>{escape(text)}</li>" for text in run.recipe.mends)
-    departures = f"<h3>Where the recipe departs from the released code</h3><ul>{mends}</ul>" if mends else ""
+    items = "".join(f"<li>{escape(text)}</li>" for text in run.recipe.departures)
+    departures = f"<h3>Where the recipe departs from the released code</h3><ul>{items}</ul>" if items else ""
     return f'<section><h2>Settings</h2><div class="columns">{"".join(tables)}</div>{departures}</section>'
 
 
