@@ -112,7 +112,7 @@ class Recipe(Settings):
     """One complete run. `seed` fixes the initial weights and everything that is drawn."""
 
     about: str = ""
-    mends: tuple[str, ...] = ()  # where the recipe departs from the released code, and why
+    departures: tuple[str, ...] = ()  # where the recipe departs from the released code, and why
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSettings = DataSettings()
     views: ViewSettings = ViewSettings()
@@ -154,7 +154,7 @@ class Recipe(Settings):
 
     def settings(self) -> dict[str, Any]:
         """All that decides what a run does, as plain values: without the remarks, and where voxels are kept."""
-        return self.model_dump(mode="json", exclude={"about": True, "mends": True, "data": {"memory_gb"}})
+        return self.model_dump(mode="json", exclude={"about": True, "departures": True, "data": {"memory_gb"}})
 
     @property
     def coarse_size(self) -> tuple[int, ...]:
