@@ -6,10 +6,10 @@ import h5py
 import nrrd
 import numpy as np
 import pytest
-from la_files import FIRST, LPS, SHAPE, write_challenge, write_community, write_label
 
 from crossmatch.errors import UserError
 from crossmatch.importers.la import import_la
+from la_files import FIRST, LPS, SHAPE, write_challenge, write_community, write_label
 
 
 def _no_label(folder: Path) -> None:

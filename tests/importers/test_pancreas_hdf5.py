@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from pair_files import write_pair
 
 from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.importers.pancreas import import_pancreas
+from pair_files import write_pair
 
 
 def test_the_community_form_is_kept_as_it_is(tmp_path):
