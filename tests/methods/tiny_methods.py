@@ -34,6 +34,8 @@ SURE = {
     "unimatch": {"threshold": 0.3},
     "cps": {},
     "urpc": {"unlabelled_weight": 10.0},
+    "dmd": {},
+    "mcnet": {"unlabelled_weight": 1.0},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }

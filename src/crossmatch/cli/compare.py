@@ -88,7 +88,7 @@ def benchmark(
                 about={
                     "recipe": Path(recipe).stem,
                     "recipe_settings": base.settings(),
-                    "recipe_remarks": list(base.mends),
+                    "recipe_remarks": list(base.departures),
                     "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
                 },
             )

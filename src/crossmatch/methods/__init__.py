@@ -4,7 +4,9 @@ from crossmatch.methods.bcp import BCP
 from crossmatch.methods.cps import CPS
 from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.distillation import Distillation
+from crossmatch.methods.dmd import DMD
 from crossmatch.methods.fixmatch import FixMatch
+from crossmatch.methods.mcnet import MCNet
 from crossmatch.methods.mean_teacher import MeanTeacher
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo_label import PseudoLabel
@@ -27,6 +29,8 @@ METHODS: dict[str, type[Method]] = {
     "unimatch": UniMatch,
     "cps": CPS,
     "urpc": URPC,
+    "dmd": DMD,
+    "mcnet": MCNet,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

@@ -21,8 +21,8 @@ from crossmatch.settings import Fraction, NonNegative
 class CPSSettings(MethodSettings):
     """Weight of the cross supervision and its warm-up. The defaults are the released constants.
 
-    The released weight grows in steps over the whole run; ours grows at every step. (The paper has a constant weight, 1.5
-    on its first dataset and 6 on its second.)
+    The released weight grows in steps over the whole run; ours grows at every step. (The paper has a constant weight,
+    1.5 on its first dataset and 6 on its second.)
     """
 
     unlabelled_weight: NonNegative = 0.1

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class CrossMatchSettings(MethodSettings):
-    """Weights of the losses, the threshold and the feature perturbations. The defaults are the released 2D constants."""
+    """Weights of the losses, threshold and feature perturbations. The defaults are the released 2D constants."""
 
     supervised_weight: NonNegative = 0.5
     """Weight of the supervised loss."""

@@ -21,8 +21,8 @@ from crossmatch.settings import NonNegative, Positive
 class DistillationSettings(MethodSettings):
     """The teacher, and how much it counts.
 
-    The paper's hard and soft targets are of the same images, and the hard ones weigh less. Here each kind has images of its
-    own, and both weigh 1. The paper's temperatures lie between 1 and 20; its small networks did best with low ones.
+    The paper's hard and soft targets are of the same images, and the hard ones weigh less. Here each kind has images of
+    its own, and both weigh 1. The paper's temperatures lie between 1 and 20; its small networks did best with low ones.
     """
 
     teacher: Annotated[str, Field(validate_default=True)] = ""

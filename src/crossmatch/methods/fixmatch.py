@@ -19,8 +19,9 @@ from crossmatch.settings import Fraction, NonNegative
 class FixMatchSettings(MethodSettings):
     """Threshold and weight. The defaults are the released constants.
 
-    The supervised loss is the mean of cross entropy and Dice, as for every method here (released: cross entropy alone). A
-    weight of 1 is less than it looks: the loss of the pseudo-labels is divided by all voxels, also those that do not count.
+    The supervised loss is the mean of cross entropy and Dice, as for every method here (released: cross entropy alone).
+    A weight of 1 is less than it looks: the loss of the pseudo-labels is divided by all voxels, also those that do not
+    count.
     """
 
     threshold: NonNegative = 0.95

@@ -57,6 +57,23 @@ def dice_loss(probability: Tensor, target: Tensor, mask: Tensor | None, settings
     return per_class[0 if settings.background else 1 :].mean()
 
 
+def soft_dice_loss(first: Tensor, second: Tensor, settings: DiceSettings, power: int = 2) -> Tensor:
+    """One minus Dice of two soft maps, mean of classes; sums run over batch and space together.
+
+    With a one-hot second map and power 2 it is `dice_loss`.
+
+    Args:
+        first, second: softmax outputs or one-hot labels (B, K, *S); both carry a gradient.
+        settings: background class in or out, smoothing.
+        power: exponent of the denominator's sums: 2, or 1 as in some released codes.
+    """
+    sums = (0, *range(2, first.ndim))
+    overlap = (first * second).sum(sums)
+    size = first.pow(power).sum(sums) + second.pow(power).sum(sums)
+    per_class = 1 - (2 * overlap + settings.smooth) / (size + settings.smooth)
+    return per_class[0 if settings.background else 1 :].mean()
+
+
 def supervised_loss(logits: Tensor, label: Tensor, settings: DiceSettings) -> Tensor:
     """Mean of cross entropy and Dice: logits (B, K, *S), label (B, *S) of integers -> scalar (the paper's L_sup)."""
     logits = logits.float()

@@ -20,9 +20,9 @@ from crossmatch.settings import Fraction, NonNegative
 class PseudoLabelSettings(MethodSettings):
     """Weight, threshold and warm-up. Two of them depart from the paper, which classifies whole images.
 
-    The paper counts every pseudo-label (threshold 0). In a scan most voxels lie far from any border, so the threshold of
-    the other methods leaves the doubtful ones out. The paper's weight grows linearly from epoch 100 to 600; here it has the
-    ramp of the other methods, over the whole run.
+    The paper counts every pseudo-label (threshold 0). In a scan most voxels lie far from any border, so the threshold
+    of the other methods leaves the doubtful ones out. The paper's weight grows linearly from epoch 100 to 600; here it
+    has the ramp of the other methods, over the whole run.
     """
 
     unlabelled_weight: NonNegative = 3.0

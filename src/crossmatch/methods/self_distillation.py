@@ -17,10 +17,11 @@ from crossmatch.settings import Fraction, NonNegative, Positive
 
 
 class SelfDistillationSettings(MethodSettings):
-    """Weight and temperature, which are those of `distillation`, and the warm-up. There is no released code of this form.
+    """Weight and temperature, which are those of `distillation`, and the warm-up. There is no released code of this
+    form.
 
-    The warm-up lasts the whole run, as for the consistency terms of github.com/HiLab-git/SSL4MIS, commit 06df604: at first
-    the network has nothing to teach.
+    The warm-up lasts the whole run, as for the consistency terms of github.com/HiLab-git/SSL4MIS, commit 06df604: at
+    first the network has nothing to teach.
     """
 
     unlabelled_weight: NonNegative = 1.0

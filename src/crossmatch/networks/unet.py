@@ -128,6 +128,7 @@ class UNet(Segmenter):
 
     Settings = UNetSettings
     HEAD_KERNEL = 3
+    UPSAMPLING = "linear"
     settings: UNetSettings
 
     def __init__(self, dims: int, in_channels: int, classes: int, settings: UNetSettings = RELEASED) -> None:
@@ -139,4 +140,4 @@ class UNet(Segmenter):
 
     def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
         """A further decoder with fresh weights; its upsampling is linear unless another one is asked for."""
-        return self._laid_out(UNetDecoder(self.dims, self.settings, upsampling or "linear"))
+        return self._laid_out(UNetDecoder(self.dims, self.settings, upsampling or self.UPSAMPLING))

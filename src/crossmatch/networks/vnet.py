@@ -127,6 +127,7 @@ class VNet(Segmenter):
     """
 
     Settings = VNetSettings
+    UPSAMPLING = "transposed"
     settings: VNetSettings
 
     def __init__(self, dims: int, in_channels: int, classes: int, settings: VNetSettings = RELEASED) -> None:
@@ -142,13 +143,13 @@ class VNet(Segmenter):
             for fine, coarse in pairwise(channels)
         ]
         self.encoder = VNetEncoder(blocks, downs, layers.channel_dropout(dims, settings.dropout))
-        self.decoder = VNetDecoder(self._ups("transposed"), decoder_blocks)
+        self.decoder = VNetDecoder(self._ups(self.UPSAMPLING), decoder_blocks)
         self.last_dropout = layers.channel_dropout(dims, settings.dropout)
         self.head = self.another_head()
 
     def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
         """A further decoder with fresh weights; its upsampling is transposed unless another one is asked for."""
-        return self._laid_out(VNetDecoder(self._ups(upsampling or "transposed"), self._decoder_blocks()))
+        return self._laid_out(VNetDecoder(self._ups(upsampling or self.UPSAMPLING), self._decoder_blocks()))
 
     def _block(self, inputs: int, outputs: int, convolutions: int) -> nn.Module:
         return ConvStack(self.dims, inputs, outputs, convolutions, self.settings.normalisation)

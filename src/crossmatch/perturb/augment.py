@@ -37,8 +37,9 @@ SMALLEST_SPREAD = 1e-7  # of grey values, for divisions: the released gamma tran
 class AugmentSettings(Settings):
     """How often labelled images are changed, and how strongly. The defaults are the released constants of nnU-Net.
 
-    The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels. Where there is one channel,
-    that is half as often. Mirroring makes left and right alike: set its probability to 0 where they must stay apart.
+    The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels. Where there is one
+    channel, that is half as often. Mirroring makes left and right alike: set its probability to 0 where they must stay
+    apart.
     """
 
     scaling_probability: Fraction = 0.2

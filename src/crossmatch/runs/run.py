@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch import __version__
-from crossmatch.atomic import write_json
+from crossmatch.atomic import HIDDEN, write_json
 from crossmatch.errors import UserError, listed
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.recipes.load import parse_recipe
@@ -135,7 +135,7 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Mach
 
 
 def _is_foreign(path: Path) -> bool:
-    return not path.name.startswith(".partial-")  # which `atomic` leaves where a process is killed while it writes
+    return not path.name.startswith(HIDDEN)  # what a process leaves that is killed while it writes
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")
