@@ -64,6 +64,7 @@ class Distillation(Method):
 
     about = "a finished run's soft predictions of unlabelled images teach a new network"
     paper = "Hinton et al., 2015, arXiv 1503.02531"
+    learns_from = "supervised"
     remarks = ("Its training time leaves out the training of its teacher.",)
     Settings = DistillationSettings
     settings: DistillationSettings
