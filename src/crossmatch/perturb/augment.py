@@ -53,7 +53,7 @@ class AugmentSettings(Settings):
     noise_probability: Fraction = 0.1
     """How often Gaussian noise is added."""
     noise: Annotated[tuple[NonNegative, NonNegative], LowerFirst] = (0.0, 0.1)
-    """Standard deviation of the noise, as a share of the channel's. (The released code calls it variance.)"""
+    """Standard deviation of the noise, as a share of the channel's; the released code calls it variance."""
     blur_probability: Fraction = 0.1
     """How often an image is blurred."""
     blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.5, 1.0)
