@@ -73,7 +73,7 @@ def train(
     from crossmatch.training.team import check_place
 
     place = find_place(devices)
-    with place.one_tells():
+    with place.one_message():
         changes = [*(set_ or []), f"seed={seed}"] if seed is not None else set_ or []
         chosen = load_recipe(recipe, changes)
         check_place(chosen, choose_device(device), place)
