@@ -140,7 +140,7 @@ PHANTOMS = {"phantom": "heart", "phantom3d": "atrium"}
 def make_phantom(
     root: Path | str, kind: str = "heart", train: int = 24, val: int = 4, test: int = 10, seed: int = 0
 ) -> None:
-    """Write a phantom.folder into the new or empty folder `root`: one case a patient, named train000, val000, test000.
+    """Write a dataset of phantoms into the new or empty folder `root`: one case a patient, train000, val000, test000.
 
     Every case has its own random stream from (seed, split, index): asking for more cases leaves the others as they
     were. `kind` is one of `KINDS`, which also gives the sizes of the nested labelled subsets
