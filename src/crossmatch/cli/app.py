@@ -30,7 +30,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
 
 
 def main() -> None:
-    """Entry point: a mistake of the user is one paragraph on stderr and exit code 2; Ctrl-C is exit code 130."""
+    """Entry point. A mistake of the user gives one paragraph on stderr and exit code 2, Ctrl-C exit code 130."""
     try:
         app()
     except UserError as error:
@@ -39,7 +39,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise  # not about a place that somebody named
+            raise  # not about a path that the user gave
         text = f"{error.filename or 'The disk'}: {error.strerror}. Name another place, make room or change permissions."
         _stop(text)
 
@@ -48,24 +48,25 @@ def main() -> None:
 def train(
     recipe: Annotated[str, typer.Argument(help="a recipe's name (see `crossmatch recipes`) or a .toml file")],
     data: Annotated[Path, typer.Option(help="a dataset's folder, see docs/datasets.md")],
-    out: Annotated[Path, typer.Option(help="the run's folder; a new one, or with --resume an existing run")],
+    out: Annotated[Path, typer.Option(help="the run's folder: a new one, or with --resume an existing run")],
     seed: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="change a setting: section.key=value")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out, same settings")] = False,
     checked: Annotated[
-        bool, typer.Option("--checked", help="refuse data that `crossmatch check` has not seen: no test case is opened")
+        bool,
+        typer.Option("--checked", help="refuse data that `check` has not read: no test case is opened"),
     ] = False,
     device: Device = "auto",
     devices: Annotated[
-        int | None, typer.Option(min=1, help="train on so many at once, the batch shared; see docs/parallel.md")
+        int | None, typer.Option(min=1, help="train on so many devices, which share the batch; see docs/parallel.md")
     ] = None,
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="compile the step, a minute or more; for GPUs, on CPUs it gets slower"),
+        typer.Option("--compile", help="compile the step, a minute or more; faster on GPUs, slower on CPUs"),
     ] = False,
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
 ) -> None:
-    """Train a network. Ctrl-C leaves a run that --resume goes on with."""
+    """Train a network. After Ctrl-C the same command with --resume goes on."""
     from crossmatch.recipes.load import load_recipe
     from crossmatch.runs.devices import choose_device
     from crossmatch.runs.display import TrainingDisplay
@@ -116,7 +117,7 @@ def predict(
         typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or even: half a patch or less"),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")
+        int | None, typer.Option(min=1, help="slices or windows at a time; fewer need less memory")
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -143,7 +144,7 @@ def evaluate(
     pred: Annotated[Path, typer.Argument(help="a folder of predicted masks, or one mask")],
     ref: Annotated[Path, typer.Argument(help="the folder of reference masks, or one mask")],
     out: Annotated[Path | None, typer.Option(help="folder for cases.csv and summary.json; default: PRED")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="also when some predictions are missing")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="evaluate even if some predictions are missing")] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
     from crossmatch.runs.display import progress_bar
@@ -196,7 +197,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="of the phantom and of training")] = 0,
     recipe: Annotated[str, typer.Option(help="phantom: slices of hearts; phantom3d: left atria")] = "phantom",
 ) -> None:
-    """Everything once, on a phantom: supervised and CrossMatch with equal steps, compared on held-out cases."""
+    """Try everything on a phantom: train supervised and CrossMatch with equal steps, compare on held-out cases."""
     from crossmatch.cli.demo import run_demo
 
     run_demo(out, seed, Console(), recipe)
