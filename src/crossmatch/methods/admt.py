@@ -27,18 +27,26 @@ CENTRE = 8  # centres of boxes lie between this part of an edge and its end, rel
 
 
 class ADMTSettings(MethodSettings):
-    """The defaults are the released constants of ACDC; each comment gives those of LA where they differ.
+    """The defaults are the released constants of ACDC.
 
-    The released weight climbs every 150 steps, ours at every step.
+    The released weight of the pseudo-labels grows every 150 steps; ours grows at every step.
     """
 
-    threshold: NonNegative = 0.95  # on the confidence; 3D: 0.8
-    pseudo_loss: Literal["dice", "cross_entropy"] = "dice"  # 3D: cross_entropy, mean of confident voxels
+    threshold: NonNegative = 0.95
+    """Pseudo-labels whose confidence is below this are left out. Released 3D: 0.8."""
+    pseudo_loss: Literal["dice", "cross_entropy"] = "dice"
+    """Loss of the pseudo-labels that count. Released 3D: cross_entropy, their mean."""
     unlabelled_weight: NonNegative = 2.0
-    warm_up: Fraction = 0.25  # share of the run over which the pseudo-labels' weight grows to full; 3D: 0.4
-    longest_turn: Count = 50  # steps; half a pass over the unlabelled images: LA 19, Pancreas-CT 14
-    copying: Fraction = 1 / 300  # share of the run in which a teacher is a copy of the student; 3D: 4 / 750
-    decay: BelowOne = 0.99  # of the teachers, at most
+    """Weight of the pseudo-labels, after the warm-up."""
+    warm_up: Fraction = 0.25
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start. Released 3D: 0.4."""
+    longest_turn: Count = 50
+    """Most steps in which one teacher follows the student. Released: half a pass over the unlabelled images, 50 on
+    ACDC, 19 on LA, 14 on Pancreas-CT."""
+    copying: Fraction = 1 / 300
+    """Share of the run in which a teacher is a copy of the student. Released 3D: 0.0053."""
+    decay: BelowOne = 0.99
+    """Decay of the teachers' moving averages, at most."""
 
 
 class ADMT(Method):
