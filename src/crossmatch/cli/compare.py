@@ -1,15 +1,12 @@
 """Commands that compare methods: which there are, and the benchmark."""
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from crossmatch.cli.ending import STOPPED
 from crossmatch.errors import UserError
 
 
@@ -18,11 +15,12 @@ def methods() -> None:
     from rich.table import Table
 
     from crossmatch.methods import METHODS
+    from crossmatch.runs.display import Terminal
 
     table = Table("method", "what it does", "paper")
     for name, method in METHODS.items():
         table.add_row(name, method.about, method.paper)
-    Console().print(table)
+    Terminal().print(table)
 
 
 def benchmark(
@@ -54,12 +52,13 @@ def benchmark(
     from crossmatch.benchmark.cells import parse_grid, plan_cells
     from crossmatch.benchmark.prepare import data_of, draw_phantoms
     from crossmatch.recipes.load import load_recipe, parse_change
+    from crossmatch.runs.display import Terminal
 
     _refuse_others("--launcher", launcher, ("local", "slurm"))
     _refuse_others("--checkpoint", checkpoint, ("last", "best"))
     if slurm and launcher != "slurm":
         raise UserError("--slurm sets options of a job array: add --launcher slurm.")
-    console, changes = Console(), set_ or []
+    console, changes = Terminal(), set_ or []
     base = load_recipe(recipe, changes)
     cells = plan_cells(
         recipe,
@@ -75,41 +74,28 @@ def benchmark(
     options = {keys[0]: value for keys, value in map(parse_change, slurm or [])}
     choice = {"methods": methods, "labelled": labelled, "seeds": seeds, "grid": grid or [], "set": changes}
     try:
-        with _stops():
-            complete = run_benchmark(
-                recipe,
-                cells,
-                out,
-                console,
-                jobs=jobs,
-                device=device,
-                checkpoint=checkpoint,
-                slurm=options if launcher == "slurm" else None,
-                about={
-                    "recipe": Path(recipe).stem,
-                    "recipe_settings": base.settings(),
-                    "recipe_remarks": list(base.mends),
-                    "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
-                },
-            )
+        complete = run_benchmark(
+            recipe,
+            cells,
+            out,
+            console,
+            jobs=jobs,
+            device=device,
+            checkpoint=checkpoint,
+            slurm=options if launcher == "slurm" else None,
+            about={
+                "recipe": Path(recipe).stem,
+                "recipe_settings": base.settings(),
+                "recipe_remarks": list(base.mends),
+                "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
+            },
+        )
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on from here.")
-        sys.exit(130)
+        sys.exit(STOPPED)
     if not complete:
         console.print("Some cells are missing, see above; the same command tries them again.")
         sys.exit(1)
-
-
-@contextmanager
-def _stops() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a terminal that is closed, stop like Ctrl-C: trainings keep what they did."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    previous = [signal.signal(number, signal.default_int_handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)
 
 
 def _refuse_others(option: str, given: str, allowed: tuple[str, ...]) -> None:

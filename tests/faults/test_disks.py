@@ -1,0 +1,16 @@
+"""Each kind of trouble once for each command; `speed/faults.py` has many of each."""
+
+import pytest
+
+from disks import TROUBLES, disturb
+from scenes import SCENES
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_is_told_and_a_later_call_goes_on(trouble, inputs, right, tmp_path):
+    faults = [
+        fault
+        for name, scene in SCENES.items()
+        for fault in disturb(scene, inputs, tmp_path / name, right(name), TROUBLES[trouble], seed=0)
+    ]
+    assert faults == []
