@@ -49,13 +49,17 @@ def test_defects_stay_tracebacks(error):
 @pytest.mark.parametrize("told_by_typer", [False, True])
 def test_signals_stop_a_command(number, told_by_typer):
     before = signal.getsignal(number)
-    with pytest.raises(SystemExit) as ended, one_paragraph():
+
+    def work() -> None:
         try:
             signal.raise_signal(number)
         except KeyboardInterrupt:
             if told_by_typer:
                 sys.exit(1)
             raise
+
+    with pytest.raises(SystemExit) as ended, one_paragraph():
+        work()
     assert ended.value.code == 130
     assert signal.getsignal(number) == before
 

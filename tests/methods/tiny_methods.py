@@ -36,6 +36,7 @@ SURE = {
     "urpc": {"unlabelled_weight": 10.0},
     "dmd": {},
     "mcnet": {"unlabelled_weight": 1.0},
+    "dtc": {},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }

@@ -32,7 +32,7 @@ def write_run(folder: Path, data: Path, lines: list[dict] | None, step: int = ST
     folder.mkdir()
     recipe = load_recipe("phantom", [f"train.steps={STEPS}", "train.log_every=5", "seed=7"])
     record = {
-        "recipe": {**recipe.model_dump(mode="json"), "mends": ["Blurs with a true <Gaussian>."]},
+        "recipe": {**recipe.model_dump(mode="json"), "departures": ["Blurs with a true <Gaussian>."]},
         "data": {
             "root": str(data),
             "name": "tiny",

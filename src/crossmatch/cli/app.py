@@ -62,7 +62,7 @@ def train(
     from crossmatch.training.team import check_place
 
     place = find_place(devices)
-    with place.one_tells():
+    with place.one_message():
         changes = [*(set_ or []), f"seed={seed}"] if seed is not None else set_ or []
         chosen = load_recipe(recipe, changes)
         check_place(chosen, choose_device(device), place)
@@ -167,7 +167,8 @@ def recipes(
     """List the recipes that come with the package, or print one."""
     from rich.table import Table
 
-    from crossmatch.recipes.load import load_recipe, recipe_names, recipe_text
+    from crossmatch.recipes.files import recipe_names
+    from crossmatch.recipes.load import load_recipe, recipe_text
     from crossmatch.runs.display import Terminal
 
     if name is not None:

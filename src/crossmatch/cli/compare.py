@@ -1,13 +1,19 @@
 """Commands that compare methods: which there are, and the benchmark."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crossmatch.cli.ending import STOPPED
 from crossmatch.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from crossmatch.benchmark.cells import Cell
 
 
 def methods() -> None:
@@ -50,7 +56,6 @@ def benchmark(
     """Compare methods: every method, number of labels and seed is a run; test cases are read once a run."""
     from crossmatch.benchmark.benchmark import run_benchmark
     from crossmatch.benchmark.cells import parse_grid, plan_cells
-    from crossmatch.benchmark.prepare import data_of, draw_phantoms
     from crossmatch.recipes.load import load_recipe, parse_change
     from crossmatch.runs.display import Terminal
 
@@ -62,7 +67,7 @@ def benchmark(
     base = load_recipe(recipe, changes)
     cells = plan_cells(
         recipe,
-        data_of(recipe, data, out),
+        _dataset(recipe, data, out),
         methods=_names(methods),
         labelled=[base.data.labelled] if labelled is None else _names(labelled),
         seeds=[_seed(text) for text in _names(seeds)],
@@ -70,7 +75,7 @@ def benchmark(
         changes=changes,
     )
     if data is None:
-        draw_phantoms(recipe, cells, console)
+        _draw_phantoms(recipe, cells, console)
     options = {keys[0]: value for keys, value in map(parse_change, slurm or [])}
     choice = {"methods": methods, "labelled": labelled, "seeds": seeds, "grid": grid or [], "set": changes}
     try:
@@ -86,7 +91,7 @@ def benchmark(
             about={
                 "recipe": Path(recipe).stem,
                 "recipe_settings": base.settings(),
-                "recipe_remarks": list(base.mends),
+                "recipe_remarks": list(base.departures),
                 "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
             },
         )
@@ -96,6 +101,25 @@ def benchmark(
     if not complete:
         console.print("Some cells are missing, see above; the same command tries them again.")
         sys.exit(1)
+
+
+def _dataset(recipe: str, data: str | None, out: Path) -> str:
+    """The dataset that is named; for a phantom's recipe without one, a phantom for each seed."""
+    from crossmatch.phantom.phantom import PHANTOMS
+
+    if data is None and recipe not in PHANTOMS:
+        raise UserError(f"Name the dataset for the recipe {recipe} with --data.")
+    return str(out / "data" / "seed{seed}") if data is None else data
+
+
+def _draw_phantoms(recipe: str, cells: Sequence["Cell"], console: "Console") -> None:
+    """Make the phantoms of the cells that do not exist yet."""
+    from crossmatch.phantom.phantom import PHANTOMS, make_phantom
+
+    for cell in cells:
+        if not cell.data.exists():
+            console.print(f"Drawing a phantom: {cell.data}", soft_wrap=True, highlight=False)
+            make_phantom(cell.data, PHANTOMS[recipe], seed=cell.seed)
 
 
 def _refuse_others(option: str, given: str, allowed: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ from crossmatch.methods.cps import CPS
 from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.distillation import Distillation
 from crossmatch.methods.dmd import DMD
+from crossmatch.methods.dtc import DTC
 from crossmatch.methods.fixmatch import FixMatch
 from crossmatch.methods.mcnet import MCNet
 from crossmatch.methods.mean_teacher import MeanTeacher
@@ -31,6 +32,7 @@ METHODS: dict[str, type[Method]] = {
     "urpc": URPC,
     "dmd": DMD,
     "mcnet": MCNet,
+    "dtc": DTC,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

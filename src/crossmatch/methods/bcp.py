@@ -24,14 +24,18 @@ from crossmatch.settings import BelowOne, NonNegative
 
 
 class BCPSettings(MethodSettings):
-    """Lengths and weights; the defaults are the released constants."""
+    """Lengths and weights. The defaults are the released constants."""
 
-    pretraining: BelowOne = 0.25  # share of the run; 10,000 of 40,000 steps. LA: 2 / 17, Pancreas-CT: 3 / 13
-    unlabelled_weight: NonNegative = 0.5  # of the regions with pseudo-labels; labelled ones have 1
-    decay: BelowOne = 0.99  # of the teacher
-    # Pseudo-labels keep the largest component of each class. Voxels are neighbours if their indices differ by at most 1
-    # in at most so many axes (released: ACDC 2 of 2, LA 3 of 3, Pancreas-CT 2 of 3); 0: labels are kept as they are.
+    pretraining: BelowOne = 0.25
+    """Share of the run that trains on labelled images alone. Released: 10,000 of 40,000 steps on ACDC, 2/17 on LA, 3/13
+    on Pancreas-CT."""
+    unlabelled_weight: NonNegative = 0.5
+    """Weight of the regions with pseudo-labels; labelled regions have 1."""
+    decay: BelowOne = 0.99
+    """Decay of the teacher's moving average."""
     largest_component: Annotated[int, Field(ge=0, le=3)] = 3
+    """Pseudo-labels keep the largest component of each class. Voxels are neighbours if their indices differ by at most
+    1 in at most so many axes (released: ACDC 2 of 2, LA 3 of 3, Pancreas-CT 2 of 3). 0: labels are kept as they are."""
 
 
 def draw_box(size: torch.Size, device: torch.device) -> Tensor:

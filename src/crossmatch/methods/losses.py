@@ -12,10 +12,12 @@ from crossmatch.settings import Positive, Settings
 
 
 class DiceSettings(Settings):
-    """How Dice is computed. Released: 2D with background, smooth 1e-4; 3D without background, smooth 1e-5."""
+    """How the Dice loss is computed. The defaults are the released 2D constants."""
 
     background: bool = True
+    """Whether the background class counts. Released 3D: no."""
     smooth: Positive = 1e-4
+    """Added to numerator and denominator of each class. Released 3D: 1e-5."""
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:

@@ -22,11 +22,14 @@ MULTIPLE: int = 2 ** (len(CONVOLUTIONS) - 1)
 
 
 class VNetSettings(NetworkSettings):
-    """Width, normalisation and dropout; the defaults are the released 3D constants."""
+    """Width, normalisation and dropout. The defaults are the released 3D constants."""
 
-    width: Count = 16  # channels of the finest level; each further level has twice as many
+    width: Count = 16
+    """Channels of the finest level. Each further level has twice as many."""
     normalisation: Normalisation = "batch"
+    """Normalisation after each convolution."""
     dropout: BelowOne = 0.5
+    """Dropout rate of whole channels of the deepest features and, in a plain pass, of the finest."""
 
     @model_validator(mode="after")
     def _channels_make_groups(self) -> "VNetSettings":

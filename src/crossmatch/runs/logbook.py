@@ -16,7 +16,7 @@ from crossmatch.atomic import parse_json, write_text
 from crossmatch.errors import UserError
 
 
-class Line(TypedDict):
+class LoggedLine(TypedDict):
     """A line of `metrics.jsonl`: the values of a step, of training or of a validation; null where undefined."""
 
     step: Annotated[int, Field(ge=1, lt=2**53)]
@@ -83,7 +83,7 @@ class Logbook:
         self.curves.close()
 
 
-def read_metrics(path: Path) -> list[Line]:
+def read_metrics(path: Path) -> list[LoggedLine]:
     """The lines of `metrics.jsonl`. A last line that was cut short by a crash is left out.
 
     Raises:
@@ -94,14 +94,14 @@ def read_metrics(path: Path) -> list[Line]:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): change its permissions.") from None
     *whole, cut = text.split(b"\n")
-    lines: list[Line] = []
+    lines: list[LoggedLine] = []
     for number, line in enumerate(whole, start=1):
         way_out = "correct the line or take it out, or restore the file from a copy; nothing was changed"
-        lines.append(parse_json(line, Line, f"{path}, line {number},", way_out))
+        lines.append(parse_json(line, LoggedLine, f"{path}, line {number},", way_out))
         steps = [found["step"] for found in lines[-2:]]
         if steps != sorted(steps):
             raise UserError(f"{path}, line {number}, is of step {steps[1]}, after one of step {steps[0]}: {way_out}.")
     try:
-        return [*lines, parse_json(cut, Line, "", "")]  # complete but for the end of the line
+        return [*lines, parse_json(cut, LoggedLine, "", "")]  # complete but for the end of the line
     except UserError:
         return lines
