@@ -37,24 +37,25 @@ def main() -> None:
 def train(
     recipe: Annotated[str, typer.Argument(help="a recipe's name (see `crossmatch recipes`) or a .toml file")],
     data: Annotated[Path, typer.Option(help="a dataset's folder, see docs/datasets.md")],
-    out: Annotated[Path, typer.Option(help="the run's folder; a new one, or with --resume an existing run")],
+    out: Annotated[Path, typer.Option(help="the run's folder: a new one, or with --resume an existing run")],
     seed: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="change a setting: section.key=value")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out, same settings")] = False,
     checked: Annotated[
-        bool, typer.Option("--checked", help="refuse data that `crossmatch check` has not seen: no test case is opened")
+        bool,
+        typer.Option("--checked", help="refuse data that `check` has not read: no test case is opened"),
     ] = False,
     device: Device = "auto",
     devices: Annotated[
-        int | None, typer.Option(min=1, help="train on so many at once, the batch shared; see docs/parallel.md")
+        int | None, typer.Option(min=1, help="train on so many devices, which share the batch; see docs/parallel.md")
     ] = None,
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="compile the step, a minute or more; for GPUs, on CPUs it gets slower"),
+        typer.Option("--compile", help="compile the step, a minute or more; faster on GPUs, slower on CPUs"),
     ] = False,
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
 ) -> None:
-    """Train a network. Ctrl-C leaves a run that --resume goes on with."""
+    """Train a network. After Ctrl-C the same command with --resume goes on."""
     from crossmatch.recipes.load import load_recipe
     from crossmatch.runs.devices import choose_device
     from crossmatch.runs.display import Terminal, TrainingDisplay
@@ -105,7 +106,7 @@ def predict(
         typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or even: half a patch or less"),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")
+        int | None, typer.Option(min=1, help="slices or windows at a time; fewer need less memory")
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -132,7 +133,7 @@ def evaluate(
     pred: Annotated[Path, typer.Argument(help="a folder of predicted masks, or one mask")],
     ref: Annotated[Path, typer.Argument(help="the folder of reference masks, or one mask")],
     out: Annotated[Path | None, typer.Option(help="folder for cases.csv and summary.json; default: PRED")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="also when some predictions are missing")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="evaluate even if some predictions are missing")] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
     from crossmatch.runs.display import Terminal, progress_bar, say
@@ -187,7 +188,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="of the phantom and of training")] = 0,
     recipe: Annotated[str, typer.Option(help="phantom: slices of hearts; phantom3d: left atria")] = "phantom",
 ) -> None:
-    """Everything once, on a phantom: supervised and CrossMatch with equal steps, compared on held-out cases."""
+    """Try everything on a phantom: train supervised and CrossMatch with equal steps, compare on held-out cases."""
     from crossmatch.cli.demo import run_demo
     from crossmatch.runs.display import Terminal
 

@@ -15,7 +15,7 @@ Data = Annotated[Path, typer.Argument(help="a new folder for the dataset")]
 
 
 def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> None:
-    """Look at every voxel of a dataset once, name what is wrong, keep a fingerprint."""
+    """Read every voxel of a dataset once, list what is wrong, and keep a fingerprint."""
     import numpy as np
 
     from crossmatch.dataset.check import check as check_dataset
@@ -47,7 +47,7 @@ def phantom(
     test: Annotated[int, typer.Option(min=0, help="test cases")] = 10,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Make a synthetic cardiac dataset to try things on."""
+    """Make a synthetic cardiac dataset, for tests and first tries."""
     from crossmatch.phantom.phantom import make_phantom
     from crossmatch.runs.display import Terminal
 
@@ -96,7 +96,7 @@ def import_pancreas(
 
 @contextmanager
 def _importing(data: Path) -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
-    """A progress bar and a place for remarks; says at the end how many cases there are."""
+    """A progress bar and a function that prints remarks; at the end the number of cases is printed."""
     from crossmatch.dataset.dataset import open_dataset
     from crossmatch.runs.display import Terminal, progress_bar
 
