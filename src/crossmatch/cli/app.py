@@ -1,16 +1,14 @@
 """The command line: parse, call, print. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
-import errno
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from crossmatch.cli.compare import benchmark, methods
-from crossmatch.cli.data import check, escaped, importer, phantom
+from crossmatch.cli.data import check, importer, phantom
+from crossmatch.cli.ending import STOPPED, one_paragraph
 from crossmatch.errors import UserError
 from crossmatch.training.ranks import find_place, start
 
@@ -30,18 +28,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
 
 
 def main() -> None:
-    """Entry point. A mistake of the user gives one paragraph on stderr and exit code 2, Ctrl-C exit code 130."""
-    try:
+    """Entry point; see `ending` for exit codes."""
+    with one_paragraph():
         app()
-    except UserError as error:
-        _stop(str(error))
-    except BrokenPipeError:  # `crossmatch recipes | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise  # not about a path that the user gave
-        text = f"{error.filename or 'The disk'}: {error.strerror}. Name another place, make room or change permissions."
-        _stop(text)
 
 
 @app.command()
@@ -69,7 +58,7 @@ def train(
     """Train a network. After Ctrl-C the same command with --resume goes on."""
     from crossmatch.recipes.load import load_recipe
     from crossmatch.runs.devices import choose_device
-    from crossmatch.runs.display import TrainingDisplay
+    from crossmatch.runs.display import Terminal, TrainingDisplay
     from crossmatch.training.fit import fit
     from crossmatch.training.team import check_place
 
@@ -80,7 +69,7 @@ def train(
         check_place(chosen, choose_device(device), place)
     if not place.started:
         sys.exit(start(place.count))
-    console = Console(quiet=place.rank > 0)
+    console = Terminal(quiet=place.rank > 0)
     what = f"{chosen.dims}D {chosen.network.name}, {chosen.method.name}"
     size = " x ".join(map(str, chosen.data.size))
     form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
@@ -100,7 +89,7 @@ def train(
         )
     if done < chosen.train.steps:
         console.print(f"Stopped at step {done} of {chosen.train.steps}; go on by adding --resume.")
-        sys.exit(130)
+        sys.exit(STOPPED)
     console.print(f"Done: {out}. Next: crossmatch predict {out} IMAGES {out}/predictions", soft_wrap=True)
 
 
@@ -124,9 +113,9 @@ def predict(
     """Segment scans with a trained run; masks have the scans' size and geometry."""
     from crossmatch.inference.predict import Options
     from crossmatch.inference.predict import predict as predict_files
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar, say
 
-    console = Console()
+    console = Terminal()
     with progress_bar(console, "Predicting") as progress:
         masks = predict_files(
             run,
@@ -134,9 +123,9 @@ def predict(
             out,
             Options(checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch),
             progress=progress,
-            warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
+            warn=lambda text: say(console, "Warning:", text),
         )
-    console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}")
+    console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}", soft_wrap=True)
 
 
 @app.command()
@@ -147,16 +136,16 @@ def evaluate(
     partial: Annotated[bool, typer.Option("--partial", help="evaluate even if some predictions are missing")] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar, say
     from crossmatch.scoring.evaluate import evaluate as evaluate_files
 
-    console = Console()
+    console = Terminal()
     target = out or (pred if pred.is_dir() else pred.parent)
     with progress_bar(console, "Evaluating") as progress:
         result = evaluate_files(pred, ref, target, partial=partial, progress=progress)
     console.print(result.table())
     for note in result.notes():
-        console.print(f"[yellow]Note:[/] {escaped(note)}", soft_wrap=True, highlight=False)
+        say(console, "Note:", note)
     console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
 
 
@@ -167,8 +156,9 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: settings, curves, scores, best, median and worst cases."""
     from crossmatch.reports import write_report
+    from crossmatch.runs.display import Terminal
 
-    Console().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
+    Terminal().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
 
 
 @app.command()
@@ -180,6 +170,7 @@ def recipes(
 
     from crossmatch.recipes.files import recipe_names
     from crossmatch.recipes.load import load_recipe, recipe_text
+    from crossmatch.runs.display import Terminal
 
     if name is not None:
         print(recipe_text(name), end="")
@@ -188,7 +179,7 @@ def recipes(
     for name in recipe_names():
         recipe = load_recipe(name)
         table.add_row(name, recipe.method.name, str(recipe.train.steps), recipe.about)
-    Console().print(table)
+    Terminal().print(table)
 
 
 @app.command()
@@ -199,8 +190,9 @@ def demo(
 ) -> None:
     """Try everything on a phantom: train supervised and CrossMatch with equal steps, compare on held-out cases."""
     from crossmatch.cli.demo import run_demo
+    from crossmatch.runs.display import Terminal
 
-    run_demo(out, seed, Console(), recipe)
+    run_demo(out, seed, Terminal(), recipe)
 
 
 def _stride(text: str) -> tuple[int, ...] | Literal["even"]:
@@ -211,8 +203,3 @@ def _stride(text: str) -> tuple[int, ...] | Literal["even"]:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise UserError(f"--stride takes one whole number an axis, such as 18,18,4, or even; got {text!r}.") from None
-
-
-def _stop(text: str) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]Error:[/] {escaped(text)}", soft_wrap=True, highlight=False)
-    sys.exit(2)

@@ -41,8 +41,8 @@ class ADMTSettings(MethodSettings):
     warm_up: Fraction = 0.25
     """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start. Released 3D: 0.4."""
     longest_turn: Count = 50
-    """Most steps in which one teacher follows the student. Released: half a pass over the unlabelled images, that is 50
-    on ACDC, 19 on LA, 14 on Pancreas-CT."""
+    """Most steps in which one teacher follows the student. Released: half a pass over the unlabelled images, 50 on
+    ACDC, 19 on LA, 14 on Pancreas-CT."""
     copying: Fraction = 1 / 300
     """Share of the run in which a teacher is a copy of the student. Released 3D: 0.0053."""
     decay: BelowOne = 0.99

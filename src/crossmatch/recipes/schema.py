@@ -64,7 +64,7 @@ class DataSettings(Settings):
     dataset: str = ""
     """The name that dataset.json must have. Empty: any."""
     labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = "all"
-    """Which cases count as labelled: those of splits/train_<labelled>_label.txt, or `all` with a label file."""
+    """Which cases count as labelled: those of `splits/train_<labelled>_label.txt`, or `all` with labels."""
     normalise: Normalise = "minmax"
     """What becomes 0 and 1: minimum and maximum, or the 0.5 and 99.5 percentiles. `none` keeps values as stored, for
     data that were normalised on import."""
