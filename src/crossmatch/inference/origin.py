@@ -1,13 +1,19 @@
-"""Where predicted masks come from: `prediction.json` in their folder says which run, checkpoint and settings."""
+"""Where predicted masks come from: `prediction.json` in their folder says which run, checkpoint, settings and scans."""
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
 from crossmatch.atomic import read_json, write_json
 from crossmatch.errors import UserError
 from crossmatch.formats import stem
+from crossmatch.inference.sources import Recorded
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_facts
 from crossmatch.runs.run import Run
@@ -29,6 +35,7 @@ def origin(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: b
         "run": run.folder.resolve().name,
         "checkpoint": Path(name).name,
         "step": checkpoint.facts["step"],
+        "weights_sha256": _weights_digest(checkpoint.network),
         "flips": flips,
         "recipe": recipe.model_dump(mode="json"),
         "data": {**run.data, "root": Path(run.data["root"]).name},
@@ -42,8 +49,12 @@ def origin(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: b
     }
 
 
-def note_origin(target: Path, facts: dict[str, Any]) -> None:
-    """Make the folder of masks and write down what makes them, before the first mask.
+def read_recorded(target: Path, facts: dict[str, Any]) -> Recorded:
+    """The scans that the masks in a folder were made from, by case; none where nothing is recorded.
+
+    Args:
+        target: the folder; it need not exist.
+        facts: what will make the masks now, see `origin`.
 
     Raises:
         UserError: the folder holds masks of another origin, or is a file.
@@ -51,13 +62,35 @@ def note_origin(target: Path, facts: dict[str, Any]) -> None:
     path = target / ORIGIN
     if (target.exists() and not target.is_dir()) or stem(target) is not None:
         raise UserError(f"{target} is a file: name a folder for the masks.")
-    if path.exists():
-        with contextlib.suppress(UserError):
-            if read_json(path, dict[str, Any], "") == json.loads(json.dumps(facts)):
-                return
-        raise UserError(
-            f"{target} holds predictions of another run, checkpoint or setting, see {path}: choose another folder, "
-            "or empty this one; nothing was overwritten."
-        )
+    if not path.exists():
+        return {}
+    with contextlib.suppress(UserError):
+        found = read_json(path, dict[str, Any], "")
+        recorded = found.pop("scans", {})
+        if found == json.loads(json.dumps(facts)):
+            with contextlib.suppress(ValidationError):
+                return _RECORDED.validate_python(recorded, strict=True)
+            return {}
+    raise UserError(
+        f"{target} holds predictions of another run, checkpoint or setting, see {path}: choose another folder, "
+        "or empty this one; nothing was overwritten."
+    )
+
+
+def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded) -> None:
+    """Make the folder of masks and write down what makes them, and from which scans."""
     target.mkdir(parents=True, exist_ok=True)
-    write_json(path, facts)
+    write_json(target / ORIGIN, {**facts, "scans": recorded})
+
+
+def _weights_digest(network: dict[str, Tensor]) -> str:
+    """SHA-256 of a network's weights: files of one name and step may hold different ones."""
+    digest = hashlib.sha256()
+    for name in sorted(network):
+        weights = network[name].detach().cpu().contiguous()
+        digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
+        digest.update(weights.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+_RECORDED = TypeAdapter(Recorded)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Volume, same_grid
+from crossmatch.formats import Volume
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.origin import ORIGIN, note_origin, origin
+from crossmatch.inference.origin import ORIGIN, origin, read_recorded, write_origin
 from crossmatch.inference.predictor import Predictor, check_voxels
+from crossmatch.inference.sources import Sources, current, kept_masks, remove_outdated
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
@@ -54,8 +55,9 @@ def predict(
     """Segment a file or a folder of files with a finished run; write `target/<case>` in each input's format.
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
-    stopped half-way can be repeated. Those older than their scan, or on another grid, are made again. Errors of a scan,
-    and Ctrl-C, are raised after the files that are being read and written are finished; what is written stays.
+    stopped half-way can be repeated. Those that were made from another scan of that name are made again, and `warn` is
+    told. Errors of a scan, and Ctrl-C, are raised after the files that are being read and written are finished; what is
+    written stays.
 
     Args:
         run_folder: a run.
@@ -81,11 +83,20 @@ def predict(
 
     network, checkpoint = run.load_network(options.checkpoint)
     device = choose_device(options.device)
-    note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
-
     predictor = predictor_of(run, network.to(device), device, options)
-    with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-        segment(predictor, list(zip(scans, made, strict=True)), progress)
+    facts = origin(run, recipe, checkpoint, options.checkpoint, options.flips)
+    recorded = read_recorded(target, facts)
+    kept = kept_masks(target, scans, made, recorded)
+    remove_outdated(target, [scan for scan in scans if scan.name not in kept], warn)
+
+    sources = Sources(recorded, lambda scans: write_origin(target, facts, scans))
+    sources.begin({scan.name: kept.get(scan.name) or current(target, scan.channels) for scan in scans})
+    wanted = [(scan, () if scan.name in kept else files) for scan, files in zip(scans, made, strict=True)]
+    try:
+        with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
+            segment(predictor, wanted, progress, sources)
+    finally:
+        sources.finish()
     return [files[0] for files in made]
 
 
@@ -101,21 +112,25 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
     return Predictor(network, recipe, run.data["slice_axis"], device, options.flips, options.probabilities)
 
 
-def segment(predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None]) -> None:
+def segment(
+    predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None], sources: Sources
+) -> None:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
+
+    A scan without files to make is passed over. `sources` is told of each scan that is read.
 
     Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
     of the scans: one of writing before those of the scans after it.
     """
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        reading = reader.submit(_read_scan, *scans[0])
+        reading = reader.submit(_read_scan, *scans[0], sources)
         writing: Future[None] | None = None
         try:
             for done, (scan, made) in enumerate(scans):
                 progress(done, len(scans))
                 volumes = reading.result()
                 if done + 1 < len(scans):
-                    reading = reader.submit(_read_scan, *scans[done + 1])
+                    reading = reader.submit(_read_scan, *scans[done + 1], sources)
                 if volumes is None:
                     continue
                 labels, probability = predictor(volumes, scan.channels[0])
@@ -179,17 +194,13 @@ def _files_to_make(target: Path, scans: Sequence[Scan], probabilities: bool) -> 
     return made
 
 
-def _read_scan(scan: Scan, made: Files) -> list[Volume] | None:
-    """A scan's channels, or None where an earlier call made its files."""
-    return None if _made_before(scan, made) else [_read_image(path) for path in scan.channels]
-
-
-def _made_before(scan: Scan, made: Files) -> bool:
-    """Whether an earlier call made the files of a scan, mask first: all there, no older than the scan, on its grid."""
-    changed = max(path.stat().st_mtime_ns for path in scan.channels)
-    if not all(path.is_file() and path.stat().st_mtime_ns >= changed for path in made):
-        return False
-    return same_grid(formats.read_grid(made[0]), scan.grid)
+def _read_scan(scan: Scan, made: Files, sources: Sources) -> list[Volume] | None:
+    """A scan's channels, or None where nothing is to be made."""
+    if not made:
+        return None
+    volumes = [_read_image(path) for path in scan.channels]
+    sources.read(scan.name, scan.channels)
+    return volumes
 
 
 def _read_image(path: Path) -> Volume:
