@@ -9,6 +9,7 @@ from torch import Tensor
 # One stream for each thing that is drawn: two methods with one seed see the same labelled images, views included.
 # NETWORK is the last: where ranks train one network, rank r draws its dropout from stream NETWORK + r.
 LABELLED, UNLABELLED, PARTNERS, LABELLED_VIEWS, UNLABELLED_VIEWS, NETWORK = range(6)
+FOREGROUND = 2**32  # of the classes that labelled images must show; beyond the stream of any rank
 
 
 def mix(seed: int, stream: int, step: int) -> int:

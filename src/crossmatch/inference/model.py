@@ -103,7 +103,12 @@ class Model:
         """
         volumes = volumes_of(np.asarray(image), self.run, spacing_mm, affine)
         predictor = Predictor(
-            self.network, self.recipe, self.run.data["slice_axis"], self.device, probabilities=probabilities
+            self.network,
+            self.recipe,
+            self.run.data["slice_axis"],
+            self.device,
+            probabilities=probabilities,
+            fixed=self.run.fixed_windows,
         )
         with memory_advice("Lower predict.batch in the recipe, or load the run with device='cpu'."):
             labels, maps = predictor(volumes, Path("image"))

@@ -84,7 +84,15 @@ def predict(
 
     network = to_channels_last(network.to(device))
     computed = recipe if options.batch is None else _changed(recipe, batch=options.batch)
-    predictor = Predictor(network, computed, run.data["slice_axis"], device, options.flips, options.probabilities)
+    predictor = Predictor(
+        network,
+        computed,
+        run.data["slice_axis"],
+        device,
+        options.flips,
+        options.probabilities,
+        run.fixed_windows,
+    )
     with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
         segment(predictor, list(zip(scans, made, strict=True)), progress)
     return [files[0] for files in made]

@@ -17,12 +17,12 @@ from pydantic import (
     model_validator,
 )
 
-from crossmatch.batches.intensity import Normalise
+from crossmatch.batches.intensity import UNBOUNDED, Normalise
 from crossmatch.batches.views import BatchSizes, ViewSettings
 from crossmatch.methods import METHODS, Method, MethodSettings
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS, NetworkSettings, Segmenter
-from crossmatch.settings import BelowOne, Count, NonNegative, Positive, Settings
+from crossmatch.settings import BelowOne, Count, Fraction, NonNegative, Positive, Settings
 
 # of sliding windows: "even", or voxels from window to window, one number an axis
 Stride = Annotated[
@@ -65,10 +65,15 @@ class DataSettings(Settings):
     labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = (
         "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
     )
+    # minmax, percentile: [0, 1] by each scan's own range, or its 0.5th and 99.5th percentile; zscore: by the mean and
+    # spread of its voxels that are not 0; ct: by those of all labelled foreground, for scans with an absolute unit
     normalise: Normalise = "minmax"
     sampling: Literal["resize", "patch"] = "resize"  # whole images resized to `size`, or random patches of `size`
     size: tuple[Count, ...] = (256, 256)  # two numbers: slices; three: volumes
     spacing_mm: tuple[Positive, ...] = ()  # scans are resampled to this before patches are cut; (): as stored
+    # Of the labelled images of a step, the share that is made to show a class, every class equally often. Such an image
+    # is a slice with the class or a patch around a voxel of it.
+    foreground: Fraction = 0.0
     memory_gb: NonNegative = 4.0  # voxels stay on the compute device up to this, else on disk
 
     @model_validator(mode="after")
@@ -145,10 +150,11 @@ class Recipe(Settings):
         check_stride(self.predict.stride, self.data)
         if self.predict.resize == "labels" and self.data.sampling == "patch":
             raise ValueError("predict.resize=labels has no effect where data.sampling is patch: leave it out")
-        if self.data.normalise == "none" and (self.views.strong.brightness or self.views.strong.contrast):
+        strong = self.views.strong
+        if self.data.normalise in UNBOUNDED and (strong.brightness or strong.contrast):
             raise ValueError(
                 "views.strong.brightness and contrast cut grey values to [0, 1]: set both to 0 (and bias and gamma "
-                "instead) where data.normalise is none"
+                f"instead) where data.normalise is {self.data.normalise}"
             )
         return self
 

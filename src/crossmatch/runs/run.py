@@ -16,6 +16,7 @@ from typing import Any
 
 from crossmatch import __version__
 from crossmatch.atomic import write_json
+from crossmatch.batches.intensity import Window
 from crossmatch.errors import UserError, listed
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.recipes.load import parse_recipe
@@ -43,6 +44,11 @@ class Run:
     def classes(self) -> int:
         """K, background included."""
         return len(self.data["labels"])
+
+    @property
+    def fixed_windows(self) -> tuple[Window, ...]:
+        """How grey values are scaled, one window a channel, where data.normalise is "ct"; else none."""
+        return tuple(Window(*numbers) for numbers in self.data.get("ct", []))
 
     @property
     def metrics(self) -> Path:

@@ -105,9 +105,11 @@ def fit(
                 team.device,
                 unlabelled=bool(cases.unlabelled),
                 patches=recipe.data.sampling == "patch",
+                foreground=recipe.data.foreground,
                 share=(place.rank, place.count),
             )
-            predictor = Predictor(state.predictor, recipe, cases.dataset.slice_axis, team.device)
+            axis, windows = cases.dataset.slice_axis, run.fixed_windows
+            predictor = Predictor(state.predictor, recipe, axis, team.device, fixed=windows)
             validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
             take_step = TrainingStep(run, team, state, batches, compiled, graphs)
             team.wait()  # for those that read their scans slowest

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
+from crossmatch import formats
+from crossmatch.batches.intensity import Window, foreground_window
 from crossmatch.batches.items import stored_shape
 from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
@@ -44,6 +47,7 @@ class TrainingCases:
             dims=recipe.dims,
             slice_axis=self.dataset.slice_axis,
             normalise=recipe.data.normalise,
+            fixed=[Window(*numbers) for numbers in self.facts.get("ct", [])],
             spacing_mm=recipe.data.spacing_mm,
             device=device,
             memory_map=None if fits else folder / (f"voxels-{rank}.bin" if rank else "voxels.bin"),
@@ -73,6 +77,8 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     _check(recipe, labelled, unlabelled, needs_unlabelled)
     fingerprint = load_fingerprint(whole, loading)
     facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
+    if recipe.data.normalise == "ct":
+        facts["ct"] = [list(window) for window in foreground_windows(labelled)]
     learned = unlabelled if needs_unlabelled else ()
     prints = {case.id: case for case in fingerprint.cases}
     learned_from = {case.id for case in (*labelled, *learned)}
@@ -90,6 +96,26 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     }
     size = voxel_bytes([shapes[name] for name in learned_from], len(dataset.channels))
     return TrainingCases(dataset, labelled, learned, facts, fingerprint.warnings, size)
+
+
+def foreground_windows(labelled: Sequence[Case]) -> list[Window]:
+    """The window of each channel for data.normalise = "ct", from all foreground voxels of the labelled cases.
+
+    Raises:
+        UserError: no label shows a foreground voxel.
+    """
+    values: list[list[NDArray[Any]]] = [[] for _ in labelled[0].images]
+    for case in labelled:
+        assert case.label is not None
+        shown = formats.read(case.label).voxels > 0
+        for channel, path in zip(values, case.images, strict=True):
+            channel.append(formats.read(path).voxels[shown])
+    if not any(part.size for part in values[0]):
+        raise UserError(
+            "data.normalise=ct takes its numbers from the labelled structures, and no training label shows one: "
+            "label a case, or choose --set data.normalise=percentile."
+        )
+    return [foreground_window(channel) for channel in values]
 
 
 def _check(recipe: Recipe, labelled: Sequence[Case], unlabelled: Sequence[Case], needs_unlabelled: bool) -> None:
