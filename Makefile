@@ -1,9 +1,10 @@
-# Two commands: `make demo` shows the product on synthetic data, `make test` runs every check of the code's behaviour.
-# Each builds .venv from nothing when it has to. PYTHON chooses the interpreter (3.11 or newer).
+# Two commands: `make demo` shows the product on synthetic data, `make test` runs every test. For contributors: `make lint`
+# checks style and types, `make docs` builds the site into build/docs. Each builds .venv first where there is none.
+# PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs
 demo: .venv/ready
 	.venv/bin/crossmatch demo demo
 
@@ -12,6 +13,10 @@ test: .venv/ready
 
 lint: .venv/ready
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+docs: .venv/ready
+	.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees docs build/docs
+	@echo 'The site: build/docs/index.html'
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "crossmatch needs Python 3.11 or newer: make PYTHON=python3.12")'

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import crossmatch
-from crossmatch.networks.layers import batch_norm, conv, max_pool, resize_linear
+from crossmatch.networks.layers import Doubling, batch_norm, conv, max_pool
 from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 
 
@@ -28,6 +28,34 @@ class TwoLevelsSettings(NetworkSettings):
         return 2
 
 
+class Encoder(nn.Module):
+    """Images (B, C, *S) -> feature maps of size S and S / 2. Methods disturb these, between encoder and decoder."""
+
+    def __init__(self, dims: int, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.first = block(dims, in_channels, width)
+        self.second = nn.Sequential(max_pool(dims), block(dims, width, 2 * width))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The feature maps, finest first."""
+        fine = self.first(x)
+        return [fine, self.second(fine)]
+
+
+class Decoder(nn.Module):
+    """Those feature maps -> the one that the head makes logits of."""
+
+    def __init__(self, dims: int, width: int) -> None:
+        super().__init__()
+        self.enlarge = Doubling("linear")
+        self.last = block(dims, 3 * width, width)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The decoded maps, finest first: here only one."""
+        fine, coarse = features
+        return [self.last(torch.cat([fine, self.enlarge(coarse)], 1))]
+
+
 class TwoLevels(Segmenter):
     """A U-Net of two levels.
 
@@ -38,22 +66,10 @@ class TwoLevels(Segmenter):
 
     def __init__(self, dims: int, in_channels: int, classes: int, settings: TwoLevelsSettings) -> None:
         super().__init__(dims, in_channels, classes, settings)
-        fine, coarse = settings.width, 2 * settings.width
-        self.first = block(dims, in_channels, fine)
-        self.second = nn.Sequential(max_pool(dims), block(dims, fine, coarse))
-        self.last = block(dims, fine + coarse, fine)
-        self.decoder_channels = (fine,)
-        self.head = conv(dims, fine, classes, 1)
-
-    def encode(self, x: Tensor) -> list[Tensor]:
-        """(B, C, *S) -> feature maps of size S and S / 2. Methods disturb features here, between the two halves."""
-        fine = self.first(x)
-        return [fine, self.second(fine)]
-
-    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Those feature maps -> the one that `head` makes logits of."""
-        fine, coarse = features
-        return [self.last(torch.cat([fine, resize_linear(coarse, tuple(fine.shape[2:]))], 1))]
+        self.decoder_channels = (settings.width,)
+        self.encoder = Encoder(dims, in_channels, settings.width)
+        self.decoder = Decoder(dims, settings.width)
+        self.head = self.another_head()
 
 
 def block(dims: int, inputs: int, outputs: int) -> nn.Module:

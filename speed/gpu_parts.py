@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 from crossmatch.batches.prefetch import drawing
 from crossmatch.formats import new_volume
 from crossmatch.inference.predictor import Predictor
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.networks.vnet import VNet
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe

@@ -29,7 +29,7 @@ from crossmatch.formats import new_volume
 from crossmatch.inference.predict import Options, predict
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.windows import window_starts
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.networks.vnet import VNet
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe

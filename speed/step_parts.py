@@ -11,7 +11,7 @@ import torch
 from crossmatch.batches.store import Store
 from crossmatch.batches.views import Batches
 from crossmatch.networks import NETWORKS, Segmenter
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import uses_bf16
 from crossmatch.runs.run import Run

@@ -1,10 +1,9 @@
 """Runs on disk without training, and networks whose answers are known, for tests of prediction and of commands."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
@@ -65,16 +64,12 @@ class Levels(Segmenter):
 
     def __init__(self, classes: int, channels: int = 1, dims: int = 2) -> None:
         super().__init__(dims, channels, classes, AnySize())
-        self.head = nn.Identity()
         self.seen: list[Tensor] = []
 
-    def encode(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor) -> Tensor:
         self.seen.append(x)
-        return [2 * x[:, -1:] - x.sum(1, keepdim=True)]
-
-    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
         levels = torch.linspace(0, 1, self.classes).view(1, -1, *[1] * self.dims)
-        return [-1000 * (features[0] - levels) ** 2]
+        return -1000 * (2 * x[:, -1:] - x.sum(1, keepdim=True) - levels) ** 2
 
 
 class Stamped(Segmenter):
@@ -82,11 +77,8 @@ class Stamped(Segmenter):
 
     def __init__(self, labels: Tensor, classes: int) -> None:
         super().__init__(2, 1, classes, AnySize())
-        self.head, self.labels = nn.Identity(), labels
+        self.labels = labels
 
-    def encode(self, x: Tensor) -> list[Tensor]:
-        return [x]
-
-    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
+    def forward(self, x: Tensor) -> Tensor:
         one_hot = torch.nn.functional.one_hot(self.labels, self.classes).movedim(-1, 0)
-        return [10 * one_hot.float().expand(len(features[0]), *one_hot.shape)]
+        return 10 * one_hot.float().expand(len(x), *one_hot.shape)

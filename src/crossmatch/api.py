@@ -14,7 +14,7 @@ from rich.console import Console
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.inference.model import Model
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes import Recipe, load_recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.devices import choose_device

@@ -9,11 +9,7 @@ from tiny_methods import build, first_loss, noise
 from torch import Tensor, nn
 
 from crossmatch.batches.batch import Batch, Unlabelled
-from crossmatch.methods.cps import initialised_anew
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.networks import UNet, VNet
-from crossmatch.networks.unet import UNetSettings
-from crossmatch.networks.vnet import VNetSettings
 
 both_ranks = pytest.mark.parametrize("dims", [2, 3])
 
@@ -110,29 +106,3 @@ def test_the_first_predicts_and_both_are_kept_with_weights_of_their_own(dims):
     for name, value in method.network.state_dict().items():
         if value.ndim > 1:
             assert not torch.isclose(value, kept[f"second.{name}"]).all(), name
-
-
-@pytest.mark.parametrize(
-    "network",
-    [
-        UNet(2, 1, 2, UNetSettings(width=2, dropout=(0.0, 0.0))),
-        *[VNet(3, 1, 2, VNetSettings(width=2, normalisation=kind)) for kind in ("batch", "instance", "group", "none")],
-    ],
-)
-def test_the_second_networks_weights_are_drawn_anew(network):
-    """Whatever was in the network before, none of it is left; the network itself stays as it was."""
-    with torch.no_grad():
-        for value in [*network.parameters(), *network.buffers()]:
-            value.fill_(7)
-    torch.manual_seed(5)
-    one, two = initialised_anew(network), initialised_anew(network)
-    torch.manual_seed(5)
-    again = initialised_anew(network)
-    for name, value in one.state_dict().items():
-        assert not (value == 7).any(), name
-        assert torch.equal(value, again.state_dict()[name]), name
-        if value.ndim > 1:
-            assert not torch.equal(value, two.state_dict()[name]), name
-    assert all((value == 7).all() for value in network.state_dict().values())
-    bound = one.head.in_channels * math.prod(one.head.kernel_size)  # PyTorch's rule: uniform within 1 / sqrt(fan in)
-    assert one.head.weight.abs().max() <= bound**-0.5

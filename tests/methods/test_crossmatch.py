@@ -69,11 +69,11 @@ def _streams(method: Method, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> d
     """The logits that the objective is given, named as in the golden files."""
     seen: dict[str, Tensor] = {}
 
-    def watch(x, y, w, s1, s2, mix, *rest):
-        seen.update(x=x, s1_n=s1)
-        for view, decodings in (("w", w), ("s2", s2), ("mix", mix)):
+    def watch(x, y, weak, strong1, strong2, partner, *rest, **more):
+        seen.update(x=x, s1_n=strong1)
+        for view, decodings in (("w", weak), ("s2", strong2), ("mix", partner)):
             seen.update({f"{view}_{field[0]}": getattr(decodings, field) for field in decodings._fields})
-        return objective(x, y, w, s1, s2, mix, *rest)
+        return objective(x, y, weak, strong1, strong2, partner, *rest, **more)
 
     monkeypatch.setattr(crossmatch_module, "objective", watch)
     first_loss(method, batch)

@@ -53,21 +53,20 @@ def test_every_term_and_the_released_weights_computed_plainly(dims):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_its_passes_and_what_meets_in_one(dims, monkeypatch):
+def test_its_passes_and_what_meets_in_one(dims):
     """3 partners in `eval()`; 2 labelled and 3 weak, decoded clean and dropped together; 3 + 3 strong."""
     method, seen = build("unimatch", dims), []
-    encode, decode = method.network.encode, method.network.decode
 
-    def note(pass_, run):
-        def noted(value):
-            first = value if isinstance(value, Tensor) else value[0]
-            seen.append((pass_, len(first), method.network.training, torch.is_grad_enabled()))
-            return run(value)
+    def note(name):
+        def noted(module, inputs):
+            seen.append(
+                (name, len(inputs[0][0] if name == "decode" else inputs[0]), module.training, torch.is_grad_enabled())
+            )
 
         return noted
 
-    monkeypatch.setattr(method.network, "encode", note("encode", encode))
-    monkeypatch.setattr(method.network, "decode", note("decode", decode))
+    method.network.encoder.register_forward_pre_hook(note("encode"))
+    method.network.decoder.register_forward_pre_hook(note("decode"))
     first_loss(method, noise(dims))
     assert seen == [
         ("encode", 3, False, False),
@@ -82,16 +81,11 @@ def test_its_passes_and_what_meets_in_one(dims, monkeypatch):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_half_of_the_channels_are_dropped_at_every_level_for_the_feature_term_alone(dims, monkeypatch):
+def test_half_of_the_channels_are_dropped_at_every_level_for_the_feature_term_alone(dims):
     method = build("unimatch", dims)
-    decode, given, logits = method.network.decode, [], []
-
-    def noted(features):
-        given.append(features)
-        logits.append(decode(features).detach())
-        return decode(features)
-
-    monkeypatch.setattr(method.network, "decode", noted)
+    given, logits = [], []
+    method.network.decoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    method.network.head.register_forward_hook(lambda *call: logits.append(call[2].detach()))
     terms = first_loss(method, noise(dims))
     for level in given[1]:  # the pass of the weak views
         clean, dropped = (half.detach().flatten(2) for half in level.chunk(2))

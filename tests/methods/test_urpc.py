@@ -77,7 +77,7 @@ def test_the_pyramid_of_a_network_scale_by_scale(dims):
     size = SIZES["vnet", dims]
     assert scales.shape == (4, 2, 3, *size)
     torch.testing.assert_close(scales[0], method.network(batch.x))
-    features = method.network.decode_features(method.network.encode(batch.x))
+    features = method.network.decoder(method.network.encode(batch.x))
     mode = {2: "bilinear", 3: "trilinear"}[dims]
     for level in (1, 2, 3):
         coarse = method.heads[level - 1](features[level])

@@ -71,11 +71,11 @@ def test_buffers_are_copied():
     source.train()(torch.rand(4, 1, 8, 8))
     average.update(source)
     mine, theirs = dict(average.network.named_buffers()), dict(source.named_buffers())
-    assert int(theirs["down.0.1.num_batches_tracked"]) == 1
+    assert int(theirs["encoder.blocks.0.1.num_batches_tracked"]) == 1
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
     source.train()(torch.rand(4, 1, 8, 8))
-    assert not torch.equal(mine["down.0.1.running_mean"], theirs["down.0.1.running_mean"])
+    assert not torch.equal(mine["encoder.blocks.0.1.running_mean"], theirs["encoder.blocks.0.1.running_mean"])
 
 
 def test_no_gradient_reaches_it():

@@ -88,7 +88,7 @@ def test_every_form_of_the_state_gives_the_same_network():
         network = from_reference(form)
         assert network.training
         assert torch.equal(network.eval()(x), expected)
-    assert from_reference(forms["both"]).down[0][1].num_batches_tracked == 7
+    assert from_reference(forms["both"]).encoder.blocks[0][1].num_batches_tracked == 7
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_widths_channels_and_classes_are_read_from_the_shapes(widths, dims, in_c
     assert (network.dims, network.in_channels, network.classes) == (dims, in_channels, classes)
     assert network.multiple == 2 ** (len(widths) - 1)
     assert torch.equal(
-        network.down[-1][4].weight, state[f"encoder.down{len(widths) - 1}.maxpool_conv.1.conv_conv.4.weight"]
+        network.encoder.blocks[-1][4].weight, state[f"encoder.down{len(widths) - 1}.maxpool_conv.1.conv_conv.4.weight"]
     )
-    assert torch.equal(network.up[0].reduce.weight, state["decoder.up1.conv1x1.weight"])
+    assert torch.equal(network.decoder.ups[0].enlarge[0].weight, state["decoder.up1.conv1x1.weight"])
 
 
 def test_released_dropout_rates():
-    rates = [m.p for m in from_reference(_released_state()).down.modules() if isinstance(m, nn.Dropout)]
+    rates = [m.p for m in from_reference(_released_state()).encoder.modules() if isinstance(m, nn.Dropout)]
     assert tuple(rates) == DROPOUT
 
 

@@ -107,17 +107,17 @@ def test_width_channels_and_classes_are_read_from_the_shapes(width, dims, in_cha
     state = _released_state(width, "batch", dims, in_channels, classes)
     network = from_reference(state)
     assert (network.dims, network.in_channels, network.classes) == (dims, in_channels, classes)
-    assert torch.equal(network.blocks[4][6].weight, state["block_five.conv.6.weight"])
-    assert torch.equal(network.blocks[8][0].weight, state["block_nine.conv.0.weight"])
-    assert torch.equal(network.down[0][0].weight, state["block_one_dw.conv.0.weight"])
-    assert torch.equal(network.up[0][0].weight, state["block_five_up.conv.0.weight"])
-    assert torch.equal(network.up[3][1].running_var, state["block_eight_up.conv.1.running_var"])
+    assert torch.equal(network.encoder.blocks[4][6].weight, state["block_five.conv.6.weight"])
+    assert torch.equal(network.decoder.blocks[3][0].weight, state["block_nine.conv.0.weight"])
+    assert torch.equal(network.encoder.downs[0][0].weight, state["block_one_dw.conv.0.weight"])
+    assert torch.equal(network.decoder.ups[0][0].weight, state["block_five_up.conv.0.weight"])
+    assert torch.equal(network.decoder.ups[3][1].running_var, state["block_eight_up.conv.1.running_var"])
 
 
 def test_the_network_comes_in_train_mode_with_the_released_dropout():
     network = from_reference(_released_state())
     assert network.training
-    assert [m.p for m in network.modules() if isinstance(m, nn.Dropout3d)] == [0.5]
+    assert [m.p for m in network.modules() if isinstance(m, nn.Dropout3d)] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("normalisation", ["batch", "group", "instance", "none"])

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from crossmatch.networks import NETWORKS, UNet
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.networks.unet import DROPOUT, UNetSettings
 
 SIZES = {2: (16, 24), 3: (8, 16, 12)}
@@ -25,7 +25,7 @@ def test_the_default_is_the_released_network():
     network = NETWORKS["unet"](2, 1, 4, UNetSettings())
     assert sum(p.numel() for p in network.parameters()) == 1_813_764  # counted in the released code
     assert network.multiple == UNetSettings().multiple == 16
-    rates = [module.p for module in network.down.modules() if isinstance(module, nn.Dropout)]
+    rates = [module.p for module in network.encoder.modules() if isinstance(module, nn.Dropout)]
     assert tuple(rates) == DROPOUT
 
 
@@ -86,11 +86,11 @@ def test_dropout_is_switched_by_eval(dims):
 
 def test_statistics_move_in_train_and_rest_in_eval():
     network, x = _network(2), _image(2)
-    before = network.down[0][1].running_mean.clone()
+    before = network.encoder.blocks[0][1].running_mean.clone()
     network.eval()(x)
-    assert torch.equal(network.down[0][1].running_mean, before)
+    assert torch.equal(network.encoder.blocks[0][1].running_mean, before)
     network.train()(x)
-    assert not torch.equal(network.down[0][1].running_mean, before)
+    assert not torch.equal(network.encoder.blocks[0][1].running_mean, before)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -122,5 +122,5 @@ def test_channels_last_changes_the_layout_alone(dims):
     plain = network(x)
     network = to_channels_last(network)
     kind = {2: torch.channels_last, 3: torch.channels_last_3d}[dims]
-    assert network.down[1][0].weight.is_contiguous(memory_format=kind)
+    assert network.encoder.blocks[1][0].weight.is_contiguous(memory_format=kind)
     torch.testing.assert_close(network(x), plain, rtol=1e-4, atol=1e-5)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.networks.vnet import VNet, VNetSettings
 
 SIZES = {2: (16, 32), 3: (16, 32, 16)}
@@ -29,7 +29,7 @@ def test_the_default_is_the_released_network():
     network = VNet(3, 1, 2, settings)
     assert sum(p.numel() for p in network.parameters()) == 9_448_866  # counted in the released code
     assert network.multiple == settings.multiple == 16
-    assert network.dropout.p == 0.5
+    assert network.encoder.dropout.p == network.last_dropout.p == 0.5
     assert sum(isinstance(module, nn.BatchNorm3d) for module in network.modules()) == 12 + 4 + 4 + 9
 
 
@@ -123,7 +123,8 @@ def test_images_of_another_kind_are_refused():
 def _dropped(network: VNet) -> list[tuple[Tensor, Tensor]]:
     """What goes into and comes out of the dropout from now on, one pair a call."""
     calls: list[tuple[Tensor, Tensor]] = []
-    network.dropout.register_forward_hook(lambda _, inputs, output: calls.append((inputs[0], output)))
+    for dropout in (network.encoder.dropout, network.last_dropout):
+        dropout.register_forward_hook(lambda _, inputs, output: calls.append((inputs[0], output)))
     return calls
 
 
@@ -174,7 +175,7 @@ def test_a_volume_constant_along_one_axis_equals_the_2d_result(axis, training):
         for (name, mine), theirs in zip(flat.named_parameters(), solid.parameters(), strict=True):
             if mine.ndim < 4:
                 theirs.copy_(mine)
-            elif name.startswith("up."):
+            elif name.startswith("decoder.ups."):
                 theirs.copy_(mine.unsqueeze(axis + 2).expand_as(theirs))
             else:
                 theirs.zero_().select(axis + 2, theirs.shape[axis + 2] // 2).copy_(mine)
@@ -192,5 +193,5 @@ def test_channels_last_changes_the_layout_alone(dims):
     plain = network(x)
     network = to_channels_last(network)
     kind = {2: torch.channels_last, 3: torch.channels_last_3d}[dims]
-    assert network.blocks[1][0].weight.is_contiguous(memory_format=kind)
+    assert network.encoder.blocks[1][0].weight.is_contiguous(memory_format=kind)
     torch.testing.assert_close(network(x), plain, rtol=1e-9, atol=1e-9)

@@ -19,7 +19,7 @@ from crossmatch.formats import Volume, same_grid
 from crossmatch.inference.inputs import Scan, find_scans
 from crossmatch.inference.origin import ORIGIN, note_origin, origin
 from crossmatch.inference.predictor import Predictor, check_voxels
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.run import Run, open_run

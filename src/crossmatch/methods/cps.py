@@ -5,8 +5,6 @@ Source: Chen, Yuan, Zeng, Wang, "Semi-Supervised Semantic Segmentation with Cros
 Constants for medical images: github.com/HiLab-git/SSL4MIS, commit 06df604, train_cross_pseudo_supervision_2D.py.
 """
 
-import copy
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -47,7 +45,7 @@ class CPS(Method):
 
     def __init__(self, network: Segmenter, settings: CPSSettings, dice: DiceSettings) -> None:
         super().__init__(network, settings, dice)
-        self.second = initialised_anew(network)
+        self.second = network.another()
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup`` and ``cross``, each the sum over both networks, ``agreement``, ``weight``, that of cross, ``total``.
@@ -67,13 +65,3 @@ class CPS(Method):
         }
         terms["total"] = terms["sup"] + terms["weight"] * terms["cross"]
         return terms
-
-
-def initialised_anew(network: Segmenter) -> Segmenter:
-    """A network of the same kind, its weights drawn again from PyTorch's generator."""
-    another = copy.deepcopy(network)
-    for module in another.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if reset is not None:
-            reset()
-    return another

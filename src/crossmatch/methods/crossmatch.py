@@ -1,7 +1,10 @@
 """CrossMatch: image views and feature views of one network teach each other.
 
-Shapes: B batch, C channels, K classes, *S space. In names, the letter is the image view (w weak, s1 and s2 strong,
-mix the CutMix partners' weak view), the field is the feature view (clean, weakly or strongly dropped).
+An image view is the image as augmentation shows it: weak, or one of two strong views with CutMix. A feature view is one
+encoding as the decoder sees it: clean, or with channels dropped at a low or a high rate. Predictions of less disturbed
+views are labels for more disturbed ones.
+
+Shapes: B batch, C channels, K classes, *S space.
 Source: Zhao, Wang, Ding, "CrossMatch", IEEE JBHI 2024; constants of the released code
 github.com/AiEson/CrossMatch, commit 59772e0.
 """
@@ -40,7 +43,7 @@ class CrossMatchSettings(MethodSettings):
 
 
 class Decodings(NamedTuple, Generic[T]):
-    """One thing for each feature view: logits (B, K, *S), or the `Target` made from them."""
+    """One thing for each feature view: logits (B, K, *S), or what is made of them."""
 
     clean: T
     weak: T
@@ -50,10 +53,10 @@ class Decodings(NamedTuple, Generic[T]):
 def objective(
     x: Tensor,
     y: Tensor,
-    w: Decodings[Tensor],
-    s1: Tensor,
-    s2: Decodings[Tensor],
-    mix: Decodings[Tensor],
+    weak: Decodings[Tensor],
+    strong1: Tensor,
+    strong2: Decodings[Tensor],
+    partner: Decodings[Tensor],
     boxes: Tensor,
     settings: CrossMatchSettings,
     dice: DiceSettings,
@@ -63,41 +66,51 @@ def objective(
     """Every term of the method, from logits alone.
 
     Args:
-        x: logits of the labelled images (B, K, *S); y: their labels (B, *S), integers.
-        w, mix: logits of the weak view and of the CutMix partners' weak view; they teach, and `w.weak` and `w.strong`
-            learn from `w.clean`.
-        s1: logits of the first strong view, features clean; s2: of the second, all feature views.
-        boxes: (B, 2, *S) bool, where the partner was mixed into s1 and s2.
-        settings: weights and eta; dice: background and smoothing.
-        threshold: pseudo-labels whose confidence lies below do not count.
+        x: logits of the labelled images (B, K, *S).
+        y: their labels (B, *S), integers.
+        weak: logits of the weak view. They teach; the weakly and strongly dropped ones also learn from the clean one.
+        strong1: logits of the first strong view, clean features.
+        strong2: logits of the second strong view.
+        partner: logits of the CutMix partners' weak view. They only teach.
+        boxes: (B, 2, *S) bool, where the partner was mixed into the first and the second strong view.
+        settings: weights and eta.
+        dice: background and smoothing.
+        threshold: voxels whose pseudo-label is less sure than this do not count.
         unlabelled: factor of all terms but the supervised one.
 
     Returns:
-        Scalars: ``total``, ``sup``, ``ip1``, ``ip2``, ``tkd``, ``dkd`` and their parts (``tkd_sw``: weak decoding of
-        the strong image against the clean teacher), and ``confident``, the share of voxels of the clean teacher that
-        reach the threshold.
+        Scalars. ``sup``: supervised. ``ip1``, ``ip2``: image perturbation, one for each strong view. ``tkd``: teacher
+        distillation, the mean of ``tkd_ww``, ``tkd_ws``, ``tkd_sw``, ``tkd_ss`` (the first letter is the image view
+        that learns, the second its feature view). ``dkd``: decoder distillation, the mean of ``dkd_w`` and ``dkd_s``.
+        ``total``: their weighted sum. ``confident``: the share of the weak view's voxels that reach the threshold.
     """
 
-    def counted(target: Target) -> Lesson:
+    def taught(target: Target) -> Lesson:
         return lesson(target, x.shape[1], threshold)
 
-    t = Decodings(*map(pseudo_label, w))
-    m = Decodings(*map(pseudo_label, mix))
+    def mixed(inside: Target, outside: Target, box: Tensor) -> Lesson:
+        return taught(cutmix_target(inside, outside, box))
+
+    own, other = Decodings(*map(pseudo_label, weak)), Decodings(*map(pseudo_label, partner))
     box1, box2 = boxes.unbind(1)
-    t_w = counted(t.clean)
-    t_s1 = counted(cutmix_target(m.clean, t.clean, box1))
-    t_s2 = Decodings(*(counted(cutmix_target(inside, outside, box2)) for inside, outside in zip(m, t, strict=True)))
+    label = taught(own.clean)
+    label1 = mixed(other.clean, own.clean, box1)
+    label2 = Decodings(
+        clean=mixed(other.clean, own.clean, box2),
+        weak=mixed(other.weak, own.weak, box2),
+        strong=mixed(other.strong, own.strong, box2),
+    )
 
     terms = {
         "sup": supervised_loss(x, y, dice),
-        "ip1": match(s1, t_s1, dice),
-        "ip2": match(s2.clean, t_s2.clean, dice),
-        "tkd_ww": match(w.weak, t_w, dice),
-        "tkd_ws": match(w.strong, t_w, dice),
-        "tkd_sw": match(s2.weak, t_s2.clean, dice),
-        "tkd_ss": match(s2.strong, t_s2.clean, dice),
-        "dkd_w": match(s2.weak, t_s2.weak, dice),
-        "dkd_s": match(s2.strong, t_s2.strong, dice),
+        "ip1": match(strong1, label1, dice),
+        "ip2": match(strong2.clean, label2.clean, dice),
+        "tkd_ww": match(weak.weak, label, dice),
+        "tkd_ws": match(weak.strong, label, dice),
+        "tkd_sw": match(strong2.weak, label2.clean, dice),
+        "tkd_ss": match(strong2.strong, label2.clean, dice),
+        "dkd_w": match(strong2.weak, label2.weak, dice),
+        "dkd_s": match(strong2.strong, label2.strong, dice),
     }
     image = (terms["ip1"] + terms["ip2"]) / 2
     terms["tkd"] = (terms["tkd_ww"] + terms["tkd_ws"] + terms["tkd_sw"] + terms["tkd_ss"]) / 4
@@ -106,16 +119,16 @@ def objective(
     terms["total"] = settings.supervised_weight * terms["sup"] + unlabelled * (
         settings.image_weight * image + settings.distillation_weight * distillation
     )
-    terms["confident"] = t_w.mask.mean()
+    terms["confident"] = label.mask.mean()
     return terms
 
 
 class CrossMatch(Method):
-    """One encoder pass and one decoder pass for each of: the partners, the weak views, the strong views.
+    """The method, in the lean step: one encoder pass and one decoder pass each for partners, weak and strong views.
 
-    This is the lean step: the released code also encodes the labelled images beside the partners and decodes the
-    clean partners apart. Leaving that out saves 8 % of the arithmetic; BatchNorm sees other groups in the pass without
-    gradient, and its running statistics move 3 times a step instead of 4.
+    The released code makes two more passes: it encodes the labelled images again beside the partners, and it decodes
+    the clean partners by themselves. Leaving these out saves 8 % of the arithmetic. It also changes batch
+    normalisation: other images meet in the pass without gradient, and running statistics move 3 times a step, not 4.
     """
 
     about = "weak and strong image views and feature views of one network teach each other"
@@ -132,33 +145,35 @@ class CrossMatch(Method):
         """The terms of `objective` for a batch."""
         assert batch.u is not None
         assert batch.mix is not None
-        u, mix, labelled, chosen = batch.u, batch.mix, len(batch.x), self.settings
+        u, mix, chosen = batch.u, batch.mix, self.settings
+        image1, image2 = (cutmix(mix.strong[:, i], u.strong[:, i], u.box[:, i]) for i in (0, 1))
+
         with torch.no_grad():
-            m_n, m_w, m_s = self._decode_views(self.network.encode(mix.weak), skip=0)
-        x, w_n, w_w, w_s = self._decode_views(self.network.encode(torch.cat([batch.x, u.weak])), skip=labelled)
-        s1, s2 = (cutmix(mix.strong[:, i], u.strong[:, i], u.box[:, i]) for i in (0, 1))
-        s1_n, s2_n, s2_w, s2_s = self._decode_views(self.network.encode(torch.cat([s1, s2])), skip=len(s1))
+            _, partner = self._decode_views(mix.weak)
+        x, weak = self._decode_views(u.weak, clean_only=batch.x)
+        strong1, strong2 = self._decode_views(image2, clean_only=image1)
+
+        threshold = threshold_at(progress, chosen.threshold, chosen.threshold_ramp, chosen.threshold_scale)
+        warmth = ramp_up(progress, chosen.warm_up)
         return objective(
-            x,
-            batch.y,
-            Decodings(w_n, w_w, w_s),
-            s1_n,
-            Decodings(s2_n, s2_w, s2_s),
-            Decodings(m_n, m_w, m_s),
-            u.box,
-            chosen,
-            self.dice,
-            threshold_at(progress, chosen.threshold, chosen.threshold_ramp, chosen.threshold_scale),
-            ramp_up(progress, chosen.warm_up),
+            x, batch.y, weak, strong1, strong2, partner, u.box, chosen, self.dice, threshold, unlabelled=warmth
         )
 
-    def _decode_views(self, features: list[Tensor], skip: int) -> list[Tensor]:
-        """One decoder pass over all images clean, and all but the first `skip` also weakly and strongly dropped.
+    def _decode_views(self, images: Tensor, clean_only: Tensor | None = None) -> tuple[Tensor, Decodings[Tensor]]:
+        """One encoder pass and one decoder pass.
 
-        Returns the logits in groups: the skipped images (if any), then the rest clean, weak, strong.
+        Args:
+            images: (B, C, *S), decoded in all feature views.
+            clean_only: (A, C, *S), decoded clean in the same passes; None: no further images.
+
+        Returns:
+            Logits of `clean_only` (A, K, *S), A = 0 where there are none, and of `images`.
         """
-        rest = [level[skip:] for level in features]
+        first = images[:0] if clean_only is None else clean_only
+        features = self.network.encode(torch.cat([first, images]))
+        rest = [level[len(first) :] for level in features]
         levels = zip(features, self.weakly(rest), self.strongly(rest), strict=True)
         logits = self.network.decode([torch.cat(views) for views in levels])
-        count = len(rest[0])
-        return list(torch.split(logits, [skip, count, count, count] if skip else [count, count, count]))
+        count = len(images)
+        plain, clean, weak, strong = torch.split(logits, [len(first), count, count, count])
+        return plain, Decodings(clean, weak, strong)

@@ -90,8 +90,8 @@ class URPC(Method):
 
     def __init__(self, network: Segmenter, settings: URPCSettings, dice: DiceSettings) -> None:
         super().__init__(network, settings, dice)
-        coarser = network.decoder_channels[1 : len(PERTURBATIONS)]
-        self.heads = nn.ModuleList(layers.conv(network.dims, width, network.classes, KERNEL) for width in coarser)
+        scales = min(len(network.decoder_channels), len(PERTURBATIONS))
+        self.heads = nn.ModuleList(network.another_head(level, kernel=KERNEL) for level in range(1, scales))
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``; ``consistency``: L_urpc; ``divergence``: the scales' mean KL divergence, without gradient."""
@@ -106,7 +106,7 @@ class URPC(Method):
 
     def pyramid(self, images: Tensor) -> Tensor:
         """Images (B, C, *S) -> logits of every scale at full size (s, B, K, *S), finest first."""
-        features = self.network.decode_features(self.network.encode(images))
+        features = self.network.decoder(self.network.encode(images))
         scales = []
         for level, perturb, head in zip(features, PERTURBATIONS, [self.network.head, *self.heads], strict=False):
             logits = head(perturb(level) if self.training else level)

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crossmatch.networks.segmenter import Segmenter
-
 Normalisation = Literal["batch", "instance", "group", "none"]
+Upsampling = Literal["transposed", "linear", "nearest"]  # how a decoder doubles the size of its feature maps
 GROUPS = 16  # of group normalisation, as in the released V-Net
 
 _CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -27,7 +26,7 @@ _INSTANCE_NORM: dict[int, type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]] = {
 _DROPOUT: dict[int, type[nn.Dropout2d] | type[nn.Dropout3d]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
 _MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
-_CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 def conv(dims: int, inputs: int, outputs: int, kernel: int) -> nn.Module:
@@ -100,6 +99,14 @@ def resize_linear(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return functional.interpolate(x, size=size, mode=_LINEAR_MODE[len(size)], align_corners=True).to(x.dtype)
 
 
-def to_channels_last(network: Segmenter) -> Segmenter:
-    """Lay the weights out as convolutions run fastest; feature maps follow the weights."""
-    return network.to(memory_format=_CHANNELS_LAST[network.dims])  # type: ignore[call-overload, no-any-return]
+class Doubling(nn.Module):
+    """Interpolation to twice the size, (B, C, *S) -> (B, C, 2 * S), by `resize_linear` or the nearest neighbour."""
+
+    def __init__(self, mode: Literal["linear", "nearest"]) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> (B, C, 2 * S) of the same type."""
+        size = tuple(2 * n for n in x.shape[2:])
+        return resize_linear(x, size) if self.mode == "linear" else functional.interpolate(x, size=size).to(x.dtype)

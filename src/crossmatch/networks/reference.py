@@ -19,17 +19,18 @@ from crossmatch.networks.vnet import CONVOLUTIONS, VNet, VNetSettings
 
 # released name -> ours, as regular expressions tried in order
 _UNET_NAMES = (
-    (r"encoder\.in_conv\.conv_conv\.(.+)", r"down.0.\1"),
-    (r"encoder\.down(\d)\.maxpool_conv\.1\.conv_conv\.(.+)", r"down.\1.\2"),
-    (r"decoder\.up(\d)\.conv1x1\.(.+)", r"up.{\1-1}.reduce.\2"),
-    (r"decoder\.up(\d)\.conv\.conv_conv\.(.+)", r"up.{\1-1}.block.\2"),
+    (r"encoder\.in_conv\.conv_conv\.(.+)", r"encoder.blocks.0.\1"),
+    (r"encoder\.down(\d)\.maxpool_conv\.1\.conv_conv\.(.+)", r"encoder.blocks.\1.\2"),
+    (r"decoder\.up(\d)\.conv1x1\.(.+)", r"decoder.ups.{\1-1}.enlarge.0.\2"),
+    (r"decoder\.up(\d)\.conv\.conv_conv\.(.+)", r"decoder.ups.{\1-1}.block.\2"),
     (r"decoder\.out_conv\.(.+)", r"head.\1"),
 )
-_BLOCKS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_BLOCKS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")  # five down, four up again
 _VNET_NAMES = (
-    *((rf"block_{word}\.conv\.(.+)", rf"blocks.{i}.\1") for i, word in enumerate(_BLOCKS)),
-    *((rf"block_{word}_dw\.conv\.(.+)", rf"down.{i}.\1") for i, word in enumerate(_BLOCKS[:4])),
-    *((rf"block_{word}_up\.conv\.(.+)", rf"up.{i}.\1") for i, word in enumerate(_BLOCKS[4:8])),
+    *((rf"block_{word}\.conv\.(.+)", rf"encoder.blocks.{i}.\1") for i, word in enumerate(_BLOCKS[:5])),
+    *((rf"block_{word}\.conv\.(.+)", rf"decoder.blocks.{i}.\1") for i, word in enumerate(_BLOCKS[5:])),
+    *((rf"block_{word}_dw\.conv\.(.+)", rf"encoder.downs.{i}.\1") for i, word in enumerate(_BLOCKS[:4])),
+    *((rf"block_{word}_up\.conv\.(.+)", rf"decoder.ups.{i}.\1") for i, word in enumerate(_BLOCKS[4:8])),
     (r"out_conv\.(.+)", r"head.\1"),
 )
 
@@ -109,18 +110,19 @@ def _rename(name: str, names: tuple[tuple[str, str], ...]) -> str:
 
 def _unet(state: Mapping[str, Tensor], dims: int, in_channels: int, classes: int) -> UNet:
     levels = 0
-    while f"down.{levels}.0.weight" in state:
+    while f"encoder.blocks.{levels}.0.weight" in state:
         levels += 1
     if levels < 2:
         raise UserError("The U-Net's state is incomplete: the 'encoder.down*' are missing.")
     dropout = DROPOUT if levels == len(DROPOUT) else (0.0,) * levels
-    settings = UNetSettings(width=state["down.0.0.weight"].shape[0], dropout=dropout)
+    settings = UNetSettings(width=state["encoder.blocks.0.0.weight"].shape[0], dropout=dropout)
     return UNet(dims, in_channels, classes, settings)
 
 
 def _vnet(state: Mapping[str, Tensor], dims: int, in_channels: int, classes: int) -> VNet:
+    width, normalisation = state["encoder.blocks.0.0.weight"].shape[0], _vnet_normalisation(state)
     try:
-        settings = VNetSettings(width=state["blocks.0.0.weight"].shape[0], normalisation=_vnet_normalisation(state))
+        settings = VNetSettings(width=width, normalisation=normalisation)
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UserError(f"The V-Net's state does not fit: {problem}.") from None
@@ -133,7 +135,7 @@ def _vnet_normalisation(state: Mapping[str, Tensor]) -> Normalisation:
         return "batch"
     if any(name.endswith(".weight") and value.ndim == 1 for name, value in state.items()):
         return "group"
-    third_is_conv = any(f"blocks.{level}.2.weight" in state for level in range(len(CONVOLUTIONS)))
+    third_is_conv = any(f"encoder.blocks.{level}.2.weight" in state for level in range(len(CONVOLUTIONS)))
     return "none" if third_is_conv else "instance"  # convolution, ReLU, convolution; else a layer in between
 
 

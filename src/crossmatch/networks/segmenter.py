@@ -1,15 +1,20 @@
-"""What every network offers: an encoder and a decoder with a list of feature maps between them.
+"""What every network is: an encoder, a decoder and a head, three modules with lists of feature maps between them.
 
-That seam is where methods perturb features; further heads go onto the decoder's own feature maps.
+Methods work at these seams. They perturb what lies between encoder and decoder, and they can ask the network for
+further decoders, further heads, or a further network.
 Shapes: B batch, C channels, K classes, *S space.
 """
 
-from abc import ABC, abstractmethod
+import copy
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
+from crossmatch.networks import layers
+from crossmatch.networks.layers import Upsampling
 from crossmatch.settings import Settings
 
 
@@ -30,8 +35,10 @@ class NetworkSettings(Settings):
             raise ValueError(f"data.size {size} leaves normalisation one voxel a batch: double an axis, or batch two")
 
 
-class Segmenter(nn.Module, ABC):
-    """A segmentation network cut in two.
+class Segmenter(nn.Module):
+    """A segmentation network: ``head(decoder(encoder(x))[0])``.
+
+    A network of one's own sets `encoder`, `decoder`, `head` and `decoder_channels` in its constructor.
 
     Args:
         dims: number of spatial axes, 2 or 3.
@@ -42,37 +49,76 @@ class Segmenter(nn.Module, ABC):
     Attributes:
         dims, in_channels, classes, settings: as given.
         Settings: the class of the network's settings.
+        HEAD_KERNEL: kernel size of the network's head.
+        encoder: images (B, C, *S) -> list of feature maps, finest first.
+        decoder: that list -> list of decoded maps, finest first; level l is of size S / 2^l.
+        head: finest decoded map -> logits (B, K, *S).
+        decoder_channels: channels of the decoded maps, finest first.
+        last_dropout: what the plain pass does between decoder and head.
         multiple: every spatial axis of the input must be a multiple of this.
-        decoder_channels: channels of the feature maps of `decode_features`, finest first.
-        head: the decoder's last layer, finest features -> logits.
+        memory_format: how the weights are laid out, see `to_channels_last`.
     """
 
     Settings: ClassVar[type[NetworkSettings]]
+    HEAD_KERNEL: ClassVar[int] = 1
     settings: NetworkSettings
-    decoder_channels: tuple[int, ...]
+    encoder: nn.Module
+    decoder: nn.Module
     head: nn.Module
+    decoder_channels: tuple[int, ...]
 
     def __init__(self, dims: int, in_channels: int, classes: int, settings: NetworkSettings) -> None:
         super().__init__()
         self.dims, self.in_channels, self.classes = dims, in_channels, classes
         self.settings, self.multiple = settings, settings.multiple
+        self.last_dropout: nn.Module = nn.Identity()
+        self.memory_format = torch.contiguous_format
 
-    @abstractmethod
     def encode(self, x: Tensor) -> list[Tensor]:
-        """(B, C, *S) -> feature maps, finest first."""
+        """The encoder's feature maps of images (B, C, *S).
 
-    @abstractmethod
-    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """The encoder's feature maps -> the decoder's, both finest first; level l is of size S / 2^l."""
+        Raises:
+            ValueError: the images have another number of axes or channels, or a size that does not fit.
+        """
+        self.check_input(x)
+        features: list[Tensor] = self.encoder(x)
+        return features
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
-        """Feature maps as `encode` gives them -> logits (B, K, *S)."""
-        logits: Tensor = self.head(self.decode_features(features)[0])
+        """Feature maps as `encode` gives them -> logits (B, K, *S), without `last_dropout`."""
+        logits: Tensor = self.head(self.decoder(features)[0])
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, *S) -> logits (B, K, *S). In train mode a network may drop features here that `decode` keeps."""
-        return self.decode(self.encode(x))
+        """(B, C, *S) -> logits (B, K, *S): the plain pass, with `last_dropout`."""
+        logits: Tensor = self.head(self.last_dropout(self.decoder(self.encode(x))[0]))
+        return logits
+
+    def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
+        """A further decoder for the same encoder and head, with fresh weights.
+
+        Args:
+            upsampling: how it enlarges feature maps; None: as the network's own decoder.
+        """
+        raise NotImplementedError(f"{type(self).__name__} builds no further decoders")
+
+    def another_head(self, level: int = 0, outputs: int | None = None, kernel: int | None = None) -> nn.Module:
+        """A further head, with fresh weights: a convolution that keeps the size.
+
+        Args:
+            level: the decoded map that it is for, 0 is the finest.
+            outputs: its channels; None: one a class.
+            kernel: its kernel size; None: that of the network's own head.
+        """
+        head = layers.conv(self.dims, self.decoder_channels[level], outputs or self.classes, kernel or self.HEAD_KERNEL)
+        return self._laid_out(head)
+
+    def another(self) -> Self:
+        """A network of the same kind, in the same mode, with fresh weights."""
+        fresh = type(self)(self.dims, self.in_channels, self.classes, self.settings)
+        another = copy.deepcopy(self)
+        another.load_state_dict(fresh.state_dict())
+        return another
 
     def check_input(self, x: Tensor) -> None:
         """Raise ValueError that names the next legal size when `x` does not fit this network."""
@@ -83,3 +129,12 @@ class Segmenter(nn.Module, ABC):
         legal = tuple(-(-n // step) * step for n in size)
         if size != legal:
             raise ValueError(f"image size {size} is not a multiple of {step} on every axis; the next legal is {legal}")
+
+    def _laid_out(self, module: nn.Module) -> nn.Module:
+        return module.to(memory_format=self.memory_format)  # type: ignore[call-overload, no-any-return]
+
+
+def to_channels_last(network: Segmenter) -> Segmenter:
+    """Lay the weights out as convolutions run fastest. Feature maps, further decoders and heads follow them."""
+    network.memory_format = layers.CHANNELS_LAST[network.dims]
+    return network.to(memory_format=network.memory_format)  # type: ignore[call-overload, no-any-return]

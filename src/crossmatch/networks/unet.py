@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
+from crossmatch.networks.layers import Upsampling
 from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 from crossmatch.settings import BelowOne, Count
 
@@ -41,8 +42,8 @@ class UNetSettings(NetworkSettings):
 RELEASED = UNetSettings()
 
 
-class ConvBlock(nn.Sequential):
-    """Twice convolution 3, batch normalisation, LeakyReLU; element dropout between the two."""
+class ConvPair(nn.Sequential):
+    """Twice convolution 3, batch normalisation, LeakyReLU, with element dropout between the two."""
 
     def __init__(self, dims: int, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__(
@@ -57,56 +58,83 @@ class ConvBlock(nn.Sequential):
 
 
 class Up(nn.Module):
-    """Halve the channels, double the size, join the skip connection, convolve."""
+    """Halve the channels and double the size, join the skip connection, convolve.
 
-    def __init__(self, dims: int, inputs: int, outputs: int) -> None:
+    Transposed upsampling is one convolution. The others are a 1x1 convolution, then interpolation.
+    """
+
+    def __init__(self, dims: int, inputs: int, outputs: int, upsampling: Upsampling) -> None:
         super().__init__()
-        self.reduce = layers.conv(dims, inputs, outputs, kernel=1)
-        self.block = ConvBlock(dims, 2 * outputs, outputs, dropout=0.0)
+        self.enlarge: nn.Module = (
+            layers.conv_doubling(dims, inputs, outputs)
+            if upsampling == "transposed"
+            else nn.Sequential(layers.conv(dims, inputs, outputs, kernel=1), layers.Doubling(upsampling))
+        )
+        self.block = ConvPair(dims, 2 * outputs, outputs, dropout=0.0)
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Coarse features (B, inputs, *S / 2) and their skip (B, outputs, *S) -> (B, outputs, *S)."""
-        upsampled = layers.resize_linear(self.reduce(coarse), tuple(skip.shape[2:]))
-        joined: Tensor = self.block(torch.cat([skip, upsampled], dim=1))
+        joined: Tensor = self.block(torch.cat([skip, self.enlarge(coarse)], dim=1))
         return joined
 
 
+class UNetEncoder(nn.Module):
+    """(B, C, *S) -> one feature map a level, finest first, level l of size S / 2^l."""
+
+    def __init__(self, dims: int, in_channels: int, settings: UNetSettings) -> None:
+        super().__init__()
+        widths = pairwise([in_channels, *settings.channels])
+        self.blocks = nn.ModuleList(
+            ConvPair(dims, inputs, outputs, rate)
+            for (inputs, outputs), rate in zip(widths, settings.dropout, strict=True)
+        )
+        self.pool = layers.max_pool(dims)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The feature maps."""
+        features = [self.blocks[0](x)]
+        for block in self.blocks[1:]:
+            features.append(block(self.pool(features[-1])))
+        return features
+
+
+class UNetDecoder(nn.Module):
+    """The encoder's feature maps -> one a level but the deepest, finest first, level l of size S / 2^l."""
+
+    def __init__(self, dims: int, settings: UNetSettings, upsampling: Upsampling) -> None:
+        super().__init__()
+        widths = pairwise(reversed(settings.channels))
+        self.ups = nn.ModuleList(Up(dims, coarse, fine, upsampling) for coarse, fine in widths)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The decoded maps."""
+        decoded = [features[-1]]
+        for up, skip in zip(self.ups, reversed(features[:-1]), strict=True):
+            decoded.append(up(decoded[-1], skip))
+        return decoded[:0:-1]
+
+
 class UNet(Segmenter):
-    """U-Net with an open seam between encoder and decoder.
+    """The U-Net. Every level below the first halves the size and doubles the channels.
 
     Args:
         dims: 2 or 3 spatial axes.
         in_channels: C.
         classes: K, background included.
-        settings: width and dropout. Every level below the first halves the size.
+        settings: width and dropout.
     """
 
     Settings = UNetSettings
+    HEAD_KERNEL = 3
     settings: UNetSettings
 
     def __init__(self, dims: int, in_channels: int, classes: int, settings: UNetSettings = RELEASED) -> None:
         super().__init__(dims, in_channels, classes, settings)
-        channels = settings.channels
-        self.decoder_channels = channels[:-1]
-        inputs = [in_channels, *channels[:-1]]
-        self.down = nn.ModuleList(
-            ConvBlock(dims, i, o, p) for i, o, p in zip(inputs, channels, settings.dropout, strict=True)
-        )
-        self.pool = layers.max_pool(dims)
-        self.up = nn.ModuleList(Up(dims, coarse, fine) for coarse, fine in pairwise(reversed(channels)))
-        self.head = layers.conv(dims, channels[0], classes, kernel=3)
+        self.decoder_channels = settings.channels[:-1]
+        self.encoder = UNetEncoder(dims, in_channels, settings)
+        self.decoder = self.another_decoder()
+        self.head = self.another_head()
 
-    def encode(self, x: Tensor) -> list[Tensor]:
-        """(B, C, *S) -> one feature map a level, finest first, level l of size S / 2^l."""
-        self.check_input(x)
-        features = [self.down[0](x)]
-        for block in self.down[1:]:
-            features.append(block(self.pool(features[-1])))
-        return features
-
-    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Feature maps as `encode` gives them -> one a level but the deepest, finest first, level l of size S / 2^l."""
-        decoded = [features[-1]]
-        for up, skip in zip(self.up, reversed(features[:-1]), strict=True):
-            decoded.append(up(decoded[-1], skip))
-        return decoded[:0:-1]
+    def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
+        """A further decoder with fresh weights; its upsampling is linear unless another one is asked for."""
+        return self._laid_out(UNetDecoder(self.dims, self.settings, upsampling or "linear"))

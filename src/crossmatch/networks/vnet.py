@@ -6,14 +6,14 @@ convolutions a level, convolutions of stride 2 between the levels, skip connecti
 connections inside the levels of the original (Milletari et al., 3DV 2016) are not used there, nor here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from pydantic import model_validator
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
-from crossmatch.networks.layers import Normalisation
+from crossmatch.networks.layers import Normalisation, Upsampling
 from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 from crossmatch.settings import BelowOne, Count
 
@@ -35,6 +35,11 @@ class VNetSettings(NetworkSettings):
         return self
 
     @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each level, finest first."""
+        return tuple(self.width * 2**level for level in range(len(CONVOLUTIONS)))
+
+    @property
     def multiple(self) -> int:
         """Every spatial axis of an image must be a multiple of this."""
         return MULTIPLE
@@ -49,12 +54,7 @@ class VNetSettings(NetworkSettings):
 RELEASED = VNetSettings()
 
 
-def _activated(dims: int, convolution: nn.Module, outputs: int, normalisation: Normalisation) -> list[nn.Module]:
-    # ReLU in place: what is before it, normalisation or convolution, needs its input for the gradient, not its output
-    return [convolution, *layers.normalisation(dims, normalisation, outputs), nn.ReLU(inplace=True)]
-
-
-class ConvBlock(nn.Sequential):
+class ConvStack(nn.Sequential):
     """Some times convolution 3, normalisation, ReLU: (B, inputs, *S) -> (B, outputs, *S)."""
 
     def __init__(self, dims: int, inputs: int, outputs: int, convolutions: int, normalisation: Normalisation) -> None:
@@ -64,12 +64,55 @@ class ConvBlock(nn.Sequential):
         super().__init__(*parts)
 
 
-class VNet(Segmenter):
-    """V-Net with an open seam between encoder and decoder.
+class VNetEncoder(nn.Module):
+    """(B, C, *S) -> five feature maps, finest first, level l (B, 2^l W, *S / 2^l); the last one with dropout.
 
-    Whole channels are dropped in two places, in train mode: the deepest features at the end of `encode`, and the finest
-    features before the last convolution of the plain pass `forward`. `decode` drops nothing, so that feature views of
-    one encoding differ by their perturbation alone; the released code does the same in its passes of several views.
+    Args:
+        blocks: of each level, finest first.
+        downs: from each level to the next.
+        dropout: of the deepest features.
+    """
+
+    def __init__(self, blocks: Iterable[nn.Module], downs: Iterable[nn.Module], dropout: nn.Module) -> None:
+        super().__init__()
+        self.blocks, self.downs, self.dropout = nn.ModuleList(blocks), nn.ModuleList(downs), dropout
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The feature maps."""
+        features = [self.blocks[0](x)]
+        for down, block in zip(self.downs, self.blocks[1:], strict=True):
+            features.append(block(down(features[-1])))
+        features[-1] = self.dropout(features[-1])
+        return features
+
+
+class VNetDecoder(nn.Module):
+    """The encoder's feature maps -> four, finest first, level l (B, 2^l W, *S / 2^l). Skip connections are added.
+
+    Args:
+        ups: from each level to the next finer one, deepest first.
+        blocks: of each level but the deepest, coarsest first.
+    """
+
+    def __init__(self, ups: Iterable[nn.Module], blocks: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.ups, self.blocks = nn.ModuleList(ups), nn.ModuleList(blocks)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The decoded maps."""
+        decoded = [features[-1]]
+        for up, block, skip in zip(self.ups, self.blocks, reversed(features[:-1]), strict=True):
+            decoded.append(block(up(decoded[-1]) + skip))
+        return decoded[:0:-1]
+
+
+class VNet(Segmenter):
+    """The V-Net.
+
+    In train mode whole channels are dropped in two places: the deepest features, at the end of the encoder, and the
+    finest features before the head, in the plain pass `forward` alone (`last_dropout`). `decode` drops nothing, so
+    feature views of one encoding differ by their perturbation alone. The released code does the same in its passes of
+    several views.
 
     Args:
         dims: 2 or 3 spatial axes.
@@ -85,44 +128,44 @@ class VNet(Segmenter):
 
     def __init__(self, dims: int, in_channels: int, classes: int, settings: VNetSettings = RELEASED) -> None:
         super().__init__(dims, in_channels, classes, settings)
-        normalisation = settings.normalisation
-        channels = [settings.width * 2**level for level in range(len(CONVOLUTIONS))]
-        self.decoder_channels = tuple(channels[:-1])
-        widths = [*channels, *channels[-2::-1]]  # down and up again
-        self.blocks = nn.ModuleList(
-            ConvBlock(dims, inputs, outputs, convolutions, normalisation)
-            for inputs, outputs, convolutions in zip(
-                [in_channels, *widths[1:]], widths, [*CONVOLUTIONS, *CONVOLUTIONS[-2::-1]], strict=True
-            )
-        )
-        self.down = nn.ModuleList(
-            nn.Sequential(*_activated(dims, layers.conv_halving(dims, fine, coarse), coarse, normalisation))
+        channels = settings.channels
+        self.decoder_channels = channels[:-1]
+        # The order of these four lists and of the head is the order in which the initial weights are drawn.
+        levels = zip([in_channels, *channels[1:]], channels, CONVOLUTIONS, strict=True)
+        blocks = [self._block(inputs, outputs, convolutions) for inputs, outputs, convolutions in levels]
+        decoder_blocks = self._decoder_blocks()
+        downs = [
+            nn.Sequential(*_activated(dims, layers.conv_halving(dims, fine, coarse), coarse, settings.normalisation))
             for fine, coarse in pairwise(channels)
-        )
-        self.up = nn.ModuleList(
-            nn.Sequential(*_activated(dims, layers.conv_doubling(dims, coarse, fine), fine, normalisation))
-            for coarse, fine in pairwise(reversed(channels))
-        )
-        self.dropout = layers.channel_dropout(dims, settings.dropout)
-        self.head = layers.conv(dims, settings.width, classes, kernel=1)
+        ]
+        self.encoder = VNetEncoder(blocks, downs, layers.channel_dropout(dims, settings.dropout))
+        self.decoder = VNetDecoder(self._ups("transposed"), decoder_blocks)
+        self.last_dropout = layers.channel_dropout(dims, settings.dropout)
+        self.head = self.another_head()
 
-    def encode(self, x: Tensor) -> list[Tensor]:
-        """(B, C, *S) -> five feature maps, finest first, level l (B, 2^l W, *S / 2^l); the last with dropout."""
-        self.check_input(x)
-        features = [self.blocks[0](x)]
-        for down, block in zip(self.down, self.blocks[1:], strict=False):
-            features.append(block(down(features[-1])))
-        features[-1] = self.dropout(features[-1])
-        return features
+    def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
+        """A further decoder with fresh weights; its upsampling is transposed unless another one is asked for."""
+        return self._laid_out(VNetDecoder(self._ups(upsampling or "transposed"), self._decoder_blocks()))
 
-    def decode_features(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Feature maps as `encode` gives them -> four, finest first, level l (B, 2^l W, *S / 2^l); without dropout."""
-        decoded = [features[-1]]
-        for up, block, skip in zip(self.up, self.blocks[len(features) :], reversed(features[:-1]), strict=True):
-            decoded.append(block(up(decoded[-1]) + skip))
-        return decoded[:0:-1]
+    def _block(self, inputs: int, outputs: int, convolutions: int) -> nn.Module:
+        return ConvStack(self.dims, inputs, outputs, convolutions, self.settings.normalisation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, *S) -> logits (B, K, *S): in train mode `decode` of `encode` with a second dropout in between."""
-        logits: Tensor = self.head(self.dropout(self.decode_features(self.encode(x))[0]))
-        return logits
+    def _decoder_blocks(self) -> list[nn.Module]:
+        levels = zip(self.settings.channels[-2::-1], CONVOLUTIONS[-2::-1], strict=True)
+        return [self._block(width, width, convolutions) for width, convolutions in levels]
+
+    def _ups(self, upsampling: Upsampling) -> list[nn.Module]:
+        """Transposed convolutions, or interpolation and then a convolution 3; with normalisation and ReLU."""
+        ups: list[nn.Module] = []
+        for coarse, fine in pairwise(reversed(self.settings.channels)):
+            if upsampling == "transposed":
+                parts = [layers.conv_doubling(self.dims, coarse, fine)]
+            else:
+                parts = [layers.Doubling(upsampling), layers.conv(self.dims, coarse, fine, kernel=3)]
+            ups.append(nn.Sequential(*parts[:-1], *_activated(self.dims, parts[-1], fine, self.settings.normalisation)))
+        return ups
+
+
+def _activated(dims: int, convolution: nn.Module, outputs: int, normalisation: Normalisation) -> list[nn.Module]:
+    # ReLU in place: what is before it, normalisation or convolution, needs its input for the gradient, not its output
+    return [convolution, *layers.normalisation(dims, normalisation, outputs), nn.ReLU(inplace=True)]

@@ -19,7 +19,7 @@ from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.errors import UserError
 from crossmatch.formats.seal import SealedError, sealed
 from crossmatch.inference.predictor import Predictor
-from crossmatch.networks.layers import to_channels_last
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.runs.display import Display

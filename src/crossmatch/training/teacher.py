@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from crossmatch.errors import UserError
-from crossmatch.networks.layers import to_channels_last
-from crossmatch.networks.segmenter import Segmenter
+from crossmatch.networks.segmenter import Segmenter, to_channels_last
 from crossmatch.runs.run import open_run
 
 # what teacher and student must have in common, in words

@@ -1,0 +1,34 @@
+"""How Sphinx builds the site: `make docs` writes it to build/docs. Nothing is fetched while it builds."""
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "crossmatch"
+release = metadata.version("crossmatch")
+author = "the crossmatch contributors"
+project_copyright = "MIT licence"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "plain_docstrings", "settings_page"]
+exclude_patterns = ["_ext"]
+source_suffix = {".md": "markdown"}
+myst_heading_anchors = 3  # links such as datasets.md#acdc
+default_role = "code"  # `name` in a docstring is code, as in the pages
+highlight_language = "none"  # commands and folder trees: only fences that name a language are coloured
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+html_title = "crossmatch"
+html_show_sourcelink = False
+html_copy_source = False

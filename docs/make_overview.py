@@ -1,0 +1,62 @@
+"""The picture at the top of the README, from a finished demonstration:
+
+    crossmatch demo demo
+    python docs/make_overview.py demo docs/images/overview.png
+
+One held-out phantom: the scan, then the masks of supervised learning, of CrossMatch and of the reference, with the Dice
+of this case. The case is the one with the median gain of CrossMatch (the lower of the middle two), the slice the
+middle one of those with a label. No patient is shown.
+"""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from crossmatch import formats
+
+COLOURS = {1: "#3b82f6", 2: "#22c55e", 3: "#ef4444"}  # RV, myocardium, LV
+OPACITY = 0.55
+
+
+def main(demo: Path, picture: Path) -> None:
+    """Draw the picture from the folder of `crossmatch demo`."""
+    results = json.loads((demo / "demo.json").read_text(encoding="utf-8"))["methods"]
+    before, after = (results[method]["cases"] for method in ("supervised", "crossmatch"))
+    gains = {case: after[case] - before[case] for case in before}
+    case = next(name for name, gain in gains.items() if gain == statistics.median_low(gains.values()))
+    scan = formats.read(demo / "data" / "imagesTs" / f"{case}_0000.nii.gz")
+    reference = formats.read(demo / "data" / "labelsTs" / f"{case}.nii.gz").voxels
+    masks = {
+        f"supervised: Dice {100 * before[case]:.0f}": formats.read(demo / "supervised/test" / f"{case}.nii.gz").voxels,
+        f"CrossMatch: Dice {100 * after[case]:.0f}": formats.read(demo / "crossmatch/test" / f"{case}.nii.gz").voxels,
+        "reference": reference,
+    }
+    labelled = np.flatnonzero(reference.any((0, 1)))
+    level = int(labelled[len(labelled) // 2])
+    grey = scan.voxels[..., level].T
+    figure = Figure(figsize=(12, 2.75), layout="constrained")
+    panels = figure.subplots(1, 4)
+    for panel, (title, mask) in zip(panels, [("scan", np.zeros_like(reference)), *masks.items()], strict=True):
+        panel.imshow(grey, cmap="gray", vmin=np.percentile(grey, 1), vmax=np.percentile(grey, 99))
+        panel.imshow(_coloured(mask[..., level].T), interpolation="nearest")
+        panel.set_title(title, fontsize=14)
+        panel.axis("off")
+    figure.savefig(picture, dpi=100)
+    print(f"{picture}: {case}, slice {level + 1} of {reference.shape[2]}")
+
+
+def _coloured(mask: np.ndarray) -> np.ndarray:
+    """Labels (h, w) -> RGBA (h, w, 4), transparent where there is no label."""
+    colours = np.zeros((max(COLOURS) + 1, 4))
+    for label, colour in COLOURS.items():
+        colours[label] = (*matplotlib.colors.to_rgb(colour), OPACITY)
+    return colours[mask.astype(int)]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
