@@ -11,7 +11,6 @@ from pathlib import Path
 from rich import print  # draws tables
 
 import crossmatch
-from crossmatch import formats
 
 
 def main(out: Path, steps: int = 600) -> None:
@@ -25,7 +24,7 @@ def main(out: Path, steps: int = 600) -> None:
     print(model)
 
     # one scan, as an array
-    scan = formats.read(data / "imagesTs" / "test000_0000.nii.gz")
+    scan = crossmatch.formats.read(data / "imagesTs" / "test000_0000.nii.gz")
     labels, probabilities = model.predict(scan.voxels, affine=scan.affine, probabilities=True)
     for name, value in model.labels.items():
         found = labels == value

@@ -160,6 +160,8 @@ def test_progress_is_shown_silenced_or_handed_over(
     crossmatch.check(data, progress=lambda done, total: counted.append((done, total)))
     crossmatch.train("phantom", data, tmp_path / "silent", progress=False, **changes)
     crossmatch.check(data, progress=False)
+    crossmatch.check(data, progress=None)
+    crossmatch.train("phantom", data, tmp_path / "none", progress=None, **changes)
     assert mine.steps == [1, 2, 3]
     assert counted == [(n, 6) for n in range(1, 7)]
     assert capsys.readouterr() == ("", "")
@@ -258,6 +260,24 @@ def test_an_array_gives_what_its_file_gives(
     np.testing.assert_array_equal(labels, expected)
     np.testing.assert_array_equal(np.moveaxis(probabilities, 0, -1), maps)
     np.testing.assert_array_equal(model.predict(given, spacing_mm=(1.5, 1.5, 8.0)[: len(shape)]), expected)
+
+
+def test_flips_strides_and_batches_are_those_of_files(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data", shape=(21, 19, 18))
+    changes = ["data.sampling=patch", "data.size=[16, 16, 16]"]
+    model = crossmatch.load(untrained_run(tmp_path / "run", data, *changes).folder)
+    image = noise(21, 19, 18)
+    write_nifti(tmp_path / "scans" / "a.nii.gz", image)
+    plain = model.predict(image, probabilities=True)[1]
+    for number, options in enumerate(({"flips": True}, {"stride": (5, 5, 5)}, {"stride": "even", "batch": 1})):
+        out = tmp_path / str(number)
+        (mask,) = model.predict_files(tmp_path / "scans", out, probabilities=True, progress=False, **options)
+        maps = np.asarray(nib.load(out / "probabilities" / mask.name).dataobj)
+        found = model.predict(image, probabilities=True, **options)[1]
+        np.testing.assert_array_equal(np.moveaxis(found, 0, -1), maps)
+        assert np.allclose(found, plain, atol=1e-5) == ("batch" in options)
+    with pytest.raises(crossmatch.UserError, match="does not fit the run"):
+        model.predict(image, stride=(17, 16, 16))
 
 
 def test_float64_is_read_as_files_of_it_are(model: crossmatch.Model, tmp_path: Path) -> None:

@@ -5,14 +5,16 @@
     crossmatch.check("my_scans")                               # is the data sound?
     model = crossmatch.train("own_2d", "my_scans", "runs/first", train__steps=1000)
     model = crossmatch.load("runs/first")                      # or a run that was trained before
-    labels = model.predict(scan, spacing_mm=(1.5, 1.5, 8))     # an array in, an array of labels out
+    scan = crossmatch.formats.read("new_scans/a.nii.gz")       # or an array from anywhere
+    labels = model.predict(scan.voxels, affine=scan.affine)    # an array of labels, of the scan's own size
     model.predict_files("new_scans", "masks")                  # files in, files out
     crossmatch.evaluate("masks", "references").table()
     crossmatch.report("runs/first")                            # one HTML page
     crossmatch.metrics.dice(labels == 1, reference == 1)
 
-`methods`, `networks` and `recipes` say what there is; METHODS and NETWORKS in them take your own (see `examples/`).
-`phantom` makes synthetic scans to try things on. Whatever you can mend raises `UserError`, which says how.
+What there is: `methods.METHODS`, `networks.NETWORKS`, `recipes.recipe_names()`, `formats.endings()`. The first two are
+dictionaries that take your own methods and networks (see `examples/`). `phantom.make_phantom` makes scans to try things
+on. Mistakes that you can mend raise `UserError`, which says how.
 
 `import crossmatch` is quick: each name is imported when it is first used.
 """
@@ -28,6 +30,7 @@ __all__ = [
     "UserError",
     "check",
     "evaluate",
+    "formats",
     "load",
     "methods",
     "metrics",
@@ -39,12 +42,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # what type checkers and editors see
-    from crossmatch import methods, networks, phantom, recipes
+    from crossmatch import formats, methods, networks, phantom, recipes
     from crossmatch.api import Display, Model, check, evaluate, load, report, train
     from crossmatch.errors import UserError
     from crossmatch.scoring import metrics
 else:  # the same, when it is first used
-    _ROOMS = {name: f"crossmatch.{name}" for name in ("methods", "networks", "phantom", "recipes")}
+    _ROOMS = {name: f"crossmatch.{name}" for name in ("formats", "methods", "networks", "phantom", "recipes")}
     _MODULES = {**_ROOMS, "metrics": "crossmatch.scoring.metrics"}
 
     def __getattr__(name: str) -> object:

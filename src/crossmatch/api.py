@@ -54,7 +54,7 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     resume: bool = False,
-    progress: bool | Display = True,
+    progress: bool | Display | None = True,
     **changes: object,
 ) -> Model:
     """Train a network, on one device. Ctrl-C keeps what was learned; go on from there with ``resume=True``.
@@ -68,8 +68,8 @@ def train(
         seed: instead of the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         resume: go on with the run in `out`. Recipe and changes must be those it was started with.
-        progress: True shows a bar in a terminal or a notebook, and a line now and then in a log; False shows nothing;
-            or a `Display` of your own.
+        progress: True shows a bar in a terminal or a notebook (which needs ipywidgets), elsewhere a line every half
+            minute; False shows nothing; or a `Display` of your own.
         changes: settings that differ from the recipe's, groups and keys joined by two underscores:
             ``train__steps=1000, method__name="supervised", data__size=(128, 128)``.
 
@@ -163,12 +163,10 @@ def _settings(changes: Mapping[str, object]) -> dict[str, object]:
 
 
 @contextmanager
-def _showing(progress: bool | Display, name: str) -> Iterator[Display]:
+def _showing(progress: bool | Display | None, name: str) -> Iterator[Display]:
     """The display of a training."""
-    if not isinstance(progress, bool):
-        yield progress
-    elif progress:
+    if progress is True:
         with TrainingDisplay(Console(), name) as display:
             yield display
     else:
-        yield Silent()
+        yield progress or Silent()

@@ -84,6 +84,15 @@ def test_zscore_of_a_constant_channel_is_zero():
     assert not scale(np.full((3, 4), 7), "zscore").any()
 
 
+@pytest.mark.parametrize(("highest", "white"), [(200, 255), (300, 65535)])
+def test_colour_is_scaled_by_what_the_type_holds(highest, white):
+    np.testing.assert_allclose(scale(np.array([0, 10, highest]), "colour"), np.array([0, 10, highest]) / white)
+
+
+def test_colours_that_are_shares_stay():
+    assert scale(np.array([0.25, 0.5]), "colour").tolist() == [0.25, 0.5]
+
+
 def test_ct_takes_the_foreground_of_all_scans_together():
     """1,001 values -500..500 in two parts: percentiles -495 and 495, mean 0, variance (n^2 - 1) / 12."""
     values = np.arange(-500, 501, dtype=np.int16)

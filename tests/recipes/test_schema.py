@@ -154,7 +154,7 @@ def test_the_supervised_twin_differs_in_the_method_alone():
         ("data.size=[64, 64", r"data\.size: .*found '\[64, 64'"),
         ("data.size=[64]", r"data\.size \(64,\) must have two numbers \(slices\) or three"),
         ("data.size=[60, 65]", r"data\.size \(60, 65\) must be multiples of 8 for this network; next: \(64, 72\)"),
-        ("data.normalise=zscores", r"data\.normalise: .*'percentile', 'zscore', 'ct' or 'none'"),
+        ("data.normalise=zscores", r"data\.normalise: .*'colour', 'zscore', 'ct' or 'none'"),
         ("data.normalise=zscore", "contrast cut grey values to .0, 1.: .*where data.normalise is zscore"),
         ("data.foreground=2", r"data\.foreground: Input should be less than or equal to 1"),
         ("data=5", r"data: .*found 5"),

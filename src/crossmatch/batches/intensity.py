@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Normalise = Literal["minmax", "percentile", "zscore", "ct", "none"]
+Normalise = Literal["minmax", "percentile", "colour", "zscore", "ct", "none"]
 UNBOUNDED: tuple[Normalise, ...] = ("zscore", "ct", "none")  # these leave grey values outside [0, 1]
 
 
@@ -24,11 +24,13 @@ def _whole_range(voxels: NDArray[Any]) -> tuple[float, float]:
 
 
 # (channel's voxels) -> (low, high), beyond which values are cut off. minmax: as the community's ACDC files; percentile:
-# for scans with outliers. Both make these ends 0 and 1. none: values as stored, for datasets whose importer has
+# for scans with outliers. colour: what 8 or 16 bits can hold, so that channels keep their ratio (values up to 1 are
+# shares already). These make the ends 0 and 1. none: values as stored, for datasets whose importer has
 # normalised them (LA, Pancreas-CT). zscore: mean 0 and standard deviation 1 of the voxels that are not 0.
 _ENDS: dict[str, Callable[[NDArray[Any]], tuple[float, float]]] = {
     "minmax": _whole_range,
     "percentile": lambda voxels: tuple(np.percentile(voxels, [0.5, 99.5]).tolist()),
+    "colour": lambda voxels: (0.0, 1.0 if voxels.max() <= 1 else 255.0 if voxels.max() <= 255 else 65535.0),
     "zscore": _whole_range,
     "none": _whole_range,
 }

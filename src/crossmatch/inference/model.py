@@ -16,10 +16,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from crossmatch.inference.arrays import volumes_of
-from crossmatch.inference.predict import Options, predict
-from crossmatch.inference.predictor import Predictor
+from crossmatch.inference.predict import Options, predict, predictor_of
 from crossmatch.networks import Segmenter
-from crossmatch.recipes.schema import Recipe
+from crossmatch.recipes.schema import Recipe, Stride
 from crossmatch.runs.devices import memory_advice
 from crossmatch.runs.display import Counted, counting
 from crossmatch.runs.run import Run
@@ -61,7 +60,10 @@ class Model:
         *,
         spacing_mm: Sequence[float] | None = ...,
         affine: ArrayLike | None = ...,
+        flips: bool = ...,
         probabilities: Literal[False] = ...,
+        stride: Stride | None = ...,
+        batch: int | None = ...,
     ) -> Labels: ...
 
     @overload
@@ -71,7 +73,10 @@ class Model:
         *,
         spacing_mm: Sequence[float] | None = ...,
         affine: ArrayLike | None = ...,
+        flips: bool = ...,
         probabilities: Literal[True],
+        stride: Stride | None = ...,
+        batch: int | None = ...,
     ) -> tuple[Labels, Maps]: ...
 
     def predict(
@@ -80,7 +85,10 @@ class Model:
         *,
         spacing_mm: Sequence[float] | None = None,
         affine: ArrayLike | None = None,
+        flips: bool = False,
         probabilities: bool = False,
+        stride: Stride | None = None,
+        batch: int | None = None,
     ) -> Labels | tuple[Labels, Maps]:
         """Segment one scan that lies in memory, voxel for voxel as `crossmatch predict` segments its file.
 
@@ -92,25 +100,22 @@ class Model:
             spacing_mm: voxel size, one number an axis of *S. Needed where the recipe resamples (`data.spacing_mm`).
             affine: (4, 4), voxel index to world in mm, instead of the spacing. With it, a scan whose axes are swapped
                 or flipped against the training scans is warned of.
+            flips: average over mirror images.
             probabilities: return them too.
+            stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.
+            batch: slices or windows at a time; None: as the recipe says.
 
         Returns:
             Labels (*S), uint8, the values of `labels`; with `probabilities` a pair of labels and (K, *S), float32.
 
         Raises:
             UserError: an image of other axes or channels, that is constant or not finite, or whose voxel size is
-                needed and not given.
+                needed and not given; flips or a stride that do not fit the run.
         """
         volumes = volumes_of(np.asarray(image), self.run, spacing_mm, affine)
-        predictor = Predictor(
-            self.network,
-            self.recipe,
-            self.run.data["slice_axis"],
-            self.device,
-            probabilities=probabilities,
-            fixed=self.run.fixed_windows,
-        )
-        with memory_advice("Lower predict.batch in the recipe, or load the run with device='cpu'."):
+        options = Options(flips=flips, probabilities=probabilities, stride=stride, batch=batch)
+        predictor = predictor_of(self.run, self.network, self.device, options)
+        with memory_advice("Segment fewer slices or windows at a time with batch=1, or load the run on the CPU."):
             labels, maps = predictor(volumes, Path("image"))
         return labels if maps is None else (labels, maps)
 
@@ -121,7 +126,7 @@ class Model:
         *,
         flips: bool = False,
         probabilities: bool = False,
-        stride: tuple[int, ...] | Literal["even"] | None = None,
+        stride: Stride | None = None,
         batch: int | None = None,
         progress: Counted = True,
     ) -> list[Path]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from crossmatch import formats
@@ -19,7 +20,7 @@ from crossmatch.formats import Volume, same_grid
 from crossmatch.inference.inputs import Scan, find_scans
 from crossmatch.inference.origin import ORIGIN, note_origin, origin
 from crossmatch.inference.predictor import Predictor, check_voxels
-from crossmatch.networks.segmenter import to_channels_last
+from crossmatch.networks.segmenter import Segmenter, to_channels_last
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.run import Run, open_run
@@ -82,20 +83,30 @@ def predict(
     device = choose_device(options.device)
     note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
 
-    network = to_channels_last(network.to(device))
-    computed = recipe if options.batch is None else _changed(recipe, batch=options.batch)
-    predictor = Predictor(
+    predictor = predictor_of(run, to_channels_last(network.to(device)), device, options)
+    with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
+        segment(predictor, list(zip(scans, made, strict=True)), progress)
+    return [files[0] for files in made]
+
+
+def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Options) -> Predictor:
+    """A run's network, which lies on `device`, with what was chosen for the prediction.
+
+    Raises:
+        UserError: flips or a stride that do not fit the run.
+    """
+    recipe = _recipe(run, options)
+    if options.batch is not None:
+        recipe = _changed(recipe, batch=options.batch)
+    return Predictor(
         network,
-        computed,
+        recipe,
         run.data["slice_axis"],
         device,
         options.flips,
         options.probabilities,
         run.fixed_windows,
     )
-    with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-        segment(predictor, list(zip(scans, made, strict=True)), progress)
-    return [files[0] for files in made]
 
 
 def segment(predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None]) -> None:

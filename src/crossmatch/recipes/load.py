@@ -1,5 +1,6 @@
 """Recipes by name or file: read from TOML, changed by `--set section.key=value`, with every mistake explained."""
 
+import copy
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -33,9 +34,9 @@ def recipe_text(name: str) -> str:
 
 
 def load_recipe(
-    recipe: str | os.PathLike[str] | Recipe, overrides: Sequence[str] | Mapping[str, object] = ()
+    recipe: str | os.PathLike[str] | Recipe | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, object] = ()
 ) -> Recipe:
-    """A recipe by name, by the path of a TOML file, or one that is at hand, with changes applied.
+    """A recipe by name, by the path of a TOML file, or one that is at hand (or its tree), with changes applied.
 
     Changes come as text, ``["train.steps=1000"]``, or as values, ``{"train.steps": 1000}``.
 
@@ -46,8 +47,11 @@ def load_recipe(
     Raises:
         UserError: unknown recipe, unknown key (the valid ones are listed), or a value that does not fit.
     """
-    name = "given" if isinstance(recipe, Recipe) else os.fspath(recipe)
-    tree = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else _read(name)
+    name = "given" if isinstance(recipe, Recipe | Mapping) else os.fspath(recipe)
+    if isinstance(recipe, Recipe):
+        tree = recipe.model_dump(mode="json")
+    else:
+        tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(name)
     if isinstance(overrides, Mapping):
         changes = [(key.split("."), value) for key, value in overrides.items()]
     else:

@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 SHOWN = {"total": "loss", "sup": "supervised", "confident": "confident", "validation": "val Dice"}
-Counted = bool | Callable[[int, int], None]  # True: a bar; False: nothing; a function called with (done, all)
+# True: a bar; False or None: nothing; or a function called with (done, all)
+Counted = bool | Callable[[int, int], None] | None
 LOG_SECONDS = 30.0  # between two lines where no bar can be shown
 
 
@@ -71,9 +72,9 @@ def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], N
 
 def counting(progress: Counted, text: str) -> AbstractContextManager[Callable[[int, int], None]]:
     """What is called with (done, all) while work goes on, from what a caller of the Python functions asked for."""
-    if isinstance(progress, bool):
-        return progress_bar(Console(quiet=not progress), text)
-    return nullcontext(progress)
+    if callable(progress):
+        return nullcontext(progress)
+    return progress_bar(Console(quiet=not progress), text)
 
 
 class TrainingDisplay:

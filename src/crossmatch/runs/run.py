@@ -9,6 +9,7 @@ RUN/checkpoints/last.safetensors, best.safetensors (by validation only)
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,8 @@ from crossmatch.errors import UserError, listed
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
+from crossmatch.methods.schedules import poly_decay
+from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, load_weights
 from crossmatch.runs.facts import changes
 from crossmatch.runs.machine import Machine
 
@@ -94,8 +96,16 @@ def open_run(folder: Path) -> Run:
         raise UserError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
 
 
-def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Machine) -> Run:
+PLANNED = "recipe.toml"  # what `train auto` writes into a run's folder before the run is made
+
+
+def create_run(
+    folder: Path, recipe: Recipe, data: dict[str, Any], machine: Machine, begun_from: Path | None = None
+) -> Run:
     """Make the folder and write run.json.
+
+    Args:
+        begun_from: the run whose weights this one begins with.
 
     Raises:
         UserError: the folder holds something else than a run that has learned nothing yet; nothing in it is touched.
@@ -112,6 +122,8 @@ def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Mach
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
         "device": machine.record(),
     }
+    if begun_from is not None:
+        record["from"] = {"run": str(begun_from.resolve())}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "run.json", record)
     return Run(folder, recipe, record)
@@ -134,14 +146,54 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Mach
     if changed:
         raise UserError(
             f"The run {folder} cannot go on with other settings or data: {listed(changed, '; ')}. "
-            "Repeat the settings it was started with, or start a new run in another --out."
+            f"{_way_out(folder, changed)}"
         )
     machine.check_resume(folder, run.record["device"])
     return run
 
 
+def extend_run(run: Run, steps: int) -> tuple[Run, str]:
+    """A finished run that goes on to more steps, and what that means for its schedule; run.json records both.
+
+    Raises:
+        UserError: the run is not finished, or has as many steps.
+    """
+    before = run.recipe.train.steps
+    done = load_facts(run.checkpoint("last"))["step"] if run.checkpoint("last").is_file() else 0
+    if done < before:
+        raise UserError(
+            f"The run {run.folder} stands at step {done} of {before}: finish it with --resume alone, then extend it."
+        )
+    if steps <= before:
+        raise UserError(f"The run {run.folder} has done {done} steps: --steps must be more to go on.")
+    train = run.recipe.train.model_copy(update={"steps": steps})
+    recipe = run.recipe.model_copy(update={"train": train})
+    rate = train.learning_rate * poly_decay(before / steps, train.poly_power, train.poly_horizon)
+    told = (
+        f"from step {before} on, all goes as in a training of {steps} steps: the learning rate starts again at "
+        f"{rate:.3g} and falls to its end at step {steps}; warm-ups and thresholds go by the share of {steps} steps"
+    )
+    record = {**run.record, "recipe": recipe.model_dump(mode="json")}
+    record["extended"] = [*record.get("extended", []), {"from": before, "to": steps, "schedule": told}]
+    write_json(run.folder / "run.json", record)
+    return Run(run.folder, recipe, record), told
+
+
+def _way_out(folder: Path, changed: Sequence[str]) -> str:
+    """What to do about settings or data that differ."""
+    if any(text.startswith(("data.fingerprint ", "data.labelled ", "data.labels.")) for text in changed):
+        return (
+            "Cases that were added, labelled or corrected are for a new run, which can begin with the weights of this "
+            f"one: crossmatch train --from {folder} --out another folder."
+        )
+    if [text.split()[0] for text in changed] == ["recipe.train.steps"]:
+        return "To extend a finished run, give --steps with --resume."
+    return "Repeat the settings it was started with, or start a new run in another --out."
+
+
 def _is_foreign(path: Path) -> bool:
-    return not path.name.startswith(".partial-")  # which `atomic` leaves where a process is killed while it writes
+    """Not so: what `atomic` leaves where a process is killed while it writes, and a planned recipe."""
+    return not path.name.startswith(".partial-") and path.name != PLANNED
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")

@@ -9,28 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from crossmatch import formats
-from crossmatch.batches import seeding
 from crossmatch.batches.prefetch import drawing
-from crossmatch.batches.views import Batches, Drawn
+from crossmatch.batches.views import Drawn
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.errors import UserError
 from crossmatch.formats.seal import SealedError, sealed
 from crossmatch.inference.predictor import Predictor
-from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.runs.display import Display
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.machine import Machine
-from crossmatch.runs.run import Run, create_run, resume_run
+from crossmatch.networks import Segmenter
+from crossmatch.runs.run import Run, create_run, open_run, resume_run
 from crossmatch.scoring.metrics import dice_per_class
 from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
-from crossmatch.training.state import TrainerState
+from crossmatch.training.session import open_session
 from crossmatch.training.step import TrainingStep
+from crossmatch.training.transfer import begin_with
 from crossmatch.training.team import Team, check_flags, check_place
 
 LOWER_MEMORY = (
@@ -49,6 +48,7 @@ def fit(
     device: str = "auto",
     place: Place = ALONE,
     resume: bool = False,
+    begin_from: Path | None = None,
     checked: bool = False,
     compiled: bool = False,
     graphs: bool = False,
@@ -59,6 +59,7 @@ def fit(
         recipe: the whole run; data: a dataset on disk; out: a folder that does not exist yet, or with `resume` a run.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         place: of this process among those that train one network (docs/parallel.md); every one of them calls `fit`.
+        begin_from: a run whose weights this one begins with: see `transfer`.
         checked: the data must have been looked at by `check`, so that test cases are sealed from the start. Else what
             was never checked, or has changed, is looked at once before the seal.
         compiled, graphs: see `TrainingStep`.
@@ -87,35 +88,24 @@ def fit(
         if compiled and chosen.type == "cpu":
             display.warn("--compile is for GPUs: on CPUs plain steps are faster. Compiling takes a minute or more.")
         machine = Machine(team.device, "bf16" if bf16 else "float32", place.count, flags)
-        begin = resume_run if resume else create_run
-        run = team.first(lambda: begin(out, recipe, cases.facts, machine))
-        with sealed(test), memory_advice(LOWER_MEMORY):
-            torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
-            network = to_channels_last(run.build_network())
-            state = TrainerState.fresh(recipe, network, team.device, graphs)
-            state.restore(run)
-            state.method = team.joined(state.method)
-            store = cases.load(recipe, out, team.device, display.loading, place.rank)
-            batches = Batches(
-                store,
-                recipe.data.size,
-                recipe.views,
-                recipe.train.batch,
-                recipe.seed,
-                team.device,
-                unlabelled=bool(cases.unlabelled),
-                patches=recipe.data.sampling == "patch",
-                foreground=recipe.data.foreground,
-                share=(place.rank, place.count),
+        run = team.first(
+            lambda: (
+                resume_run(out, recipe, cases.facts, machine)
+                if resume
+                else create_run(out, recipe, cases.facts, machine, begin_from)
             )
-            axis, windows = cases.dataset.slice_axis, run.fixed_windows
-            predictor = Predictor(state.predictor, recipe, axis, team.device, fixed=windows)
-            validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
-            take_step = TrainingStep(run, team, state, batches, compiled, graphs)
+        )
+        with sealed(test), memory_advice(LOWER_MEMORY):
+            weights = _weights_of(run, display)
+            session = open_session(
+                run, cases, team, display.loading, begin_with=weights, compiled=compiled, graphs=graphs
+            )
+            predictor, dataset = session.predictor, cases.dataset
+            validate = (lambda: validation(predictor, dataset)) if dataset.split("val") else None
             team.wait()  # for those that read their scans slowest
-            with drawing(batches, recipe.train.steps) as draw:
-                _train(take_step, draw, validate, display)
-    return state.step
+            with drawing(session.batches, run.recipe.train.steps) as draw:
+                _train(session.take_step, draw, validate, display)
+    return session.state.step
 
 
 def _train(
@@ -200,6 +190,23 @@ def _checked_cases(recipe: Recipe, dataset: Dataset, loading: Callable[[int, int
     except SealedError:
         root = dataset.root
         raise UserError(f"{root} has changed since it was checked: run `crossmatch check {root}` first.") from None
+
+
+def _weights_of(run: Run, display: Display) -> Callable[[Segmenter], None]:
+    """What puts weights into a fresh network: those of the run that this one begins with, where it has done no step."""
+    if "from" not in run.record or run.checkpoint("last").is_file():
+        return lambda network: None
+    other = open_run(Path(run.record["from"]["run"]))
+
+    def begin(network: Segmenter) -> None:
+        found = begin_with(network, run, other)
+        if found.fresh:
+            display.warn(
+                f"begins with the weights of {other.folder} after step {found.step}; not in there, and fresh: "
+                f"{'; '.join(found.fresh)}"
+            )
+
+    return begin
 
 
 def _advice(run: Run) -> str:
