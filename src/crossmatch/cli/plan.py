@@ -13,6 +13,7 @@ from crossmatch.errors import UserError
 if TYPE_CHECKING:
     from crossmatch.plan.plan import Plan
 
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
 Minutes = Annotated[float | None, typer.Option(min=0, help="choose size and steps so that training takes so long")]
 
 
@@ -21,7 +22,7 @@ def plan(
     out: Annotated[Path, typer.Option(help="the recipe to write")] = Path("plan.toml"),
     minutes: Minutes = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="a setting of your own: section.key=value")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Choose a recipe from the data, with reasons, and measure what it takes on this machine."""
     from crossmatch.atomic import write_text

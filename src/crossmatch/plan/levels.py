@@ -98,7 +98,7 @@ def patch_size(facts: Facts, level: Level, spacing_mm: tuple[float, ...]) -> tup
 
 
 def _near_cube(shape: np.ndarray, voxels: int) -> tuple[int, ...]:
-    """The patch with as equal edges as a scan of this shape allows, of at most so many voxels, where that is possible."""
+    """The patch of at most so many voxels, if possible, with edges as equal as a scan of this shape allows."""
     steps = [max(1, int(-(-round(float(n), 3) // PATCH_MULTIPLE))) for n in shape]
     edges = [1] * len(steps)
     while True:

@@ -45,7 +45,9 @@ class Cost:
         train = recipe.train
         saves = -(-train.steps // train.checkpoint_every)
         validations = -(-train.steps // train.validate_every) if self.validation else 0
-        return self.start + train.steps * self.step + validations * (self.validation + self.saving) + saves * self.saving
+        return (
+            self.start + train.steps * self.step + validations * (self.validation + self.saving) + saves * self.saving
+        )
 
 
 def measure(

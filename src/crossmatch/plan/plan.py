@@ -4,10 +4,10 @@ Without minutes, the machine decides the level. With minutes, the largest level 
 smallest one is measured first, larger ones are estimated from it by voxels and width, and the chosen one is measured.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 from crossmatch.dataset.dataset import open_dataset
@@ -147,7 +147,7 @@ def _estimate(facts: Facts, level: Level, least: Plan, minutes: float, changes: 
         return 0.0  # the scans are too small for more
 
     def work(size: tuple[int, ...], batch: int, width: int) -> float:
-        return prod(size) * batch * float(width) ** 1.5
+        return float(math.prod(size)) * batch * width * math.sqrt(width)
 
     small = least.proposal.recipe
     ratio = work(recipe.data.size, recipe.train.batch.labelled, level.width)

@@ -64,7 +64,9 @@ def propose(
     chosen: dict[str, Choice[Any]] = {}
     share = _geometry(facts, level, dims.value, dims.reason, chosen)
     chosen["data.normalise"] = rules.normalisation(kind.value)
-    chosen["data.normalise"] = Choice(chosen["data.normalise"].value, f"{chosen['data.normalise'].reason} ({kind.reason})")
+    chosen["data.normalise"] = Choice(
+        chosen["data.normalise"].value, f"{chosen['data.normalise'].reason} ({kind.reason})"
+    )
     chosen["data.foreground"] = rules.foreground_share(facts, share)
     turned = rules.turns(facts, kind.value, dims.value)
     chosen["views.weak.turn_probability"] = Choice(0.5 if turned.value else 0.0, turned.reason)

@@ -65,9 +65,9 @@ class DataSettings(Settings):
     labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = (
         "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
     )
-    # minmax, percentile: [0, 1] by each scan's own range, or its 0.5th and 99.5th percentile; colour: [0, 1] by what 8 or
-    # 16 bits can hold; zscore: by the mean and
-    # spread of its voxels that are not 0; ct: by those of all labelled foreground, for scans with an absolute unit
+    # minmax, percentile: [0, 1] by each scan's own range, or its 0.5th and 99.5th percentile; colour: [0, 1] by what
+    # 8 or 16 bits can hold; zscore: by the mean and spread of a scan's voxels that are not 0; ct: by those of all
+    # labelled foreground, for scans with an absolute unit
     normalise: Normalise = "minmax"
     sampling: Literal["resize", "patch"] = "resize"  # whole images resized to `size`, or random patches of `size`
     size: tuple[Count, ...] = (256, 256)  # two numbers: slices; three: volumes

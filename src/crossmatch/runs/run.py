@@ -19,10 +19,10 @@ from crossmatch import __version__
 from crossmatch.atomic import write_json
 from crossmatch.batches.intensity import Window
 from crossmatch.errors import UserError, listed
+from crossmatch.methods.schedules import poly_decay
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
-from crossmatch.methods.schedules import poly_decay
 from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, load_weights
 from crossmatch.runs.facts import changes
 from crossmatch.runs.machine import Machine
@@ -110,12 +110,8 @@ def create_run(
     Raises:
         UserError: the folder holds something else than a run that has learned nothing yet; nothing in it is touched.
     """
-    if (folder / "checkpoints").exists():
-        raise UserError(f"{folder} holds a run already: go on with it by adding --resume, or choose another --out.")
-    started = (folder / "run.json").is_file()  # but nothing was learned: memory ran out, or it was stopped at once
-    if folder.exists() and not started and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
-        raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
-    record = {
+    check_new(folder)
+    record: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json"),
         "data": data,
         "code": {"crossmatch": __version__, "commit": _commit()},
@@ -127,6 +123,15 @@ def create_run(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "run.json", record)
     return Run(folder, recipe, record)
+
+
+def check_new(folder: Path) -> None:
+    """Raise UserError where a folder holds something else than a run that has learned nothing yet."""
+    if (folder / "checkpoints").exists():
+        raise UserError(f"{folder} holds a run already: go on with it by adding --resume, or choose another --out.")
+    started = (folder / "run.json").is_file()  # but nothing was learned: memory ran out, or it was stopped at once
+    if folder.exists() and not started and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
+        raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
 
 
 def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Machine) -> Run:

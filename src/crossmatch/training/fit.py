@@ -17,20 +17,20 @@ from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.errors import UserError
 from crossmatch.formats.seal import SealedError, sealed
 from crossmatch.inference.predictor import Predictor
+from crossmatch.networks import Segmenter
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.runs.display import Display
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.machine import Machine
-from crossmatch.networks import Segmenter
-from crossmatch.runs.run import Run, create_run, open_run, resume_run
+from crossmatch.runs.run import Run, create_run, extend_run, open_run, resume_run
 from crossmatch.scoring.metrics import dice_per_class
 from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.session import open_session
 from crossmatch.training.step import TrainingStep
-from crossmatch.training.transfer import begin_with
 from crossmatch.training.team import Team, check_flags, check_place
+from crossmatch.training.transfer import begin_with
 
 LOWER_MEMORY = (
     "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "
@@ -48,6 +48,7 @@ def fit(
     device: str = "auto",
     place: Place = ALONE,
     resume: bool = False,
+    extend_to: int | None = None,
     begin_from: Path | None = None,
     checked: bool = False,
     compiled: bool = False,
@@ -59,6 +60,7 @@ def fit(
         recipe: the whole run; data: a dataset on disk; out: a folder that does not exist yet, or with `resume` a run.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         place: of this process among those that train one network (docs/parallel.md); every one of them calls `fit`.
+        extend_to: with `resume`, steps that a finished run goes on to, see `extend_run`; `recipe` has those it did.
         begin_from: a run whose weights this one begins with: see `transfer`.
         checked: the data must have been looked at by `check`, so that test cases are sealed from the start. Else what
             was never checked, or has changed, is looked at once before the seal.
@@ -95,6 +97,9 @@ def fit(
                 else create_run(out, recipe, cases.facts, machine, begin_from)
             )
         )
+        if extend_to is not None:
+            run, told = team.first(lambda: extend_run(run, extend_to))
+            display.warn(told)
         with sealed(test), memory_advice(LOWER_MEMORY):
             weights = _weights_of(run, display)
             session = open_session(

@@ -1,4 +1,4 @@
-"""All that a run trains with, put together: network, method, voxels, batches, the step, and the predictor that validates."""
+"""All that a run trains with, put together: network, method, voxels, batches, step, and what validates."""
 
 from collections.abc import Callable
 from typing import NamedTuple
