@@ -126,12 +126,12 @@ def fit_minutes(facts: Facts, minutes: float, changes: Sequence[str], costs: Mea
 def _fitted(facts: Facts, level: Level, minutes: float, changes: Sequence[str], costs: Measure) -> Plan:
     """The plan of a level that fills the minutes."""
     cost = costs(propose(facts, level, Choice(ENOUGH_STEPS, "to measure"), changes))
-    steps, validations = _steps(cost, minutes)
+    steps, validations = steps_in(cost, minutes)
     reason = f"fills {minutes:g} minutes at {cost.step:.3g} s a step"
     return Plan(propose(facts, level, Choice(steps, reason), changes, validations), cost)
 
 
-def _steps(cost: Cost, minutes: float) -> tuple[int, int]:
+def steps_in(cost: Cost, minutes: float) -> tuple[int, int]:
     """Steps and validations that fit into the minutes."""
     left = 60 * minutes * MARGIN - cost.start - 4 * cost.saving
     once = cost.validation + cost.saving
