@@ -26,13 +26,14 @@ def main(run: Path) -> None:
     lines = read_metrics(model.run.metrics)
     figure = Figure()
     axes = figure.subplots()
-    for group, name in (("train", "total"), ("validation", "mean")):
-        found = [(line["step"], line[group][name]) for line in lines if group in line]
+    curves = {
+        "train, total": [(line["step"], line["train"]["total"]) for line in lines if "train" in line],
+        "validation, mean": [(line["step"], line["validation"]["mean"]) for line in lines if "validation" in line],
+    }
+    for name, found in curves.items():
         if found:
-            axes.plot(*zip(*found, strict=True), label=f"{group}: {name}")
-            print(
-                f"{group}, {name}: {found[0][1]:.3f} at step {found[0][0]}, {found[-1][1]:.3f} at step {found[-1][0]}"
-            )
+            axes.plot(*zip(*found, strict=True), label=name)
+            print(f"{name}: {found[0][1]:.3f} at step {found[0][0]}, {found[-1][1]:.3f} at step {found[-1][0]}")
     axes.set_xlabel("step")
     axes.legend()
     figure.savefig(run / "curves.png")

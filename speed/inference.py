@@ -124,7 +124,7 @@ def compare_folder(recipe: Recipe, rounds: int, count: int, size: tuple[int, ...
         volume = new_volume(noise(size, k), np.eye(4))
         formats.write(scans / f"scan_{k}.nii.gz", volume.voxels, like=volume)
     shapes = calls_of_network(lambda: predict(run.folder, scans, place / "first", Options(device="cpu")))  # warms up
-    network = to_channels_last(run.load_network()[0])
+    network = run.load_network()[0]
     images, bf16 = {shape: torch.randn(shape) for shape in {*shapes}}, uses_bf16(recipe.train.precision, CPU)
 
     @torch.inference_mode()

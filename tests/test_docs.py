@@ -120,6 +120,12 @@ def test_the_citation_names_this_version() -> None:
     assert f"\nversion: {crossmatch.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
+def test_every_setting_says_what_it_means() -> None:
+    rows = [row for group in program("docs/_ext/settings_page.py").groups() for row in group.rows]
+    assert {"train.steps", "method.eta", "network.width", "views.cutmix.share"} <= {row.key for row in rows}
+    assert [row.key for row in rows if not row.meaning.endswith(".")] == []
+
+
 def test_nobody_is_sent_to_the_source_of_the_settings() -> None:
     for path in [*PAGES, *ROOT.glob("src/**/*.py"), *ROOT.glob("src/**/*.toml")]:
         text = path.read_text(encoding="utf-8")

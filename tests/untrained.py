@@ -11,9 +11,9 @@ from crossmatch.networks import NetworkSettings, Segmenter
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, save_checkpoint
-from crossmatch.runs.facts import dataset_facts
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import Run, create_run
+from crossmatch.training.material import dataset_facts
 
 SMALL = [
     "data.size=[16, 16]",

@@ -5,7 +5,7 @@
     crossmatch.check("my_scans")                               # is the data sound?
     model = crossmatch.train("own_2d", "my_scans", "runs/first", train__steps=1000)
     model = crossmatch.load("runs/first")                      # or a run that was trained before
-    scan = crossmatch.formats.read("new_scans/a.nii.gz")       # or an array from anywhere
+    scan = crossmatch.formats.read(path)                       # or an array from anywhere
     labels = model.predict(scan.voxels, affine=scan.affine)    # an array of labels, of the scan's own size
     model.predict_files("new_scans", "masks")                  # files in, files out
     crossmatch.evaluate("masks", "references").table()

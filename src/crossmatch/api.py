@@ -14,7 +14,6 @@ from rich.console import Console
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.inference.model import Model
-from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes import Recipe, load_recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.devices import choose_device
@@ -102,7 +101,7 @@ def load(run: AnyPath, checkpoint: str = "last", *, device: str = "auto") -> Mod
     """
     chosen, opened = choose_device(device), open_run(Path(run))
     network, _ = opened.load_network(checkpoint)
-    return Model(opened, to_channels_last(network.to(chosen)), checkpoint, chosen)
+    return Model(opened, network.to(chosen), checkpoint, chosen)
 
 
 def evaluate(

@@ -1,35 +1,50 @@
-"""Files and folders that appear whole or not at all: filled under another name, then renamed."""
+"""Files and folders that appear whole or not at all: made in a hidden folder beside their place, then renamed.
 
+The hidden folder has a random name and is locked by its process. One that nobody locks is what a killed process has
+left; it is removed by the next one that writes there.
+"""
+
+import errno
+import fcntl
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from crossmatch.errors import UserError
+
+HIDDEN = ".crossmatch-"  # how the names of hidden folders begin
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)  # said by some network disks
+_searched: set[Path] = set()  # folders that this process has searched for leftovers
+_adapters: dict[object, TypeAdapter[Any]] = {}  # the form -> what checks it
+
+Form = TypeVar("Form")
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Yield a name in the folder of `path` to write to; it becomes `path` when the block ends without an error.
+    """Yield a path to write to, with the name of `path`. It becomes `path` when the block ends without an error.
+
+    The file gets the permissions that the user's umask gives.
 
     Raises:
         UserError: the folder cannot be made or written to.
     """
-    aside = _aside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        aside.replace(path)
+        with _hidden(path) as aside:
+            yield aside
+            aside.chmod(aside.parent.stat().st_mode & 0o666)  # safetensors writes files that nobody else may read
+            aside.replace(path)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or error}): name a folder you may write to."
         ) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -42,16 +57,14 @@ def new_folder(target: Path) -> Iterator[Path]:
     if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
         raise UserError(f"{target} exists and is not an empty folder: name a new one, nothing is overwritten.")
     target = target.absolute()
-    aside = _aside(target)
-    try:
-        aside.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"{target} cannot be made ({error.strerror}): name a folder you may write to.") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            aside = stack.enter_context(_hidden(target))
+            aside.mkdir()
+        except OSError as error:
+            raise UserError(f"{target} cannot be made ({error.strerror}): name a folder you may write to.") from error
         yield aside
         aside.replace(target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,5 +78,93 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(f".partial-{os.getpid()}-{path.name}")
+def read_json(path: Path, form: type[Form], way_out: str) -> Form:
+    """Read back a JSON file that crossmatch wrote. Arguments and errors as of `parse_json`; no such file is one too."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): {way_out}.") from None
+    return parse_json(text, form, str(path), way_out)
+
+
+def parse_json(text: str | bytes, form: type[Form], origin: str, way_out: str) -> Form:
+    """JSON that crossmatch wrote, in the form that it was written in.
+
+    Args:
+        text: the JSON.
+        form: a type that pydantic knows; values are not converted, so "3" is no number.
+        origin: where the text comes from, for the message.
+        way_out: what the user can do where it is damaged.
+
+    Raises:
+        UserError: it has another form.
+    """
+    try:
+        if form not in _adapters:
+            _adapters[form] = TypeAdapter(form)
+        found: Form = _adapters[form].validate_json(text, strict=True)
+        return found
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part)[:50] for part in first["loc"])
+        raise UserError(f"{origin} is damaged ({where + ': ' if where else ''}{first['msg']}): {way_out}.") from None
+
+
+@contextmanager
+def _hidden(path: Path) -> Iterator[Path]:
+    """A path with the name of `path` in a new hidden folder beside it, which is removed when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path.parent.absolute())
+    folder, lock = _new_locked_folder(path.parent)
+    try:
+        yield folder / path.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _new_locked_folder(parent: Path) -> tuple[Path, int | None]:
+    """A folder and the descriptor that locks it; None on a disk without locks."""
+    while True:
+        folder = parent / f"{HIDDEN}{secrets.token_hex(8)}"
+        folder.mkdir()
+        try:
+            return folder, _lock(folder)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # another process has just taken it for a leftover
+        except OSError as error:
+            if error.errno in _WITHOUT_LOCKS:
+                return folder, None
+            folder.rmdir()
+            raise
+
+
+def _lock(folder: Path) -> int:
+    """Lock a folder until the descriptor is closed or the process ends.
+
+    Raises:
+        OSError: another process has locked it, it is gone, or the disk has no locks.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder.stat()  # a FileNotFoundError where it was removed between the two calls
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove the hidden folders of processes that have ended; once a process and folder."""
+    if parent in _searched:
+        return
+    _searched.add(parent)
+    with os.scandir(parent) as entries:
+        found = [Path(entry.path) for entry in entries if entry.name.startswith(HIDDEN)]
+    for folder in found:
+        with suppress(OSError):
+            descriptor = _lock(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)

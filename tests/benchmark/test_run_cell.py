@@ -160,7 +160,7 @@ def test_a_cell_of_other_data_is_refused(data: Path, tmp_path: Path):
 def test_remarks_of_a_recipe_are_no_settings(data: Path, tmp_path: Path):
     cell = _cell(data)
     _finish(cell, tmp_path, data)
-    _refuse(replace(cell, recipe=cell.recipe.model_copy(update={"about": "said better", "mends": ()})), tmp_path)
+    _refuse(replace(cell, recipe=cell.recipe.model_copy(update={"about": "said better", "departures": ()})), tmp_path)
 
 
 def test_a_finished_cell_has_all_its_files(data: Path, tmp_path: Path):

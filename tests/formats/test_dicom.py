@@ -101,7 +101,7 @@ def test_a_slice_without_rescaling_keeps_its_values(tmp_path):
 def test_every_header_is_read_once(tmp_path, monkeypatch):
     write_series(tmp_path, _stored())
     slices = read_slices(tmp_path)
-    monkeypatch.setattr("crossmatch.formats.dicom._header", None)
+    monkeypatch.setattr("crossmatch.formats.dicom.read_header", None)
     assert read_series(slices).shape == (7, 5, 4)
 
 

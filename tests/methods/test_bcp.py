@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from crossmatch.batches.batch import Batch
 from crossmatch.methods import Method
 from crossmatch.methods.bcp import draw_box, halves, pairs, region_loss
+from crossmatch.methods.components import largest_components
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.recipes.load import load_recipe
 from crossmatch.training.fit import fit
@@ -102,13 +103,23 @@ def test_self_training_computed_plainly(dims, sizes):
             weight += 0.1 * torch.randn_like(weight)
         terms = first_loss(method, batch)
         box, (x_a, x_b, u_a, u_b) = _box(batch), PAIRS[sizes]
-        label, u = method.teacher.network(batch.u.weak).argmax(1), batch.u.weak
+        u = batch.u.weak
+        label = largest_components(method.teacher.network(u).argmax(1), 3, dims)
         around = method.network(torch.where(box.unsqueeze(1), batch.x[x_a], u[u_a]))
         inside = method.network(torch.where(box.unsqueeze(1), u[u_b], batch.x[x_b]))
     sup = region_loss(around, batch.y[x_a], box, method.dice) + region_loss(inside, batch.y[x_b], ~box, method.dice)
     pseudo = region_loss(around, label[u_a], ~box, method.dice) + region_loss(inside, label[u_b], box, method.dice)
     for name, value in {"sup": sup, "pseudo": pseudo, "total": sup + 0.5 * pseudo}.items():
         torch.testing.assert_close(terms[name], value, msg=f"{name}: {{}}".format)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_pseudo_labels_keep_the_largest_component_unless_they_keep_all(dims):
+    """Noise has many: of the three settings each teaches other labels."""
+    losses = {
+        n: first_loss(build("bcp", dims, largest_component=n), noise(dims))["pseudo"].item() for n in (0, 1, dims)
+    }
+    assert len(set(losses.values())) == 3
 
 
 @pytest.mark.parametrize("dims", [2, 3])

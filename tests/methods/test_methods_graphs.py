@@ -15,7 +15,7 @@ from crossmatch.runs.logbook import read_metrics
 from crossmatch.training import fit as train_module
 from crossmatch.training import step as step_module
 from crossmatch.training.fit import fit
-from crossmatch.training.step import WARM_UP, GraphedStep
+from crossmatch.training.graphs import WARM_UP, GraphedStep
 from tiny import write_dataset
 from train_tiny import TINY, Quiet, weights
 

@@ -34,6 +34,9 @@ SURE = {
     "unimatch": {"threshold": 0.3},
     "cps": {},
     "urpc": {"unlabelled_weight": 10.0},
+    "dmd": {},
+    "mcnet": {"unlabelled_weight": 1.0},
+    "dtc": {},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }

@@ -7,7 +7,8 @@ import pytest
 
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
-from crossmatch.recipes.load import load_recipe, recipe_names, recipe_text
+from crossmatch.recipes.files import recipe_names
+from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import open_run
 from crossmatch.training.fit import fit
@@ -90,11 +91,3 @@ def test_a_change_of_one_method_holds_for_it_alone() -> None:
     for wrong in ("methods.crossmatch.name=fixmatch", "methods.crossmatch=1", "methods.nobody.eta=1"):
         with pytest.raises(UserError, match=r"write methods\.NAME\.key"):
             load_recipe("phantom", [wrong])
-
-
-def test_a_recipe_can_be_printed_and_used_as_ones_own(tmp_path: Path) -> None:
-    for name in recipe_names():
-        (tmp_path / "mine.toml").write_text(recipe_text(name))
-        assert load_recipe(str(tmp_path / "mine.toml")) == load_recipe(name)
-    with pytest.raises(UserError, match="no recipe 'mine'"):
-        recipe_text("mine")

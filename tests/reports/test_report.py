@@ -2,7 +2,6 @@
 
 import base64
 import json
-import math
 import re
 import struct
 import zlib
@@ -33,7 +32,7 @@ def write_run(folder: Path, data: Path, lines: list[dict] | None, step: int = ST
     folder.mkdir()
     recipe = load_recipe("phantom", [f"train.steps={STEPS}", "train.log_every=5", "seed=7"])
     record = {
-        "recipe": {**recipe.model_dump(mode="json"), "mends": ["Blurs with a true <Gaussian>."]},
+        "recipe": {**recipe.model_dump(mode="json"), "departures": ["Blurs with a true <Gaussian>."]},
         "data": {
             "root": str(data),
             "name": "tiny",
@@ -202,7 +201,7 @@ def test_run_without_metrics(tmp_path, data):
 
 def test_undefined_values(tmp_path, data):
     lines = [
-        {"step": 5, "train": {"total": math.nan, "sup": 1.0}},  # json writes NaN, as older logs might
+        {"step": 5, "train": {"total": None, "sup": 1.0}},
         {"step": 5, "validation": {"mean": None, "RV": None, "MYO": None}},
         {"step": 10, "train": {"total": None, "sup": 0.5}},
     ]

@@ -10,9 +10,9 @@ from crossmatch.atomic import write_json
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.runs.facts import dataset_facts
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import create_run, open_run, resume_run
+from crossmatch.training.material import dataset_facts
 from tiny import write_dataset
 from untrained import save_untrained, small_recipe, untrained_run
 

@@ -86,7 +86,7 @@ def test_undefined_is_counted_never_zero(folders: tuple[Path, Path], tmp_path: P
 def test_files_and_reading_back(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pred, ref = folders
     (pred / "prediction.json").write_text('{"run": "tiny", "checkpoint": "last"}')
-    (pred / ".partial-1-c.nii.gz").write_bytes(b"")
+    (pred / ".crossmatch-1-c.nii.gz").write_bytes(b"")
     save(pred / "a_probabilities.nii.gz", anatomy())
     found = evaluate(pred, ref, tmp_path / "new" / "out")
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == ["cases.csv", "summary.json"]

@@ -68,6 +68,6 @@ def test_graphs_need_one_gpu(data, tmp_path):
         fit(chosen, data, tmp_path / "run", Quiet(), graphs=True)
     assert not (tmp_path / "run").exists()
     for flags in (["--compile"], ["--graphs"], ["--compile", "--graphs"]):
-        with pytest.raises(UserError, match=f"{' and '.join(flags)}: for one device, and 2 are to train"):
+        with pytest.raises(UserError, match=f"{' and '.join(flags)} needs one device, and 2 are asked for"):
             check_flags(flags, torch.device("cuda"), Place(count=2))
         check_flags(flags, torch.device("cuda"), ALONE)

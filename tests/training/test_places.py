@@ -44,15 +44,15 @@ class TestFindPlace:
         with pytest.raises(UserError, match="--ntasks-per-node"):
             find_place(None, {key: value for key, value in SRUN.items() if key != "SLURM_NTASKS_PER_NODE"})
         for uneven in (SRUN | {"SLURM_STEP_NUM_TASKS": "5"}, TORCHRUN | {"WORLD_SIZE": "3"}):
-            with pytest.raises(UserError, match="start equally many on every one"):
+            with pytest.raises(UserError, match="start the same number of ranks on every machine"):
                 find_place(None, uneven)
 
 
-def test_what_all_find_wrong_is_told_by_the_first_of_a_machine(monkeypatch):
+def test_a_mistake_that_all_find_gives_one_message_a_machine(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with pytest.raises(UserError, match="no such recipe"), Place(rank=2, local_rank=0).one_tells():
+    with pytest.raises(UserError, match="no such recipe"), Place(rank=2, local_rank=0).one_message():
         raise UserError("no such recipe")
-    with pytest.raises(SystemExit) as ended, Place(rank=1, local_rank=1).one_tells():
+    with pytest.raises(SystemExit) as ended, Place(rank=1, local_rank=1).one_message():
         raise UserError("no such recipe")
     assert ended.value.code == SILENT
 
@@ -85,7 +85,7 @@ def ranks_run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
         (("time.sleep(0.2); os.kill(os.getppid(), signal.SIGINT); time.sleep(60)", "time.sleep(60)"), 130),
     ],
 )
-def test_the_exit_code_is_that_of_the_rank_that_told(codes, expected, ranks_run):
+def test_the_exit_code_is_that_of_the_rank_with_a_message(codes, expected, ranks_run):
     ranks_run(*codes)
     assert start(2) == expected
 

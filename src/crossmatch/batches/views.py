@@ -23,15 +23,20 @@ class ViewSettings(Settings):
     """How the views of an image are made."""
 
     weak: WeakSettings = WeakSettings()
+    """The weak view."""
     strong: StrongSettings = StrongSettings()
+    """The strong views."""
     cutmix: CutMixSettings = CutMixSettings()
+    """The boxes of CutMix."""
 
 
 class BatchSizes(Settings):
-    """Images a step; the CutMix partners are as many as the unlabelled images, and come on top."""
+    """Images a step."""
 
     labelled: Count = 12
+    """Labelled images a step, over all devices."""
     unlabelled: Count = 12
+    """Unlabelled images a step, over all devices. As many CutMix partners come on top."""
 
 
 class Weak(NamedTuple):

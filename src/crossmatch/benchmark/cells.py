@@ -17,8 +17,6 @@ from crossmatch.recipes.schema import Recipe
 
 CELLS = "cells"
 
-# Methods that learn from a finished run -> the method of that run: same labels, grid point, seed and data.
-TEACHERS = {"distillation": "supervised"}
 # Settings that have an option of their own here.
 OWN_OPTIONS = {
     "method.name": "--methods",
@@ -124,8 +122,8 @@ def _cell(
     settings = [f"method.name={method}", f'data.labelled="{labelled}"', f"seed={seed}", *changes]
     settings += [f"{key}={value}" for key, value in grid]
     teacher = None
-    if method in TEACHERS:
-        teacher = _folder(TEACHERS[method], labelled, _of_method(grid_of_all, TEACHERS[method]), seed)
+    if (other := METHODS[method].learns_from) is not None:  # its run of the same labels, grid point, seed and data
+        teacher = _folder(other, labelled, _of_method(grid_of_all, other), seed)
         settings.append(f"method.teacher={teacher}")
     try:
         chosen = load_recipe(recipe, settings)
@@ -150,10 +148,10 @@ def _refuse_unknown(methods: Sequence[str]) -> None:
     for name in methods:
         if name not in METHODS:
             raise UserError(f"There is no method {name!r}; there are {', '.join(METHODS)}.")
-        if name in TEACHERS and TEACHERS[name] not in methods:
+        other = METHODS[name].learns_from
+        if other is not None and other not in methods:
             raise UserError(
-                f"{name} learns from a finished run of {TEACHERS[name]} with the same labels and seed: add "
-                f"{TEACHERS[name]} to --methods."
+                f"{name} learns from a finished run of {other} with the same labels and seed: add {other} to --methods."
             )
 
 

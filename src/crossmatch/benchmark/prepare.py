@@ -14,26 +14,6 @@ from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.layout import list_cases, read_description
 from crossmatch.errors import UserError, listed
 from crossmatch.methods import METHODS
-from crossmatch.phantom.phantom import PHANTOMS, make_phantom
-
-
-def data_of(recipe: str, data: str | None, out: Path) -> str:
-    """Where cells find their dataset: as given, or for a phantom's recipe a phantom for each seed.
-
-    Raises:
-        UserError: no dataset is named, and the recipe is not a phantom's.
-    """
-    if data is None and recipe not in PHANTOMS:
-        raise UserError(f"Name the dataset for the recipe {recipe} with --data.")
-    return str(out / "data" / "seed{seed}") if data is None else data
-
-
-def draw_phantoms(recipe: str, cells: Sequence[Cell], console: Console) -> None:
-    """Make the datasets that `data_of` chose, where they are not there yet."""
-    for cell in cells:
-        if not cell.data.exists():
-            console.print(f"Drawing a phantom: {cell.data}", soft_wrap=True, markup=False, highlight=False)
-            make_phantom(cell.data, PHANTOMS[recipe], seed=cell.seed)
 
 
 def fingerprints(cells: Sequence[Cell], checkpoint: str, console: Console) -> dict[Path, str]:

@@ -17,7 +17,7 @@ from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.results import Result
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError, listed
-from crossmatch.runs.facts import changes
+from crossmatch.runs.differences import changes
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.scores import load_evaluation
 

@@ -119,7 +119,8 @@ def recipes(
     """List the recipes that come with the package, or print one."""
     from rich.table import Table
 
-    from crossmatch.recipes.load import load_recipe, recipe_names, recipe_text
+    from crossmatch.recipes.files import recipe_names
+    from crossmatch.recipes.load import load_recipe, recipe_text
 
     if name is not None:
         print(recipe_text(name), end="")

@@ -2,15 +2,18 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from crossmatch.errors import UserError
+
+if TYPE_CHECKING:
+    from crossmatch.benchmark.cells import Cell
 
 
 def methods() -> None:
@@ -52,7 +55,6 @@ def benchmark(
     """Compare methods: every method, number of labels and seed is a run; test cases are read once a run."""
     from crossmatch.benchmark.benchmark import run_benchmark
     from crossmatch.benchmark.cells import parse_grid, plan_cells
-    from crossmatch.benchmark.prepare import data_of, draw_phantoms
     from crossmatch.recipes.load import load_recipe, parse_change
 
     _refuse_others("--launcher", launcher, ("local", "slurm"))
@@ -63,7 +65,7 @@ def benchmark(
     base = load_recipe(recipe, changes)
     cells = plan_cells(
         recipe,
-        data_of(recipe, data, out),
+        _dataset(recipe, data, out),
         methods=_names(methods),
         labelled=[base.data.labelled] if labelled is None else _names(labelled),
         seeds=[_seed(text) for text in _names(seeds)],
@@ -71,7 +73,7 @@ def benchmark(
         changes=changes,
     )
     if data is None:
-        draw_phantoms(recipe, cells, console)
+        _draw_phantoms(recipe, cells, console)
     options = {keys[0]: value for keys, value in map(parse_change, slurm or [])}
     choice = {"methods": methods, "labelled": labelled, "seeds": seeds, "grid": grid or [], "set": changes}
     try:
@@ -88,7 +90,7 @@ def benchmark(
                 about={
                     "recipe": Path(recipe).stem,
                     "recipe_settings": base.settings(),
-                    "recipe_remarks": list(base.mends),
+                    "recipe_remarks": list(base.departures),
                     "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
                 },
             )
@@ -110,6 +112,25 @@ def _stops() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, previous, strict=True):
             signal.signal(number, handler)
+
+
+def _dataset(recipe: str, data: str | None, out: Path) -> str:
+    """The dataset that is named; for a phantom's recipe without one, a phantom for each seed."""
+    from crossmatch.phantom.phantom import PHANTOMS
+
+    if data is None and recipe not in PHANTOMS:
+        raise UserError(f"Name the dataset for the recipe {recipe} with --data.")
+    return str(out / "data" / "seed{seed}") if data is None else data
+
+
+def _draw_phantoms(recipe: str, cells: Sequence["Cell"], console: Console) -> None:
+    """Make the phantoms of the cells that do not exist yet."""
+    from crossmatch.phantom.phantom import PHANTOMS, make_phantom
+
+    for cell in cells:
+        if not cell.data.exists():
+            console.print(f"Drawing a phantom: {cell.data}", soft_wrap=True, markup=False, highlight=False)
+            make_phantom(cell.data, PHANTOMS[recipe], seed=cell.seed)
 
 
 def _refuse_others(option: str, given: str, allowed: tuple[str, ...]) -> None:

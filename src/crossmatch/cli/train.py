@@ -55,7 +55,7 @@ def train(
 
     place = find_place(devices)
     console = Console(quiet=place.rank > 0)
-    with place.one_tells():
+    with place.one_message():
         changes = [*(set_ or [])] + ([] if seed is None else [f"seed={seed}"])
         if minutes is not None and (recipe != AUTO or resume):
             raise UserError(f"--minutes is for `crossmatch train {AUTO}`, which chooses the size: leave it out.")

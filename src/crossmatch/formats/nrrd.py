@@ -157,7 +157,7 @@ def _in_space(path: Path, header: Header, ndim: int) -> Array:
             known = ", ".join(name for name in _RAS_SIGNS if "-" in name)
             raise UserError(f"{path} lies in the space '{space}', known are {known}: export it in one of these.")
         signs = np.array(_RAS_SIGNS[space], dtype=np.float64)
-    placed = np.column_stack([*directions, origin]) * signs[:, None]
+    placed = np.column_stack([*directions, origin]) * signs[:, None] + 0.0  # no -0.0
     if ndim == 2:
         normal = np.cross(placed[:, 0], placed[:, 1])
         placed = np.insert(placed, 2, normal / np.linalg.norm(normal), axis=1)

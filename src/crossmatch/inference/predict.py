@@ -20,7 +20,7 @@ from crossmatch.formats import Volume, same_grid
 from crossmatch.inference.inputs import Scan, find_scans
 from crossmatch.inference.origin import ORIGIN, note_origin, origin
 from crossmatch.inference.predictor import Predictor, check_voxels
-from crossmatch.networks.segmenter import Segmenter, to_channels_last
+from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.run import Run, open_run
@@ -83,7 +83,7 @@ def predict(
     device = choose_device(options.device)
     note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
 
-    predictor = predictor_of(run, to_channels_last(network.to(device)), device, options)
+    predictor = predictor_of(run, network.to(device), device, options)
     with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
         segment(predictor, list(zip(scans, made, strict=True)), progress)
     return [files[0] for files in made]

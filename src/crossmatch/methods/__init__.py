@@ -4,7 +4,10 @@ from crossmatch.methods.bcp import BCP
 from crossmatch.methods.cps import CPS
 from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.distillation import Distillation
+from crossmatch.methods.dmd import DMD
+from crossmatch.methods.dtc import DTC
 from crossmatch.methods.fixmatch import FixMatch
+from crossmatch.methods.mcnet import MCNet
 from crossmatch.methods.mean_teacher import MeanTeacher
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo_label import PseudoLabel
@@ -27,6 +30,9 @@ METHODS: dict[str, type[Method]] = {
     "unimatch": UniMatch,
     "cps": CPS,
     "urpc": URPC,
+    "dmd": DMD,
+    "mcnet": MCNet,
+    "dtc": DTC,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

@@ -19,14 +19,16 @@ from crossmatch.settings import Fraction, NonNegative
 
 
 class CPSSettings(MethodSettings):
-    """Weight of the cross supervision and its warm-up; the defaults are the released constants.
+    """Weight of the cross supervision and its warm-up. The defaults are the released constants.
 
-    The released weight climbs every 150 steps for 200 times 150 of its 30,000 steps: over the whole run. Ours climbs at
-    every step. (The paper has a constant weight, of 1.5 on its first dataset and 6 on its second.)
+    The released weight grows in steps over the whole run; ours grows at every step. (The paper has a constant weight,
+    1.5 on its first dataset and 6 on its second.)
     """
 
     unlabelled_weight: NonNegative = 0.1
-    warm_up: Fraction = 1.0  # share of the run over which the cross terms grow to full
+    """Weight of the two cross-supervision terms, after the warm-up."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 
 
 class CPS(Method):

@@ -19,15 +19,18 @@ from crossmatch.settings import NonNegative, Positive
 
 
 class DistillationSettings(MethodSettings):
-    """The teacher must be given.
+    """The teacher, and how much it counts.
 
-    The paper weighs hard targets less than soft ones, of the same images; here each has its own images, and both
-    weigh 1. Its temperatures lie between 1 and 20, and its small networks did best with low ones.
+    The paper's hard and soft targets are of the same images, and the hard ones weigh less. Here each kind has images of
+    its own, and both weigh 1. The paper's temperatures lie between 1 and 20; its small networks did best with low ones.
     """
 
-    teacher: Annotated[str, Field(validate_default=True)] = ""  # the folder of a run, its last checkpoint is taken
+    teacher: Annotated[str, Field(validate_default=True)] = ""
+    """Folder of a finished run; its last checkpoint teaches. It must be given."""
     unlabelled_weight: NonNegative = 1.0
+    """Weight of the soft targets."""
     temperature: Positive = 2.0
+    """Temperature of both softmaxes. Higher is softer."""
 
     @field_validator("teacher")
     @classmethod
@@ -61,6 +64,7 @@ class Distillation(Method):
 
     about = "a finished run's soft predictions of unlabelled images teach a new network"
     paper = "Hinton et al., 2015, arXiv 1503.02531"
+    learns_from = "supervised"
     remarks = ("Its training time leaves out the training of its teacher.",)
     Settings = DistillationSettings
     settings: DistillationSettings

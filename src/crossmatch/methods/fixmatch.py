@@ -17,15 +17,19 @@ from crossmatch.settings import Fraction, NonNegative
 
 
 class FixMatchSettings(MethodSettings):
-    """Threshold and weight; the defaults are the released constants.
+    """Threshold and weight. The defaults are the released constants.
 
-    The supervised term is the mean of cross entropy and Dice, as of every method here; released: cross entropy alone.
-    A weight of 1 is less than it looks: that term is divided by all voxels, UniMatch's Dice is not.
+    The supervised loss is the mean of cross entropy and Dice, as for every method here (released: cross entropy alone).
+    A weight of 1 is less than it looks: the loss of the pseudo-labels is divided by all voxels, also those that do not
+    count.
     """
 
-    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    unlabelled_weight: NonNegative = 1.0  # beside 1 for the supervised term; the total is half the sum
-    warm_up: Fraction = 0.0  # share of the run over which that weight grows to full
+    threshold: NonNegative = 0.95
+    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    unlabelled_weight: NonNegative = 1.0
+    """Weight of the pseudo-labels beside 1 for the supervised loss. The total is half the sum."""
+    warm_up: Fraction = 0.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 
 
 def masked_entropy(logits: Tensor, taught: Lesson) -> Tensor:

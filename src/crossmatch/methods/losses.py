@@ -12,10 +12,12 @@ from crossmatch.settings import Positive, Settings
 
 
 class DiceSettings(Settings):
-    """How Dice is computed. Released: 2D with background, smooth 1e-4; 3D without background, smooth 1e-5."""
+    """How the Dice loss is computed. The defaults are the released 2D constants."""
 
     background: bool = True
+    """Whether the background class counts. Released 3D: no."""
     smooth: Positive = 1e-4
+    """Added to numerator and denominator of each class. Released 3D: 1e-5."""
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:
@@ -51,6 +53,23 @@ def dice_loss(probability: Tensor, target: Tensor, mask: Tensor | None, settings
     sums = (0, *range(2, probability.ndim))
     overlap = (probability * target).sum(sums)
     size = (counted * probability).sum(sums) + target.sum(sums)  # a mask or label squared is itself
+    per_class = 1 - (2 * overlap + settings.smooth) / (size + settings.smooth)
+    return per_class[0 if settings.background else 1 :].mean()
+
+
+def soft_dice_loss(first: Tensor, second: Tensor, settings: DiceSettings, power: int = 2) -> Tensor:
+    """One minus Dice of two soft maps, mean of classes; sums run over batch and space together.
+
+    With a one-hot second map and power 2 it is `dice_loss`.
+
+    Args:
+        first, second: softmax outputs or one-hot labels (B, K, *S); both carry a gradient.
+        settings: background class in or out, smoothing.
+        power: exponent of the denominator's sums: 2, or 1 as in some released codes.
+    """
+    sums = (0, *range(2, first.ndim))
+    overlap = (first * second).sum(sums)
+    size = first.pow(power).sum(sums) + second.pow(power).sum(sums)
     per_class = 1 - (2 * overlap + settings.smooth) / (size + settings.smooth)
     return per_class[0 if settings.background else 1 :].mean()
 

@@ -20,15 +20,18 @@ NOISE, NOISE_LIMIT = 0.1, 0.2  # standard deviation and clip of the noise, in un
 
 
 class MeanTeacherSettings(MethodSettings):
-    """Weight of the consistency, its warm-up, and the teacher's memory; the defaults are the released constants.
+    """Weight of the consistency, its warm-up, and the teacher's memory. The defaults are the released constants.
 
-    The released weight climbs every 150 steps for 200 times 150 of its 30,000 steps: over the whole run. Ours climbs at
-    every step. The released code leaves the consistency out for the first 1,000 steps, where its weight is below 0.001.
+    The released weight grows in steps over the whole run; ours grows at every step. The released code leaves the
+    consistency out for the first 1,000 steps, where its weight is below 0.001.
     """
 
     unlabelled_weight: NonNegative = 0.1
-    warm_up: Fraction = 1.0  # share of the run over which the consistency grows to full
+    """Weight of the consistency with the teacher, after the warm-up."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
     decay: BelowOne = 0.99
+    """Decay of the teacher's moving average."""
 
 
 class MeanTeacher(Method):

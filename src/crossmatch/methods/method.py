@@ -33,6 +33,7 @@ class Method(nn.Module, ABC):
     Attributes:
         about, paper: a line each for `crossmatch methods`: what it does; authors, venue, year.
         remarks: sentences that a reader of a benchmark's table must know about this method's numbers.
+        learns_from: the method whose finished run teaches this one in a benchmark; None for most.
         Settings: the class of the method's settings.
         needs_unlabelled: whether batches must carry `u` and `mix`.
         stage: which of several things a step computes, where that changes during a training. A graph of the step holds
@@ -42,6 +43,7 @@ class Method(nn.Module, ABC):
     about: ClassVar[str]
     paper: ClassVar[str]
     remarks: ClassVar[tuple[str, ...]] = ()
+    learns_from: ClassVar[str | None] = None
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
     needs_unlabelled: ClassVar[bool] = True
     settings: MethodSettings

@@ -17,15 +17,19 @@ from crossmatch.settings import Fraction, NonNegative, Positive
 
 
 class SelfDistillationSettings(MethodSettings):
-    """There is no released code of this form; weight and temperature are those of `distillation`.
+    """Weight and temperature, which are those of `distillation`, and the warm-up. There is no released code of this
+    form.
 
-    The two methods so differ in who teaches and in which view is taught. The warm-up lasts the whole run, as the
-    consistency terms of github.com/HiLab-git/SSL4MIS, commit 06df604: at first the network has nothing to teach.
+    The warm-up lasts the whole run, as for the consistency terms of github.com/HiLab-git/SSL4MIS, commit 06df604: at
+    first the network has nothing to teach.
     """
 
     unlabelled_weight: NonNegative = 1.0
+    """Weight of the soft targets, after the warm-up."""
     temperature: Positive = 2.0
-    warm_up: Fraction = 1.0  # share of the run over which the weight grows to full
+    """Temperature of both softmaxes. Higher is softer."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 
 
 class SelfDistillation(Method):

@@ -20,6 +20,7 @@ class SupervisedStrongSettings(MethodSettings):
     """What is done to the labelled images."""
 
     augment: AugmentSettings = AugmentSettings()
+    """How labelled images are augmented."""
 
 
 class SupervisedStrong(Supervised):

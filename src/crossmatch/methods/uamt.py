@@ -23,12 +23,11 @@ LARGEST = 2.0  # of the squared distance of two distributions: released divisor,
 
 
 class UAMTSettings(MeanTeacherSettings):
-    """Those of Mean Teacher, with the same released values, and the threshold on the uncertainty.
+    """The settings of Mean Teacher, with the same released values, and the threshold on the uncertainty."""
 
-    The released weight climbs every 150 steps for 40 times 150 of its 6,000 steps: again over the whole run.
-    """
-
-    threshold: Fraction = 0.75  # at the start, as a share of the largest entropy
+    threshold: Fraction = 0.75
+    """Highest uncertainty of a voxel that counts, at the start of the run, as a share of the largest entropy. It rises
+    to 1."""
 
 
 class UAMT(MeanTeacher):

@@ -19,13 +19,18 @@ from crossmatch.settings import BelowOne, Fraction, NonNegative
 
 
 class UniMatchSettings(MethodSettings):
-    """Threshold, weights and dropout; the defaults are the released constants. Dice is that of the recipe."""
+    """Threshold, weights and dropout. The defaults are the released constants. Dice is that of the recipe."""
 
-    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    image_weight: NonNegative = 0.5  # of the mean over the two strong views: 0.25 each
-    feature_weight: NonNegative = 0.5  # of the dropped features; the supervised term has 1
-    warm_up: Fraction = 0.0  # share of the run over which the unlabelled terms grow to full
-    rate: BelowOne = 0.5  # of the channels dropped, at every level between encoder and decoder
+    threshold: NonNegative = 0.95
+    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    image_weight: NonNegative = 0.5
+    """Weight of the mean over the two strong views; the supervised loss has 1."""
+    feature_weight: NonNegative = 0.5
+    """Weight of the view with dropped features; the supervised loss has 1."""
+    warm_up: Fraction = 0.0
+    """Share of the run in which the weights of the unlabelled terms grow to their full values. 0: from the start."""
+    rate: BelowOne = 0.5
+    """Share of the channels dropped at each level between encoder and decoder."""
 
 
 class UniMatch(Method):

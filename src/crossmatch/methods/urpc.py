@@ -26,10 +26,12 @@ EPSILON = 1e-8  # released, beside the mean weight of the voxels
 
 
 class URPCSettings(MethodSettings):
-    """The released constants, the same in 2D and 3D."""
+    """Weight and warm-up. The defaults are the released constants, the same in 2D and 3D."""
 
     unlabelled_weight: NonNegative = 0.1
-    warm_up: Fraction = 1.0  # released: over the whole run, in 2D and 3D
+    """Weight of the agreement between scales, after the warm-up."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 
 
 def noisy(x: Tensor) -> Tensor:

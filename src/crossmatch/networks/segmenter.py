@@ -50,6 +50,7 @@ class Segmenter(nn.Module):
         dims, in_channels, classes, settings: as given.
         Settings: the class of the network's settings.
         HEAD_KERNEL: kernel size of the network's head.
+        UPSAMPLING: how the network's decoder enlarges feature maps.
         encoder: images (B, C, *S) -> list of feature maps, finest first.
         decoder: that list -> list of decoded maps, finest first; level l is of size S / 2^l.
         head: finest decoded map -> logits (B, K, *S).
@@ -61,6 +62,7 @@ class Segmenter(nn.Module):
 
     Settings: ClassVar[type[NetworkSettings]]
     HEAD_KERNEL: ClassVar[int] = 1
+    UPSAMPLING: ClassVar[Upsampling]
     settings: NetworkSettings
     encoder: nn.Module
     decoder: nn.Module
@@ -98,7 +100,7 @@ class Segmenter(nn.Module):
         """A further decoder for the same encoder and head, with fresh weights.
 
         Args:
-            upsampling: how it enlarges feature maps; None: as the network's own decoder.
+            upsampling: how it enlarges feature maps; None: `UPSAMPLING`.
         """
         raise NotImplementedError(f"{type(self).__name__} builds no further decoders")
 

@@ -22,11 +22,13 @@ DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 
 class UNetSettings(NetworkSettings):
-    """Width and dropout; the defaults are the released 2D constants."""
+    """Width and dropout. The defaults are the released 2D constants."""
 
-    width: Count = 16  # channels of the finest level; each further level has twice as many
+    width: Count = 16
+    """Channels of the finest level. Each further level has twice as many."""
     # rate of each level of the encoder, finest first; there are as many levels as rates
     dropout: Annotated[tuple[BelowOne, ...], Field(min_length=2)] = DROPOUT
+    """Element dropout rate in the encoder, one for each level, finest first. Their number is that of the levels."""
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -126,6 +128,7 @@ class UNet(Segmenter):
 
     Settings = UNetSettings
     HEAD_KERNEL = 3
+    UPSAMPLING = "linear"
     settings: UNetSettings
 
     def __init__(self, dims: int, in_channels: int, classes: int, settings: UNetSettings = RELEASED) -> None:
@@ -137,4 +140,4 @@ class UNet(Segmenter):
 
     def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
         """A further decoder with fresh weights; its upsampling is linear unless another one is asked for."""
-        return self._laid_out(UNetDecoder(self.dims, self.settings, upsampling or "linear"))
+        return self._laid_out(UNetDecoder(self.dims, self.settings, upsampling or self.UPSAMPLING))

@@ -22,11 +22,14 @@ MULTIPLE: int = 2 ** (len(CONVOLUTIONS) - 1)
 
 
 class VNetSettings(NetworkSettings):
-    """Width, normalisation and dropout; the defaults are the released 3D constants."""
+    """Width, normalisation and dropout. The defaults are the released 3D constants."""
 
-    width: Count = 16  # channels of the finest level; each further level has twice as many
+    width: Count = 16
+    """Channels of the finest level. Each further level has twice as many."""
     normalisation: Normalisation = "batch"
+    """Normalisation after each convolution."""
     dropout: BelowOne = 0.5
+    """Dropout rate of whole channels of the deepest features and, in a plain pass, of the finest."""
 
     @model_validator(mode="after")
     def _channels_make_groups(self) -> "VNetSettings":
@@ -124,6 +127,7 @@ class VNet(Segmenter):
     """
 
     Settings = VNetSettings
+    UPSAMPLING = "transposed"
     settings: VNetSettings
 
     def __init__(self, dims: int, in_channels: int, classes: int, settings: VNetSettings = RELEASED) -> None:
@@ -139,13 +143,13 @@ class VNet(Segmenter):
             for fine, coarse in pairwise(channels)
         ]
         self.encoder = VNetEncoder(blocks, downs, layers.channel_dropout(dims, settings.dropout))
-        self.decoder = VNetDecoder(self._ups("transposed"), decoder_blocks)
+        self.decoder = VNetDecoder(self._ups(self.UPSAMPLING), decoder_blocks)
         self.last_dropout = layers.channel_dropout(dims, settings.dropout)
         self.head = self.another_head()
 
     def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
         """A further decoder with fresh weights; its upsampling is transposed unless another one is asked for."""
-        return self._laid_out(VNetDecoder(self._ups(upsampling or "transposed"), self._decoder_blocks()))
+        return self._laid_out(VNetDecoder(self._ups(upsampling or self.UPSAMPLING), self._decoder_blocks()))
 
     def _block(self, inputs: int, outputs: int, convolutions: int) -> nn.Module:
         return ConvStack(self.dims, inputs, outputs, convolutions, self.settings.normalisation)

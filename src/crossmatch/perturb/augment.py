@@ -35,30 +35,49 @@ SMALLEST_SPREAD = 1e-7  # of grey values, for divisions: the released gamma tran
 
 
 class AugmentSettings(Settings):
-    """How often and how strongly; the defaults are the released constants.
+    """How often labelled images are changed, and how strongly. The defaults are the released constants of nnU-Net.
 
-    The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels: half as often where
-    there is one channel. Mirroring destroys what tells left from right: set its probability to 0 for such data.
+    The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels. Where there is one
+    channel, that is half as often. Mirroring makes left and right alike: set its probability to 0 where they must stay
+    apart.
     """
 
     scaling_probability: Fraction = 0.2
-    scaling: Annotated[tuple[Positive, Positive], LowerFirst] = (0.7, 1.4)  # of the view's edge; above 1: all smaller
+    """How often an image is scaled."""
+    scaling: Annotated[tuple[Positive, Positive], LowerFirst] = (0.7, 1.4)
+    """Factor of the view's edge. Above 1 everything gets smaller."""
     rotation_probability: Fraction = 0.2
-    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 30.0  # in each plane of two axes
+    """How often an image is rotated."""
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 30.0
+    """Largest angle, in each plane of two axes."""
     noise_probability: Fraction = 0.1
-    noise: Annotated[tuple[NonNegative, NonNegative], LowerFirst] = (0.0, 0.1)  # standard deviation
+    """How often Gaussian noise is added."""
+    noise: Annotated[tuple[NonNegative, NonNegative], LowerFirst] = (0.0, 0.1)
+    """Standard deviation of the noise, as a share of the channel's; the released code calls it variance."""
     blur_probability: Fraction = 0.1
-    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.5, 1.0)  # voxels, for each axis its own
+    """How often an image is blurred."""
+    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.5, 1.0)
+    """Width of the Gaussian in voxels, drawn for each axis."""
     brightness_probability: Fraction = 0.15
-    brightness: AroundOne = (0.75, 1.25)  # factor
+    """How often the brightness changes."""
+    brightness: AroundOne = (0.75, 1.25)
+    """Factor of the grey values."""
     contrast_probability: Fraction = 0.15
-    contrast: AroundOne = (0.75, 1.25)  # factor, the range of values kept
+    """How often the contrast changes."""
+    contrast: AroundOne = (0.75, 1.25)
+    """Factor of the distance from the mean. The range of values is kept."""
     low_resolution_probability: Fraction = 0.125
-    low_resolution: Annotated[tuple[Positive, Annotated[float, Field(le=1)]], LowerFirst] = (0.5, 1.0)  # of the voxels
+    """How often an image is made coarse and enlarged again."""
+    low_resolution: Annotated[tuple[Positive, Annotated[float, Field(le=1)]], LowerFirst] = (0.5, 1.0)
+    """Share of the voxels that is left along each axis."""
     inverted_gamma_probability: Fraction = 0.1
+    """How often gamma is applied to the inverted image."""
     gamma_probability: Fraction = 0.3
-    gamma: AroundOne = (0.7, 1.5)  # exponent, of both
-    mirror_probability: Fraction = 0.5  # of each axis
+    """How often gamma is applied."""
+    gamma: AroundOne = (0.7, 1.5)
+    """Exponent of both gamma transforms."""
+    mirror_probability: Fraction = 0.5
+    """How often each axis is mirrored."""
 
 
 class AugmentDraw(NamedTuple):

@@ -15,11 +15,14 @@ CANDIDATES = 64  # aspects drawn at once for each box
 
 
 class CutMixSettings(Settings):
-    """Released constants."""
+    """The boxes that a strong view takes from its partner. The defaults are the released constants."""
 
     probability: Fraction = 0.5
-    share: Annotated[tuple[Fraction, Fraction], LowerFirst] = (0.02, 0.4)  # of the image's area or volume
+    """How often a strong view gets a box from its partner."""
+    share: Annotated[tuple[Fraction, Fraction], LowerFirst] = (0.02, 0.4)
+    """Share of the image's area or volume that the box covers."""
     aspect: Annotated[tuple[Positive, Positive], LowerFirst] = (0.3, 1 / 0.3)
+    """r of the first two edges, (V / r)^(1/D) and (V r)^(1/D), of a box of volume V on D axes."""
 
 
 def draw_boxes(

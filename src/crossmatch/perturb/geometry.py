@@ -26,15 +26,19 @@ def _two_axes(plane: tuple[int, int]) -> tuple[int, int]:
 
 
 class WeakSettings(Settings):
-    """Turn and flip, or else perhaps rotate. Released 2D: probabilities 0.5, up to 20 degrees; 3D: always turn.
+    """The weak view: an image is turned and flipped, or else perhaps rotated. Released 3D: always turned.
 
-    Turns and flips destroy what tells left from right or front from back: set turn_probability to 0 for such data.
+    Turns and flips make left and right alike: set turn_probability to 0 where they must stay apart.
     """
 
     turn_probability: Fraction = 0.5
-    rotation_probability: Fraction = 0.5  # of those that are not turned
+    """How often an image is turned by a multiple of 90 degrees and flipped."""
+    rotation_probability: Fraction = 0.5
+    """How often an image that was not turned is rotated."""
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 20.0
-    plane: Annotated[tuple[Axis, Axis], AfterValidator(_two_axes)] = (0, 1)  # that turns, flips and rotations lie in
+    """Largest angle of the rotation."""
+    plane: Annotated[tuple[Axis, Axis], AfterValidator(_two_axes)] = (0, 1)
+    """The two axes in whose plane images are turned, flipped and rotated."""
 
 
 class WeakDraw(NamedTuple):

@@ -18,19 +18,27 @@ BLUR_RADIUS_SIGMAS = 4.0  # where the Gaussian is cut, as in SciPy
 
 
 class StrongSettings(Settings):
-    """What happens to grey values with `jitter_probability`, and the blur. The defaults are the released 2D constants.
+    """The strong view: what happens to grey values, and the blur. The defaults are the released 2D constants.
 
-    Released 3D: brightness and contrast 0, bias and gamma 0.5, a blur of another width on each axis.
+    Released 3D: brightness and contrast 0, bias and gamma 0.5, a blur of another width along each axis.
     """
 
     jitter_probability: Fraction = 0.8
-    brightness: Fraction = 0.5  # factor U(1 - b, 1 + b), image in [0, 1]
-    contrast: Fraction = 0.5  # likewise
-    bias: NonNegative = 0.0  # coefficients U(-b, b) of the logarithm of a smooth gain
-    gamma: NonNegative = 0.0  # exponent exp(U(-g, g))
+    """How often brightness, contrast, bias and gamma change."""
+    brightness: Fraction = 0.5
+    """b of the brightness factor U(1 - b, 1 + b), for images in [0, 1]."""
+    contrast: Fraction = 0.5
+    """b of the contrast factor U(1 - b, 1 + b), for images in [0, 1]."""
+    bias: NonNegative = 0.0
+    """b of a smooth gain: coefficients U(-b, b) of its logarithm."""
+    gamma: NonNegative = 0.0
+    """g of the exponent exp(U(-g, g))."""
     blur_probability: Fraction = 0.5
-    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.1, 2.0)  # voxels
-    blur_each_axis: bool = False  # draw sigma for each axis, else one for all
+    """How often an image is blurred."""
+    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.1, 2.0)
+    """Width of the Gaussian, in voxels."""
+    blur_each_axis: bool = False
+    """Draw the width for each axis, else one for all."""
 
 
 class StrongDraw(NamedTuple):

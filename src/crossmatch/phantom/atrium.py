@@ -23,7 +23,7 @@ from crossmatch.phantom.atrium_anatomy import (
     tube,
     unit,
 )
-from crossmatch.phantom.heart_anatomy import Array, paint, soft_inside
+from crossmatch.phantom.heart_anatomy import Floats, paint, soft_inside
 from crossmatch.phantom.styles import ATRIUM_STYLES, AtriumStyle, Range
 
 ATRIUM_VERSION = 1
@@ -78,7 +78,7 @@ def draw_grey(rng: np.random.Generator, style: AtriumStyle) -> dict[str, float]:
     }
 
 
-def paint_chest(rng: np.random.Generator, grey: dict[str, float], grid: VoxelCentres, radii: Vector) -> Array:
+def paint_chest(rng: np.random.Generator, grey: dict[str, float], grid: VoxelCentres, radii: Vector) -> Floats:
     """Draw what surrounds the heart: mediastinum, lungs with vessels, back, spine, oesophagus, descending aorta.
 
     `radii` are those of the atrial body at the grid's origin; `grey` has the tissues' grey values.
@@ -99,9 +99,9 @@ def paint_chest(rng: np.random.Generator, grey: dict[str, float], grid: VoxelCen
         paint(image, soft_inside(gap - rng.uniform(1.5, 4.0), 2.0), grey["artery"] * rng.uniform(0.8, 1.1))
     up = unit(np.array([0, 0, 1]) + rng.normal(0, 0.06, 3))
 
-    def upright(place: tuple[float, float], size: float) -> Array:
+    def upright(place: tuple[float, float], size: float) -> Floats:
         gap, _ = tube(grid, np.array([*place, 0.0]) - 90 * up, up, np.zeros(3))
-        border: Array = gap - np.float32(size)
+        border: Floats = gap - np.float32(size)
         return border
 
     paint(
@@ -127,7 +127,12 @@ def paint_chest(rng: np.random.Generator, grey: dict[str, float], grid: VoxelCen
 
 
 def paint_heart(
-    rng: np.random.Generator, image: Array, grey: dict[str, float], grid: VoxelCentres, atrium: Atrium, b: AtriumBorders
+    rng: np.random.Generator,
+    image: Floats,
+    grey: dict[str, float],
+    grid: VoxelCentres,
+    atrium: Atrium,
+    b: AtriumBorders,
 ) -> None:
     """Draw the heart over the chest in place: great vessels and right heart, left ventricle, then the left atrium."""
     edge = rng.uniform(1.5, 2.5)
@@ -136,16 +141,16 @@ def paint_heart(
     length, cavity, muscle = rng.uniform(28, 36), rng.uniform(18, 25), rng.uniform(7, 12)
     ventricle = atrium.valve + 0.8 * length * atrium.outflow  # its base is the mitral plane, narrower than its middle
 
-    def vessel(start: Sequence[float], direction: Sequence[float], radius: Range) -> Array:
+    def vessel(start: Sequence[float], direction: Sequence[float], radius: Range) -> Floats:
         onwards = unit(np.array(direction) + rng.normal(0, 0.1, 3))
         gap, _ = tube(grid, np.array(start), onwards, rng.normal(0, 0.003, 3))
-        border: Array = gap - np.float32(rng.uniform(*radius))
+        border: Floats = gap - np.float32(rng.uniform(*radius))
         return border
 
-    def chamber(centre: Sequence[float] | Vector, least: Sequence[float], most: Sequence[float]) -> Array:
+    def chamber(centre: Sequence[float] | Vector, least: Sequence[float], most: Sequence[float]) -> Floats:
         return ellipsoid(grid, np.array(centre) + rng.normal(0, 2.5, 3), rng.uniform(least, most), EYE)
 
-    def lay(border: Array, blood: str) -> None:
+    def lay(border: Floats, blood: str) -> None:
         paint(image, soft_inside(border - rng.uniform(1.2, 3.0), edge), grey["wall"])
         paint(image, soft_inside(border, edge), grey[blood])
 
@@ -160,14 +165,14 @@ def paint_heart(
     paint(image, soft_inside(np.maximum(outer, -1 - b.beyond), edge), grey["muscle"])
     lay(vessel((-5, -ry - rng.uniform(9, 13), -9), (-0.25, -0.1, 1.0), (11, 15)), "aorta")  # ascending aorta
     # Atrial wall, partly enhanced; then the blood of atrium, veins and ventricle, without a border between them.
-    scar: Array = np.clip(grid.wave(rng, rng.uniform(20, 40)) + grid.wave(rng, 25), 0, 1) * np.float32(grey["scar"])
+    scar: Floats = np.clip(grid.wave(rng, rng.uniform(20, 40)) + grid.wave(rng, 25), 0, 1) * np.float32(grey["scar"])
     wall = np.minimum(b.body, b.veins) - np.float32(rng.uniform(1.8, 3.2))
     paint(image, soft_inside(wall, edge), grey["wall"] + scar)
-    inner: Array = np.maximum(ellipsoid(grid, ventricle, np.array([length, cavity, cavity]), frame), -1.5 - b.beyond)
-    blood: Array = np.minimum(np.minimum(b.body, b.veins), inner)
+    inner: Floats = np.maximum(ellipsoid(grid, ventricle, np.array([length, cavity, cavity]), frame), -1.5 - b.beyond)
+    blood: Floats = np.minimum(np.minimum(b.body, b.veins), inner)
     paint(image, soft_inside(blood, edge), grey["left"])
     # Leaflets of the mitral valve: thin and faint, in the ventricle close to the plane.
-    depth: Array = 0.2 * np.clip(-inner, 0, None)
+    depth: Floats = 0.2 * np.clip(-inner, 0, None)
     leaflet = np.abs(b.beyond - depth - np.float32(rng.uniform(1, 3))) - 0.8
     paint(image, rng.uniform(0.15, 0.6) * soft_inside(leaflet, 1.5) * soft_inside(inner, 2.0), grey["muscle"])
     if rng.random() < 0.5:  # flow: brighter or darker blood where it enters
@@ -177,7 +182,7 @@ def paint_heart(
         image *= 1 + amount * soft_inside(blood, edge)
 
 
-def degrade(rng: np.random.Generator, image: Array, grid: VoxelCentres, style: AtriumStyle) -> npt.NDArray[np.int16]:
+def degrade(rng: np.random.Generator, image: Floats, grid: VoxelCentres, style: AtriumStyle) -> npt.NDArray[np.int16]:
     """Turn clean grey values (x, y, z) into an acquired image: texture, bias, blur, Rician noise, integers."""
     texture = ndimage.gaussian_filter(rng.standard_normal(grid.shape, np.float32), 1.2, truncate=2.5)
     image = image * (1 + rng.uniform(0.03, 0.09) / texture.std() * texture)

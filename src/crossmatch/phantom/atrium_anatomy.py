@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crossmatch.phantom.heart_anatomy import Array
+from crossmatch.phantom.heart_anatomy import Floats
 
 Vector = npt.NDArray[np.float64]
 
@@ -39,22 +39,22 @@ class VoxelCentres:
     axes: Vector  # (3, 3): a column is the step to the next voxel along one array axis
     origin: Vector  # (3,): the first voxel
 
-    def along(self, direction: Vector, start: Vector) -> Array:
+    def along(self, direction: Vector, start: Vector) -> Floats:
         """How far each voxel lies from `start` along `direction`: the dot product, (x, y, z)."""
         steps = direction @ self.axes
         x, y, z = (np.arange(n) * step for n, step in zip(self.shape, steps, strict=True))
         x = x + direction @ (self.origin - start)
-        ahead: Array = x.astype(np.float32)[:, None, None] + (y[:, None] + z).astype(np.float32)[None]
+        ahead: Floats = x.astype(np.float32)[:, None, None] + (y[:, None] + z).astype(np.float32)[None]
         return ahead
 
-    def wave(self, rng: np.random.Generator, length_mm: float) -> Array:
+    def wave(self, rng: np.random.Generator, length_mm: float) -> Floats:
         """A plane wave of values -1 to 1 with a random direction and phase."""
         direction = unit(rng.standard_normal(3)) * 2 * np.pi / length_mm
-        wave: Array = np.sin(self.along(direction, np.zeros(3)) + np.float32(rng.uniform(0, 2 * np.pi)))
+        wave: Floats = np.sin(self.along(direction, np.zeros(3)) + np.float32(rng.uniform(0, 2 * np.pi)))
         return wave
 
 
-def ellipsoid(grid: VoxelCentres, centre: Vector, radii: Vector, frame: Vector) -> Array:
+def ellipsoid(grid: VoxelCentres, centre: Vector, radii: Vector, frame: Vector) -> Floats:
     """Signed distance to an ellipsoid with `radii` along the rows of the rotation `frame`, to first order."""
     level = np.zeros(grid.shape, np.float32)
     slope = np.zeros(grid.shape, np.float32)
@@ -63,11 +63,11 @@ def ellipsoid(grid: VoxelCentres, centre: Vector, radii: Vector, frame: Vector) 
         level += squared
         slope += squared / np.float32(radius**2)
     level = np.sqrt(level)
-    distance: Array = level * (level - 1) / np.sqrt(slope + 1e-9)
+    distance: Floats = level * (level - 1) / np.sqrt(slope + 1e-9)
     return distance
 
 
-def tube(grid: VoxelCentres, start: Vector, direction: Vector, bend: Vector) -> tuple[Array, Array]:
+def tube(grid: VoxelCentres, start: Vector, direction: Vector, bend: Vector) -> tuple[Floats, Floats]:
     """Distance from the bent line `start + t direction + t^2 bend`, t >= 0, and the t of each voxel.
 
     `direction` has length 1. The distance is taken across `direction`, so it is somewhat too large where the line
@@ -82,10 +82,10 @@ def tube(grid: VoxelCentres, start: Vector, direction: Vector, bend: Vector) -> 
     return np.sqrt(np.maximum(squared, 0)), ahead
 
 
-def blend(a: Array, b: Array, width: float) -> Array:
+def blend(a: Floats, b: Floats, width: float) -> Floats:
     """Union of two borders with a rounded seam of `width` mm (polynomial smooth minimum)."""
     share = np.clip(0.5 + (b - a) / (2 * width), 0, 1)
-    union: Array = b + (a - b) * share - width * share * (1 - share)
+    union: Floats = b + (a - b) * share - width * share * (1 - share)
     return union
 
 
@@ -161,10 +161,10 @@ def draw_vein(rng: np.random.Generator, name: str, radii: Vector) -> Vein:
 class AtriumBorders:
     """Signed distances (mm, negative inside) of an atrium on one grid, each (x, y, z)."""
 
-    body: Array  # body and appendage, closed by the mitral plane
-    veins: Array  # the veins as far as they are seen
-    labelled_veins: Array  # the veins as far as they are labelled
-    beyond: Array  # positive on the ventricle's side of the mitral plane
+    body: Floats  # body and appendage, closed by the mitral plane
+    veins: Floats  # the veins as far as they are seen
+    labelled_veins: Floats  # the veins as far as they are labelled
+    beyond: Floats  # positive on the ventricle's side of the mitral plane
 
     def label(self) -> npt.NDArray[np.uint8]:
         """Return the label map at the voxel centres: 0 background, 1 left atrium."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from crossmatch.phantom.styles import Range
 
-Array = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float32]
 
 RV, MYO, LV = 1, 2, 3
 MIN_RADIUS = 5.0
@@ -22,13 +22,13 @@ MAX_TURN = np.deg2rad(40.0)
 """Largest in-plane rotation of the heart about its mean pose, radians."""
 
 
-def soft_inside(distance: Array, width: float) -> Array:
+def soft_inside(distance: Floats, width: float) -> Floats:
     """Share of a voxel inside a border, 0 to 1, from a signed distance (negative inside) and a border width in mm."""
-    share: Array = np.clip(0.5 - distance / width, 0.0, 1.0)
+    share: Floats = np.clip(0.5 - distance / width, 0.0, 1.0)
     return share
 
 
-def paint(image: Array, share: Array, value: float | Array) -> None:
+def paint(image: Floats, share: Floats, value: float | Floats) -> None:
     """Lay a tissue of grey `value` over `image` in place, `share` (0 to 1) being its part of each voxel."""
     image += share * (value - image)
 
@@ -81,14 +81,14 @@ def draw_heart(rng: np.random.Generator) -> Heart:
 class HeartBorders:
     """Signed distances (mm, negative inside) to the borders of a heart on one grid; arrays broadcast to (x, y, z)."""
 
-    endo: Array
-    epi: Array
-    rv: Array
-    rv_wall: Array
-    fat: Array
-    base: Array  # negative below the valve plane
-    polar: tuple[Array, Array]  # radius in mm and angle from the left ventricle's axis
-    endo_radius: Array  # (1, 1, z)
+    endo: Floats
+    epi: Floats
+    rv: Floats
+    rv_wall: Floats
+    fat: Floats
+    base: Floats  # negative below the valve plane
+    polar: tuple[Floats, Floats]  # radius in mm and angle from the left ventricle's axis
+    endo_radius: Floats  # (1, 1, z)
 
     def label(self) -> npt.NDArray[np.uint8]:
         """Return the label map at the voxel centres: 0 background, 1 RV, 2 myocardium, 3 LV."""
@@ -100,12 +100,12 @@ class HeartBorders:
         return label
 
 
-def heart_borders(heart: Heart, x: Array, y: Array, s: Array) -> HeartBorders:
+def heart_borders(heart: Heart, x: Floats, y: Floats, s: Floats) -> HeartBorders:
     """Evaluate a heart on a grid: `x`, `y` in mm from its base centre, `s` along the long axis, broadcastable."""
     x, y = x - heart.tilt[0] * s, y - heart.tilt[1] * s
     r, angle = np.hypot(x, y), np.arctan2(y, x)
 
-    def ripple(index: int, waves: int) -> Array:
+    def ripple(index: int, waves: int) -> Floats:
         amplitude, phase = heart.ripples[index]
         return np.float32(amplitude) * np.cos(waves * angle + np.float32(phase))
 
@@ -141,8 +141,8 @@ def heart_borders(heart: Heart, x: Array, y: Array, s: Array) -> HeartBorders:
 
 
 def paint_chest(
-    rng: np.random.Generator, grey: dict[str, float], x: Array, y: Array, s: Array, heart_radius: float
-) -> Array:
+    rng: np.random.Generator, grey: dict[str, float], x: Floats, y: Floats, s: Floats, heart_radius: float
+) -> Floats:
     """Draw what surrounds a heart: body wall, lungs, liver, and round decoys (aorta, stomach, bowel, lung vessels).
 
     `x`, `y`, `s` as in `heart_borders`; `grey` has the tissues' grey values; decoys stay outside `heart_radius` (mm).
@@ -203,7 +203,7 @@ def paint_chest(
 
 
 def paint_heart(
-    rng: np.random.Generator, image: Array, grey: dict[str, float], heart: Heart, b: HeartBorders, s: Array
+    rng: np.random.Generator, image: Floats, grey: dict[str, float], heart: Heart, b: HeartBorders, s: Floats
 ) -> None:
     """Draw the heart over the chest in place: fat, ventricles, papillary muscles, and the atria above the base."""
     edge = rng.uniform(1.5, 3.5)

@@ -17,7 +17,7 @@ from crossmatch.atomic import new_folder
 from crossmatch.errors import UserError
 from crossmatch.phantom import atrium
 from crossmatch.phantom.folder import PhantomKind, write_dataset
-from crossmatch.phantom.heart_anatomy import Array, draw_heart, heart_borders, paint_chest, paint_heart
+from crossmatch.phantom.heart_anatomy import Floats, draw_heart, heart_borders, paint_chest, paint_heart
 from crossmatch.phantom.styles import HEART_STYLES, HeartStyle
 
 PHANTOM_VERSION = 1
@@ -74,11 +74,11 @@ def draw_grey(rng: np.random.Generator, style: HeartStyle) -> dict[str, float]:
     }
 
 
-def degrade(rng: np.random.Generator, image: Array, style: HeartStyle) -> npt.NDArray[np.int16]:
+def degrade(rng: np.random.Generator, image: Floats, style: HeartStyle) -> npt.NDArray[np.int16]:
     """Turn clean grey values (x, y, z) into an acquired image: texture, bias, blur, ghosts, Rician noise, integers."""
     nx, ny, slices = image.shape
 
-    def smooth_noise(sigma: float) -> Array:
+    def smooth_noise(sigma: float) -> Floats:
         noise = ndimage.gaussian_filter(rng.standard_normal(image.shape, np.float32), (sigma, sigma, 0.3))
         return np.asarray(noise / noise.std(), np.float32)
 

@@ -4,7 +4,6 @@ The rules about the data are in `rules`, those about size in `levels`. Here are 
 batch, length, optimiser, perturbations, method.
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +13,10 @@ from crossmatch.plan import rules
 from crossmatch.plan.facts import Facts
 from crossmatch.plan.levels import Level, patch_size, slice_size, unet_levels
 from crossmatch.plan.rules import Choice
-from crossmatch.recipes.load import load_recipe, parse_change, recipe_text
+from crossmatch.recipes.files import read_tree
+from crossmatch.recipes.load import load_recipe, parse_change
 from crossmatch.recipes.schema import Recipe
-from crossmatch.recipes.write import recipe_toml
+from crossmatch.recipes.toml import to_toml
 
 SHORT = 5000  # steps below which a training is short
 VERY_SHORT = 1000
@@ -36,7 +36,8 @@ class Proposal:
 
     def toml(self, head: str) -> str:
         """The recipe as a file, `head` as a comment at its top."""
-        return recipe_toml(self.recipe, self.reasons, self.others, head)
+        tree = {**self.recipe.model_dump(mode="json"), "methods": self.others}
+        return "".join(f"# {line}\n" for line in head.splitlines()) + to_toml(tree, self.reasons) + "\n"
 
     def lines(self) -> list[str]:
         """``key = value: reason``, one a choice."""
@@ -79,7 +80,7 @@ def propose(
     _training(level, dims.value, steps, facts.validation > 0, validations, chosen)
     chosen["dice.background"] = rules.dice_with_background(facts)
 
-    tree = tomllib.loads(recipe_text(f"own_{dims.value}d"))
+    tree = read_tree(f"own_{dims.value}d")
     tree["about"] = f"Chosen from the data: {kind.value}, {dims.value}D, the {level.name} of five settings."
     tree["mends"] = []
     others = tree["methods"]

@@ -7,7 +7,8 @@ True
 500
 """
 
-from crossmatch.recipes.load import load_recipe, recipe_names, recipe_text
+from crossmatch.recipes.files import recipe_names
+from crossmatch.recipes.load import load_recipe, recipe_text
 from crossmatch.recipes.schema import Recipe
 
 __all__ = ["Recipe", "load_recipe", "recipe_names", "recipe_text"]

@@ -1,36 +1,28 @@
-"""Recipes by name or file: read from TOML, changed by `--set section.key=value`, with every mistake explained."""
+"""Recipes with changes, `--set section.key=value`: put together, checked, and every mistake explained."""
 
 import copy
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from crossmatch.errors import UserError
+from crossmatch.recipes.files import extend, read_tree
 from crossmatch.recipes.schema import CHOICES, Recipe
+from crossmatch.recipes.toml import to_toml
 
 
-def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
-    folder = resources.files("crossmatch") / "recipes"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def recipe_text(name: str) -> str:
-    """The TOML of a recipe that comes with the package, to begin one's own with.
+def recipe_text(recipe: str) -> str:
+    """A recipe by name or path as complete TOML, with every setting, to read or to begin one's own with.
 
     Raises:
-        UserError: no recipe of that name.
+        UserError: as `load_recipe`.
     """
-    if name not in recipe_names():
-        raise UserError(
-            f"There is no recipe {name!r}. There are {', '.join(recipe_names())}; or give the path of a .toml file."
-        )
-    return (resources.files("crossmatch") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    others = read_tree(recipe).get("methods", {})
+    tree = {**load_recipe(recipe).model_dump(mode="json"), "methods": others}
+    return to_toml(tree) + "\n"
 
 
 def load_recipe(
@@ -40,31 +32,28 @@ def load_recipe(
 
     Changes come as text, ``["train.steps=1000"]``, or as values, ``{"train.steps": 1000}``.
 
-    Changing `method.name` or `network.name` drops the settings of what it replaces. A recipe may say what other methods
-    are set to here, in tables ``[methods.NAME]``: they hold once `method.name` is changed to NAME. A change of
-    ``methods.NAME.key`` holds for the method NAME alone, whether the recipe is of it or not.
+    A change of `method.name` or `network.name` drops the settings of what it replaces. A recipe can say how other
+    methods are set, in tables ``[methods.NAME]``. They hold once `method.name` is changed to NAME. A change of
+    ``methods.NAME.key`` counts where the method is NAME, and is passed over where it is another one.
 
     Raises:
         UserError: unknown recipe, unknown key (the valid ones are listed), or a value that does not fit.
     """
-    name = "given" if isinstance(recipe, Recipe | Mapping) else os.fspath(recipe)
+    origin = "given" if isinstance(recipe, Recipe | Mapping) else os.fspath(recipe)
     if isinstance(recipe, Recipe):
         tree = recipe.model_dump(mode="json")
     else:
-        tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(name)
+        tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else read_tree(origin)
     if isinstance(overrides, Mapping):
         changes = [(key.split("."), value) for key, value in overrides.items()]
     else:
         changes = [parse_change(text) for text in overrides]
-    others = _settings_of_others(tree.pop("methods", {}), name)
-    for group, registry in CHOICES.items():
-        chosen = tree.get(group, {})
-        named = chosen.get("name", registry.default) if isinstance(chosen, dict) else chosen
-        wanted = [value for keys, value in changes if keys == [group, "name"]]
-        if wanted and wanted[-1] != named:
-            tree[group] = dict(others.get(str(wanted[-1]), {})) if group == "method" else {}
-        if group == "method":
-            changes = _of_one_method(changes, str(wanted[-1] if wanted else named))
+    for group in CHOICES:
+        for name in [value for keys, value in changes if keys == [group, "name"]][-1:]:
+            tree = extend(tree, {group: {"name": name}})
+    tree.pop("methods", None)
+    chosen = tree.get("method", {}).get("name", CHOICES["method"].default)
+    changes = _of_one_method(changes, chosen)
     for keys, value in changes:
         node = tree
         for key in keys[:-1]:
@@ -72,7 +61,7 @@ def load_recipe(
             if not isinstance(node, dict):
                 raise UserError(f"--set {'.'.join(keys)}: {key} is a value, not a group of settings.")
         node[keys[-1]] = value
-    return parse_recipe(tree, f"recipe {name}")
+    return parse_recipe(tree, f"recipe {origin}")
 
 
 def parse_recipe(tree: dict[str, Any], origin: str) -> Recipe:
@@ -82,28 +71,6 @@ def parse_recipe(tree: dict[str, Any], origin: str) -> Recipe:
     except ValidationError as error:
         problems = "; ".join(_explain(tree, dict(problem)) for problem in error.errors())
         raise UserError(f"In {origin}: {problems}.") from None
-
-
-def _read(name: str) -> dict[str, Any]:
-    path = Path(name)
-    if path.suffix != ".toml":
-        return tomllib.loads(recipe_text(name))
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"The recipe {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"The recipe {path} is not valid TOML: {error}.") from None
-
-
-def _settings_of_others(tables: Any, name: str) -> dict[str, dict[str, Any]]:
-    """The tables [methods.NAME] of a recipe, checked for names; what is in one is checked when it is used."""
-    known = CHOICES["method"].classes
-    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise UserError(f"In recipe {name}: methods holds tables, one a method: [methods.mean_teacher], for example.")
-    if unknown := sorted(tables.keys() - known.keys()):
-        raise UserError(f"In recipe {name}: there is no method {unknown[0]!r}; there are {', '.join(known)}.")
-    return tables
 
 
 def _of_one_method(changes: list[tuple[list[str], Any]], name: str) -> list[tuple[list[str], Any]]:

@@ -18,7 +18,7 @@ from crossmatch.scoring.metrics import dice
 from crossmatch.scoring.scores import Evaluation
 
 
-class Scan(NamedTuple):
+class ScoredScan(NamedTuple):
     """The files of one evaluated case; all three lie on one grid."""
 
     image: Volume
@@ -52,7 +52,7 @@ def case_figures(run: Run, evaluation: Evaluation, predictions: Path) -> tuple[l
     return figures, notes
 
 
-def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) -> Scan:
+def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) -> ScoredScan:
     """Image (its first channel), reference and prediction of a case.
 
     Raises:
@@ -75,10 +75,10 @@ def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) ->
             now = dice(prediction.voxels == row.value, reference.voxels == row.value)
             if abs(now - row.scores["dice"]) > 1e-6:
                 raise UserError(f"{mask} and {listing.labels[case]} are not what was evaluated; evaluate again.")
-    return Scan(image, reference.voxels, prediction.voxels)
+    return ScoredScan(image, reference.voxels, prediction.voxels)
 
 
-def _pictures(run: Run, evaluation: Evaluation, scan: Scan) -> str:
+def _pictures(run: Run, evaluation: Evaluation, scan: ScoredScan) -> str:
     """Slices of a case, and where the network sees 3D its surfaces."""
     if run.recipe.dims == 2:
         slices = stack_figures(*scan, evaluation.labels, run.data["slice_axis"])

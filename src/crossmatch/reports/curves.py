@@ -7,7 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Literal
+
+from crossmatch.runs.logbook import LoggedLine
 
 WIDTH, HEIGHT = 340, 190  # of a panel, in SVG units; a wide one covers two and the gap
 GAP = 20
@@ -46,7 +48,7 @@ class Series:
         return max((p for p in self.points if math.isfinite(p[1])), key=lambda p: p[1], default=None)
 
 
-def series(lines: Iterable[dict[str, Any]], group: str) -> dict[str, Series]:
+def series(lines: Iterable[LoggedLine], group: Literal["train", "validation"]) -> dict[str, Series]:
     """The curves of ``train`` or ``validation`` from the lines of metrics.jsonl; null is NaN."""
     points: dict[str, list[tuple[int, float]]] = {}
     for line in lines:

@@ -4,16 +4,16 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crossmatch import __version__
 from crossmatch.errors import UserError, listed
 from crossmatch.reports.cases import case_figures
 from crossmatch.reports.curves import COLOURS, POINTS, Series, series, training_panels, validation_panel
 from crossmatch.reports.tables import case_table, settings_table, summary_table
 from crossmatch.runs.checkpoint import load_facts
-from crossmatch.runs.logbook import read_metrics
+from crossmatch.runs.logbook import LoggedLine, read_metrics
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation
 
@@ -40,7 +40,7 @@ def render(run: Run, evaluation: Evaluation | None, predictions: Path | None) ->
         "" if evaluation is None or predictions is None else _cases(run, evaluation, predictions),
         _settings(run),
         _origin(run),
-        f"<footer>Written by crossmatch {__version__}. This file is complete in itself.</footer>",
+        f"<footer>Written by crossmatch {version('crossmatch')}. This file is complete in itself.</footer>",
     ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{GENERATOR}\n'
@@ -58,7 +58,7 @@ def _header(run: Run, name: str) -> str:
     return f'<header><p class="what">{escape(what)}</p><h1>{name}</h1>{about}</header>'
 
 
-def _key_numbers(run: Run, lines: list[dict[str, Any]], facts: dict[str, Any], evaluation: Evaluation | None) -> str:
+def _key_numbers(run: Run, lines: list[LoggedLine], facts: dict[str, Any], evaluation: Evaluation | None) -> str:
     data, device = run.data, run.record["device"]
     tiles = [_validation_tile(series(lines, "validation").get("mean"), len(data["validation"]))]
     if evaluation is not None:
@@ -86,7 +86,7 @@ def _validation_tile(mean: Series | None, cases: int) -> tuple[str, str, str]:
     return "Validation Dice", f"{100 * mean.last:.1f} %", f"{count}; highest {100 * best:.1f} at step {step:,}"
 
 
-def _state(run: Run, lines: list[dict[str, Any]]) -> str:
+def _state(run: Run, lines: list[LoggedLine]) -> str:
     """A notice where the run is not finished."""
     step, steps = _last_step(lines), run.recipe.train.steps
     if step >= steps:
@@ -98,7 +98,7 @@ def _state(run: Run, lines: list[dict[str, Any]]) -> str:
     )
 
 
-def _curves(run: Run, lines: list[dict[str, Any]]) -> str:
+def _curves(run: Run, lines: list[LoggedLine]) -> str:
     training, validation = series(lines, "train"), series(lines, "validation")
     panels = [validation_panel(validation)] if "mean" in validation else []
     panels += training_panels(training)
@@ -168,12 +168,12 @@ def _cases(run: Run, evaluation: Evaluation, predictions: Path) -> str:
 
 
 def _settings(run: Run) -> str:
-    tree = run.recipe.model_dump(mode="json", exclude={"about", "mends"})
+    tree = run.recipe.model_dump(mode="json", exclude={"about", "departures"})
     groups = {name: value for name, value in tree.items() if isinstance(value, dict)}
     general = {name: value for name, value in tree.items() if name not in groups}
     tables = [settings_table("recipe", general), *(settings_table(name, value) for name, value in groups.items())]
-    mends = "".join(f"<li>{escape(text)}</li>" for text in run.recipe.mends)
-    departures = f"<h3>Where the recipe departs from the released code</h3><ul>{mends}</ul>" if mends else ""
+    items = "".join(f"<li>{escape(text)}</li>" for text in run.recipe.departures)
+    departures = f"<h3>Where the recipe departs from the released code</h3><ul>{items}</ul>" if items else ""
     return f'<section><h2>Settings</h2><div class="columns">{"".join(tables)}</div>{departures}</section>'
 
 
@@ -207,7 +207,7 @@ def _last_checkpoint(run: Run) -> dict[str, Any]:
         return {}
 
 
-def _last_step(lines: Sequence[dict[str, Any]]) -> int:
+def _last_step(lines: Sequence[LoggedLine]) -> int:
     return max((line["step"] for line in lines), default=0)
 
 

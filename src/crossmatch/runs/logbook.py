@@ -4,13 +4,24 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, NotRequired
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
+from crossmatch.atomic import parse_json, write_text
 from crossmatch.errors import UserError
+
+
+class LoggedLine(TypedDict):
+    """A line of `metrics.jsonl`: the values of a step, of training or of a validation; null where undefined."""
+
+    step: Annotated[int, Field(ge=1, lt=2**53)]
+    train: NotRequired[dict[str, Annotated[float, Field(allow_inf_nan=False)] | None]]
+    validation: NotRequired[dict[str, Annotated[float, Field(allow_inf_nan=False)] | None]]
 
 
 class Recorder:
@@ -51,8 +62,10 @@ class Logbook:
     """
 
     def __init__(self, metrics: Path, tensorboard: Path, step: int) -> None:
-        kept = [line for line in read_metrics(metrics) if line["step"] <= step]
-        metrics.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        lines = read_metrics(metrics)
+        kept = "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= step)
+        if not metrics.is_file() or metrics.read_text(encoding="utf-8") != kept:
+            write_text(metrics, kept)  # whole or not at all: a kill in between loses nothing
         self.file = metrics.open("a")
         self.curves = SummaryWriter(str(tensorboard), purge_step=step + 1 if step else None)
 
@@ -70,12 +83,25 @@ class Logbook:
         self.curves.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl`; a last line cut short by a crash is left out."""
-    lines = []
-    for text in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
-    return lines
+def read_metrics(path: Path) -> list[LoggedLine]:
+    """The lines of `metrics.jsonl`. A last line that was cut short by a crash is left out.
+
+    Raises:
+        UserError: the file cannot be read, or any other line is damaged; it is named.
+    """
+    try:
+        text = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): change its permissions.") from None
+    *whole, cut = text.split(b"\n")
+    lines: list[LoggedLine] = []
+    for number, line in enumerate(whole, start=1):
+        way_out = "correct the line or take it out, or restore the file from a copy; nothing was changed"
+        lines.append(parse_json(line, LoggedLine, f"{path}, line {number},", way_out))
+        steps = [found["step"] for found in lines[-2:]]
+        if steps != sorted(steps):
+            raise UserError(f"{path}, line {number}, is of step {steps[1]}, after one of step {steps[0]}: {way_out}.")
+    try:
+        return [*lines, parse_json(cut, LoggedLine, "", "")]  # complete but for the end of the line
+    except UserError:
+        return lines

@@ -15,16 +15,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from crossmatch import __version__
-from crossmatch.atomic import write_json
+from crossmatch.atomic import HIDDEN, write_json
 from crossmatch.batches.intensity import Window
 from crossmatch.errors import UserError, listed
 from crossmatch.methods.schedules import poly_decay
 from crossmatch.networks import NETWORKS, Segmenter
+from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, load_weights
-from crossmatch.runs.facts import changes
+from crossmatch.runs.differences import changes
 from crossmatch.runs.machine import Machine
 
 
@@ -62,9 +62,10 @@ class Run:
         return self.folder / "checkpoints" / f"{name}.safetensors" if name in ("last", "best") else Path(name)
 
     def build_network(self) -> Segmenter:
-        """The recipe's network for this dataset's channels and labels, with fresh weights."""
+        """The recipe's network for this dataset's channels and labels, with fresh weights, laid out for speed."""
         name, settings = self.recipe.network.name, self.recipe.network.settings
-        return NETWORKS[name](self.recipe.dims, len(self.data["channels"]), self.classes, settings)
+        network = NETWORKS[name](self.recipe.dims, len(self.data["channels"]), self.classes, settings)
+        return to_channels_last(network)
 
     def load_network(self, name: str = "last") -> tuple[Segmenter, Checkpoint]:
         """The trained network, in eval mode, and the checkpoint it comes from, without what only training needs."""
@@ -114,7 +115,7 @@ def create_run(
     record: dict[str, Any] = {
         "recipe": recipe.model_dump(mode="json"),
         "data": data,
-        "code": {"crossmatch": __version__, "commit": _commit()},
+        "code": {"crossmatch": version("crossmatch"), "commit": _commit()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
         "device": machine.record(),
     }
@@ -197,8 +198,8 @@ def _way_out(folder: Path, changed: Sequence[str]) -> str:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Not so: what `atomic` leaves where a process is killed while it writes, and a planned recipe."""
-    return not path.name.startswith(".partial-") and path.name != PLANNED
+    """Neither what a process leaves that is killed while it writes, nor a planned recipe."""
+    return not path.name.startswith(HIDDEN) and path.name != PLANNED
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")

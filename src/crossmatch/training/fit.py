@@ -1,4 +1,4 @@
-"""Training: one loop for every method, network and number of axes. `step.py` holds the step, this the rare work."""
+"""Training: one loop for every method, network and number of axes. The step itself is in `step.py`."""
 
 import signal
 import threading
@@ -59,21 +59,22 @@ def fit(
     Args:
         recipe: the whole run; data: a dataset on disk; out: a folder that does not exist yet, or with `resume` a run.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        place: of this process among those that train one network (docs/parallel.md); every one of them calls `fit`.
+        place: of this process among those that train one network (docs/parallel.md); each of them calls `fit`.
+        resume: go on with the run in `out`, with the same settings and data.
         extend_to: with `resume`, steps that a finished run goes on to, see `extend_run`; `recipe` has those it did.
         begin_from: a run whose weights this one begins with: see `transfer`.
-        checked: the data must have been looked at by `check`, so that test cases are sealed from the start. Else what
-            was never checked, or has changed, is looked at once before the seal.
+        checked: refuse data that `check` has not read, so that test cases are sealed from the start. Otherwise data
+            that is new or has changed is checked before the seal.
         compiled, graphs: see `TrainingStep`.
 
     Returns:
-        Steps done: fewer than the recipe's where Ctrl-C or SIGTERM stopped the run, which can then be resumed.
+        Steps done: fewer than the recipe's if Ctrl-C or SIGTERM stopped the run, which can then be resumed.
 
     Raises:
-        UserError: whatever the user can mend; a run in `out` keeps its last good checkpoint.
+        UserError: a mistake that the user can correct; a run in `out` keeps its last good checkpoint.
     """
     flags = tuple(flag for flag, wanted in (("--compile", compiled), ("--graphs", graphs)) if wanted)
-    with place.one_tells():
+    with place.one_message():
         chosen = choose_device(device)
         check_place(recipe, chosen, place)
         check_flags(flags, chosen, place)
@@ -119,7 +120,7 @@ def _train(
     validate: Callable[[], dict[str, float]] | None,
     display: Display,
 ) -> None:
-    """From the state's step to the last, or until interrupted."""
+    """Train from the state's step to the last one, or until interrupted."""
     run, team, state = take_step.run, take_step.team, take_step.state
     settings = run.recipe.train
     book = Logbook(run.metrics, run.folder / "tensorboard", state.step) if team.leads else None
@@ -129,7 +130,7 @@ def _train(
     started = time.monotonic()
 
     def read_scalars() -> None:
-        """The only wait for the device; what is not finite, on any rank, stops the run before anything is kept."""
+        """Read the scalars, the only wait for the device. One that is not finite, on any rank, stops the run."""
         means = recorder.read(_advice(run), team.mean)
         if book:
             book.write(state.step, "train", {**means, "learning_rate": rate})
@@ -148,14 +149,14 @@ def _train(
             last = state.step == settings.steps
             validates = validate is not None and (state.step % settings.validate_every == 0 or last)
             saves = state.step % settings.checkpoint_every == 0 or last
-            # every n steps, and before anything is kept
+            # every n steps, and before each validation and checkpoint
             if state.step % settings.log_every == 0 or validates or saves:
                 read_scalars()
-            # now and then: validate by the metric that is reported
+            # now and then: validate with the metric that is reported
             if book and validate and validates:
                 try:
                     dice = validate()
-                except UserError:  # a file that went bad costs no step
+                except UserError:  # a file cannot be read any more: keep the steps so far
                     keep()
                     raise
                 book.write(state.step, "validation", dice)
@@ -163,7 +164,7 @@ def _train(
                 if state.best is None or dice["mean"] > state.best:
                     state.best = dice["mean"]
                     state.save(run, "best")
-            # now and then: something to resume from
+            # now and then: a checkpoint to resume from
             if book and saves:
                 keep()
             display.step(state.step, settings.steps, shown)
@@ -189,7 +190,7 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
 
 
 def _checked_cases(recipe: Recipe, dataset: Dataset, loading: Callable[[int, int], None]) -> TrainingCases:
-    """As `training_cases`, where test cases are sealed."""
+    """As `training_cases`, while test cases are sealed: refuses data that must be checked first."""
     try:
         return training_cases(recipe, dataset, loading)
     except SealedError:
@@ -222,7 +223,7 @@ def _advice(run: Run) -> str:
 
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event: the step in hand is finished and kept. The second signal stops at once."""
+    """Ctrl-C and SIGTERM set the event, and the current step is finished. A second signal stops at once."""
     event = threading.Event()
     previous: dict[signal.Signals, Any] = {}
 

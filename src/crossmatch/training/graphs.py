@@ -1,7 +1,7 @@
-"""CUDA graphs: a training step that is recorded once and then replayed, without the host's work for each kernel.
+"""CUDA graphs: a training step is recorded once and then replayed, without the host's work for each kernel.
 
-A graph runs the same kernels on the same memory again. So everything that changes from step to step must reach the
-device in tensors: what was drawn, progress, learning rate, and the state of PyTorch's generator.
+A graph runs the same kernels on the same memory again. So everything that changes from step to step must be in tensors
+on the device: what was drawn, progress, learning rate, and the state of PyTorch's generator.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ Capture = Callable[[Work], tuple[Terms, Callable[[], object]]]
 
 
 class GraphedStep:
-    """A step that is captured once and then replayed, with other inputs in the same memory.
+    """A step that is captured once and then replayed: new inputs are copied into the memory of the captured ones.
 
     Args:
         work: the step, a function of tensors alone.
-        capture: records it without running it and gives its result and what runs it, see `CudaGraphs`.
-        aside: runs the plain steps before it.
+        capture: records the step without running it; gives its result and a function that runs it, see `CudaGraphs`.
+        aside: runs the plain steps before the capture.
     """
 
     def __init__(self, work: Callable[[Drawn], Terms], capture: Capture, aside: Callable[[Work], Terms]) -> None:
@@ -35,14 +35,14 @@ class GraphedStep:
         self._forget()
 
     def _forget(self) -> None:
-        """Give the memory of a graph back."""
+        """Free the memory of a graph."""
         self.plain = 0  # plain steps of this stage
         self.inputs: Drawn | None = None
         self.terms: Terms = {}
         self.replay: Callable[[], object] = lambda: None
 
     def __call__(self, drawn: Drawn, stage: int) -> Terms:
-        """The step's terms; each `stage` has a graph of its own, and terms are overwritten by the next step."""
+        """Take a step. Each `stage` has its own graph; the next step overwrites the terms that this one gives."""
         if stage != self.stage:
             self._forget()
             self.stage = stage
@@ -60,13 +60,13 @@ class GraphedStep:
 
 
 class CudaGraphs:
-    """Runs and captures work on one stream of its own, of the current device."""
+    """Runs and captures work on a separate stream of the current device."""
 
     def __init__(self) -> None:
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def aside(self, work: Work) -> Terms:
-        """Run it there, after what was asked for before, and before what is asked for next."""
+        """Run work on that stream, in order with the work of the current stream."""
         current = torch.cuda.current_stream()
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
@@ -75,10 +75,12 @@ class CudaGraphs:
         return result
 
     def capture(self, work: Work) -> tuple[Terms, Callable[[], object]]:
-        """A `Capture`. PyTorch's generator goes on being seeded from outside; other threads may pin memory meanwhile.
+        """Record work as a graph, see `Capture`.
+
+        Seeding PyTorch's generator also works for replays. Other threads may pin memory during the capture.
 
         Raises:
-            UserError: the step does what a graph cannot hold.
+            UserError: the step contains something that a graph cannot record.
         """
         graph = torch.cuda.CUDAGraph()
         try:

@@ -1,4 +1,4 @@
-"""What a run learns from: its cases, checked before a run is made, and their voxels, loaded after."""
+"""What a run learns from: its cases, checked before the run's folder is made, and their voxels, loaded later."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ from crossmatch.batches.items import stored_shape
 from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset
+from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.facts import dataset_facts
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class TrainingCases:
 
     dataset: Dataset  # train and validation alone
     labelled: tuple[Case, ...]
-    unlabelled: tuple[Case, ...]  # that the method learns from: none for a method that needs none
+    unlabelled: tuple[Case, ...]  # empty for a method that needs none
     facts: dict[str, Any]  # what run.json says of them
     warnings: tuple[str, ...]  # of `check`
-    voxel_bytes: int  # that their voxels take in a store
+    voxel_bytes: int  # the size of their voxels in a store
 
     def load(
         self, recipe: Recipe, folder: Path, device: torch.device, loading: Callable[[int, int], None], rank: int = 0
     ) -> Store:
-        """Read the voxels onto the device, or into files in `folder` where they are more than the recipe allows.
+        """Read the voxels onto the device, or into files in `folder` where they exceed the recipe's data.memory_gb.
 
-        Each `rank` of a training reads all of them, and has files of its own.
+        Each `rank` reads all voxels and has its own files. `loading` is called with (cases read, cases in all).
         """
         count, counter = len(self.labelled) + len(self.unlabelled), itertools.count(1)
         fits = self.voxel_bytes <= recipe.data.memory_gb * 2**30
@@ -63,8 +63,8 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
         loading: called with (cases scanned, cases in all) where the dataset has no fresh fingerprint.
 
     Raises:
-        UserError: no labelled case, none unlabelled where the method needs some, scans of another number of axes than
-            the recipe's, an unknown voxel size where the recipe wants one.
+        UserError: the recipe is for another dataset, no case is labelled, none is unlabelled where the method needs
+            some, scans have another number of axes than the recipe, or a voxel size that the recipe needs is unknown.
     """
     dataset = whole.only("train", "val")
     if recipe.data.dataset and recipe.data.dataset != dataset.name:
@@ -82,7 +82,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     learned = unlabelled if needs_unlabelled else ()
     prints = {case.id: case for case in fingerprint.cases}
     learned_from = {case.id for case in (*labelled, *learned)}
-    shapes = {  # of validation cases too: what does not fit is said before the first step
+    shapes = {  # of validation cases too, so that scans that do not fit are reported before the first step
         case.id: stored_shape(
             prints[case.id].shape,
             prints[case.id].spacing_mm,
@@ -116,6 +116,26 @@ def foreground_windows(labelled: Sequence[Case]) -> list[Window]:
             "label a case, or choose --set data.normalise=percentile."
         )
     return [foreground_window(channel) for channel in values]
+
+
+def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> dict[str, Any]:
+    """What run.json says of the data.
+
+    Args:
+        labelled: names of the labelled training cases; unlabelled: the number of the others.
+    """
+    return {
+        "root": str(dataset.root.resolve()),
+        "name": dataset.name,
+        "fingerprint": fingerprint.digest,
+        "affine": [list(row) for row in fingerprint.cases[0].affine],  # the orientation that scans are stored in
+        "labels": dataset.labels,
+        "channels": list(dataset.channels),
+        "slice_axis": dataset.slice_axis,
+        "labelled": labelled,
+        "unlabelled": unlabelled,
+        "validation": [case.id for case in dataset.split("val")],
+    }
 
 
 def _check(recipe: Recipe, labelled: Sequence[Case], unlabelled: Sequence[Case], needs_unlabelled: bool) -> None:

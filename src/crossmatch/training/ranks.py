@@ -1,7 +1,7 @@
-"""The processes that train one network together: which of them this is, and starting them where nobody else did.
+"""The processes that train one network together: which of them this one is, and how they are started.
 
-A rank is one process with one device. `torchrun` and `srun` start ranks and say so in the environment; `start` does the
-same on this machine, as `torchrun` does. Nothing heavy is imported with this file.
+A rank is one process with one device. `torchrun` and `srun` start ranks and describe them in environment variables;
+`start` does the same on this machine. Importing this file imports nothing heavy.
 """
 
 import os
@@ -17,22 +17,22 @@ from typing import NoReturn
 
 from crossmatch.errors import UserError
 
-SILENT = 70  # exit code of a rank that ends because another one has told why
-GIVE_WAY_SECONDS = 2.0  # before such a rank ends: launchers stop all at the first that does, the one that tells too
-GRACE_SECONDS = 10.0  # after one rank has ended with an error, until those that still wait for it are killed
+SILENT = 70  # exit code of a rank that ends without a message because another rank gives it
+GIVE_WAY_SECONDS = 2.0  # such a rank ends so much later: a launcher stops all ranks when the first one ends
+GRACE_SECONDS = 10.0  # between the first rank that ends with an error and killing those that still wait for it
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where this process stands among the ranks of a training; the default: it trains alone."""
+    """Where this process stands among the ranks of a training. By default it trains alone."""
 
     rank: int = 0  # counted from 0 over all machines
     local_rank: int = 0  # on this machine: the number of its device
     count: int = 1  # ranks on all machines
     nodes: int = 1  # machines
     slurm: bool = False  # started by srun
-    started: bool = True  # False: the ranks are still to be started, with `start`
+    started: bool = True  # False: the ranks must still be started, with `start`
 
     @property
     def per_node(self) -> int:
@@ -40,8 +40,8 @@ class Place:
         return self.count // self.nodes
 
     @contextmanager
-    def one_tells(self) -> Iterator[None]:
-        """What every rank finds wrong by itself, before they know each other, is told by the first of each machine."""
+    def one_message(self) -> Iterator[None]:
+        """Give one error message a machine for a mistake that every rank finds before the ranks are connected."""
         try:
             yield
         except UserError:
@@ -54,7 +54,7 @@ ALONE = Place()
 
 
 def end_silently() -> NoReturn:
-    """End this process a little after the one that tells why, without a word."""
+    """End this process without a message, a little after the one that gives the message."""
     time.sleep(GIVE_WAY_SECONDS)
     raise SystemExit(SILENT) from None
 
@@ -63,17 +63,17 @@ def find_place(devices: int | None, environment: Mapping[str, str] = os.environ)
     """Where this process stands.
 
     Args:
-        devices: as the user asks for, on each machine; None: as many as ranks were started, or one.
+        devices: how many the user wants on each machine; None: one for each rank that was started.
         environment: variables of the process.
 
     Raises:
-        UserError: another number of ranks was started than asked for, or they are spread unevenly.
+        UserError: the number of ranks is not the one asked for, or machines have different numbers of ranks.
     """
 
     def number(name: str) -> int:
         return int(environment[name])
 
-    if "RANK" in environment and "LOCAL_WORLD_SIZE" in environment:  # perhaps below one srun task a machine
+    if "RANK" in environment and "LOCAL_WORLD_SIZE" in environment:  # of torchrun, which srun may have started
         ranks, local = number("WORLD_SIZE"), number("LOCAL_WORLD_SIZE")
         place = Place(number("RANK"), number("LOCAL_RANK"), ranks, ranks // local)
         even = ranks % local == 0
@@ -89,7 +89,7 @@ def find_place(devices: int | None, environment: Mapping[str, str] = os.environ)
         return Place(count=devices or 1, started=devices in (None, 1))
     if not even or place.count != place.per_node * place.nodes:
         raise UserError(
-            f"{place.count} ranks on {place.nodes} machines are not as many on each: start equally many on every one."
+            f"{place.count} ranks on {place.nodes} machines: start the same number of ranks on every machine."
         )
     if devices not in (None, place.per_node):
         raise UserError(
@@ -100,20 +100,20 @@ def find_place(devices: int | None, environment: Mapping[str, str] = os.environ)
 
 
 def start(count: int) -> int:
-    """Run this very command once a device of this machine, until all have ended.
+    """Run this command once for each of `count` devices of this machine, and wait for all of them.
 
-    Ctrl-C and other requests to stop are passed on to every rank, which agree on the step they stop after. When one
-    fails, those that go on waiting for it are killed after a while.
+    Ctrl-C and other requests to stop are passed on to every rank; the ranks agree on the step they stop after. After
+    one has failed, those that still wait for it are killed.
 
     Returns:
-        The exit code of the rank that told why it ended, else 0; as a shell counts them where a signal ended it.
+        0, or the exit code of the rank that failed with a message; 128 + n if signal n stopped the ranks.
 
     Raises:
-        UserError: a rank was killed, so that nobody could tell.
+        UserError: a rank was killed and no rank gave a message.
     """
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-    meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # here it outlives every rank
+    meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # outlives every rank
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(meeting.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     common |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "GROUP_RANK": "0"}
     ranks: list[subprocess.Popen[bytes]] = []
@@ -121,24 +121,24 @@ def start(count: int) -> int:
         for rank in range(count):
             own = {**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
             words = [sys.executable, "-P", "-m", "crossmatch", *sys.argv[1:]]
-            ranks.append(subprocess.Popen(words, env=own, start_new_session=True))  # signals come from here, once
+            ranks.append(subprocess.Popen(words, env=own, start_new_session=True))  # signals come from here
         _wait(ranks)
     codes = [rank.returncode for rank in ranks]
     if not any(codes):
         return 0
-    if told := [code for code in codes if code > 0 and code != SILENT]:
-        return told[0]
+    if failed := [code for code in codes if code > 0 and code != SILENT]:
+        return failed[0]
     killed = next((rank for rank, code in enumerate(codes) if code < 0), 0)
     if -codes[killed] in FORWARDED:
         return 128 - codes[killed]
     raise UserError(
-        f"The process of device {killed} was killed (signal {-codes[killed]}; 9 is often want of memory). Go on from "
-        "the last checkpoint by adding --resume, with a smaller train.batch in a new run if memory was short."
+        f"The process of device {killed} was killed (signal {-codes[killed]}; 9 often means that memory ran out). Go "
+        "on from the last checkpoint by adding --resume, or start a new run with a smaller train.batch."
     )
 
 
 def _wait(ranks: list[subprocess.Popen[bytes]]) -> None:
-    """Until all have ended; see `start`."""
+    """Wait until all have ended; kill the rest some time after a failure."""
     failed: float | None = None
     while None in (codes := [rank.poll() for rank in ranks]):
         if failed is None and any(codes):
@@ -151,7 +151,7 @@ def _wait(ranks: list[subprocess.Popen[bytes]]) -> None:
 
 @contextmanager
 def _passed_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Requests to stop go to every rank; if this process fails, the ranks end with it."""
+    """Pass requests to stop on to every rank; no rank runs on after this block."""
 
     def forward(number: int, frame: FrameType | None) -> None:
         for rank in ranks:

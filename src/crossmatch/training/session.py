@@ -8,7 +8,7 @@ import torch
 from crossmatch.batches import seeding
 from crossmatch.batches.views import Batches
 from crossmatch.inference.predictor import Predictor
-from crossmatch.networks.segmenter import Segmenter, to_channels_last
+from crossmatch.networks.segmenter import Segmenter
 from crossmatch.runs.run import Run
 from crossmatch.training.material import TrainingCases
 from crossmatch.training.state import TrainerState
@@ -44,7 +44,7 @@ def open_session(
     """
     recipe, rank = run.recipe, team.place.rank
     torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
-    network = to_channels_last(run.build_network())
+    network = run.build_network()
     begin_with(network)
     state = TrainerState.fresh(recipe, network, team.device, graphs)
     state.restore(run)

@@ -1,4 +1,4 @@
-"""All that changes while a run trains, and how it goes into a checkpoint and back out, bit for bit."""
+"""All that changes while a run trains, and how a checkpoint keeps and restores it bit for bit."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +16,14 @@ from crossmatch.runs.devices import peak_memory
 from crossmatch.runs.run import Run
 from crossmatch.training.teacher import load_teacher
 
-_KEPT = ("step", "best", "validation", "seconds", "peak_memory")  # plain numbers that go on with a run
+_KEPT = ("step", "best", "validation", "seconds", "peak_memory")  # numbers that a resumed run goes on from
 
 
 @dataclass
 class TrainerState:
-    """Method, averaged weights and optimiser, and where the run stands.
+    """Method, averaged weights and optimiser, and how far the run is.
 
-    Random numbers are not kept: they are a function of seed and step, see `seeding`.
+    No state of a random generator is kept: random numbers are a function of seed and step, see `seeding`.
     """
 
     method: Method
@@ -37,9 +37,9 @@ class TrainerState:
 
     @classmethod
     def fresh(cls, recipe: Recipe, network: Segmenter, device: torch.device, graphs: bool = False) -> "TrainerState":
-        """State before the first step; the method and everything with it is moved to the device.
+        """The state before the first step, on the device.
 
-        For `graphs`, the optimiser keeps its step and learning rate there too.
+        With `graphs` the optimiser keeps its step and learning rate on the device too.
         """
         method = _method(recipe, network).to(device)
         average = Average(method.predictor(), recipe.train.ema) if recipe.train.ema else None
@@ -51,7 +51,7 @@ class TrainerState:
         return self.average.predictor() if self.average else self.method.predictor()
 
     def set_learning_rate(self, rate: float) -> None:
-        """Of the next step."""
+        """Set the rate of the next step."""
         group = self.optimizer.param_groups[0]
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
@@ -62,7 +62,7 @@ class TrainerState:
         """Write the checkpoint ``last`` or ``best``; only ``last`` can be resumed from.
 
         Raises:
-            UserError: weights are not finite (a loss can still be); the checkpoint written before stays.
+            UserError: weights are not finite (the loss may still be finite); the earlier checkpoint stays.
         """
         if not all(bool(torch.isfinite(weight).all()) for weight in self.predictor.parameters()):
             raise UserError(
@@ -101,7 +101,7 @@ class TrainerState:
         for name, value in groups["optimizer"].items():
             index, _, kind = name.partition("/")
             weight = weights[int(index)]
-            if value.shape == weight.shape:  # laid out like the weight: fused optimisers walk both in memory order
+            if value.shape == weight.shape:  # in the weight's memory layout, which fused optimisers rely on
                 value = torch.empty_like(weight).copy_(value)
             state.setdefault(int(index), {})[kind] = value
         try:
@@ -132,7 +132,7 @@ def _method(recipe: Recipe, network: Segmenter) -> Method:
 
 
 def _optimizer(method: Method, settings: TrainSettings, device: torch.device | None) -> torch.optim.Optimizer:
-    """With step and learning rate on a `device`, where one is named."""
+    """The optimiser of all trained weights; with a `device`, its step and learning rate lie there."""
     weights = [weight for weight in method.parameters() if weight.requires_grad]
     decay, momentum = settings.weight_decay, settings.momentum
     rate = torch.tensor(settings.learning_rate, device=device) if device else settings.learning_rate

@@ -13,10 +13,11 @@ from crossmatch.training.team import Team
 
 
 class TrainingStep:
-    """Call with what was drawn for the state's next step to take it.
+    """Takes the next step of a run: call it with what `Batches.draw` drew for that step.
 
     Args:
-        run, team, state: whose step; batches: make a batch of what was drawn.
+        run, team, state: of the training.
+        batches: makes a batch of what was drawn.
         compiled: compile the loss, encoder and decoder passes included, and the making of views, each as one graph
             without breaks and with fixed shapes.
         graphs: replay the whole step as a CUDA graph.
@@ -46,7 +47,7 @@ class TrainingStep:
         settings, step, seed = self.run.recipe.train, self.state.step, self.run.recipe.seed
         self.progress.fill_(step / settings.steps)
         self.state.set_learning_rate(self.learning_rate)
-        # of dropout, which differs from rank to rank
+        # dropout draws from a stream of its own on every rank
         torch.manual_seed(seeding.mix(seed, seeding.NETWORK + self.team.place.rank, 1 + step))
         self.model.train()
         self.state.method.before_step(step, settings.steps)
@@ -55,14 +56,14 @@ class TrainingStep:
         except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
             raise UserError(
                 f"--compile failed ({str(error).strip().splitlines()[0]}): train without it. It needs a C++ compiler "
-                "on a CPU and a C compiler on a GPU; a method of your own must not make Python numbers of tensors."
+                "on a CPU and a C compiler on a GPU; a method of your own must not turn tensors into Python numbers."
             ) from error
         self.state.step += 1
         return terms
 
     @property
     def learning_rate(self) -> float:
-        """Of the state's next step."""
+        """The rate of the next step."""
         settings = self.run.recipe.train
         decay = poly_decay(self.state.step / settings.steps, settings.poly_power, settings.poly_horizon)
         return settings.learning_rate * decay

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from crossmatch.errors import UserError
-from crossmatch.networks.segmenter import Segmenter, to_channels_last
+from crossmatch.networks.segmenter import Segmenter
 from crossmatch.runs.run import open_run
 
 # what teacher and student must have in common, in words
@@ -38,4 +38,4 @@ def load_teacher(folder: Path, student: Segmenter) -> Segmenter:
                 f"method.teacher: the network of {folder} has {theirs} {words}, this one {ours}. Give a run that was "
                 "trained on the same kind of images and labels."
             )
-    return to_channels_last(teacher)
+    return teacher

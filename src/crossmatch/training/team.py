@@ -1,7 +1,7 @@
 """What the ranks of one training do together: Fabric with a group of processes, and what they agree on.
 
-Tensors go between devices (DDP's gradients, statistics of batch normalisation); flags, texts and logged numbers between
-the hosts, over a group of its own, so that agreeing never waits for a device.
+Gradients (DDP) and statistics of batch normalisation go between the devices. Flags, texts and logged numbers go between
+the hosts in a group of their own, so that agreeing never waits for a device.
 """
 
 import logging
@@ -26,8 +26,8 @@ from crossmatch.recipes.schema import Recipe
 from crossmatch.training.ranks import Place, end_silently
 
 T = TypeVar("T")
-PATIENCE = timedelta(days=1)  # of the hosts: for rank 0's validation, and the slowest to read its scans
-FAILED = "crossmatch/failed"  # counter that ranks share: the first to fail tells why
+PATIENCE = timedelta(days=1)  # how long hosts wait for each other: rank 0 validates, some read scans more slowly
+FAILED = "crossmatch/failed"  # a counter that ranks share: the first to fail gives the error message
 
 
 def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
@@ -58,30 +58,32 @@ def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
 
 
 def check_flags(flags: Sequence[str], device: torch.device, place: Place) -> None:
-    """Raise UserError unless a step can be taken with these of ``--compile`` and ``--graphs``."""
+    """Raise UserError unless a step can be taken with these flags, of ``--compile`` and ``--graphs``."""
     if flags and place.count > 1:
         raise UserError(
-            f"{' and '.join(flags)}: for one device, and {place.count} are to train (statistics that they share can be "
-            "neither compiled nor captured). Leave it out, or train on one."
+            f"{' and '.join(flags)} needs one device, and {place.count} are asked for (the statistics that they share "
+            "can be neither compiled nor captured). Leave it out, or train on one device."
         )
     if "--graphs" in flags and device.type != "cuda":
         raise UserError("--graphs replays CUDA graphs, and training is on the CPU: leave it out.")
 
 
 class Autocast(MixedPrecision):
-    """Fabric's mixed precision, but inputs stay float32: neither images nor progress are rounded."""
+    """Fabric's mixed precision with inputs left in float32: images and progress are not rounded."""
 
     def convert_input(self, data: Any) -> Any:
-        """As it is; autocast converts what convolutions take."""
+        """The data unchanged; autocast converts the inputs of convolutions."""
         return data
 
 
 class Team:
-    """The ranks of a training; one that trains alone asks nobody.
+    """The ranks of a training. A rank that trains alone communicates with nobody.
+
+    Making a team waits until every rank has made its own.
 
     Args:
-        place: of this rank. All must make their teams: that waits for the last one.
-        device: that was asked for; `device` of the team is this rank's own.
+        place: of this rank.
+        device: the device that was asked for; the attribute `device` is this rank's own.
         bf16: whether convolutions run in bfloat16.
     """
 
@@ -89,15 +91,15 @@ class Team:
         self.place, self.device = place, device
         if device.type == "cuda":
             self.device = torch.device("cuda", place.local_rank if place.count > 1 else device.index or 0)
-            torch.cuda.set_device(self.device)  # streams and graphs are made on the current one; it wants a number
+            torch.cuda.set_device(self.device)  # where streams and graphs are made; the call needs a device's number
         precision = Autocast("bf16-mixed", device.type) if bf16 else Precision()
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce precision and group
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # no lines about precision and process group
         if place.count == 1:
             devices = [self.device.index] if device.type == "cuda" else 1
             self.fabric = Fabric(accelerator=device.type, devices=devices, plugins=precision)
             return
-        # Named for both devices: of a group of "nccl" alone Fabric takes leave when the process ends, and after an
-        # error that waits for the other ranks.
+        # Both backends are named because Fabric destroys a group of "nccl" alone when the process ends. After an error
+        # that would wait for the other ranks.
         strategy = DDPStrategy(
             cluster_environment=SLURMEnvironment() if place.slurm else TorchElasticEnvironment(),
             process_group_backend="cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
@@ -114,11 +116,11 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this is rank 0, which alone writes, validates and shows."""
+        """Whether this is rank 0: it alone writes files, validates and shows progress."""
         return self.place.rank == 0
 
     def first(self, work: Callable[[], T]) -> T:
-        """What `work` gives on rank 0, on every rank; the others wait."""
+        """Run `work` on rank 0 and return its result on every rank."""
         if self.place.count == 1:
             return work()
         given = [work() if self.leads else None]
@@ -135,20 +137,20 @@ class Team:
         return bool(flags)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean over ranks of a tensor on the CPU; not finite where one of them is not."""
+        """Mean over ranks of a tensor on the CPU; not finite where the value of any rank is not."""
         if self.place.count == 1:
             return values
         dist.all_reduce(values, group=self.hosts)
         return values / self.place.count
 
     def wait(self) -> None:
-        """Until all ranks have come here."""
+        """Wait until every rank has called this."""
         self.any(False)
 
     def joined(self, method: Method) -> Method:
-        """The method, with batch statistics over all ranks on CUDA devices.
+        """The method; on CUDA devices its batch normalisation takes statistics over all ranks.
 
-        On CPUs PyTorch has no such layer: there each rank normalises by its own images.
+        PyTorch has no such layer for CPUs: there each rank normalises by its own images.
         """
         if self.place.count == 1 or self.device.type != "cuda":
             return method
@@ -157,22 +159,22 @@ class Team:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """The ranks end together: the first that fails tells why, the others end silently."""
+        """When a rank fails, all end: the first gives the error message, the others end silently."""
         if self.place.count == 1:
             yield
             return
         try:
             yield
         except BaseException as error:
-            told = not self._fails_first()
-            # gloo left open can abort the process at its end; to take leave of NCCL would wait for the other ranks
+            first = self._fails_first()
+            # An open gloo group can abort the process at its end. Destroying the NCCL group would wait for other ranks.
             dist.destroy_process_group(self.hosts if self.device.type == "cuda" else None)
-            if told:
+            if not first:
                 end_silently()
             if isinstance(error, RuntimeError) and "onnection" in str(error):
                 raise UserError(
-                    "Another process of this training ended without a word: it was killed, which is often want of "
-                    "memory. Go on from the last checkpoint by adding --resume."
+                    "Another process of this training was killed, often because memory ran out. Go on from the last "
+                    "checkpoint by adding --resume."
                 ) from error
             raise
         dist.destroy_process_group()
@@ -180,5 +182,5 @@ class Team:
     def _fails_first(self) -> bool:
         try:
             return dist.distributed_c10d._get_default_store().add(FAILED, 1) == 1
-        except RuntimeError:  # rank 0, which keeps the counter, has gone
+        except RuntimeError:  # rank 0 keeps the counter, and has ended
             return False
