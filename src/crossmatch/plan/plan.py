@@ -26,6 +26,7 @@ REDUCED_STEPS = {2: 2000, 3: 1000}  # of a CPU's, by axes
 ENOUGH_STEPS = 1500  # a larger level is not worth it with fewer
 LEAST_STEPS = 100  # fewer teach nothing
 VALIDATION_SHARE = 0.1  # of the time, at most
+SAVES = 4  # checkpoints beside those of validations
 MARGIN = 0.97  # of the minutes, as steps do not all take the same
 
 Measure = Callable[[Proposal], Cost]
@@ -108,12 +109,13 @@ def fit_minutes(facts: Facts, minutes: float, changes: Sequence[str], costs: Mea
         UserError: they are too few.
     """
     least = _fitted(facts, LEVELS[-1], minutes, changes, costs)
-    needed = least.cost.start + LEAST_STEPS * least.cost.step + least.cost.validation + least.cost.saving
+    cost = least.cost
+    needed = (cost.start + LEAST_STEPS * cost.step + cost.validation + (1 + SAVES) * cost.saving) / MARGIN / 60
     if least.proposal.recipe.train.steps < LEAST_STEPS and least.proposal.reasons["train.steps"] != GIVEN:
         raise UserError(
             f"{minutes:g} minutes are too few: the least training of {LEAST_STEPS} steps takes "
-            f"{needed / MARGIN / 60:.1f} minutes on this machine. Give --minutes {_rounded_up(needed / MARGIN / 60)}, "
-            "or train on a faster one."
+            f"{needed:.1f} minutes on this machine. Give --minutes {math.ceil(10 * needed) / 10:g}, or train on a "
+            "faster one."
         )
     for level in LEVELS[:-1]:
         if _estimate(facts, level, least, minutes, changes) < ENOUGH_STEPS:
@@ -133,7 +135,7 @@ def _fitted(facts: Facts, level: Level, minutes: float, changes: Sequence[str], 
 
 def steps_in(cost: Cost, minutes: float) -> tuple[int, int]:
     """Steps and validations that fit into the minutes."""
-    left = 60 * minutes * MARGIN - cost.start - 4 * cost.saving
+    left = 60 * minutes * MARGIN - cost.start - SAVES * cost.saving
     once = cost.validation + cost.saving
     validations = max(1, min(VALIDATIONS, int(VALIDATION_SHARE * max(0.0, left) / once))) if cost.validation else 1
     steps = (left - validations * once * bool(cost.validation)) / cost.step
@@ -165,10 +167,6 @@ def told_minutes(minutes: float) -> str:
 def told_bytes(count: int) -> str:
     """A number of bytes in words."""
     return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
-
-
-def _rounded_up(minutes: float) -> float:
-    return round(minutes + 0.05, 1)
 
 
 def _cores() -> int:

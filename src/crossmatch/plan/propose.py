@@ -82,7 +82,7 @@ def propose(
 
     tree = read_tree(f"own_{dims.value}d")
     tree["about"] = f"Chosen from the data: {kind.value}, {dims.value}D, the {level.name} of five settings."
-    tree["mends"] = []
+    tree["departures"] = []
     others = tree["methods"]
     others["supervised_strong"] = {"augment": {"mirror_probability": 0.5 if turned.value else 0.0}}
     others["crossmatch"] = {key: value for key, value in tree.pop("method").items() if key != "name"}

@@ -14,13 +14,14 @@ from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.runs.checkpoint import load_checkpoint
 from crossmatch.runs.run import Run
 
+LEAST = 0.5  # share of the weights that must fit
+
 
 @dataclass(frozen=True)
 class Transfer:
     """What a run takes from another one."""
 
     step: int  # of the other run
-    taken: int  # tensors that were taken, wholly or in part
     fresh: tuple[str, ...]  # in words, what was not
 
 
@@ -28,31 +29,30 @@ def begin_with(network: Segmenter, run: Run, other: Run) -> Transfer:
     """Put weights of the other run's last checkpoint into a fresh network of `run`.
 
     Raises:
-        UserError: the other run has no checkpoint, or nothing of it fits.
+        UserError: the other run has no checkpoint, or less than half of it fits.
     """
     if not other.checkpoint("last").is_file():
         raise UserError(f"The run {other.folder} has no checkpoint yet: train it first, or begin without --from.")
     checkpoint = load_checkpoint(other.checkpoint("last"), training=False)
     known, ours = checkpoint.network, network.state_dict()
     channels, labels = _axes(run, channels=1), _axes(run, labels=1)
-    fresh, taken = [], 0
+    fresh: list[str] = []
     for name, weight in ours.items():
         source = known.get(name)
         if source is None or not _taken(weight, source, name, (run, other), channels, labels):
             fresh.append(name)
-        else:
-            taken += 1
-    if not taken or all(name in fresh for name, _ in network.named_parameters()):
+    sizes = {name: weight.numel() for name, weight in network.named_parameters()}
+    if sum(n for name, n in sizes.items() if name not in fresh) < LEAST * sum(sizes.values()):
         raise UserError(
-            f"Nothing of the run {other.folder} fits: its network is {_told(other)}, and this run's is {_told(run)}. "
-            "Use the recipe it was trained with, or begin without --from."
+            f"Hardly anything of the run {other.folder} fits: its network is {_told(other)}, and this run's is "
+            f"{_told(run)}. Use the recipe it was trained with, or begin without --from."
         )
     network.load_state_dict(ours)
     missing = [f"tensors {listed(fresh)}"] if fresh else []
     for what, names in (("channels", "channels"), ("labels", "labels")):
         new = [name for name in run.data[names] if name not in other.data[names]]
         missing += [f"{what} {listed(new)}"] if new else []
-    return Transfer(int(checkpoint.facts["step"]), taken, tuple(missing))
+    return Transfer(int(checkpoint.facts["step"]), tuple(missing))
 
 
 def _taken(
