@@ -18,7 +18,7 @@ from crossmatch.recipes import load_recipe, recipe_names
 from untrained import untrained_run
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/**/*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PYTHON = [
     pytest.param(block, id=f"{page.name}-{n}")
     for page in PAGES

@@ -37,6 +37,7 @@ SURE = {
     "dmd": {},
     "mcnet": {"unlabelled_weight": 1.0},
     "dtc": {},
+    "admt": {"threshold": 0.3},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }

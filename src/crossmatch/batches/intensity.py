@@ -1,4 +1,4 @@
-"""Grey values to what the network sees. Training and prediction call the same functions."""
+"""Scales grey values for the network. Training and prediction call the same functions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -47,7 +47,7 @@ def window(voxels: NDArray[Any], normalise: Normalise, fixed: Window | None = No
             raise TypeError("ct needs the window of the dataset")
         return fixed
     low, high = _ENDS[normalise](voxels)
-    if high <= low:  # a constant channel, or one whose percentiles coincide
+    if high <= low:  # a constant channel, or equal percentiles
         low, high = _whole_range(voxels)
     high = high if high > low else low + 1.0
     if normalise == "none":

@@ -1,6 +1,6 @@
-"""The table of a benchmark, in the terminal and as Markdown: a row a method, number of labels and point of the grid.
+"""The table of a benchmark as text, for the terminal and in Markdown. `records.py` writes the raw numbers.
 
-Overlap in percent with the standard deviation over seeds; raw numbers are in the CSV and JSON (records.py).
+A row stands for a method, a number of labels and a point of the grid; overlap is in percent, ± over seeds.
 """
 
 import math
@@ -23,16 +23,16 @@ DISPENSABLE = ("Memory", "Parameters", "Val", "Training", "ASD", "Jaccard")  # i
 
 @dataclass(frozen=True)
 class Column:
-    """A column; it is left out where every cell is empty."""
+    """A column; it is left out if every cell is empty."""
 
     title: str
     unit: str
     cell: Callable[[Line], str]
-    text: bool = False  # words rather than a number: to the left, and folded where the terminal is narrow
+    text: bool = False  # words, not numbers: aligned left, and wrapped in a narrow terminal
 
 
 def columns(table: Sequence[Line]) -> list[Column]:
-    """The columns that say something of these lines."""
+    """The columns that are not empty for these lines."""
     unit, cited = table[0].row.unit, sources(table)
     keys = list(dict.fromkeys(key for line in table for key, _ in line.row.grid))
     every = [
@@ -62,8 +62,8 @@ def columns(table: Sequence[Line]) -> list[Column]:
 def terminal_table(table: Sequence[Line], title: str, console: Console) -> Table:
     """For a terminal: standard deviations below their means, a rule between numbers of labels.
 
-    Where it is too narrow, whole columns are left out and named below the table; never the validation Dice beside a
-    grid, whose points are chosen by it.
+    In a narrow terminal whole columns are left out and named below the table. The validation Dice stays if there is a
+    grid, because points of a grid are chosen by it.
     """
     kept = {"Val"} if any(line.row.grid for line in table) else set[str]()
     shown, left_out = columns(table), list[str]()
@@ -77,7 +77,7 @@ def terminal_table(table: Sequence[Line], title: str, console: Console) -> Table
             left_out.append(name)
             drawn = _draw(table, shown, title)
     if left_out:
-        drawn.caption = f"Left out for want of width: {', '.join(left_out)}; see results.md."
+        drawn.caption = f"Left out, the terminal is too narrow: {', '.join(left_out)}; see results.md."
     return drawn
 
 
@@ -99,7 +99,7 @@ def _draw(table: Sequence[Line], shown: Sequence[Column], title: str) -> Table:
 
 
 def markdown_table(table: Sequence[Line]) -> str:
-    """The same as a Markdown table; the Dice of the best of each number of labels is bold."""
+    """The table in Markdown; the best Dice of each number of labels is bold."""
     shown = columns(table)
     heads = [f"{column.title} ({column.unit})" if column.unit else column.title for column in shown]
     rows = [heads, ["---"] * len(shown)]
@@ -113,7 +113,7 @@ def markdown_table(table: Sequence[Line]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time for reading: seconds below 90 of them, minutes below 90, then hours."""
+    """A time for people: in seconds below 90 s, in minutes below 90 min, else in hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
@@ -124,7 +124,7 @@ def _setting(key: str) -> Callable[[Line], str]:
 
 
 def _seeds(line: Line, table: Sequence[Line]) -> str:
-    """How many runs a row has, and of how many where it lacks some that other rows of its number of labels have."""
+    """The number of runs of a row; "2 of 3" if rows of the same number of labels have runs that this one lacks."""
     own = len(line.row.results)
     alike = (other.row for other in table if other.row.labelled == line.row.labelled)
     every = len({result.conditions for row in alike for result in row.results})
@@ -149,7 +149,7 @@ def _published(line: Line, cited: Sequence[str]) -> str:
 
 
 def _p(comparison: Comparison) -> str:
-    """Empty for a lone row, and where rows share no run."""
+    """Empty for a single row, and for rows that share no run."""
     if comparison.best:
         return "best"
     if comparison.p_holm is None:

@@ -1,4 +1,4 @@
-"""The results of a benchmark in its folder: results.md, .csv, .json, .png and .svg; and its table in the terminal."""
+"""Writes the results of a benchmark: results.md, .csv, .json, .png and .svg in its folder; shows the table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +22,12 @@ PICTURE = "![Test Dice of each method](results.png)"
 def write_results(
     out: Path, results: Sequence[Result], missing: Sequence[str], console: Console, about: dict[str, Any]
 ) -> None:
-    """Write what the finished cells say into the folder of the benchmark, and show the table.
+    """Write the results of the finished cells into the folder of the benchmark, and show the table.
 
     Args:
         out: the folder; each file in it is replaced whole or not at all.
         results: the finished cells, at least one.
-        missing: a line for each cell that failed or has not been run, and for what else is left out.
+        missing: a line for each cell that failed or was not run, and for whatever else is left out.
         console: where the table is shown.
         about: what was run, kept in results.json: recipe (its name), recipe_settings and recipe_remarks (the base
             recipe's), choice (what the command named: methods, labelled, seeds, grid, set, checkpoint, jobs). No paths.
@@ -59,7 +59,7 @@ def write_results(
 
 
 def _made(results: Sequence[Result], about: dict[str, Any]) -> str:
-    """What was run, in a line: steps, changes of the recipe, commits."""
+    """One line about the runs: steps, changes of the recipe, commits."""
     steps = sorted({result.step for result in results})
     commits = sorted({str(result.training.get("code", {}).get("commit")) for result in results})
     choice = about["choice"]

@@ -31,7 +31,7 @@ app.add_typer(importer, name="import")
 
 
 def main() -> None:
-    """Entry point: a mistake of the user is one paragraph on stderr and exit code 2; Ctrl-C is exit code 130."""
+    """Entry point. A mistake of the user gives one paragraph on stderr and exit code 2, Ctrl-C exit code 130."""
     try:
         app()
     except UserError as error:
@@ -40,7 +40,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise  # not about a place that somebody named
+            raise  # not about a path that the user gave
         text = f"{error.filename or 'The disk'}: {error.strerror}. Name another place, make room or change permissions."
         _stop(text)
 
@@ -58,7 +58,7 @@ def predict(
         typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or even: half a patch or less"),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")
+        int | None, typer.Option(min=1, help="slices or windows at a time; fewer need less memory")
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -85,7 +85,7 @@ def evaluate(
     pred: Annotated[Path, typer.Argument(help="a folder of predicted masks, or one mask")],
     ref: Annotated[Path, typer.Argument(help="the folder of reference masks, or one mask")],
     out: Annotated[Path | None, typer.Option(help="folder for cases.csv and summary.json; default: PRED")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="also when some predictions are missing")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="evaluate even if some predictions are missing")] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
     from crossmatch.runs.display import progress_bar
@@ -138,7 +138,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="of the phantom and of training")] = 0,
     recipe: Annotated[str, typer.Option(help="phantom: slices of hearts; phantom3d: left atria")] = "phantom",
 ) -> None:
-    """Everything once, on a phantom: supervised and CrossMatch with equal steps, compared on held-out cases."""
+    """Try everything on a phantom: train supervised and CrossMatch with equal steps, compare on held-out cases."""
     from crossmatch.cli.demo import run_demo
 
     run_demo(out, seed, Console(), recipe)

@@ -1,4 +1,4 @@
-"""Commands that compare methods: which there are, and the benchmark."""
+"""Commands about methods: list them, and compare them in a benchmark."""
 
 import signal
 import sys
@@ -34,25 +34,25 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="the benchmark's folder; the same command again goes on in it")],
     data: Annotated[
         str | None,
-        typer.Option(help="a dataset's folder; {seed} in it: one a seed. A phantom's recipe without it draws its own"),
+        typer.Option(help="a dataset's folder; {seed} stands for the seed. Phantom recipes make their own without it"),
     ] = None,
     labelled: Annotated[str | None, typer.Option(help="numbers of labels, with commas; default: the recipe's")] = None,
     seeds: Annotated[str, typer.Option(help="with commas")] = "0,1,2",
     grid: Annotated[
-        list[str] | None, typer.Option("--grid", help="section.key=v1,v2: cells for each value; again for more keys")
+        list[str] | None, typer.Option("--grid", help="section.key=v1,v2: cells for each value; may be repeated")
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="change a setting of every cell: section.key=value")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="cells at a time")] = 1,
-    checkpoint: Annotated[str, typer.Option(help="whose scores count: last, or best by validation")] = "last",
-    device: Annotated[str, typer.Option(help="auto or cuda: all GPUs are shared out; or cpu, cuda:1")] = "auto",
+    checkpoint: Annotated[str, typer.Option(help="what is tested: last, or best by validation")] = "last",
+    device: Annotated[str, typer.Option(help="auto or cuda: cells on all GPUs; or cpu, cuda:1")] = "auto",
     launcher: Annotated[str, typer.Option(help="local, or slurm: a job array through submitit")] = "local",
     slurm: Annotated[
         list[str] | None, typer.Option("--slurm", help="an option of the job array: timeout_min=60, gpus_per_node=1")
     ] = None,
 ) -> None:
-    """Compare methods: every method, number of labels and seed is a run; test cases are read once a run."""
+    """Compare methods: a run for every method, number of labels and seed. Each run reads the test cases once."""
     from crossmatch.benchmark.benchmark import run_benchmark
     from crossmatch.benchmark.cells import parse_grid, plan_cells
     from crossmatch.recipes.load import load_recipe, parse_change
@@ -104,7 +104,7 @@ def benchmark(
 
 @contextmanager
 def _stops() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a terminal that is closed, stop like Ctrl-C: trainings keep what they did."""
+    """SIGTERM and SIGHUP (a closed terminal) stop as Ctrl-C does: trainings keep what they have done."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
     previous = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:

@@ -16,7 +16,7 @@ Data = Annotated[Path, typer.Argument(help="a new folder for the dataset")]
 
 
 def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> None:
-    """Look at every voxel of a dataset once, name what is wrong, keep a fingerprint."""
+    """Read every voxel of a dataset once, list what is wrong, and keep a fingerprint."""
     import numpy as np
 
     from crossmatch.dataset.check import check as check_dataset
@@ -48,7 +48,7 @@ def phantom(
     test: Annotated[int, typer.Option(min=0, help="test cases")] = 10,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Make a synthetic cardiac dataset to try things on."""
+    """Make a synthetic cardiac dataset, for tests and first tries."""
     from crossmatch.phantom.phantom import make_phantom
 
     make_phantom(data, kind, train=train, val=val, test=test, seed=seed)
@@ -96,7 +96,7 @@ def import_pancreas(
 
 @contextmanager
 def _importing(data: Path) -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
-    """A progress bar and a place for remarks; says at the end how many cases there are."""
+    """A progress bar and a function that prints remarks; at the end the number of cases is printed."""
     from crossmatch.dataset.dataset import open_dataset
     from crossmatch.runs.display import progress_bar
 
@@ -107,7 +107,7 @@ def _importing(data: Path) -> Iterator[tuple[Callable[[int, int], None], Callabl
 
 
 def escaped(text: str) -> str:
-    """Text with brackets as they are, not as rich's markup."""
+    """Text whose brackets rich prints as they are, not as markup."""
     from rich.markup import escape
 
     return escape(text)

@@ -18,7 +18,7 @@ AUTO = "auto"  # in the place of a recipe's name: planned from the data
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="the run's folder; a new one, or with --resume an existing run")],
+    out: Annotated[Path, typer.Option(help="the run's folder: a new one, or with --resume an existing run")],
     recipe: Annotated[
         str | None,
         typer.Argument(help="auto, a recipe's name (see `crossmatch recipes`) or a .toml file", show_default=False),
@@ -35,19 +35,19 @@ def train(
         Path | None, typer.Option("--from", help="begin a new run with the weights of this one")
     ] = None,
     checked: Annotated[
-        bool, typer.Option("--checked", help="refuse data that `crossmatch check` has not seen: no test case is opened")
+        bool, typer.Option("--checked", help="refuse data that `check` has not read: no test case is opened")
     ] = False,
     device: Device = "auto",
     devices: Annotated[
-        int | None, typer.Option(min=1, help="train on so many at once, the batch shared; see docs/parallel.md")
+        int | None, typer.Option(min=1, help="train on so many devices, which share the batch; see docs/parallel.md")
     ] = None,
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="compile the step, a minute or more; for GPUs, on CPUs it gets slower"),
+        typer.Option("--compile", help="compile the step, a minute or more; faster on GPUs, slower on CPUs"),
     ] = False,
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
 ) -> None:
-    """Train a network. Ctrl-C leaves a run that --resume goes on with."""
+    """Train a network. After Ctrl-C, --resume with --out goes on."""
     from crossmatch.runs.devices import choose_device
     from crossmatch.runs.display import TrainingDisplay
     from crossmatch.training.fit import fit

@@ -1,5 +1,6 @@
 """Methods by name. A new method is a file with a `Method` and its settings, and a line in `METHODS`."""
 
+from crossmatch.methods.admt import ADMT
 from crossmatch.methods.bcp import BCP
 from crossmatch.methods.cps import CPS
 from crossmatch.methods.crossmatch import CrossMatch
@@ -33,6 +34,7 @@ METHODS: dict[str, type[Method]] = {
     "dmd": DMD,
     "mcnet": MCNet,
     "dtc": DTC,
+    "admt": ADMT,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

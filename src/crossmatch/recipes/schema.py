@@ -64,7 +64,7 @@ class DataSettings(Settings):
     dataset: str = ""
     """The name that dataset.json must have. Empty: any."""
     labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = "all"
-    """Which cases count as labelled: those of splits/train_<labelled>_label.txt, or `all` with a label file."""
+    """Which cases count as labelled: those of `splits/train_<labelled>_label.txt`, or `all` with labels."""
     normalise: Normalise = "minmax"
     """How grey values are scaled. To [0, 1]: by a scan's minimum and maximum, by its 0.5 and 99.5 percentiles, or
     (`colour`) by what 8 or 16 bits can hold. To mean 0 and spread 1: by a scan's voxels that are not 0 (`zscore`), or

@@ -1,4 +1,4 @@
-"""What an evaluation found: a row per case and class, statistics over cases, and their table, JSON and CSV.
+"""The result of an evaluation: a row for each case and class, statistics over cases, table, JSON and CSV.
 
 Distances are in voxels, and in millimetres where the reference's spacing is known. Conventions: docs/metrics.md.
 """
@@ -88,7 +88,7 @@ class Evaluation:
         return found
 
     def notes(self) -> list[str]:
-        """A line for each kind of file that was left out; nothing when predictions and references pair up."""
+        """A line for missing and one for additional predictions; empty when every file has its counterpart."""
         kinds = {"without a reference, not evaluated": self.extra, "missing, their references left out": self.missing}
         return [f"Predictions {what} ({len(names)}): {listed(names)}" for what, names in kinds.items() if names]
 

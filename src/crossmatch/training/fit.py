@@ -31,6 +31,7 @@ from crossmatch.training.session import open_session
 from crossmatch.training.step import TrainingStep
 from crossmatch.training.team import Team, check_flags, check_place
 from crossmatch.training.transfer import begin_with
+from crossmatch.training.warnings import PACE_STEPS, long_run
 
 LOWER_MEMORY = (
     "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "
@@ -127,7 +128,8 @@ def _train(
     recorder = Recorder()
     shown: dict[str, float] = {}
     rate = take_step.learning_rate
-    started = time.monotonic()
+    first, started = state.step, time.monotonic()
+    began = started
 
     def read_scalars() -> None:
         """Read the scalars, the only wait for the device. One that is not finite, on any rank, stops the run."""
@@ -168,6 +170,11 @@ def _train(
             if book and saves:
                 keep()
             display.step(state.step, settings.steps, shown)
+            # once: a run that takes days
+            if state.step - first == PACE_STEPS:
+                seconds = (time.monotonic() - began) / PACE_STEPS
+                if told := long_run(settings.steps - state.step, seconds):
+                    display.warn(told)
         # stopped by Ctrl-C or SIGTERM
         if state.step < settings.steps:
             if recorder.steps:

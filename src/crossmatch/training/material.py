@@ -17,8 +17,10 @@ from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset
 from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
+from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
+from crossmatch.training.warnings import data_warnings
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class TrainingCases:
     labelled: tuple[Case, ...]
     unlabelled: tuple[Case, ...]  # empty for a method that needs none
     facts: dict[str, Any]  # what run.json says of them
-    warnings: tuple[str, ...]  # of `check`
+    warnings: tuple[str, ...]  # of `check`, and of settings that do not suit the scans
     voxel_bytes: int  # the size of their voxels in a store
 
     def load(
@@ -95,7 +97,11 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
         if case.id in learned_from or case.split == "val"
     }
     size = voxel_bytes([shapes[name] for name in learned_from], len(dataset.channels))
-    return TrainingCases(dataset, labelled, learned, facts, fingerprint.warnings, size)
+    scans = sorted(learned_from)
+    unsuited = data_warnings(
+        recipe, [prints[name] for name in scans], [shapes[name] for name in scans], dataset.slice_axis
+    )
+    return TrainingCases(dataset, labelled, learned, facts, (*fingerprint.warnings, *unsuited), size)
 
 
 def foreground_windows(labelled: Sequence[Case]) -> list[Window]:
@@ -132,6 +138,7 @@ def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str
         "labels": dataset.labels,
         "channels": list(dataset.channels),
         "slice_axis": dataset.slice_axis,
+        "seen": seen_in_training(fingerprint.split("train")),
         "labelled": labelled,
         "unlabelled": unlabelled,
         "validation": [case.id for case in dataset.split("val")],
