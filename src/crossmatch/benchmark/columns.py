@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from crossmatch.benchmark.lines import Line, sources
 from crossmatch.benchmark.results import OverSeeds
 from crossmatch.benchmark.significance import Comparison
+from crossmatch.errors import visible
 
 PLUS_MINUS = " ±"
 DISPENSABLE = ("Memory", "Parameters", "Val", "Training", "ASD", "Jaccard")  # in a narrow terminal, first one first
@@ -82,17 +83,17 @@ def terminal_table(table: Sequence[Line], title: str, console: Console) -> Table
 
 
 def _draw(table: Sequence[Line], shown: Sequence[Column], title: str) -> Table:
-    drawn = Table(title=escape(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    drawn = Table(title=Text(visible(title)), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in shown:
         heading = f"{column.title}\n{column.unit}".strip().replace(".", ".\n")  # settings have dotted names
         drawn.add_column(
-            escape(heading),
+            Text(visible(heading)),
             justify="left" if column.text else "right",
             overflow="fold",
             no_wrap=not column.text,
         )
     for line, after in zip(table, [*table[1:], None], strict=True):
-        cells = (escape(column.cell(line)).replace(PLUS_MINUS, "\n" + PLUS_MINUS.strip()) for column in shown)
+        cells = (Text(visible(column.cell(line)).replace(PLUS_MINUS, "\n" + PLUS_MINUS.strip())) for column in shown)
         ends = after is not None and after.row.labelled != line.row.labelled
         drawn.add_row(*cells, style="bold" if line.comparison.best else None, end_section=ends)
     return drawn

@@ -12,7 +12,7 @@ from typing import Any
 
 from crossmatch.benchmark.lines import Line
 from crossmatch.benchmark.results import Result
-from crossmatch.scoring.scores import CONVENTIONS, plain
+from crossmatch.scoring.scores import CONVENTIONS, no_formula, plain
 
 FORMAT = "crossmatch benchmark 1"
 TEST = {
@@ -66,7 +66,8 @@ def to_csv(table: Sequence[Line]) -> str:
     fields = list(dict.fromkeys(key for found in records for key in found))
     writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    for found in records:
+        writer.writerow({key: no_formula(value) if isinstance(value, str) else value for key, value in found.items()})
     return text.getvalue()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from crossmatch.atomic import write_json, write_text
 from crossmatch.benchmark.columns import markdown_table, terminal_table
@@ -14,7 +14,7 @@ from crossmatch.benchmark.lines import lines
 from crossmatch.benchmark.notes import notes
 from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
-from crossmatch.errors import SHOWN
+from crossmatch.errors import SHOWN, visible
 
 PICTURE = "![Test Dice of each method](results.png)"
 
@@ -55,7 +55,7 @@ def write_results(
     if missing:
         rest = [f"{len(missing) - SHOWN} more: see results.md"] if len(missing) > SHOWN else []
         shown += f"{left_out}:\n{_bullets([*missing[:SHOWN], *rest])}"
-    console.print(escape(shown), end="", highlight=False)
+    console.print(Text(visible(shown)), end="", highlight=False)
 
 
 def _made(results: Sequence[Result], about: dict[str, Any]) -> str:

@@ -1,16 +1,13 @@
 """The command line: parse, call, print. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
-import errno
-import os
-import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from crossmatch.cli.compare import benchmark, methods
-from crossmatch.cli.data import check, escaped, importer, phantom
+from crossmatch.cli.data import check, importer, phantom
+from crossmatch.cli.ending import one_paragraph
 from crossmatch.cli.plan import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError
@@ -31,18 +28,9 @@ app.add_typer(importer, name="import")
 
 
 def main() -> None:
-    """Entry point. A mistake of the user gives one paragraph on stderr and exit code 2, Ctrl-C exit code 130."""
-    try:
+    """Entry point; see `ending` for exit codes."""
+    with one_paragraph():
         app()
-    except UserError as error:
-        _stop(str(error))
-    except BrokenPipeError:  # `crossmatch recipes | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise  # not about a path that the user gave
-        text = f"{error.filename or 'The disk'}: {error.strerror}. Name another place, make room or change permissions."
-        _stop(text)
 
 
 @app.command()
@@ -65,9 +53,9 @@ def predict(
     """Segment scans with a trained run; masks have the scans' size and geometry."""
     from crossmatch.inference.predict import Options
     from crossmatch.inference.predict import predict as predict_files
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar, say
 
-    console = Console()
+    console = Terminal()
     with progress_bar(console, "Predicting") as progress:
         masks = predict_files(
             run,
@@ -75,9 +63,9 @@ def predict(
             out,
             Options(checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch),
             progress=progress,
-            warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
+            warn=lambda text: say(console, "Warning:", text),
         )
-    console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}")
+    console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}", soft_wrap=True)
 
 
 @app.command()
@@ -88,16 +76,16 @@ def evaluate(
     partial: Annotated[bool, typer.Option("--partial", help="evaluate even if some predictions are missing")] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar, say
     from crossmatch.scoring.evaluate import evaluate as evaluate_files
 
-    console = Console()
+    console = Terminal()
     target = out or (pred if pred.is_dir() else pred.parent)
     with progress_bar(console, "Evaluating") as progress:
         result = evaluate_files(pred, ref, target, partial=partial, progress=progress)
     console.print(result.table())
     for note in result.notes():
-        console.print(f"[yellow]Note:[/] {escaped(note)}", soft_wrap=True, highlight=False)
+        say(console, "Note:", note)
     console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
 
 
@@ -108,8 +96,9 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: settings, curves, scores, best, median and worst cases."""
     from crossmatch.reports import write_report
+    from crossmatch.runs.display import Terminal
 
-    Console().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
+    Terminal().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
 
 
 @app.command()
@@ -121,6 +110,7 @@ def recipes(
 
     from crossmatch.recipes.files import recipe_names
     from crossmatch.recipes.load import load_recipe, recipe_text
+    from crossmatch.runs.display import Terminal
 
     if name is not None:
         print(recipe_text(name), end="")
@@ -129,7 +119,7 @@ def recipes(
     for name in recipe_names():
         recipe = load_recipe(name)
         table.add_row(name, recipe.method.name, str(recipe.train.steps), recipe.about)
-    Console().print(table)
+    Terminal().print(table)
 
 
 @app.command()
@@ -140,8 +130,9 @@ def demo(
 ) -> None:
     """Try everything on a phantom: train supervised and CrossMatch with equal steps, compare on held-out cases."""
     from crossmatch.cli.demo import run_demo
+    from crossmatch.runs.display import Terminal
 
-    run_demo(out, seed, Console(), recipe)
+    run_demo(out, seed, Terminal(), recipe)
 
 
 def _stride(text: str) -> tuple[int, ...] | Literal["even"]:
@@ -152,8 +143,3 @@ def _stride(text: str) -> tuple[int, ...] | Literal["even"]:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise UserError(f"--stride takes one whole number an axis, such as 18,18,4, or even; got {text!r}.") from None
-
-
-def _stop(text: str) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]Error:[/] {escaped(text)}", soft_wrap=True, highlight=False)
-    sys.exit(2)

@@ -1,18 +1,18 @@
 """Commands about methods: list them, and compare them in a benchmark."""
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from crossmatch.cli.ending import STOPPED
 from crossmatch.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from crossmatch.benchmark.cells import Cell
 
 
@@ -21,11 +21,12 @@ def methods() -> None:
     from rich.table import Table
 
     from crossmatch.methods import METHODS
+    from crossmatch.runs.display import Terminal
 
     table = Table("method", "what it does", "paper")
     for name, method in METHODS.items():
         table.add_row(name, method.about, method.paper)
-    Console().print(table)
+    Terminal().print(table)
 
 
 def benchmark(
@@ -56,12 +57,13 @@ def benchmark(
     from crossmatch.benchmark.benchmark import run_benchmark
     from crossmatch.benchmark.cells import parse_grid, plan_cells
     from crossmatch.recipes.load import load_recipe, parse_change
+    from crossmatch.runs.display import Terminal
 
     _refuse_others("--launcher", launcher, ("local", "slurm"))
     _refuse_others("--checkpoint", checkpoint, ("last", "best"))
     if slurm and launcher != "slurm":
         raise UserError("--slurm sets options of a job array: add --launcher slurm.")
-    console, changes = Console(), set_ or []
+    console, changes = Terminal(), set_ or []
     base = load_recipe(recipe, changes)
     cells = plan_cells(
         recipe,
@@ -77,41 +79,28 @@ def benchmark(
     options = {keys[0]: value for keys, value in map(parse_change, slurm or [])}
     choice = {"methods": methods, "labelled": labelled, "seeds": seeds, "grid": grid or [], "set": changes}
     try:
-        with _stops():
-            complete = run_benchmark(
-                recipe,
-                cells,
-                out,
-                console,
-                jobs=jobs,
-                device=device,
-                checkpoint=checkpoint,
-                slurm=options if launcher == "slurm" else None,
-                about={
-                    "recipe": Path(recipe).stem,
-                    "recipe_settings": base.settings(),
-                    "recipe_remarks": list(base.departures),
-                    "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
-                },
-            )
+        complete = run_benchmark(
+            recipe,
+            cells,
+            out,
+            console,
+            jobs=jobs,
+            device=device,
+            checkpoint=checkpoint,
+            slurm=options if launcher == "slurm" else None,
+            about={
+                "recipe": Path(recipe).stem,
+                "recipe_settings": base.settings(),
+                "recipe_remarks": list(base.departures),
+                "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
+            },
+        )
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on from here.")
-        sys.exit(130)
+        sys.exit(STOPPED)
     if not complete:
         console.print("Some cells are missing, see above; the same command tries them again.")
         sys.exit(1)
-
-
-@contextmanager
-def _stops() -> Iterator[None]:
-    """SIGTERM and SIGHUP (a closed terminal) stop as Ctrl-C does: trainings keep what they have done."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    previous = [signal.signal(number, signal.default_int_handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)
 
 
 def _dataset(recipe: str, data: str | None, out: Path) -> str:
@@ -123,13 +112,13 @@ def _dataset(recipe: str, data: str | None, out: Path) -> str:
     return str(out / "data" / "seed{seed}") if data is None else data
 
 
-def _draw_phantoms(recipe: str, cells: Sequence["Cell"], console: Console) -> None:
+def _draw_phantoms(recipe: str, cells: Sequence["Cell"], console: "Console") -> None:
     """Make the phantoms of the cells that do not exist yet."""
     from crossmatch.phantom.phantom import PHANTOMS, make_phantom
 
     for cell in cells:
         if not cell.data.exists():
-            console.print(f"Drawing a phantom: {cell.data}", soft_wrap=True, markup=False, highlight=False)
+            console.print(f"Drawing a phantom: {cell.data}", soft_wrap=True, highlight=False)
             make_phantom(cell.data, PHANTOMS[recipe], seed=cell.seed)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 importer = typer.Typer(
     help="Turn a public dataset's own files into the layout of docs/datasets.md.", no_args_is_help=True
@@ -21,13 +20,13 @@ def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> N
 
     from crossmatch.dataset.check import check as check_dataset
     from crossmatch.dataset.fingerprint import fingerprint_path
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar, say
 
-    console = Console()
+    console = Terminal()
     with progress_bar(console, "Checking") as progress:
         found = check_dataset(data, progress)
     for warning in found.warnings:
-        console.print(f"[yellow]Warning:[/] {escaped(warning)}", soft_wrap=True, highlight=False)
+        say(console, "Warning:", warning)
     labelled = sum(case.label_voxels is not None for case in found.split("train"))
     counts = ", ".join(f"{len(found.split(split))} {split}" for split in ("train", "val", "test"))
     console.print(f"{data}: {counts} cases are sound; {labelled} of the train cases have labels.", soft_wrap=True)
@@ -50,9 +49,10 @@ def phantom(
 ) -> None:
     """Make a synthetic cardiac dataset, for tests and first tries."""
     from crossmatch.phantom.phantom import make_phantom
+    from crossmatch.runs.display import Terminal
 
     make_phantom(data, kind, train=train, val=val, test=test, seed=seed)
-    Console().print(f"{train} training, {val} validation and {test} test cases in {data}", soft_wrap=True)
+    Terminal().print(f"{train} training, {val} validation and {test} test cases in {data}", soft_wrap=True)
 
 
 @importer.command("acdc")
@@ -98,16 +98,9 @@ def import_pancreas(
 def _importing(data: Path) -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
     """A progress bar and a function that prints remarks; at the end the number of cases is printed."""
     from crossmatch.dataset.dataset import open_dataset
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar
 
-    console = Console()
+    console = Terminal()
     with progress_bar(console, "Importing") as progress:
-        yield progress, lambda text: console.print(text, soft_wrap=True, markup=False)
+        yield progress, lambda text: console.print(text, soft_wrap=True)
     console.print(f"{len(open_dataset(data).cases)} cases in {data}", soft_wrap=True)
-
-
-def escaped(text: str) -> str:
-    """Text whose brackets rich prints as they are, not as markup."""
-    from rich.markup import escape
-
-    return escape(text)

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from crossmatch.cli.data import escaped
 from crossmatch.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from crossmatch.plan.plan import Plan
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
@@ -26,8 +26,9 @@ def plan(
 ) -> None:
     """Choose a recipe from the data, with reasons, and measure what it takes on this machine."""
     from crossmatch.atomic import write_text
+    from crossmatch.runs.display import Terminal
 
-    console = Console()
+    console = Terminal()
     if out.exists():
         raise UserError(f"{out} exists already: choose another --out, or remove it; nothing was overwritten.")
     if out.suffix != ".toml":
@@ -37,16 +38,13 @@ def plan(
     console.print(f"Recipe: {out}. Next: crossmatch train {out} --data {data} --out RUN", soft_wrap=True)
 
 
-def shown_plan(console: Console, data: Path, minutes: float | None, changes: Sequence[str], device: str) -> "Plan":
+def shown_plan(console: "Console", data: Path, minutes: float | None, changes: Sequence[str], device: str) -> "Plan":
     """Make a plan and say what was chosen, why, and what it takes."""
     from crossmatch.plan.plan import make_plan
     from crossmatch.runs.display import progress_bar
 
     with progress_bar(console, "Looking at the data") as loading:
         found = make_plan(data, minutes=minutes, changes=changes, device=device, loading=loading)
-    for line in found.proposal.lines():
-        key, _, reason = line.partition(": ")
-        console.print(f"[bold]{escaped(key)}[/]  {escaped(reason)}", soft_wrap=True, highlight=False)
-    for line in found.cost_lines():
-        console.print(escaped(line), soft_wrap=True, highlight=False)
+    for line in (*found.proposal.lines(), *found.cost_lines()):
+        console.print(line, soft_wrap=True, highlight=False)
     return found

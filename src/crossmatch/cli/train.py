@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
-from rich.console import Console
 
+from crossmatch.cli.ending import STOPPED
 from crossmatch.cli.plan import Device, Minutes, shown_plan
 from crossmatch.errors import UserError
 from crossmatch.training.ranks import Place, find_place, start
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from crossmatch.recipes.schema import Recipe
 
 AUTO = "auto"  # in the place of a recipe's name: planned from the data
@@ -49,12 +51,12 @@ def train(
 ) -> None:
     """Train a network. After Ctrl-C, --resume with --out goes on."""
     from crossmatch.runs.devices import choose_device
-    from crossmatch.runs.display import TrainingDisplay
+    from crossmatch.runs.display import Terminal, TrainingDisplay
     from crossmatch.training.fit import fit
     from crossmatch.training.team import check_place
 
     place = find_place(devices)
-    console = Console(quiet=place.rank > 0)
+    console = Terminal(quiet=place.rank > 0)
     with place.one_message():
         changes = [*(set_ or [])] + ([] if seed is None else [f"seed={seed}"])
         if minutes is not None and (recipe != AUTO or resume):
@@ -89,7 +91,7 @@ def train(
         )
     if done < last:
         console.print(f"Stopped at step {done} of {last}; go on with crossmatch train --resume --out {out}")
-        sys.exit(130)
+        sys.exit(STOPPED)
     console.print(f"Done: {out}. Next: crossmatch predict {out} IMAGES {out}/predictions", soft_wrap=True)
 
 
@@ -129,7 +131,7 @@ def _going_on(
 
 
 def _new(
-    console: Console,
+    console: "Console",
     place: Place,
     out: Path,
     recipe: str | None,
@@ -158,7 +160,7 @@ def _new(
 
 
 def _planned(
-    console: Console, place: Place, out: Path, data: Path, changes: list[str], minutes: float | None, device: str
+    console: "Console", place: Place, out: Path, data: Path, changes: list[str], minutes: float | None, device: str
 ) -> "Recipe":
     """The recipe of a plan, which is kept in the run's folder."""
     from crossmatch.atomic import write_text

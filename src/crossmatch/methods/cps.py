@@ -32,11 +32,12 @@ class CPSSettings(MethodSettings):
 
 
 class CPS(Method):
-    """L_sup(z1) + L_sup(z2) + lambda(t) (CE(z1, argmax z2) + CE(z2, argmax z1)): every pseudo-label counts.
+    """L = L_sup(z1) + L_sup(z2) + lambda(t) (CE(z1, argmax z2) + CE(z2, argmax z1)).
 
-    As released in 2D: both networks see the same weak views, cross entropy alone on pseudo-labels, both initialised in
-    the same way (the released 3D code draws one by He's rule and one by Glorot's), the first is the predictor. CutMix,
-    which the paper adds in some experiments, is not in that code, nor here. Labelled images get no cross supervision.
+    Every pseudo-label counts. Labelled images get no cross supervision. Both networks see the same weak views, and the
+    first one is the predictor. Both are initialised by the same rule, as in the released 2D code; the released 3D code
+    uses He's rule for one and Glorot's for the other. Some experiments of the paper add CutMix. The released code does
+    not have it, and it is not used here.
     """
 
     about = "two networks with different initial weights teach each other by hard pseudo-labels"
@@ -50,7 +51,7 @@ class CPS(Method):
         self.second = network.another()
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``sup`` and ``cross``, each the sum over both networks, ``agreement``, ``weight``, that of cross, ``total``.
+        """``sup`` and ``cross``: sums over both networks; ``weight``: of ``cross``; ``total``; ``agreement``.
 
         ``agreement`` is the share of unlabelled voxels to which both networks give the same label.
         """

@@ -1,4 +1,4 @@
-"""FixMatch: what the network is sure of in the weak view of an image, it learns in the strong view.
+"""FixMatch: confident predictions of the weak view of an image are labels for its strong view.
 
 Shapes: B batch, C channels, K classes, *S space.
 Source: Sohn et al., "FixMatch", NeurIPS 2020, for segmentation with CutMix as in Yang et al., CVPR 2023; constants of
@@ -33,17 +33,17 @@ class FixMatchSettings(MethodSettings):
 
 
 def masked_entropy(logits: Tensor, taught: Lesson) -> Tensor:
-    """Cross entropy of logits (B, K, *S) against a lesson, summed over confident voxels, divided by all voxels.
+    """Cross entropy of logits (B, K, *S) against a lesson: summed over confident voxels, divided by all voxels.
 
-    As released: what few voxels are sure of weighs little.
+    As released. The fewer voxels are confident, the less they weigh.
     """
     return -(taught.one_hot * logits.float().log_softmax(1)).sum(1).mean()
 
 
 class FixMatch(Method):
-    """The first strong view, CutMixed, learns from the weak views of the image and of its partner.
+    """The first strong view, with CutMix, learns from the weak views of the image and of its partner.
 
-    The weak view is labelled in train mode, as released: with the network's dropout, where it has one.
+    The weak view is labelled in train mode, with the network's dropout, as released.
     """
 
     about = "the weak view of an image teaches its strong view, where it is sure"
@@ -52,7 +52,7 @@ class FixMatch(Method):
     settings: FixMatchSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``sup``, ``strong`` and ``confident``, the share of voxels of the weak view that reach the threshold."""
+        """``sup``; ``strong``; ``confident``: the share of the weak view's voxels that reach the threshold."""
         assert batch.u is not None
         assert batch.mix is not None
         u, mix, box, chosen = batch.u, batch.mix, batch.u.box[:, 0], self.settings

@@ -1,4 +1,4 @@
-"""Pseudo-labels: the network's own labels of the images it sees, where it is sure, teach it as if they were given.
+"""Pseudo-labels: the network learns its own confident labels of unlabelled images as if they were given.
 
 Shapes: B batch, C channels, K classes, *S space.
 Source: Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks", ICML
@@ -44,7 +44,7 @@ class PseudoLabel(Method):
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``; ``pseudo``: cross entropy with the pseudo-labels; ``confident``: the share of voxels that count.
 
-        Voxels below the threshold add 0, and the mean is of all voxels: the fewer are sure, the less they weigh.
+        The mean is over all voxels, and those below the threshold add 0. The fewer count, the less they weigh.
         """
         assert batch.u is not None
         chosen, labelled = self.settings, len(batch.x)

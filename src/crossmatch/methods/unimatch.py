@@ -1,4 +1,4 @@
-"""UniMatch: the weak view teaches two strong views of the image, and its own decoding from dropped features.
+"""UniMatch: the weak view teaches two strong views of the image, and a decoding of its own with dropped features.
 
 Shapes: B batch, C channels, K classes, *S space.
 Source: Yang et al., "Revisiting Weak-to-Strong Consistency", CVPR 2023; constants of the released code for medical
@@ -34,10 +34,10 @@ class UniMatchSettings(MethodSettings):
 
 
 class UniMatch(Method):
-    """One pass each for the partners (in `eval()`), the labelled images with the weak views, and the strong views.
+    """Three passes: partners (in eval mode), labelled images with weak views, strong views.
 
-    The second pass decodes all its images clean and dropped together, as released, also the labelled ones, whose
-    dropped decoding nobody learns from: it counts in the decoder's batch normalisation.
+    The second pass decodes all its images clean and with dropped features, as released. The dropped decoding of the
+    labelled images has no loss, but it counts in the decoder's batch statistics.
     """
 
     about = "the weak view teaches two strong views and its own decoding from dropped features"
@@ -50,9 +50,9 @@ class UniMatch(Method):
         self.dropped = FeaturePerturbation("channel", settings.rate)
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``sup``, the strong views ``s1`` and ``s2``, the dropped features ``fp``, and ``confident``.
+        """``sup``; ``s1``, ``s2``: the strong views; ``fp``: the dropped features; ``confident``.
 
-        The last is the share of voxels of the weak view that reach the threshold.
+        ``confident`` is the share of the weak view's voxels that reach the threshold.
         """
         assert batch.u is not None
         assert batch.mix is not None

@@ -36,7 +36,7 @@ _VNET_NAMES = (
 
 
 class _Released(NamedTuple):
-    """A network of the released code: how its state is known, its names in ours, and an empty one of ours."""
+    """A network of the released code: how its state is recognised, how its names become ours, how ours is built."""
 
     title: str
     first: str  # the weights (outputs, inputs, *kernel) of its first convolution
@@ -46,15 +46,15 @@ class _Released(NamedTuple):
 
 
 def from_reference(state: Mapping[str, Tensor]) -> Segmenter:
-    """Our network with the weights of a released checkpoint; all but dropout is read from its names and shapes.
+    """Our network with the weights of a released checkpoint. Names and shapes say all about it but dropout.
 
     Args:
         state: the state dict as saved by the released code: plain, under the key ``model``, or with ``module.``
             prefixes; ``num_batches_tracked`` entries may be missing.
 
     Returns:
-        A `UNet` or `VNet` in train mode. Dropout rates are not in a state dict: they are the released ones (for a U-Net
-        of other than five levels, 0), in ``nn.Dropout*`` modules: set ``p`` to change them.
+        A `UNet` or `VNet` in train mode. Its dropout rates are the released ones, or 0 for a U-Net of other than five
+        levels. Set ``p`` of its ``nn.Dropout*`` modules to change them.
 
     Raises:
         UserError: the names are not those of a network known here, or some are missing or left over.

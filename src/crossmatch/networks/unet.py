@@ -26,9 +26,8 @@ class UNetSettings(NetworkSettings):
 
     width: Count = 16
     """Channels of the finest level. Each further level has twice as many."""
-    # rate of each level of the encoder, finest first; there are as many levels as rates
     dropout: Annotated[tuple[BelowOne, ...], Field(min_length=2)] = DROPOUT
-    """Element dropout rate in the encoder, one for each level, finest first. Their number is that of the levels."""
+    """Rates of element dropout in the encoder, one for each level, finest first. There are as many levels as rates."""
 
     @property
     def channels(self) -> tuple[int, ...]:

@@ -71,9 +71,9 @@ class VNetEncoder(nn.Module):
     """(B, C, *S) -> five feature maps, finest first, level l (B, 2^l W, *S / 2^l); the last one with dropout.
 
     Args:
-        blocks: of each level, finest first.
-        downs: from each level to the next.
-        dropout: of the deepest features.
+        blocks: the convolutions of each level, finest first.
+        downs: what leads from each level to the next.
+        dropout: for the deepest features.
     """
 
     def __init__(self, blocks: Iterable[nn.Module], downs: Iterable[nn.Module], dropout: nn.Module) -> None:
@@ -93,8 +93,8 @@ class VNetDecoder(nn.Module):
     """The encoder's feature maps -> four, finest first, level l (B, 2^l W, *S / 2^l). Skip connections are added.
 
     Args:
-        ups: from each level to the next finer one, deepest first.
-        blocks: of each level but the deepest, coarsest first.
+        ups: what leads from each level to the next finer one, deepest first.
+        blocks: the convolutions of each level but the deepest, coarsest first.
     """
 
     def __init__(self, ups: Iterable[nn.Module], blocks: Iterable[nn.Module]) -> None:
@@ -171,5 +171,5 @@ class VNet(Segmenter):
 
 
 def _activated(dims: int, convolution: nn.Module, outputs: int, normalisation: Normalisation) -> list[nn.Module]:
-    # ReLU in place: what is before it, normalisation or convolution, needs its input for the gradient, not its output
+    # ReLU works in place: for its gradient, the layer before it needs its input, not its output
     return [convolution, *layers.normalisation(dims, normalisation, outputs), nn.ReLU(inplace=True)]
