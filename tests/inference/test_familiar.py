@@ -51,7 +51,8 @@ def test_runs_that_know_nothing_of_their_scans_warn_of_nothing():
     [
         (MR, 0, 700, False),
         (MR, 0, 2500, False),
-        (MR, -1000, 1500, False),
+        (MR, 30, 7000, False),
+        (MR, -1000, 1500, True),
         (MR, 0, 60_000, True),
         (MR, 0, 1, True),
         (CT, -1024, 1800, False),

@@ -15,7 +15,7 @@ from crossmatch.runs.run import Run
 
 FAR_SPACING = 2.0  # times the largest or smallest spacing of the training
 ABSOLUTE_BELOW = -100.0  # a training scan with lower values has an absolute unit, such as CT's
-FAR_ABSOLUTE, FAR_RELATIVE = 0.25, 3.0  # ranges of a training scan by which ends may lie outside
+NEAR, FAR = 0.25, 10.0  # ranges of a training scan by which ends may lie outside: with an absolute unit, and without
 LOOKED_AT = 200_000  # voxels of a channel
 
 
@@ -70,9 +70,10 @@ def strange_grey_values(run: Run, channels: Sequence[Array]) -> str | None:
         low_min, low_max, high_min, high_max, width = numbers
         looked_at = voxels.ravel()[:: max(1, voxels.size // LOOKED_AT)]
         low, high = (float(value) for value in np.percentile(looked_at, [0.5, 99.5]))
-        far = width * (FAR_ABSOLUTE if low_min < ABSOLUTE_BELOW else FAR_RELATIVE)
-        too_narrow = high - low < width / 100
-        if too_narrow or not (low_min - far <= low <= low_max + far and high_min - far <= high <= high_max + far):
+        far = width * (NEAR if low_min < ABSOLUTE_BELOW else FAR)
+        usual_low = low_min - NEAR * width <= low <= low_max + far  # negative values are no scanner's gain
+        usual_high = high_min - far <= high <= high_max + far
+        if not (usual_low and usual_high) or high - low < width / 100:
             return (
                 f"{name} from {low:.4g} to {high:.4g}, where the training scans go from {low_min:.4g} ... "
                 f"{low_max:.4g} to {high_min:.4g} ... {high_max:.4g}"
