@@ -172,7 +172,7 @@ class TestExtend:
         found = open_run(out)
         assert found.recipe.train.steps == 20
         (extended,) = found.record["extended"]
-        assert (extended["from"], extended["to"]) == (10, 20)
+        assert (extended["before"], extended["steps"]) == (10, 20)
         assert "0.00536" in extended["schedule"]
         rates = {
             line["step"]: line["train"]["learning_rate"]
@@ -207,7 +207,7 @@ class TestFrom:
         old, new = weights(run), weights(tmp_path / "new")
         trained = [name for name in old if "running" not in name and "num_batches" not in name]
         assert all(torch.allclose(old[name], new[name], atol=1e-6) for name in trained)
-        assert open_run(tmp_path / "new").record["from"] == {"run": str(run.resolve())}
+        assert open_run(tmp_path / "new").record["begun_from"] == str(run.resolve())
 
     def test_labels_and_channels_go_by_name(self, run, tmp_path, capsys):
         """RV, MYO of one channel become MYO with a second channel: its rows and columns are those of MYO and C0."""

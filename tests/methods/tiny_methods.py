@@ -38,6 +38,7 @@ SURE = {
     "mcnet": {"unlabelled_weight": 1.0},
     "dtc": {},
     "admt": {"threshold": 0.3},
+    "ssnet": {"unlabelled_weight": 1.0},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }

@@ -4,13 +4,13 @@ Numbers of the training scans are kept in run.json, under data.seen.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.formats import Array
 from crossmatch.runs.checkpoint import load_facts
+from crossmatch.runs.record import Seen
 from crossmatch.runs.run import Run
 
 FAR_SPACING = 2.0  # times the largest or smallest spacing of the training
@@ -19,7 +19,7 @@ NEAR, FAR = 0.25, 10.0  # ranges of a training scan by which ends may lie outsid
 LOOKED_AT = 200_000  # voxels of a channel
 
 
-def seen_in_training(scans: Sequence[CasePrint]) -> dict[str, Any]:
+def seen_in_training(scans: Sequence[CasePrint]) -> Seen:
     """What run.json keeps of the training scans.
 
     Returns:
@@ -53,7 +53,7 @@ def unfinished(run: Run, checkpoint: str) -> str | None:
 
 def strange_spacing(run: Run, spacing_mm: Sequence[float] | None) -> str | None:
     """A warning where the voxel size of a scan lies far outside that of the training."""
-    ends = run.data.get("seen", {}).get("spacing_mm")
+    ends = run.data["seen"]["spacing_mm"] if "seen" in run.data else None
     if ends is None or spacing_mm is None or len(spacing_mm) != len(ends[0]):
         return None
     values, low, high = np.array(spacing_mm), np.array(ends[0]), np.array(ends[1])
@@ -64,9 +64,8 @@ def strange_spacing(run: Run, spacing_mm: Sequence[float] | None) -> str | None:
 
 def strange_grey_values(run: Run, channels: Sequence[Array]) -> str | None:
     """A warning where the grey values (*S) of a scan's channels lie far outside those of the training."""
-    for name, voxels, numbers in zip(
-        run.data["channels"], channels, run.data.get("seen", {}).get("grey_values", []), strict=False
-    ):
+    known = run.data["seen"]["grey_values"] if "seen" in run.data else []
+    for name, voxels, numbers in zip(run.data["channels"], channels, known, strict=False):
         low_min, low_max, high_min, high_max, width = numbers
         looked_at = voxels.ravel()[:: max(1, voxels.size // LOOKED_AT)]
         low, high = (float(value) for value in np.percentile(looked_at, [0.5, 99.5]))

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crossmatch.atomic import write_json
+from crossmatch.atomic import read_json, write_json
 from crossmatch.errors import UserError
 from crossmatch.formats import stem
 from crossmatch.recipes.schema import Recipe
@@ -52,8 +52,8 @@ def note_origin(target: Path, facts: dict[str, Any]) -> None:
     if (target.exists() and not target.is_dir()) or stem(target) is not None:
         raise UserError(f"{target} is a file: name a folder for the masks.")
     if path.exists():
-        with contextlib.suppress(ValueError):
-            if json.loads(path.read_text()) == json.loads(json.dumps(facts)):
+        with contextlib.suppress(UserError):
+            if read_json(path, dict[str, Any], "") == json.loads(json.dumps(facts)):
                 return
         raise UserError(
             f"{target} holds predictions of another run, checkpoint or setting, see {path}: choose another folder, "

@@ -13,6 +13,7 @@ from crossmatch.methods.mean_teacher import MeanTeacher
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo_label import PseudoLabel
 from crossmatch.methods.self_distillation import SelfDistillation
+from crossmatch.methods.ssnet import SSNet
 from crossmatch.methods.supervised import Supervised
 from crossmatch.methods.supervised_strong import SupervisedStrong
 from crossmatch.methods.uamt import UAMT
@@ -35,6 +36,7 @@ METHODS: dict[str, type[Method]] = {
     "mcnet": MCNet,
     "dtc": DTC,
     "admt": ADMT,
+    "ssnet": SSNet,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

@@ -67,11 +67,15 @@ def soft_dice_loss(first: Tensor, second: Tensor, settings: DiceSettings, power:
         settings: background class in or out, smoothing.
         power: exponent of the denominator's sums: 2, or 1 as in some released codes.
     """
+    return soft_dice(first, second, settings.smooth, power)[0 if settings.background else 1 :].mean()
+
+
+def soft_dice(first: Tensor, second: Tensor, smooth: float, power: int) -> Tensor:
+    """One minus Dice of each class (K,), see `soft_dice_loss`."""
     sums = (0, *range(2, first.ndim))
     overlap = (first * second).sum(sums)
     size = first.pow(power).sum(sums) + second.pow(power).sum(sums)
-    per_class = 1 - (2 * overlap + settings.smooth) / (size + settings.smooth)
-    return per_class[0 if settings.background else 1 :].mean()
+    return 1 - (2 * overlap + smooth) / (size + smooth)
 
 
 def supervised_loss(logits: Tensor, label: Tensor, settings: DiceSettings) -> Tensor:

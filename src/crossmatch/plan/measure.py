@@ -16,7 +16,8 @@ from crossmatch.formats.seal import sealed
 from crossmatch.inference.predictor import Predictor
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, peak_memory, uses_bf16
-from crossmatch.runs.run import Run
+from crossmatch.runs.machine import Machine
+from crossmatch.runs.run import Run, new_record
 from crossmatch.training.fit import LOWER_MEMORY
 from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE
@@ -62,8 +63,9 @@ def measure(
     with sealed(dataset.only("test").files()), memory_advice(LOWER_MEMORY), tempfile.TemporaryDirectory() as place:
         cases = training_cases(recipe, dataset, loading)
         few = replace(cases, labelled=cases.labelled[:LOADED], unlabelled=cases.unlabelled[:LOADED])
-        run = Run(Path(place), recipe, {"data": cases.facts})
-        team = Team(ALONE, chosen, uses_bf16(recipe.train.precision, chosen, recipe.coarse_size))
+        bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
+        run = Run(Path(place), recipe, new_record(recipe, cases.facts, Machine(chosen, "bf16" if bf16 else "float32")))
+        team = Team(ALONE, chosen, bf16)
         began = time.perf_counter()
         session = open_session(run, few, team, lambda done, total: None)
         read = len(few.labelled) + len(few.unlabelled)

@@ -6,16 +6,14 @@ RUN/tensorboard/
 RUN/checkpoints/last.safetensors, best.safetensors (by validation only)
 """
 
-import json
 import platform
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from crossmatch.atomic import HIDDEN, write_json
+from crossmatch.atomic import HIDDEN, read_json, write_json
 from crossmatch.batches.intensity import Window
 from crossmatch.errors import UserError, listed
 from crossmatch.methods.schedules import poly_decay
@@ -26,6 +24,7 @@ from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, load_weights
 from crossmatch.runs.differences import changes
 from crossmatch.runs.machine import Machine
+from crossmatch.runs.record import DataFacts, RunRecord
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,12 @@ class Run:
 
     folder: Path
     recipe: Recipe
-    record: dict[str, Any]
+    record: RunRecord
 
     @property
-    def data(self) -> dict[str, Any]:
-        """Facts of the dataset it learns from: root, labels, channels, slice_axis, fingerprint."""
-        facts: dict[str, Any] = self.record["data"]
-        return facts
+    def data(self) -> DataFacts:
+        """Facts of the dataset it learns from."""
+        return self.record["data"]
 
     @property
     def classes(self) -> int:
@@ -87,22 +85,14 @@ def open_run(folder: Path) -> Run:
     path = folder / "run.json"
     if not path.is_file():
         raise UserError(f"{folder} is no run: it has no run.json. Give the folder that `crossmatch train --out` wrote.")
-    try:
-        record = json.loads(path.read_text())
-        run = Run(folder, parse_recipe(record["recipe"], str(path)), record)
-        if missing := {"labels", "channels", "slice_axis", "root"} - run.data.keys():
-            raise KeyError(*missing)
-        return run
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
+    record = read_json(path, RunRecord, "restore it from a copy, or train again")
+    return Run(folder, parse_recipe(record["recipe"], str(path)), record)
 
 
 PLANNED = "recipe.toml"  # what `train auto` writes into a run's folder before the run is made
 
 
-def create_run(
-    folder: Path, recipe: Recipe, data: dict[str, Any], machine: Machine, begun_from: Path | None = None
-) -> Run:
+def create_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine, begun_from: Path | None = None) -> Run:
     """Make the folder and write run.json.
 
     Args:
@@ -112,18 +102,23 @@ def create_run(
         UserError: the folder holds something else than a run that has learned nothing yet; nothing in it is touched.
     """
     check_new(folder)
-    record: dict[str, Any] = {
+    record = new_record(recipe, data, machine)
+    if begun_from is not None:
+        record["begun_from"] = str(begun_from.resolve())
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "run.json", record)
+    return Run(folder, recipe, record)
+
+
+def new_record(recipe: Recipe, data: DataFacts, machine: Machine) -> RunRecord:
+    """What run.json says of a run that is made now."""
+    return {
         "recipe": recipe.model_dump(mode="json"),
         "data": data,
         "code": {"crossmatch": version("crossmatch"), "commit": _commit()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
         "device": machine.record(),
     }
-    if begun_from is not None:
-        record["from"] = {"run": str(begun_from.resolve())}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", record)
-    return Run(folder, recipe, record)
 
 
 def check_new(folder: Path) -> None:
@@ -135,7 +130,7 @@ def check_new(folder: Path) -> None:
         raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
 
 
-def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Machine) -> Run:
+def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) -> Run:
     """An existing run that is to go on with exactly its settings and data, computed in the same way.
 
     Raises:
@@ -179,8 +174,8 @@ def extend_run(run: Run, steps: int) -> tuple[Run, str]:
         f"from step {before} on, all goes as in a training of {steps} steps: the learning rate starts again at "
         f"{rate:.3g} and falls to its end at step {steps}; warm-ups and thresholds go by the share of {steps} steps"
     )
-    record = {**run.record, "recipe": recipe.model_dump(mode="json")}
-    record["extended"] = [*record.get("extended", []), {"from": before, "to": steps, "schedule": told}]
+    record: RunRecord = {**run.record, "recipe": recipe.model_dump(mode="json")}
+    record["extended"] = [*record.get("extended", []), {"before": before, "steps": steps, "schedule": told}]
     write_json(run.folder / "run.json", record)
     return Run(run.folder, recipe, record), told
 

@@ -207,9 +207,9 @@ def _checked_cases(recipe: Recipe, dataset: Dataset, loading: Callable[[int, int
 
 def _weights_of(run: Run, display: Display) -> Callable[[Segmenter], None]:
     """What puts weights into a fresh network: those of the run that this one begins with, where it has done no step."""
-    if "from" not in run.record or run.checkpoint("last").is_file():
+    if "begun_from" not in run.record or run.checkpoint("last").is_file():
         return lambda network: None
-    other = open_run(Path(run.record["from"]["run"]))
+    other = open_run(Path(run.record["begun_from"]))
 
     def begin(network: Segmenter) -> None:
         found = begin_with(network, run, other)

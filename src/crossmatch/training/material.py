@@ -4,10 +4,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from crossmatch import formats
 from crossmatch.batches.intensity import Window, foreground_window
@@ -20,6 +18,7 @@ from crossmatch.errors import UserError
 from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.record import DataFacts
 from crossmatch.training.warnings import data_warnings
 
 
@@ -30,7 +29,7 @@ class TrainingCases:
     dataset: Dataset  # train and validation alone
     labelled: tuple[Case, ...]
     unlabelled: tuple[Case, ...]  # empty for a method that needs none
-    facts: dict[str, Any]  # what run.json says of them
+    facts: DataFacts  # what run.json says of them
     warnings: tuple[str, ...]  # of `check`, and of settings that do not suit the scans
     voxel_bytes: int  # the size of their voxels in a store
 
@@ -110,7 +109,7 @@ def foreground_windows(labelled: Sequence[Case]) -> list[Window]:
     Raises:
         UserError: no label shows a foreground voxel.
     """
-    values: list[list[NDArray[Any]]] = [[] for _ in labelled[0].images]
+    values: list[list[formats.Array]] = [[] for _ in labelled[0].images]
     for case in labelled:
         assert case.label is not None
         shown = formats.read(case.label).voxels > 0
@@ -124,7 +123,7 @@ def foreground_windows(labelled: Sequence[Case]) -> list[Window]:
     return [foreground_window(channel) for channel in values]
 
 
-def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> dict[str, Any]:
+def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> DataFacts:
     """What run.json says of the data.
 
     Args:

@@ -49,8 +49,8 @@ def begin_with(network: Segmenter, run: Run, other: Run) -> Transfer:
         )
     network.load_state_dict(ours)
     missing = [f"tensors {listed(fresh)}"] if fresh else []
-    for what, names in (("channels", "channels"), ("labels", "labels")):
-        new = [name for name in run.data[names] if name not in other.data[names]]
+    for what, here, there in zip(("channels", "labels"), _names(run), _names(other), strict=True):
+        new = [name for name in here if name not in there]
         missing += [f"{what} {listed(new)}"] if new else []
     return Transfer(int(checkpoint.facts["step"]), tuple(missing))
 
@@ -66,9 +66,8 @@ def _taken(
     """Copy what fits of `source` into `weight`; whether anything did."""
     ours: list[Tensor] = [torch.arange(n) for n in weight.shape]
     theirs: list[Tensor] = [torch.arange(n) for n in source.shape]
-    for axes, key in ((channels, "channels"), (labels, "labels")):
+    for axes, here, there in zip((channels, labels), *map(_names, runs), strict=True):
         if name in axes:
-            here, there = (list(run.data[key]) for run in runs)
             shared = [each for each in here if each in there]
             ours[axes[name]] = torch.tensor([here.index(each) for each in shared], dtype=torch.long)
             theirs[axes[name]] = torch.tensor([there.index(each) for each in shared], dtype=torch.long)
@@ -93,6 +92,11 @@ def _axes(run: Run, *, channels: int = 0, labels: int = 0) -> dict[str, int]:
         for name, value in now.items()
         if value.shape != more[name].shape
     }
+
+
+def _names(run: Run) -> tuple[list[str], list[str]]:
+    """Of its channels and of its labels, in the order of the tensors."""
+    return list(run.data["channels"]), list(run.data["labels"])
 
 
 def _told(run: Run) -> str:
