@@ -147,7 +147,7 @@ def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
 class _Stored(Fingerprint):
     """The content of fingerprint.json."""
 
-    version: Literal[2]  # VERSION
+    version: Literal[3]  # VERSION
 
 
 @uncollected()

@@ -23,6 +23,7 @@ from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, load_weights
 from crossmatch.runs.differences import changes
+from crossmatch.runs.lock import NAME as LOCK
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.record import DataFacts, RunRecord
 
@@ -193,8 +194,12 @@ def _way_out(folder: Path, changed: Sequence[str]) -> str:
 
 
 def _is_foreign(path: Path) -> bool:
+<<<<<<< HEAD
     """Neither what a process leaves that is killed while it writes, nor a planned recipe."""
     return not path.name.startswith(HIDDEN) and path.name != PLANNED
+=======
+    return path.name != LOCK and not path.name.startswith(HIDDEN)  # what a process leaves that is killed
+>>>>>>> main
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")
