@@ -86,18 +86,13 @@ def predict(
     network, checkpoint = run.load_network(options.checkpoint)
     device = choose_device(options.device)
     predictor = predictor_of(run, network.to(device), device, options)
-<<<<<<< HEAD
-    with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-        strange = segment(predictor, list(zip(scans, made, strict=True)), progress, run)
-    if strange:
-        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
-=======
     refuse_file(target)
     with only_writer(target):
         note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
         with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-            segment(predictor, list(zip(scans, made, strict=True)), progress)
->>>>>>> main
+            strange = segment(predictor, list(zip(scans, made, strict=True)), progress, run)
+    if strange:
+        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
 
 

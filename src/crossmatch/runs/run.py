@@ -194,12 +194,8 @@ def _way_out(folder: Path, changed: Sequence[str]) -> str:
 
 
 def _is_foreign(path: Path) -> bool:
-<<<<<<< HEAD
-    """Neither what a process leaves that is killed while it writes, nor a planned recipe."""
-    return not path.name.startswith(HIDDEN) and path.name != PLANNED
-=======
-    return path.name != LOCK and not path.name.startswith(HIDDEN)  # what a process leaves that is killed
->>>>>>> main
+    """Neither a lock, nor what a process leaves that is killed while it writes, nor a planned recipe."""
+    return path.name not in (LOCK, PLANNED) and not path.name.startswith(HIDDEN)
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")
