@@ -7,18 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from torch import Tensor
+from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 from crossmatch.atomic import read_json, write_json
 from crossmatch.errors import UserError
 from crossmatch.formats import stem
-from crossmatch.inference.sources import Recorded
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_facts
 from crossmatch.runs.run import Run
 
 ORIGIN = "prediction.json"
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SourceFile(TypedDict):
+    """A file of a scan as it was when its mask was made."""
+
+    path: str  # from the folder of the masks
+    size: int  # bytes
+    mtime_ns: int
+    ctime_ns: int  # changes with every change of the file, whatever its time says
+    sha256: str | None  # of its bytes; None until it is read
+
+
+Recorded = dict[str, list[SourceFile]]  # case -> the files of its channels, in order
 
 
 def origin(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: bool) -> dict[str, Any]:
@@ -49,6 +63,12 @@ def origin(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: b
     }
 
 
+def refuse_file(target: Path) -> None:
+    """Raise UserError if the place for masks is a file, or named like one."""
+    if (target.exists() and not target.is_dir()) or stem(target) is not None:
+        raise UserError(f"{target} is a file: name a folder for the masks.")
+
+
 def read_recorded(target: Path, facts: dict[str, Any]) -> Recorded:
     """The scans that the masks in a folder were made from, by case; none where nothing is recorded.
 
@@ -57,11 +77,9 @@ def read_recorded(target: Path, facts: dict[str, Any]) -> Recorded:
         facts: what will make the masks now, see `origin`.
 
     Raises:
-        UserError: the folder holds masks of another origin, or is a file.
+        UserError: the folder holds masks of another origin.
     """
     path = target / ORIGIN
-    if (target.exists() and not target.is_dir()) or stem(target) is not None:
-        raise UserError(f"{target} is a file: name a folder for the masks.")
     if not path.exists():
         return {}
     with contextlib.suppress(UserError):

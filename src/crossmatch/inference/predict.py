@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Volume
+from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.origin import ORIGIN, origin, read_recorded, write_origin
+from crossmatch.inference.origin import ORIGIN, origin, refuse_file
 from crossmatch.inference.predictor import Predictor, check_voxels
-from crossmatch.inference.sources import Sources, current, kept_masks, remove_outdated
+from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
+from crossmatch.runs.lock import only_writer
 from crossmatch.runs.run import Run, open_run
-
-Files = tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -79,24 +79,24 @@ def predict(
     run = open_run(run_folder)
     recipe = _recipe(run, options)
     scans = find_scans(source, run, recipe, warn)
+    if told := unfinished(run, options.checkpoint):
+        warn(told)
     made = _files_to_make(target, scans, options.probabilities)
 
     network, checkpoint = run.load_network(options.checkpoint)
     device = choose_device(options.device)
     predictor = predictor_of(run, network.to(device), device, options)
+    refuse_file(target)
     facts = origin(run, recipe, checkpoint, options.checkpoint, options.flips)
-    recorded = read_recorded(target, facts)
-    kept = kept_masks(target, scans, made, recorded)
-    remove_outdated(target, [scan for scan in scans if scan.name not in kept], warn)
-
-    sources = Sources(recorded, lambda scans: write_origin(target, facts, scans))
-    sources.begin({scan.name: kept.get(scan.name) or current(target, scan.channels) for scan in scans})
-    wanted = [(scan, () if scan.name in kept else files) for scan, files in zip(scans, made, strict=True)]
-    try:
-        with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-            segment(predictor, wanted, progress, sources)
-    finally:
-        sources.finish()
+    pairs = list(zip(scans, made, strict=True))
+    with (
+        only_writer(target),
+        known_sources(target, facts, pairs, warn) as sources,
+        memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."),
+    ):
+        strange = segment(predictor, pairs, progress, sources, run)
+    if strange:
+        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
 
 
@@ -109,30 +109,50 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
     recipe = _recipe(run, options)
     if options.batch is not None:
         recipe = _changed(recipe, batch=options.batch)
-    return Predictor(network, recipe, run.data["slice_axis"], device, options.flips, options.probabilities)
+    return Predictor(
+        network,
+        recipe,
+        run.data["slice_axis"],
+        device,
+        options.flips,
+        options.probabilities,
+        run.fixed_windows,
+    )
 
 
 def segment(
-    predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None], sources: Sources
-) -> None:
+    predictor: Predictor,
+    scans: Sequence[tuple[Scan, Files]],
+    progress: Callable[[int, int], None],
+    sources: Sources,
+    run: Run,
+) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
-
-    A scan without files to make is passed over. `sources` is told of each scan that is read.
 
     Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
     of the scans: one of writing before those of the scans after it.
+
+    Args:
+        sources: knows the scans that have their files already, and is told of each scan that is read.
+        run: of the network; says which grey values the training knows.
+
+    Returns:
+        The scans with other grey values, a few words each.
     """
+    strange = []
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        reading = reader.submit(_read_scan, *scans[0], sources)
+        reading = reader.submit(_read_scan, scans[0][0], sources)
         writing: Future[None] | None = None
         try:
             for done, (scan, made) in enumerate(scans):
                 progress(done, len(scans))
                 volumes = reading.result()
                 if done + 1 < len(scans):
-                    reading = reader.submit(_read_scan, *scans[done + 1], sources)
+                    reading = reader.submit(_read_scan, scans[done + 1][0], sources)
                 if volumes is None:
                     continue
+                if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
+                    strange.append(f"{scan.name} ({told})")
                 labels, probability = predictor(volumes, scan.channels[0])
                 if writing is not None:
                     writing.result()
@@ -143,6 +163,7 @@ def segment(
             if writing is not None:
                 writing.result()
     progress(len(scans), len(scans))
+    return strange
 
 
 def _recipe(run: Run, options: Options) -> Recipe:
@@ -194,9 +215,9 @@ def _files_to_make(target: Path, scans: Sequence[Scan], probabilities: bool) -> 
     return made
 
 
-def _read_scan(scan: Scan, made: Files, sources: Sources) -> list[Volume] | None:
-    """A scan's channels, or None where nothing is to be made."""
-    if not made:
+def _read_scan(scan: Scan, sources: Sources) -> list[Volume] | None:
+    """A scan's channels, or None where an earlier call made its files."""
+    if scan.name in sources.kept:
         return None
     volumes = [_read_image(path) for path in scan.channels]
     sources.read(scan.name, scan.channels)

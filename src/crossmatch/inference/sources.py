@@ -7,49 +7,32 @@ replaced by an older file. So each file is known by its path, size and times, an
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-
-from pydantic import ConfigDict, with_config
-from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
+from typing import Any
 
 from crossmatch import formats
 from crossmatch.errors import listed
 from crossmatch.formats import same_grid
 from crossmatch.inference.inputs import Scan
+from crossmatch.inference.origin import Recorded, SourceFile, read_recorded, write_origin
 
 _SECONDS = 30.0  # between two writings of the digests; what a killed process has not written is told by sizes and times
 
 
-@with_config(ConfigDict(extra="forbid"))
-class SourceFile(TypedDict):
-    """A file of a scan as it was when its mask was made."""
-
-    path: str  # from the folder of the masks
-    size: int  # bytes
-    mtime_ns: int
-    ctime_ns: int  # changes with every change of the file, whatever its time says
-    sha256: str | None  # of its bytes; None until it is read
-
-
-Recorded = dict[str, list[SourceFile]]  # case -> the files of its channels, in order
+Files = tuple[Path, ...]  # the mask of a scan, then its probabilities if wanted
 
 
 class Sources:
     """What the masks of one folder are made from. The threads of a prediction may call it at once."""
 
-    def __init__(self, recorded: Recorded, save: Callable[[Recorded], None]) -> None:
-        self._recorded = dict(recorded)
-        self._save = save
+    def __init__(self, target: Path, facts: dict[str, Any], recorded: Recorded, kept: Recorded) -> None:
+        self.kept = kept  # the scans whose masks are made
+        self._target, self._facts, self._recorded = target, facts, recorded
         self._lock = Lock()
-        self._saved = time.monotonic()
-
-    def begin(self, scans: Mapping[str, list[SourceFile]]) -> None:
-        """Write down what each scan is, before its mask is made: then every mask is one of the scan recorded."""
-        with self._lock:
-            self._recorded |= scans
-            self._write()
+        self.save()
 
     def read(self, name: str, files: Iterable[Path]) -> None:
         """Add the digests of a scan's files."""
@@ -57,23 +40,49 @@ class Sources:
         with self._lock:
             for file, sha256 in zip(self._recorded[name], digests, strict=True):
                 file["sha256"] = sha256
-            if time.monotonic() - self._saved > _SECONDS:
-                self._write()
+        if time.monotonic() - self._saved > _SECONDS:
+            self.save()
 
-    def finish(self) -> None:
-        """Write the digests that are not written yet."""
+    def save(self) -> None:
+        """Write `prediction.json`."""
         with self._lock:
-            self._write()
-
-    def _write(self) -> None:
-        self._save(self._recorded)
-        self._saved = time.monotonic()
+            write_origin(self._target, self._facts, self._recorded)
+            self._saved = time.monotonic()
 
 
-def kept_masks(target: Path, scans: Sequence[Scan], made: Sequence[tuple[Path, ...]], recorded: Recorded) -> Recorded:
+@contextmanager
+def known_sources(
+    target: Path, facts: dict[str, Any], scans: Sequence[tuple[Scan, Files]], warn: Callable[[str], None]
+) -> Iterator[Sources]:
+    """Write down what each mask is made from before it is made, and the digests of what was read at the end.
+
+    Masks that were made from other scans of these names are removed first: so every mask in the folder is one of the
+    scan recorded, wherever a prediction stops.
+
+    Args:
+        target: the folder of the masks.
+        facts: what makes them, see `origin`.
+        scans: each with the files to make.
+        warn: called with the scans that are predicted again.
+
+    Raises:
+        UserError: the folder holds masks of another origin.
+    """
+    recorded = read_recorded(target, facts)
+    kept = _kept(target, scans, recorded)
+    _remove_outdated(target, [scan for scan, _ in scans if scan.name not in kept], warn)
+    present = {scan.name: kept.get(scan.name) or _current(target, scan.channels) for scan, _ in scans}
+    sources = Sources(target, facts, recorded | present, kept)
+    try:
+        yield sources
+    finally:
+        sources.save()
+
+
+def _kept(target: Path, scans: Sequence[tuple[Scan, Files]], recorded: Recorded) -> Recorded:
     """The scans whose files an earlier call made from the same content, with the state of their files."""
     kept = {}
-    for scan, files in zip(scans, made, strict=True):
+    for scan, files in scans:
         before = recorded.get(scan.name)
         if before is None or not all(path.is_file() for path in files):
             continue
@@ -83,7 +92,7 @@ def kept_masks(target: Path, scans: Sequence[Scan], made: Sequence[tuple[Path, .
     return kept
 
 
-def remove_outdated(target: Path, scans: Sequence[Scan], warn: Callable[[str], None]) -> None:
+def _remove_outdated(target: Path, scans: Sequence[Scan], warn: Callable[[str], None]) -> None:
     """Remove what earlier calls made for other scans of these names, so that no mask lies there for a wrong scan."""
     names, outdated = {scan.name for scan in scans}, []
     for folder in (target, target / "probabilities"):
@@ -98,7 +107,7 @@ def remove_outdated(target: Path, scans: Sequence[Scan], warn: Callable[[str], N
         )
 
 
-def current(target: Path, files: Iterable[Path]) -> list[SourceFile]:
+def _current(target: Path, files: Iterable[Path]) -> list[SourceFile]:
     """The files of a scan as they are, unread; `target` is the folder of the masks."""
     found = []
     for path in files:
@@ -116,7 +125,7 @@ def _unchanged(target: Path, recorded: list[SourceFile], files: Sequence[Path]) 
     A file of another path or time is read and compared by its digest. One whose digest was not recorded counts as
     another.
     """
-    present = current(target, files)
+    present = _current(target, files)
     if len(recorded) != len(present):
         return None
     for before, after, path in zip(recorded, present, files, strict=True):
