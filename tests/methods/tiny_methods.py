@@ -39,6 +39,7 @@ SURE = {
     "dtc": {},
     "admt": {"threshold": 0.3},
     "ssnet": {"unlabelled_weight": 1.0},
+    "sassnet": {"unlabelled_weight": 1.0},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }
