@@ -114,6 +114,24 @@ def test_truncated_files_are_named(tmp_path: Path, ending: str) -> None:
             formats.read(path)
 
 
+def test_compressed_files_are_read_to_their_end(tmp_path: Path, ending: str) -> None:
+    """One flipped bit, a lost or wrong checksum, a lost length: the voxels read well enough, and may be wrong."""
+    path = tmp_path / f"a{ending}"
+    whole = write(path, np.random.default_rng(0).normal(100, 20, (64, 64, 20)).astype(np.int16)).read_bytes()
+    compressed = whole if whole[:2] == b"\x1f\x8b" else whole[whole.find(b"\n\n") + 2 :]
+    if compressed[:2] != b"\x1f\x8b":
+        return  # not a format that is compressed
+    start = len(whole) - len(compressed)
+    for place in (start + len(compressed) // 5, len(whole) - 6, len(whole) - 2):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=rf"a{ending} cannot be read: .*damaged"):
+            formats.read(path)
+    for length in (1, 4, 8):
+        path.write_bytes(whole[:-length])
+        with pytest.raises(UserError, match=rf"a{ending} cannot be read: .*damaged"):
+            formats.read(path)
+
+
 def test_files_of_another_kind_are_named(tmp_path: Path, ending: str) -> None:
     for content in (b"not an image" * 100, bytes(1000), b"\x1f\x8b" + bytes(100)):
         (tmp_path / f"a{ending}").write_bytes(content)

@@ -15,6 +15,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from crossmatch.errors import UserError
+from crossmatch.formats.compressed import whole_gzip
 from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 
 NAME = "NIfTI"
@@ -36,11 +37,7 @@ def read(path: Path) -> Volume:
     """
     image = _open(path)
     shape = _spatial_shape(path, image.header)
-    plain = image.dataobj.slope == 1 and image.dataobj.inter == 0
-    if plain and np.dtype(image.header.get_data_dtype()).kind in "iu":
-        voxels = np.asarray(image.dataobj)
-    else:
-        voxels = np.asarray(image.dataobj, dtype=np.float32)
+    voxels = _voxels(path, image)
     voxels = voxels.reshape(shape, order="F").astype(voxels.dtype.newbyteorder("="), copy=False)
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
@@ -86,6 +83,22 @@ def _open(path: Path) -> Any:  # Any: nibabel is untyped
     if not isinstance(image, nib.Nifti1Image):
         raise UserError(f"{path} is {type(image).__name__}, not single-file NIfTI: convert it to .nii.gz.")
     return image
+
+
+def _voxels(path: Path, image: Any) -> Array:
+    """The voxels of an opened file in the shape of its header, integers as stored, everything else as float32."""
+    if path.suffix.lower() == ".gz":
+        with whole_gzip(path) as stream:
+            return _scaled(type(image).from_stream(stream))
+    return _scaled(image)
+
+
+def _scaled(image: Any) -> Array:
+    stored: Any = image.dataobj
+    plain = stored.slope == 1 and stored.inter == 0
+    if plain and np.dtype(image.header.get_data_dtype()).kind in "iu":
+        return np.asarray(stored)
+    return np.asarray(stored, dtype=np.float32)
 
 
 def _spatial_shape(path: Path, header: Any) -> tuple[int, ...]:
