@@ -3,7 +3,7 @@
 An item is what one sample is cut from, see `items`. Shapes: I items, C channels, D spatial axes, N voxels in all.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -113,6 +113,7 @@ def load_store(
     dims: int,
     slice_axis: int,
     normalise: Normalise,
+    labels: Mapping[str, int] | None = None,
     spacing_mm: Sequence[float] = (),
     device: torch.device,
     memory_map: Path | None = None,
@@ -123,7 +124,8 @@ def load_store(
     Args:
         labelled, unlabelled: training cases; a label is opened for the labelled ones alone.
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
-        normalise: see `intensity`; spacing_mm: voxel size that items are resampled to, none: as stored.
+        normalise: see `intensity`; labels: name -> value, for label files that name their segments.
+        spacing_mm: voxel size that items are resampled to, none: as stored.
         device: where the voxels go, unless `memory_map` names a file to hold them, the labels in another beside it.
         progress: called after each case.
 
@@ -135,7 +137,7 @@ def load_store(
     windows: list[Sequence[Window]] = []
     with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
         for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-            volumes = [formats.read(path) for path in case.images]
+            volumes = formats.read_channels(case.images)
             first, path = volumes[0], case.images[0]
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
@@ -144,7 +146,8 @@ def load_store(
             )
             start = writer.append(np.stack(stored))
             if group == 0 and case.label is not None:
-                items = to_items(formats.read(case.label).voxels, dims, slice_axis, case.label)
+                drawn = formats.read_label(case.label, first, labels)
+                items = to_items(drawn.voxels, dims, slice_axis, case.label)
                 label = np.stack([resize_labels(item, size) for item in items])
                 label_start = label_writer.append(label.astype(np.uint8))
             rows.append((count, start, label_start, size))
@@ -152,7 +155,7 @@ def load_store(
             progress()
         if not rows:
             raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
-        voxels, labels = writer.finish(device), label_writer.finish(device)
+        voxels, label_voxels = writer.finish(device), label_writer.finish(device)
     counts, starts, label_starts, sizes = (torch.tensor(column) for column in zip(*rows, strict=True))
     case_of = torch.repeat_interleave(torch.arange(len(rows)), counts)  # (I,)
     before = (torch.arange(len(case_of)) - (counts.cumsum(0) - counts)[case_of]) * sizes.prod(1)[case_of]
@@ -160,7 +163,7 @@ def load_store(
     labelled_items = int(counts[: len(labelled)].sum())
     return Store(
         voxels=voxels,
-        labels=labels,
+        labels=label_voxels,
         offset=starts[case_of] + before,
         channel_stride=(counts * sizes.prod(1))[case_of],
         label_offset=torch.where(label_starts[case_of] < 0, -1, label_starts[case_of] + before),

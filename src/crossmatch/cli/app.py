@@ -118,6 +118,9 @@ def predict(
     batch: Annotated[
         int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")
     ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="of the masks: nii.gz, nrrd or png; default: that of each scan, where it can be")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
@@ -131,7 +134,9 @@ def predict(
             run,
             source,
             out,
-            Options(checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch),
+            Options(
+                checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch, format
+            ),
             progress=progress,
             warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
         )

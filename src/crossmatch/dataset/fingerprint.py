@@ -15,6 +15,7 @@ from typing import Any
 from crossmatch.atomic import write_text
 from crossmatch.dataset.dataset import Case, Dataset, Split, uncollected
 from crossmatch.errors import UserError
+from crossmatch.formats import parts
 
 VERSION = 2  # of the JSON; another number is scanned again
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
@@ -123,7 +124,8 @@ def read_fresh(dataset: Dataset) -> Fingerprint | None:
 def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
     """Size and time of the files of a case, from the file system alone; a UserError for a link that leads nowhere."""
     found, above = [], len(dataset.root.parts)
-    for path in (*case.images, *([case.label] if case.label else [])):
+    named = (*case.images, *([case.label] if case.label else []))
+    for path in (file for each in named for file in parts(each)):
         try:
             stat = path.stat()
         except OSError as error:

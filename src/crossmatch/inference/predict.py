@@ -4,7 +4,7 @@ Three parts: what can be checked without voxels, the record of what makes the ma
 network computes one scan, a thread reads the next and another writes the masks of the one before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +40,7 @@ class Options:
     # axis), with Gaussian weights; numbers count every window alike.
     stride: Stride | None = None
     batch: int | None = None  # slices or windows at a time, instead of the recipe's
+    format: str | None = None  # ending of the masks without its dot; None: the format of each scan, where that can be
 
 
 def predict(
@@ -52,6 +53,8 @@ def predict(
     warn: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
     """Segment a file or a folder of files with a finished run; write `target/<case>` in each input's format.
+
+    Where that format cannot hold masks they become PNG (for pictures) or NIfTI (for all else).
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
     stopped half-way can be repeated. Those older than their scan, or on another grid, are made again. Errors of a scan,
@@ -77,7 +80,7 @@ def predict(
     run = open_run(run_folder)
     recipe = _recipe(run, options)
     scans = find_scans(source, run, recipe, warn)
-    made = _files_to_make(target, scans, options.probabilities)
+    made = _files_to_make(target, scans, options)
 
     network, checkpoint = run.load_network(options.checkpoint)
     device = choose_device(options.device)
@@ -85,7 +88,7 @@ def predict(
 
     predictor = predictor_of(run, network.to(device), device, options)
     with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-        segment(predictor, list(zip(scans, made, strict=True)), progress)
+        segment(predictor, list(zip(scans, made, strict=True)), run.data["labels"], progress)
     return [files[0] for files in made]
 
 
@@ -101,8 +104,15 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
     return Predictor(network, recipe, run.data["slice_axis"], device, options.flips, options.probabilities)
 
 
-def segment(predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None]) -> None:
+def segment(
+    predictor: Predictor,
+    scans: Sequence[tuple[Scan, Files]],
+    names: Mapping[str, int],
+    progress: Callable[[int, int], None],
+) -> None:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
+
+    `names` are those of the label values, for formats that store names.
 
     Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
     of the scans: one of writing before those of the scans after it.
@@ -122,7 +132,7 @@ def segment(predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress:
                 if writing is not None:
                     writing.result()
                 grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
-                writing = writer.submit(_write_files, made, labels, probability, grid)
+                writing = writer.submit(_write_files, made, labels, probability, grid, names)
                 del volumes, labels, probability  # before the next are made
         finally:
             if writing is not None:
@@ -152,18 +162,19 @@ def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
 
 
-def _files_to_make(target: Path, scans: Sequence[Scan], probabilities: bool) -> list[Files]:
+def _files_to_make(target: Path, scans: Sequence[Scan], options: Options) -> list[Files]:
     """For each scan the file of its mask, then of its probabilities if wanted, in the format of the scan.
 
     Raises:
-        UserError: the folder holds the scans themselves, masks of unknown origin, or a mask in another format.
+        UserError: a format that cannot be written or cannot hold the masks, a folder that holds the scans themselves,
+            masks of unknown origin, or a mask in another format.
     """
     folder = target.resolve()
     of_dataset = folder.name in ("imagesTr", "imagesTs") and (folder.parent / "dataset.json").is_file()
     if of_dataset or any(path.resolve().parent == folder for scan in scans for path in scan.channels):
         raise UserError(f"{target} holds the images themselves: name another folder for the masks.")
-    folders = (target, target / "probabilities") if probabilities else (target,)
-    made = [tuple(place / f"{scan.name}{formats.ending(scan.channels[0])}" for place in folders) for scan in scans]
+    folders = (target, target / "probabilities") if options.probabilities else (target,)
+    made = [tuple(_made(scan, target, options)) for scan in scans]
     names, wanted = {scan.name for scan in scans}, {path for files in made for path in files}
     there = [found for place in folders if place.is_dir() for found in formats.files_in(place) if found[0] in names]
     if there and not (target / ORIGIN).is_file():
@@ -179,28 +190,44 @@ def _files_to_make(target: Path, scans: Sequence[Scan], probabilities: bool) -> 
     return made
 
 
+def _made(scan: Scan, target: Path, options: Options) -> Iterator[Path]:
+    """The file of a scan's mask, then of its probabilities if wanted."""
+    image = scan.channels[0]
+    ending = formats.mask_ending(image, options.format, scan.grid)
+    yield target / f"{scan.name}{ending}"
+    if options.probabilities:
+        yield target / "probabilities" / f"{scan.name}{formats.maps_ending(ending)}"
+
+
 def _read_scan(scan: Scan, made: Files) -> list[Volume] | None:
     """A scan's channels, or None where an earlier call made its files."""
-    return None if _made_before(scan, made) else [_read_image(path) for path in scan.channels]
+    return None if _made_before(scan, made) else [image for path in scan.channels for image in _read_image(path)]
 
 
 def _made_before(scan: Scan, made: Files) -> bool:
     """Whether an earlier call made the files of a scan, mask first: all there, no older than the scan, on its grid."""
-    changed = max(path.stat().st_mtime_ns for path in scan.channels)
+    changed = max(path.stat().st_mtime_ns for image in scan.channels for path in formats.parts(image))
     if not all(path.is_file() and path.stat().st_mtime_ns >= changed for path in made):
         return False
-    return same_grid(formats.read_grid(made[0]), scan.grid)
+    return same_grid(formats.read_label_grid(made[0], scan.grid), scan.grid)
 
 
-def _read_image(path: Path) -> Volume:
-    """One channel of a scan; a UserError where its voxels can give no mask."""
-    volume = formats.read(path)
-    check_voxels(volume.voxels, str(path))
-    return volume
+def _read_image(path: Path) -> list[Volume]:
+    """The channels in one file of a scan; a UserError where their voxels can give no mask."""
+    volumes = formats.read_channels([path])
+    for volume in volumes:
+        check_voxels(volume.voxels, str(path))
+    return volumes
 
 
-def _write_files(made: Files, labels: NDArray[np.uint8], probability: NDArray[np.float32] | None, like: Volume) -> None:
+def _write_files(
+    made: Files,
+    labels: NDArray[np.uint8],
+    probability: NDArray[np.float32] | None,
+    like: Volume,
+    names: Mapping[str, int],
+) -> None:
     """Write a scan's files; the mask last, so that it is there only when all of them are."""
     if probability is not None:
         formats.write(made[1], np.moveaxis(probability, 0, -1), like)
-    formats.write(made[0], labels, like)
+    formats.write(made[0], labels, like, names)

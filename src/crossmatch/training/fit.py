@@ -184,8 +184,10 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
     rows = []
     for case in dataset.split("val"):
         assert case.label is not None
-        labels, _ = predictor([formats.read(path) for path in case.images], case.images[0])
-        rows.append(dice_per_class(labels, formats.read(case.label).voxels, len(dataset.labels)))
+        scan = formats.read_channels(case.images)
+        labels, _ = predictor(scan, case.images[0])
+        reference = formats.read_label(case.label, scan[0], dataset.labels)
+        rows.append(dice_per_class(labels, reference.voxels, len(dataset.labels)))
     per_class = np.mean(rows, axis=0)
     return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
 

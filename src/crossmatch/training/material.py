@@ -44,6 +44,7 @@ class TrainingCases:
             dims=recipe.dims,
             slice_axis=self.dataset.slice_axis,
             normalise=recipe.data.normalise,
+            labels=self.dataset.labels,
             spacing_mm=recipe.data.spacing_mm,
             device=device,
             memory_map=None if fits else folder / (f"voxels-{rank}.bin" if rank else "voxels.bin"),
