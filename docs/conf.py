@@ -19,9 +19,7 @@ default_role = "code"  # `name` in a docstring is code, as in the pages
 highlight_language = "none"  # commands and folder trees: only fences that name a language are coloured
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
-autodoc_typehints_format = "short"
-python_use_unqualified_type_names = True
+autodoc_typehints = "none"  # the texts give shapes and types; those of arrays fill ten lines of a signature
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False

@@ -21,7 +21,9 @@ class EntropySettings(MethodSettings):
     """What a recipe, or a keyword of `crossmatch.train`, can set."""
 
     weight: float = 0.1
-    warm_up: float = 0.5  # share of the run over which the weight grows to full
+    """Weight of the entropy; the supervised loss has 1."""
+    warm_up: float = 0.5
+    """Share of the run in which the weight grows to its full value."""
 
 
 class EntropyMinimisation(Method):

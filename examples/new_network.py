@@ -20,7 +20,8 @@ from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 class TwoLevelsSettings(NetworkSettings):
     """What a recipe, or a keyword of `crossmatch.train`, can set."""
 
-    width: int = 16  # channels of the finest level; the coarse one has twice as many
+    width: int = 16
+    """Channels of the finest level. The coarse one has twice as many."""
 
     @property
     def multiple(self) -> int:

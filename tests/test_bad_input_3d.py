@@ -88,7 +88,7 @@ def test_slices_for_a_recipe_of_volumes(data: Path, tmp_path: Path, capsys: pyte
 def test_a_voxel_size_that_no_file_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unknown = write_dataset(tmp_path / "unknown", shape=(20, 18, 17), affine=np.eye(4), unit="unknown")
     wanted = ["--set", "data.spacing_mm=[1, 1, 1]"]
-    told = "does not know its voxel size, so it cannot be resampled to data.spacing_mm"
+    told = "does not state its voxel size, so it cannot be resampled to data.spacing_mm"
     train = ["train", "phantom", "--data", unknown, "--out", tmp_path / "new", *SETTINGS, "--set", "train.steps=1"]
     code, _, err = call(capsys, *train, *wanted)
     assert code == 2
@@ -138,7 +138,7 @@ def test_a_validation_scan_that_does_not_fit_is_told_before_the_first_step(
         write_nifti(place, voxels, np.eye(4), unit="unknown")
     options = [*SETTINGS, "--set", "data.spacing_mm=[1, 1, 2]"]
     told = refuse(capsys, tmp_path, "train", "phantom", "--data", data, "--out", tmp_path / "run", *options)
-    assert "case_004_0000.nii.gz does not know its voxel size" in told
+    assert "case_004_0000.nii.gz does not state its voxel size" in told
     assert not (tmp_path / "run").exists()
 
 

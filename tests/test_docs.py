@@ -18,7 +18,7 @@ from crossmatch.recipes import load_recipe, recipe_names
 from untrained import untrained_run
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/**/*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PYTHON = [
     pytest.param(block, id=f"{page.name}-{n}")
     for page in PAGES
@@ -118,6 +118,12 @@ def test_the_readme_is_one_page() -> None:
 
 def test_the_citation_names_this_version() -> None:
     assert f"\nversion: {crossmatch.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_every_setting_says_what_it_means() -> None:
+    rows = [row for group in program("docs/_ext/settings_page.py").groups() for row in group.rows]
+    assert {"train.steps", "method.eta", "network.width", "views.cutmix.share"} <= {row.key for row in rows}
+    assert [row.key for row in rows if not row.meaning.endswith(".")] == []
 
 
 def test_nobody_is_sent_to_the_source_of_the_settings() -> None:

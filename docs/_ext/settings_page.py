@@ -3,9 +3,12 @@
 `groups()` is plain data, which a test reads too; `tables()` writes it as Markdown where the page says so.
 """
 
+import ast
 import inspect
 import json
+import textwrap
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from types import NoneType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
@@ -59,20 +62,31 @@ def tables() -> str:
 def _groups(model: type[Settings], prefix: str, title: str, inner_title: str) -> Iterator[Group]:
     types = {key: field.annotation for key, field in model.model_fields.items()}
     inner = {key: kind for key, kind in types.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
-    rows = [_row(prefix + key, field) for key, field in model.model_fields.items() if key not in inner]
+    meanings = _meanings(model)
+    rows = [_row(prefix + k, field, meanings.get(k, "")) for k, field in model.model_fields.items() if k not in inner]
     if rows or not inner:
-        yield Group(title, inspect.cleandoc(model.__doc__ or ""), rows)
+        yield Group(title, inspect.cleandoc(model.__doc__ or "") if rows else "No settings of its own.", rows)
     for key, group in inner.items():
         if issubclass(group, Choice):  # told below, for each name
             continue
         yield from _groups(group, f"{prefix}{key}.", f"{inner_title}`{prefix}{key}`", inner_title)
 
 
-def _row(key: str, field: FieldInfo) -> Row:
+def _meanings(model: type[Settings]) -> dict[str, str]:
+    """Key -> the string below it. (Pydantic reads them too, but at each start of a program.)"""
+    found = _meanings(model.__base__) if issubclass(model.__base__, Settings) else {}
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0].body
+    for field, below in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            found[field.target.id] = inspect.cleandoc(below.value.value)
+    return found
+
+
+def _row(key: str, field: FieldInfo, meaning: str) -> Row:
     ordered = LowerFirst in field.metadata
     ranges = [_range(field.metadata), *_item_ranges(field.annotation), "lower end first" if ordered else ""]
     default = _default(field.get_default(call_default_factory=True))
-    return Row(key, _type(field.annotation), default, "; ".join(filter(None, ranges)), field.description or "")
+    return Row(key, _type(field.annotation), default, "; ".join(filter(None, ranges)), meaning)
 
 
 def _default(value: Any) -> str:

@@ -9,15 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.inference.model import Model
 from crossmatch.recipes import Recipe, load_recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.devices import choose_device
-from crossmatch.runs.display import Counted, Display, Silent, TrainingDisplay, counting
+from crossmatch.runs.display import Counted, Display, Silent, Terminal, TrainingDisplay, counting
 from crossmatch.runs.run import open_run
 from crossmatch.scoring import evaluate as scoring
 from crossmatch.scoring.scores import Evaluation
@@ -165,7 +163,7 @@ def _settings(changes: Mapping[str, object]) -> dict[str, object]:
 def _showing(progress: bool | Display | None, name: str) -> Iterator[Display]:
     """The display of a training."""
     if progress is True:
-        with TrainingDisplay(Console(), name) as display:
+        with TrainingDisplay(Terminal(), name) as display:
             yield display
     else:
         yield progress or Silent()

@@ -15,7 +15,10 @@ BelowOne = Annotated[float, Field(ge=0, lt=1)]  # a dropout rate, or the decay o
 
 
 class Settings(BaseModel):
-    """A group of settings: frozen. Wrong or unknown keys, infinite numbers and NaN raise pydantic's ValidationError."""
+    """A group of settings: frozen. Wrong or unknown keys, infinite numbers and NaN raise pydantic's ValidationError.
+
+    A string below each setting says what it means. The documentation's page of settings is made from these strings.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -109,7 +109,7 @@ def test_slices_are_resampled_in_their_own_plane(tmp_path, axis, wanted, size):
 
 def test_an_unknown_voxel_size_is_an_error(tmp_path):
     path = write_nifti(tmp_path / "a.nii.gz", np.zeros((4, 4, 4), np.int16), np.eye(4), unit="unknown")
-    with pytest.raises(UserError, match=r"a\.nii\.gz does not know its voxel size.*data\.spacing_mm=\[\]"):
+    with pytest.raises(UserError, match=r"a\.nii\.gz does not state its voxel size.*data\.spacing_mm=\[\]"):
         _load(_case("a", path))
     assert _load(_case("a", path), spacing_mm=()).size.tolist() == [[4, 4, 4]]
 

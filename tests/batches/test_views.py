@@ -23,6 +23,9 @@ PLAIN = {
     "cutmix": {"probability": 0},
 }
 SIZES = {2: (16, 12), 3: (16, 12, 4)}
+every_form = pytest.mark.parametrize(
+    ("size", "patches"), [((16, 12), False), ((16, 12, 4), False), ((8, 6), True), ((8, 6, 4), True)]
+)
 
 
 def _store(root: Path, dims: int = 2, **more: object) -> Store:
@@ -37,9 +40,11 @@ def _batches(
     seed: int = 0,
     unlabelled: bool = True,
     counts: tuple[int, int] = (3, 2),
+    patches: bool = False,
 ) -> Batches:
     chosen = ViewSettings.model_validate(views or {})
-    return Batches(store, size, chosen, BatchSizes(labelled=counts[0], unlabelled=counts[1]), seed, CPU, unlabelled)
+    sizes = BatchSizes(labelled=counts[0], unlabelled=counts[1])
+    return Batches(store, size, chosen, sizes, seed, CPU, unlabelled, patches)
 
 
 def _tensors(batch: Batch) -> list[Tensor]:
@@ -55,10 +60,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data"), n_train=4, unlabelled=2, shape=(16, 12, 4), channels=2)
 
 
-@pytest.mark.parametrize("dims", [2, 3])
-def test_shapes_and_types(root, dims):
-    size = SIZES[dims]
-    batch = _batches(_store(root, dims), size)(0)
+@every_form
+def test_shapes_and_types(root, size, patches):
+    batch = _batches(_store(root, len(size)), size, patches=patches)(0)
     assert batch.x.shape == (3, 2, *size)
     assert batch.y.shape == (3, *size)
     assert (batch.x.dtype, batch.y.dtype) == (torch.float32, torch.int64)
@@ -119,19 +123,18 @@ def test_image_and_label_move_together(tmp_path):
             assert label.max() == 2
 
 
-@pytest.mark.parametrize("dims", [2, 3])
-def test_a_batch_is_a_function_of_seed_and_step(root, dims):
-    store = _store(root, dims)
-    one = _batches(store, SIZES[dims])
+@every_form
+def test_a_batch_is_a_function_of_seed_and_step(root, size, patches):
+    store = _store(root, len(size))
+    one, other = (_batches(store, size, patches=patches) for _ in range(2))
     in_order = [one(step) for step in range(5)]
-    other = _batches(store, SIZES[dims])
     for step in (3, 0, 4, 4, 1):
         assert _same(other(step), in_order[step])
-    torch.manual_seed(123)  # the global generator has no say
+    torch.manual_seed(123)  # the global generator has no influence
     torch.rand(7)
-    assert _same(_batches(store, SIZES[dims])(2), in_order[2])
+    assert _same(_batches(store, size, patches=patches)(2), in_order[2])
     assert not torch.equal(in_order[0].x, in_order[1].x)
-    assert not torch.equal(_batches(store, SIZES[dims], seed=1)(0).x, in_order[0].x)
+    assert not torch.equal(_batches(store, size, seed=1, patches=patches)(0).x, in_order[0].x)
 
 
 def test_everything_drawn_in_a_step_has_a_stream_of_its_own(root, monkeypatch):
@@ -144,13 +147,14 @@ def test_everything_drawn_in_a_step_has_a_stream_of_its_own(root, monkeypatch):
     assert {stream for _, stream, _ in keys} == set(range(5))
 
 
-def test_labelled_draws_do_not_depend_on_the_unlabelled_ones(root):
+@every_form
+def test_labelled_draws_do_not_depend_on_the_unlabelled_ones(root, size, patches):
     """So that methods with and without unlabelled images learn from the same labelled views."""
     labelled, _ = open_dataset(root).labelled("all")
-    store = _store(root)
-    alone = load_store(labelled, (), dims=2, slice_axis=2, normalise="minmax", device=CPU)
-    full, many = _batches(store), _batches(store, counts=(3, 5))
-    bare, small = _batches(store, unlabelled=False), _batches(alone, unlabelled=False)
+    store = _store(root, len(size))
+    alone = load_store(labelled, (), dims=len(size), slice_axis=2, normalise="minmax", device=CPU)
+    full, many = (_batches(store, size, counts=(3, count), patches=patches) for count in (2, 5))
+    bare, small = (_batches(one, size, unlabelled=False, patches=patches) for one in (store, alone))
     for step in range(4):
         batch = bare(step)
         assert batch.u is None
@@ -160,18 +164,19 @@ def test_labelled_draws_do_not_depend_on_the_unlabelled_ones(root):
             assert torch.equal(batch.y, other.y)
 
 
-@pytest.mark.parametrize("dims", [2, 3])
-def test_a_memory_mapped_store_gives_the_same_batches(root, tmp_path, dims):
-    plain, mapped = _store(root, dims), _store(root, dims, memory_map=tmp_path / "voxels.bin")
+@every_form
+def test_a_memory_mapped_store_gives_the_same_batches(root, tmp_path, size, patches):
+    stores = _store(root, len(size)), _store(root, len(size), memory_map=tmp_path / "voxels.bin")
+    plain, mapped = (_batches(store, size, patches=patches) for store in stores)
     for step in range(3):
-        assert _same(_batches(plain, SIZES[dims])(step), _batches(mapped, SIZES[dims])(step))
-    assert _batches(plain, SIZES[dims]).draw(0).labelled.stored is None
-    drawn = _batches(mapped, SIZES[dims]).draw(0)
+        assert _same(plain(step), mapped(step))
+    assert plain.draw(0).labelled.stored is None
+    drawn = mapped.draw(0)
     assert drawn.unlabelled is not None
     for weak, count in ((drawn.labelled, 3), (drawn.unlabelled, 4)):  # the host has read them
         assert weak.stored is not None
-        assert weak.stored.voxels.shape == (count, 2, *SIZES[dims])
-    assert drawn.labelled.stored.labels.shape == (3, *SIZES[dims])
+        assert weak.stored.voxels.shape == (count, 2, *size)
+    assert drawn.labelled.stored.labels.shape == (3, *size)
     assert drawn.unlabelled.stored.labels is None
 
 

@@ -1,4 +1,4 @@
-"""Batches of patches of volumes: where they are cut, how they are turned, what lies outside; 2D patches too."""
+"""Patches of volumes: where they are cut, how they are turned, what lies outside. `test_views` has the rest."""
 
 import math
 from pathlib import Path
@@ -6,38 +6,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from crossmatch.batches.batch import Batch
 from crossmatch.batches.store import Store, load_store
 from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
-from crossmatch.dataset.dataset import Case, open_dataset
-from tiny import write_dataset, write_nifti
+from crossmatch.dataset.dataset import Case
+from tiny import write_nifti
 
 CPU = torch.device("cpu")
 STILL = {"turn_probability": 0, "rotation_probability": 0}
-STRONG = {"brightness": 0, "contrast": 0, "bias": 0.5, "gamma": 0.5, "blur_each_axis": True}
 PATCH = (8, 6, 4)
 
 
-def _store(labelled: tuple[Case, ...], unlabelled: tuple[Case, ...] = (), dims: int = 3, **more: object) -> Store:
-    return load_store(labelled, unlabelled, dims=dims, slice_axis=2, normalise="none", device=CPU, **more)
+def _store(*cases: Case) -> Store:
+    return load_store(cases, (), dims=3, slice_axis=2, normalise="none", device=CPU)
 
 
 def _batches(
-    store: Store, size: tuple[int, ...] = PATCH, seed: int = 0, count: int = 3, patches: bool = True, **views: object
+    store: Store, size: tuple[int, ...] = PATCH, count: int = 3, patches: bool = True, **views: object
 ) -> Batches:
-    chosen = ViewSettings.model_validate({"strong": STRONG, **views})
-    sizes = BatchSizes(labelled=count, unlabelled=2)
-    return Batches(store, size, chosen, sizes, seed, CPU, len(store.unlabelled) > 0, patches)
-
-
-def _tensors(batch: Batch) -> list[Tensor]:
-    return [batch.x, batch.y, *(batch.u or ()), *(batch.mix or ())]
-
-
-def _same(a: Batch, b: Batch) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(_tensors(a), _tensors(b), strict=True))
+    chosen = ViewSettings.model_validate(views)
+    return Batches(store, size, chosen, BatchSizes(labelled=count), 0, CPU, unlabelled=False, patches=patches)
 
 
 def _numbered(path: Path, *shape: int) -> Case:
@@ -47,28 +35,11 @@ def _numbered(path: Path, *shape: int) -> Case:
     return Case(path.name, (image,), write_nifti(path / "label.nii.gz", (voxels % 7).astype(np.uint8)), "train", "p")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data"), n_train=4, unlabelled=2, shape=(16, 12, 10), channels=2)
-
-
-@pytest.mark.parametrize("size", [(8, 6), PATCH, (16, 16, 16)])
-def test_shapes_and_types(root, size):
-    batch = _batches(_store(*open_dataset(root).labelled("all"), dims=len(size)), size)(0)
-    assert (batch.x.shape, batch.x.dtype) == ((3, 2, *size), torch.float32)
-    assert (batch.y.shape, batch.y.dtype) == ((3, *size), torch.int64)
-    for draw in (batch.u, batch.mix):
-        assert draw is not None
-        assert draw.weak.shape == (2, 2, *size)
-        assert draw.strong.shape == (2, 2, 2, *size)
-        assert (draw.box.shape, draw.box.dtype) == ((2, 2, *size), torch.bool)
-
-
 def test_patches_that_stay_are_slices_of_the_volume(tmp_path):
     """Nothing turns with both probabilities 0: the first voxel tells the place, and the rest follows from it."""
     shape = (13, 9, 10)
     voxels = np.arange(1, 13 * 9 * 10 + 1).reshape(shape)
-    batches = _batches(_store((_numbered(tmp_path, *shape),)), count=20, weak=STILL)
+    batches = _batches(_store(_numbered(tmp_path, *shape)), count=20, weak=STILL)
     places = set()
     for step in range(4):
         batch = batches(step)
@@ -87,7 +58,7 @@ def test_patches_that_stay_are_slices_of_the_volume(tmp_path):
 @pytest.mark.parametrize("plane", [(0, 1), (0, 2), (1, 2)])
 def test_the_label_moves_with_the_image(tmp_path, weak, plane):
     """Turned patches of 9 x 9 x 9 lie within the volume; rotated ones look outside, where both are 0."""
-    batches = _batches(_store((_numbered(tmp_path, 12, 11, 10),)), (9, 9, 9), count=12, weak={**weak, "plane": plane})
+    batches = _batches(_store(_numbered(tmp_path, 12, 11, 10)), (9, 9, 9), count=12, weak={**weak, "plane": plane})
     batch = batches(0)
     value = batch.x[:, 0].long()
     assert torch.equal(value % 7, batch.y)
@@ -105,7 +76,7 @@ def test_the_label_moves_with_the_image(tmp_path, weak, plane):
 def test_a_volume_smaller_than_the_patch_lies_in_its_middle(tmp_path):
     """8 x 6 x 4 around 5 x 9 x 2: two voxels before and one behind, a place among four, one and one."""
     voxels = np.arange(1, 91).reshape(5, 9, 2)
-    batch = _batches(_store((_numbered(tmp_path, 5, 9, 2),)), count=12, weak=STILL)(0)
+    batch = _batches(_store(_numbered(tmp_path, 5, 9, 2)), count=12, weak=STILL)(0)
     starts = set()
     for image, label in zip(batch.x[:, 0].numpy(), batch.y.numpy(), strict=True):
         start = (int(image[2, 0, 1]) - 1) // 2
@@ -118,7 +89,7 @@ def test_a_volume_smaller_than_the_patch_lies_in_its_middle(tmp_path):
 
 def test_cases_of_different_sizes_share_a_batch(tmp_path):
     shapes = [(9, 7, 6), (20, 6, 4), (5, 12, 3)]
-    store = _store(tuple(_numbered(tmp_path / str(k), *shape) for k, shape in enumerate(shapes)))
+    store = _store(*(_numbered(tmp_path / str(k), *shape) for k, shape in enumerate(shapes)))
     batches = _batches(store, count=6, weak=STILL)
     batch = batches(0)
     assert batch.x.shape == (6, 1, *PATCH)
@@ -129,52 +100,8 @@ def test_cases_of_different_sizes_share_a_batch(tmp_path):
         assert np.array_equal(image.astype(np.int64) % 7, label.numpy())
 
 
-@pytest.mark.parametrize("size", [(8, 6), PATCH])
-def test_a_batch_is_a_function_of_seed_and_step(root, size):
-    store = _store(*open_dataset(root).labelled("all"), dims=len(size))
-    one, other = _batches(store, size), _batches(store, size)
-    in_order = [one(step) for step in range(4)]
-    for step in (3, 0, 2, 2, 1):
-        assert _same(other(step), in_order[step])
-    assert not torch.equal(in_order[0].x, in_order[1].x)
-    assert not torch.equal(_batches(store, size, seed=1)(0).x, in_order[0].x)
-
-
-def test_labelled_draws_do_not_depend_on_the_unlabelled_ones(root):
-    labelled, unlabelled = open_dataset(root).labelled("all")
-    full, bare = _batches(_store(labelled, unlabelled)), _batches(_store(labelled))
-    for step in range(3):
-        assert bare(step).u is None
-        assert torch.equal(full(step).x, bare(step).x)
-        assert torch.equal(full(step).y, bare(step).y)
-
-
-@pytest.mark.parametrize("spacing_mm", [(), (2.0, 2.0, 4.0)])
-def test_a_memory_mapped_store_gives_the_same_batches(root, tmp_path, spacing_mm):
-    cases = open_dataset(root).labelled("all")
-    plain = _store(*cases, spacing_mm=spacing_mm)
-    mapped = _store(*cases, spacing_mm=spacing_mm, memory_map=tmp_path / "voxels.bin")
-    for step in range(3):
-        assert _same(_batches(plain)(step), _batches(mapped)(step))
-
-
-def test_the_two_strong_views_differ_and_are_the_weak_one_at_probability_zero(root):
-    store = _store(*open_dataset(root).labelled("all"))
-    batch = _batches(store, strong={**STRONG, "jitter_probability": 1}, cutmix={"probability": 1})(0)
-    for draw in (batch.u, batch.mix):
-        assert draw is not None
-        for k in range(2):
-            assert not torch.allclose(draw.strong[k, 0], draw.strong[k, 1], rtol=0.01)
-            assert not torch.allclose(draw.strong[k, 0], draw.weak[k], rtol=0.01)
-            assert not torch.equal(draw.box[k, 0], draw.box[k, 1])
-    batch = _batches(store, strong={**STRONG, "jitter_probability": 0, "blur_probability": 0})(0)
-    for draw in (batch.u, batch.mix):
-        assert draw is not None
-        torch.testing.assert_close(draw.strong, draw.weak.unsqueeze(1).expand_as(draw.strong))
-
-
 def test_without_patches_the_whole_volume_is_seen(tmp_path):
     """12 x 8 x 6 resized to half: a view of the same size as a patch, but of all of the volume."""
-    store = _store((_numbered(tmp_path, 12, 8, 6),))
+    store = _store(_numbered(tmp_path, 12, 8, 6))
     view = _batches(store, (6, 4, 3), weak=STILL, patches=False)(0).x[0, 0]
     assert (view[0, 0, 0], view[-1, -1, -1]) == (1, 12 * 8 * 6)

@@ -187,7 +187,7 @@ def test_what_a_killed_benchmark_started_keeps_the_folder(tmp_path: Path) -> Non
         (["--set", "train.steps=0"], "train.steps"),
         (["--data", "nowhere"], "does not exist"),
         (["--device", "gpu", "--labelled", "1"], "no device 'gpu'"),
-        (["--grid", "train.momentum=0.9,0.90"], "one and the same run"),
+        (["--grid", "train.momentum=0.9,0.90"], "the same run"),
         (["--grid", "method.eta=0,1"], "Cells of supervised: In recipe phantom: unknown key method.eta"),
     ],
 )

@@ -79,7 +79,7 @@ def test_a_narrow_terminal_leaves_out_columns_and_says_which() -> None:
     found = shown(two_methods(), 80)
     text = " ".join(" ".join(found).split())
     assert max(map(len, found)) <= 80
-    assert "Left out for want of width: Memory, Parameters" in text
+    assert "Left out, the terminal is too narrow: Memory, Parameters" in text
     row = next(line for line in found if "crossmatch" in line).split()
     assert row[:4] == ["8", "crossmatch", "2", "85.00"]
     assert row[-3:] == ["best", "91.33", "[1]"]
@@ -93,7 +93,7 @@ def test_validation_dice_stays_beside_a_grid() -> None:
 
     assert "Parameters, Val, Training" in headings(())
     beside = headings((("train.steps", "9"),))
-    assert "Left out for want of width: Parameters, Training" in beside
+    assert "Left out, the terminal is too narrow: Parameters, Training" in beside
     assert "62.50" in beside
     assert "| Seeds | Val (%) | Dice (%) |" in markdown_table(
         lines(aggregate([result("a", cases(0.9), validation_dice=0.5), result("b", cases(0.9))]))

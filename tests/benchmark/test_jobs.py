@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import crossmatch
 from crossmatch.benchmark.cells import Cell, plan_cells
 from crossmatch.benchmark.jobs import run_here, run_on_cluster, waves
 from crossmatch.benchmark.run_cell import CellFailed, Processes
@@ -111,15 +112,22 @@ def test_no_cluster_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         run_on_cluster(_cells(), _write, Told(), 1, tmp_path, {}, cluster="slurm")
 
 
+@pytest.fixture
+def _found_by_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of submitit find the functions of this file, and the package that is tested."""
+    for folder in (Path(crossmatch.__file__).parents[1], Path(__file__).parent):
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+
 def _sleep(cell: Cell, folder: str) -> None:
     Path(folder, "begun").touch()
     time.sleep(60)
     Path(folder, "ended").touch()
 
 
+@pytest.mark.usefixtures("_found_by_jobs")
 def test_jobs_are_cancelled_when_the_wait_for_them_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     submitit = pytest.importorskip("submitit")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     jobs = []
 
     def interrupted(job: object) -> None:
@@ -145,9 +153,9 @@ def _write(cell: Cell, folder: str) -> None:
     Path(folder, f"{cell.method}{cell.seed}").write_text(str(cell.recipe.seed))
 
 
-def test_a_job_array_through_submitit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("_found_by_jobs")
+def test_a_job_array_through_submitit(tmp_path: Path):
     pytest.importorskip("submitit")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)  # so that the jobs find `_write`
     told = Told()
     work = functools.partial(_write, folder=str(tmp_path))
     run_on_cluster(

@@ -60,7 +60,7 @@ def test_patients_of_several_data_sets_count_apart() -> None:
     text = said(results)
     assert "4 patients in common" in text
     assert "Patients of different data sets count apart." in text
-    assert "data sets of their own" in text
+    assert "Each seed has its own data set" in text
 
 
 def test_published_and_costs() -> None:
@@ -79,8 +79,8 @@ def test_published_and_costs() -> None:
     assert "\n[1] Zhao, Wang, Ding, IEEE JBHI 2024" in text
     assert "[2]" not in text
     assert (
-        "Memory: peak in training, on CUDA of PyTorch's tensors; on a CPU of the whole process, PyTorch and reading "
-        "included; the largest of the seeds." in text
+        "Memory: peak in training, on CUDA of PyTorch's tensors; on a CPU of the whole process; the largest of the "
+        "seeds." in text
     )
     assert "on CUDA" not in said(known[:1])
     assert "Parameters: all that are trained." in text
@@ -115,7 +115,7 @@ def test_a_grid_is_chosen_by_validation() -> None:
     point = result("a", cases(0.9), grid=(("train.steps", "9"),))
     valued = result("a", cases(0.9), grid=(("train.steps", "8"),), validation_dice=0.5)
     assert "chooses on test cases" not in said([result("a", cases(0.9), validation_dice=0.5)])
-    assert "Rows of a grid are test scores: who chooses one by them chooses on test cases. Choose by Val." in said(
+    assert "Rows of a grid are test scores: whoever chooses one by them chooses on test cases. Choose by Val." in said(
         [point, valued]
     )
     assert "Choose by validation cases: these runs have no validation." in said([point])

@@ -179,6 +179,24 @@ def test_problems_of_the_layout_are_told_together(tmp_path):
     assert "hidden" not in text
 
 
+def test_files_of_any_known_format_in_any_case_of_letters(tmp_path):
+    """Whatever dataset.json says of endings; two files of one case are told, other files are none of a dataset."""
+    _describe(tmp_path, file_ending=".NRRD")
+    _touch(tmp_path, "imagesTr/a_0000.nii.gz", "imagesTr/b_0000.NII.GZ", "imagesTr/c_0000.nrrd", "imagesTr/notes.txt")
+    _touch(tmp_path, "labelsTr/a.nii", "labelsTr/b.Nrrd", "labelsTr/c.nrrd")
+    labelled, _ = open_dataset(tmp_path).labelled("all")
+    assert [(case.images[0].name, case.label.name) for case in labelled] == [
+        ("a_0000.nii.gz", "a.nii"),
+        ("b_0000.NII.GZ", "b.Nrrd"),
+        ("c_0000.nrrd", "c.nrrd"),
+    ]
+    _touch(tmp_path, "labelsTr/a.nrrd", "imagesTr/c_0000.nii")
+    with pytest.raises(UserError) as caught:
+        open_dataset(tmp_path)
+    assert "labelsTr/a.nii and a.nrrd have one name and two endings: take one away" in str(caught.value)
+    assert "imagesTr/c_0000.nii and c_0000.nrrd have one name" in str(caught.value)
+
+
 def test_only_ten_problems_are_spelled_out(tmp_path):
     _describe(tmp_path)
     _touch(tmp_path, *(f"labelsTr/x{n:02d}.nii.gz" for n in range(14)), "imagesTr/a_0000.nii.gz")

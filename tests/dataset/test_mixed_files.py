@@ -92,13 +92,8 @@ def test_a_mask_of_another_size_and_a_mask_in_jpeg(tmp_path: Path) -> None:
 
 def test_what_nothing_claims_is_named(tmp_path: Path) -> None:
     root = write_dataset(tmp_path, subsets=())
-    for name in (
-        "imagesTr/notes.txt",
-        "imagesTs/b.gif",
-        "labelsTs/old",
-        "labelsTr/.hidden.nii.gz",
-        "imagesTr/.DS_Store",
-    ):
+    strange = ("imagesTr/notes.txt", "imagesTs/b.gif", "labelsTs/old", "labelsTr/.hidden.nii.gz")
+    for name in (*strange, "imagesTr/.DS_Store"):
         (root / name).touch()
     (root / "imagesTr/sub").mkdir()
     (warning,) = check(root).warnings

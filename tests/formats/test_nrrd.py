@@ -130,7 +130,7 @@ def test_a_plane_in_space_and_one_of_its_own(tmp_path):
     np.testing.assert_array_equal(volume.affine, [[0, 0, 1, -1], [0, -3, 0, -2], [2, 0, 0, 3], [0, 0, 0, 1]])
     header = {"space dimension": 2, "space directions": [[2.0, 0], [0, 3]], "space origin": [1.0, 2]}
     own = formats.read(_write(tmp_path / "b.nrrd", header, VOXELS[:, :, 0]))
-    np.testing.assert_array_equal(own.affine, [[2, 0, 0, 1], [0, 3, 0, 2], [0, 0, 1, 0], [0, 0, 0, 1]])
+    np.testing.assert_array_equal(own.affine, [[-2, 0, 0, -1], [0, -3, 0, -2], [0, 0, 1, 0], [0, 0, 0, 1]])
     formats.write(tmp_path / "c.nrrd", own.voxels, like=own)
     _, written = nrrd.read(str(tmp_path / "c.nrrd"))
     assert (written["space dimension"], written["space directions"].tolist()) == (2, [[2, 0], [0, 3]])

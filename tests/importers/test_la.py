@@ -64,7 +64,7 @@ def test_the_community_form(tmp_path):
     assert "mri_norm2.h5 has no spacing: 0.625 mm along all axes is written" in told[0]
     assert told[1] == "scans left out, not of the usual 100: 1 (NOTONTHELISTS)"
     assert "78 of 80 in train, 19 of 20 in test, 3 of 4 in train_4_label" in told[2]
-    assert len(load_fingerprint(tmp_path / "out").cases) == 3
+    assert len(load_fingerprint(dataset).cases) == 3
 
 
 def test_the_challenge_form(tmp_path):
@@ -100,20 +100,6 @@ def test_the_crop_is_a_function_of_the_name():
         x, y, _ = crop_box(label, name)
         margins |= {100 - x.start, x.stop - 220, 64 - y.start, y.stop - 177}
     assert margins == set(range(10, 20))
-
-
-@pytest.mark.parametrize("write", [write_community, write_challenge])
-def test_importing_twice_gives_identical_files(tmp_path, write):
-    for seed, name in enumerate((FIRST, TEST)):
-        write(tmp_path / "src" / name, seed)
-    contents = []
-    for out in (tmp_path / "one", tmp_path / "two"):
-        import_la(tmp_path / "src", out)
-        files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "fingerprint.json"]
-        contents.append({path.relative_to(out): path.read_bytes() for path in files})
-    assert len(contents[0]) == 2 + 2 + 5 + 1  # images, labels, lists, dataset.json
-    assert {content[4:8] for path, content in contents[0].items() if path.suffix == ".gz"} == {bytes(4)}  # no time
-    assert contents[0] == contents[1]
 
 
 def test_a_hair_between_the_grids_is_accepted(tmp_path):

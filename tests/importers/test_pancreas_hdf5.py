@@ -1,27 +1,19 @@
 """Pancreas-CT as the community's HDF5 files: kept as they are, variant A only."""
 
-from pathlib import Path
-
-import h5py
 import numpy as np
 import pytest
 
 from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.importers.pancreas import import_pancreas
-
-
-def _h5(path: Path, image: np.ndarray, label: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        file["image"], file["label"] = image, label
+from pair_files import write_pair
 
 
 def test_the_community_form_is_kept_as_it_is(tmp_path):
     image = np.random.default_rng(2).normal(size=(9, 8, 7)).astype(np.float32)
     label = (image > 1).astype(np.float32)
     for number in ("0057", "0025"):
-        _h5(tmp_path / "src" / "Pancreas_h5" / f"image{number}_norm.h5", image + int(number), label)
+        write_pair(tmp_path / "src" / "Pancreas_h5" / f"image{number}_norm.h5", image + int(number), label)
     told: list[str] = []
     dataset = import_pancreas(tmp_path / "src", tmp_path / "out", "A", tell=told.append)
     assert [(case.id, case.split) for case in dataset.cases] == [("pancreas_0057", "train"), ("pancreas_0025", "test")]
@@ -38,29 +30,12 @@ def test_the_community_form_is_kept_as_it_is(tmp_path):
 @pytest.mark.parametrize("other", ["", "data"])
 def test_a_scan_in_two_folders_is_refused(tmp_path, other):
     for folder in (other, "Pancreas_h5"):
-        _h5(tmp_path / "src" / folder / "image0057_norm.h5", np.eye(3), np.eye(3))
+        write_pair(tmp_path / "src" / folder / "image0057_norm.h5", np.eye(3), np.eye(3))
     with pytest.raises(UserError, match=r"holds pancreas_0057 twice, in .*image0057_norm\.h5 and .*image0057_norm\.h5"):
         import_pancreas(tmp_path / "src", tmp_path / "out", "A")
 
 
-@pytest.mark.parametrize(
-    ("image", "label", "message"),
-    [
-        ((4, 3, 2), (4, 3, 1), r"image of shape \(4, 3, 2\) and a label of shape \(4, 3, 1\)"),
-        ((4, 3), (4, 3), "must have the same 3 axes"),
-        ((4, 3, 2), None, "is no HDF5 file with 'image' and 'label'"),
-    ],
-)
-def test_damaged_hdf5_is_named(tmp_path, image, label, message):
-    path = tmp_path / "src" / "image0057_norm.h5"
-    _h5(path, np.ones(image), np.ones(label or image))
-    if label is None:
-        path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(UserError, match=rf"image0057_norm\.h5 .*{message}"):
-        import_pancreas(tmp_path / "src", tmp_path / "out", "A")
-
-
 def test_values_that_are_no_labels_are_refused(tmp_path):
-    _h5(tmp_path / "image0057_norm.h5", np.ones((4, 3, 2)), np.full((4, 3, 2), 2.0))
+    write_pair(tmp_path / "image0057_norm.h5", np.ones((4, 3, 2)), np.full((4, 3, 2), 2.0))
     with pytest.raises(UserError, match=r"image0057_norm\.h5 holds values in 'label' that are no labels"):
         import_pancreas(tmp_path, tmp_path / "out", "A")

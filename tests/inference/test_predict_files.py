@@ -51,10 +51,14 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-@pytest.mark.parametrize("shape", [(37, 53, 3), (16, 16, 1), (31, 20)])
 @pytest.mark.parametrize(
-    ("kind", "slope", "codes"),
-    [("int16", 1, (1, 2)), ("uint8", 1, (1, 0)), ("float32", 1, (0, 1)), ("int16", 0.5, (2, 1))],
+    ("shape", "kind", "slope", "codes"),
+    [
+        ((37, 53, 3), "int16", 1, (1, 2)),
+        ((16, 16, 1), "uint8", 1, (1, 0)),
+        ((31, 20), "float32", 1, (0, 1)),
+        ((31, 20, 2), "int16", 0.5, (2, 1)),
+    ],
 )
 def test_a_mask_has_the_geometry_of_its_scan(
     run: Run, tmp_path: Path, shape: tuple[int, ...], kind: str, slope: float, codes: tuple[int, int]

@@ -164,7 +164,7 @@ def test_slices_are_resampled_within_their_plane(axis: int, spacing_mm: tuple[fl
 
 
 def test_an_unknown_voxel_size_cannot_be_resampled() -> None:
-    with pytest.raises(UserError, match=r"scan\.nii\.gz does not know its voxel size.*data\.spacing_mm=\[\]"):
+    with pytest.raises(UserError, match=r"scan\.nii\.gz does not state its voxel size.*data\.spacing_mm=\[\]"):
         predictor(Levels(3, dims=3), small_recipe(*VOLUMES, "data.spacing_mm=[2, 2, 2]"))([noise(9, 9, 9)], HERE)
     predictor(Levels(3, dims=3), small_recipe(*VOLUMES))([noise(9, 9, 9)], HERE)
 

@@ -102,7 +102,7 @@ def test_a_replayed_step_is_the_plain_step(name, optimizer, data, tmp_path, monk
             assert ours[group] == pytest.approx(theirs[group], rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize(("name", "step"), [*((name, 500) for name in METHODS), ("bcp", 0)])
+@pytest.mark.parametrize(("name", "step"), [*((name, 500) for name in METHODS), ("bcp", 0), ("admt", 401)])
 def test_the_loss_compiles_to_one_graph(name, step):
     """Traced forwards and backwards, not yet translated: no break, and loss and gradients are the plain ones."""
     changes = {"threshold": 1.0} if name == "uamt" else {}  # else rounding can turn a voxel from certain to doubtful

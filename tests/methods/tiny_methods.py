@@ -37,6 +37,8 @@ SURE = {
     "dmd": {},
     "mcnet": {"unlabelled_weight": 1.0},
     "dtc": {},
+    "admt": {"threshold": 0.3},
+    "ssnet": {"unlabelled_weight": 1.0},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }

@@ -1,5 +1,6 @@
 """Who this process is among the ranks, and how those that `start` has started end."""
 
+import re
 import subprocess
 import sys
 import time
@@ -35,6 +36,30 @@ class TestFindPlace:
     def test_a_batch_script_or_a_single_task_is_no_rank(self):
         assert find_place(None, {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}) == Place()
         assert find_place(None, SRUN | {"SLURM_STEP_NUM_TASKS": "1"}) == Place()
+
+    @pytest.mark.parametrize("stray", [{"RANK": "0"}, {"RANK": "2", "LOCAL_RANK": "1"}, {"WORLD_SIZE": "1"}])
+    def test_stray_variables_of_one_process_are_no_rank(self, stray):
+        assert find_place(None, stray) == Place()
+
+    @pytest.mark.parametrize(
+        ("environment", "told"),
+        [
+            ({"RANK": "x"}, "RANK is 'x'"),
+            ({"RANK": "-1"}, "RANK is '-1'"),
+            ({"WORLD_SIZE": "4"}, "LOCAL_WORLD_SIZE is not set"),
+            (TORCHRUN | {"LOCAL_WORLD_SIZE": "0"}, "LOCAL_WORLD_SIZE is '0', and must be a whole number from 1"),
+            (TORCHRUN | {"WORLD_SIZE": "٣"}, "WORLD_SIZE is"),
+            (TORCHRUN | {"RANK": "4"}, "start the same number"),
+            (TORCHRUN | {"LOCAL_RANK": "2"}, "start the same number"),
+            ({"SLURM_STEP_NUM_TASKS": "x"}, "SLURM_STEP_NUM_TASKS is 'x'"),
+            ({"SLURM_STEP_NUM_TASKS": ""}, "SLURM_STEP_NUM_TASKS is ''"),
+            (SRUN | {"SLURM_STEP_NUM_NODES": "0"}, "SLURM_STEP_NUM_NODES is '0'"),
+            (SRUN | {"SLURM_PROCID": "first"}, "SLURM_PROCID is 'first'"),
+        ],
+    )
+    def test_variables_that_cannot_be_right_are_named(self, environment, told):
+        with pytest.raises(UserError, match=re.escape(told)):
+            find_place(None, environment)
 
     def test_what_does_not_fit(self):
         with pytest.raises(UserError, match="--devices 4, but torchrun has started 2 ranks on each machine"):

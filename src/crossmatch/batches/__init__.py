@@ -1,1 +1,1 @@
-"""Batches: from the cases of a dataset to the views that a training step takes."""
+"""Batches: from the voxels of a dataset to the views that a training step takes."""

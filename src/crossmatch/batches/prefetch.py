@@ -1,7 +1,7 @@
-"""What steps to come are drawn from, looked up in threads while the device computes the step in hand.
+"""Prefetching: threads look up the voxels of coming steps while the device computes the current one.
 
-Worth it where voxels lie in a file: drawing is then millions of look-ups, and waiting for a disk. Of a store in memory
-it is one or two milliseconds, spent where they are needed (speed/data.py measures both).
+This pays off for voxels in a file: drawing then means millions of look-ups and waiting for a disk. With voxels in
+memory it takes one or two milliseconds, and no thread is used (speed/data.py measures both).
 """
 
 import copy
@@ -21,18 +21,19 @@ from crossmatch.batches.views import Batches, Drawn, to_device
 
 T = TypeVar("T")
 
-WORKERS = 4  # threads at most: look-ups and waiting for a disk leave Python's lock
-AHEAD = 2  # steps drawn or being drawn a thread, so that none waits for the loop
+WORKERS = 4  # threads at most; look-ups and waiting for a disk release Python's lock
+AHEAD = 2  # prefetched steps for each thread, so that no thread waits for the loop
 
 
 @contextmanager
 def drawing(batches: Batches, stop: int) -> Iterator[Callable[[int], Drawn]]:
-    """Gives the function that draws a step's batch, as `Batches.draw`, moved to the device that makes it.
+    """Gives a function of the step that draws as `Batches.draw`, and moves the result to the device.
 
-    Whatever happens ahead, each step is drawn by its number: the same batches, from whichever step on.
+    What is drawn for a step depends on its number alone, whether it was prefetched or not.
 
     Args:
-        batches: draw; stop: the first step that is never asked for.
+        batches: draw the steps.
+        stop: the first step that is never asked for.
     """
     if not batches.store.mapped:
         yield lambda step: to_device(batches.draw(step), batches.device)
@@ -43,7 +44,7 @@ def drawing(batches: Batches, stop: int) -> Iterator[Callable[[int], Drawn]]:
         if not hasattr(own, "batches"):
             own.batches = _with_own_passes(batches)
         drawn: Drawn = own.batches.draw(step)
-        if pinned:  # which takes a copy, so not in the loop
+        if pinned:  # pinning copies, so it is done here and not in the loop
             drawn = tree_map_only(Tensor, Tensor.pin_memory, drawn)
         return drawn
 
@@ -52,19 +53,20 @@ def drawing(batches: Batches, stop: int) -> Iterator[Callable[[int], Drawn]]:
 
 
 class Prefetch(Generic[T]):
-    """Call with one step after the other, from any one on, to get `work(step)`, computed in threads meanwhile.
+    """Computes `work(step)` in threads ahead of time. Call it with consecutive steps, starting at any one.
 
-    An error of `work` is raised by the call for its step. The block ends without a thread, once the steps being worked
-    at, one a thread, are done.
+    An error of `work` is raised by the call for its step. At the end of the block each thread finishes its current
+    step, and the threads end.
 
     Args:
-        work: a function of the step that several threads may call at once; stop: the first step not to work at.
-        workers: threads. PyTorch computes on one core in each: they share the machine with each other and the step.
+        work: a function of the step that several threads may call at once.
+        stop: the first step that is not computed.
+        workers: threads; PyTorch uses one core in each, because they share the machine with the training step.
     """
 
     def __init__(self, work: Callable[[int], T], stop: int, workers: int) -> None:
         self.work, self.stop, self.ahead = work, stop, AHEAD * workers
-        self.threads = torch.get_num_threads()  # asked for before: else this thread would take on the workers' number
+        self.threads = torch.get_num_threads()  # read before the pool sets another number, to restore it
         self.pool = ThreadPoolExecutor(workers, "prefetch", initializer=torch.set_num_threads, initargs=(1,))
         self.futures: dict[int, Future[T]] = {}
 
@@ -72,7 +74,7 @@ class Prefetch(Generic[T]):
         return self
 
     def __call__(self, step: int) -> T:
-        """`work(step)`; waits for it where it is not ready."""
+        """`work(step)`; waits until it is ready."""
         for other in range(step, min(step + self.ahead, self.stop)):
             if other not in self.futures:
                 self.futures[other] = self.pool.submit(self.work, other)
@@ -80,11 +82,11 @@ class Prefetch(Generic[T]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(self.threads)  # of threads to come
+        torch.set_num_threads(self.threads)  # for threads that start later
 
 
 def _with_own_passes(batches: Batches) -> Batches:
-    """The same batches from the same store; shuffled passes keep the one in hand, so each thread has its own."""
+    """The same batches with their own copies of the shuffled passes, which keep state: one copy for each thread."""
     own = copy.copy(batches)
     own.labelled, own.unlabelled, own.partners = copy.deepcopy((batches.labelled, batches.unlabelled, batches.partners))
     return own

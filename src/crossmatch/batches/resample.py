@@ -1,7 +1,8 @@
-"""A scan on a grid of another voxel size: images by averaging and linear interpolation, labels by nearest neighbour.
+"""Resamples scans to another voxel size: images by averaging and linear interpolation, labels by nearest neighbour.
 
-Old and new grid cover the same space: their outer voxel borders coincide. Shapes: *S and *N are the voxels along each
-axis, old and new; two or three axes.
+The old and the new grid cover the same space: their outer voxel borders coincide.
+
+Shapes: *S and *N are the voxels along each axis, old and new; two or three axes.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def new_affine(affine: NDArray[Any], shape: Sequence[int], size: Sequence[int]) 
 
 
 def resize_image(image: NDArray[Any], size: tuple[int, ...]) -> NDArray[np.float32]:
-    """Grey values (*S) -> float32 (*N): means of what a voxel covers where an axis shrinks, linear where it grows."""
+    """Grey values (*S) -> float32 (*N): means over the voxel where an axis shrinks, linear where it grows."""
     return resize_maps(torch.from_numpy(image.astype(np.float32))[None, None], size)[0, 0].numpy()
 
 
@@ -47,7 +48,7 @@ def resize_labels(label: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
 
 
 def resize_maps(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """(B, C, *S) float32 -> (B, C, *N) in the same way, on the device they are on."""
+    """(B, C, *S) float32 -> (B, C, *N), computed as `resize_image` does, on the device of the maps."""
     for axis, n in enumerate(size, start=2):
         if maps.shape[axis] != n:
             weights = _weights(maps.shape[axis], n).to(maps.device)
@@ -56,10 +57,10 @@ def resize_maps(maps: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def _weights(old: int, new: int) -> Tensor:
-    """(old, new): column j holds the shares of the old voxels in new voxel j, along one axis."""
+    """(old, new): column j holds the shares of the old voxels in the new voxel j, along one axis."""
     step = old / new
     voxel, centre = torch.arange(old).unsqueeze(1).double(), (torch.arange(new) + 0.5) * step - 0.5
-    if step > 1:  # what the new voxel covers of each old one
+    if step > 1:  # the part of each old voxel that the new one covers
         weights = (0.5 + step / 2 - (voxel - centre).abs()).clamp(0, 1)
     else:  # linear between the two nearest centres, constant beyond the outermost
         weights = (1 - (voxel - centre.clamp(0, old - 1)).abs()).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, stream, step), so that a resumed run needs no generator state to go on exactly."""
+"""Random numbers as a function of seed, stream and step: a resumed run goes on exactly, without stored generators."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# One stream for each thing that is drawn: two methods with one seed see the same labelled images, views included.
-# NETWORK is the last: where ranks train one network, rank r draws its dropout from stream NETWORK + r.
+# A stream for each thing that is drawn, so that two methods with one seed see the same labelled images and views.
+# NETWORK is the last: rank r draws its dropout from stream NETWORK + r.
 LABELLED, UNLABELLED, PARTNERS, LABELLED_VIEWS, UNLABELLED_VIEWS, NETWORK = range(6)
 
 
 def mix(seed: int, stream: int, step: int) -> int:
-    """One 63-bit seed out of three numbers; near numbers give unrelated seeds."""
+    """One 63-bit seed from three numbers; similar numbers give unrelated seeds."""
     return int(np.random.SeedSequence([seed, stream, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
@@ -22,11 +22,12 @@ def generator(seed: int, stream: int, step: int) -> torch.Generator:
 
 
 class Shuffled:
-    """Endless passes over 0..count-1, each in an order of its own; a batch is a function of the step alone.
+    """Endless passes over 0..count-1, each newly shuffled; a batch is a function of the step alone.
 
     Args:
-        count: how many there are to choose from, at least 1.
-        batch: how many a step takes; a batch may end one pass and begin the next.
+        count: numbers to choose from, at least 1.
+        batch: numbers that a step takes; a batch may end one pass and begin the next.
+        seed, stream: what the shuffles are drawn from.
     """
 
     def __init__(self, count: int, batch: int, seed: int, stream: int) -> None:

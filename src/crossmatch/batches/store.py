@@ -1,6 +1,6 @@
-"""The voxels a run trains on, as integers in one flat tensor: on the compute device if they fit, else memory-mapped.
+"""The voxels that a run trains on, as integers in one flat tensor: on the device if they fit, else in a mapped file.
 
-An item is what one sample is cut from, see `items`. Shapes: I items, C channels, D spatial axes, N voxels in all.
+Shapes: I items (see `items.py`), C channels, D spatial axes, N voxels in all; B items of a batch, *S a view's size.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,19 +27,19 @@ _LEVELS = 65535  # int16 holds integers of this range exactly; others are rounde
 
 
 class Locations(NamedTuple):
-    """Where B items lie in a store, and what their stored integers mean: a few numbers an item."""
+    """Where B items lie in a store, and how their stored integers are scaled: a few numbers for each item."""
 
     offset: Tensor  # (B, C) int64, first voxel of each channel
     label_offset: Tensor  # (B,) int64, -1 where the item has no label
     size: Tensor  # (B, D) int64
-    zero: Tensor  # (B, C) float32, and so on: see `Store`
+    zero: Tensor  # (B, C) float32, as the next three; see `Store`
     factor: Tensor
     low: Tensor
     high: Tensor
 
 
 class Stored(NamedTuple):
-    """What was looked up in a store for B views."""
+    """Voxels and labels that were looked up for B views."""
 
     voxels: Tensor  # (B, C, *S) int16
     labels: Tensor | None  # (B, *S) uint8
@@ -48,7 +48,7 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Store:
-    """Voxels and labels of all items, and where each item lies. Geometry stays on the CPU, where views are drawn."""
+    """Voxels and labels of all items, and where each item lies. Positions stay on the CPU, where views are drawn."""
 
     voxels: Tensor  # (N,) int16
     labels: Tensor  # (M,) uint8, of the labelled items only
@@ -58,12 +58,12 @@ class Store:
     size: Tensor  # (I, D) int64
     zero: Tensor  # (I, C) float32, stored integer that becomes 0
     factor: Tensor  # (I, C) float32, 1 / unit in stored integers
-    low: Tensor  # (I, C) float32, the lowest grey value that is seen, 0 where values are scaled to [0, 1]
-    high: Tensor  # (I, C) float32, the highest, 1 there
+    low: Tensor  # (I, C) float32, the lowest grey value that the network sees, 0 if values are scaled to [0, 1]
+    high: Tensor  # (I, C) float32, the highest one, 1 then
     labelled: Tensor  # item numbers
     unlabelled: Tensor  # item numbers
 
-    mapped: bool = False  # voxels lie in a file: the host looks them up, whatever device computes
+    mapped: bool = False  # voxels lie in a file: the host looks them up, whichever device computes
 
     def locate(self, items: Tensor) -> Locations:
         """Where some items lie, on the CPU."""
@@ -79,7 +79,7 @@ class Store:
         )
 
     def read(self, locations: Locations, lookup: Lookup, labels: bool) -> Stored:
-        """Look up voxels, and labels if they are wanted; all of it lies where the voxels are."""
+        """Look up voxels, and labels if they are wanted, on the device of the voxels."""
         extra = [1] * (lookup.source.ndim - 1)
         offset, label_offset = (
             locations.offset.view(*locations.offset.shape, *extra),
@@ -93,7 +93,7 @@ class Store:
 
 
 def grey_values(stored: Stored, locations: Locations) -> Tensor:
-    """Images (B, C, *S), grey values as `intensity.scale` has them, 0 outside the item."""
+    """Images (B, C, *S) with grey values scaled as `intensity.scale` does; 0 outside the item."""
     extra = [1] * (stored.inside.ndim - 1)
     zero, factor, low, high = (value.view(*value.shape, *extra) for value in locations[3:])
     image = ((stored.voxels.float() - zero) * factor).clamp(low, high)
@@ -122,15 +122,17 @@ def load_store(
     """Read every case once.
 
     Args:
-        labelled, unlabelled: training cases; a label is opened for the labelled ones alone.
+        labelled, unlabelled: training cases; only labels of the labelled ones are opened.
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
-        normalise: see `intensity`; labels: name -> value, for label files that name their segments.
-        spacing_mm: voxel size that items are resampled to, none: as stored.
-        device: where the voxels go, unless `memory_map` names a file to hold them, the labels in another beside it.
+        normalise: see `intensity.py`.
+        labels: name -> value, for label files that name their segments.
+        spacing_mm: voxel size that items are resampled to; empty: as stored.
+        device: where the voxels go if `memory_map` is None.
+        memory_map: a file that holds the voxels; the labels go into a second one beside it.
         progress: called after each case.
 
     Raises:
-        UserError: a file cannot be read, has fewer axes than the recipe, or an unknown voxel size where one is wanted.
+        UserError: a file cannot be read, has fewer axes than the recipe, or does not state a voxel size that is needed.
     """
     label_map = memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}")
     rows: list[tuple[int, int, int, tuple[int, ...]]] = []  # of a case: items, first voxel, first label, item's size
@@ -181,7 +183,7 @@ def load_store(
 def _channel(
     volume: Volume, dims: int, slice_axis: int, normalise: Normalise, size: tuple[int, ...], path: Path
 ) -> tuple[NDArray[np.int16], Window]:
-    """One channel of a scan as items (I, *N), int16, and its window in stored integers."""
+    """One channel of a scan as items (I, *N), int16, and its window in units of the stored integers."""
     items = to_items(volume.voxels, dims, slice_axis, path)
     if items.shape[1:] == size:
         return _to_int16(items, window(items, normalise))
@@ -191,12 +193,12 @@ def _channel(
 
 
 def _to_int16(items: NDArray[np.generic], seen: Window) -> tuple[NDArray[np.int16], Window]:
-    """Items of one channel and their window -> int16 voxels, and the window in them."""
+    """Items of one channel and their window -> int16 voxels, and the window in units of these."""
     low, high, zero, unit = seen
     if np.issubdtype(items.dtype, np.integer) and int(items.max()) - int(items.min()) <= _LEVELS:
         base, step = float(items.min()), 1.0
         stored = items.astype(np.int64) - int(items.min()) - 2**15
-    else:  # what lies beyond the window is cut off anyway: all levels go to what lies within
+    else:  # values beyond the window are cut off anyway, so all levels are used within it
         base, step = low, (high - low) / _LEVELS
         stored = np.rint((items.astype(np.float64).clip(low, high) - base) / step) - 2**15
     low, high, zero = ((value - base) / step - 2**15 for value in (low, high, zero))
@@ -204,5 +206,5 @@ def _to_int16(items: NDArray[np.generic], seen: Window) -> tuple[NDArray[np.int1
 
 
 def voxel_bytes(shapes: Iterable[tuple[int, ...]], channels: int) -> int:
-    """Memory that the voxels of scans of these shapes take in a store."""
+    """The bytes that the voxels of scans of these shapes take in a store."""
     return sum(2 * channels * int(np.prod(shape)) for shape in shapes)

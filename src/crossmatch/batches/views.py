@@ -1,6 +1,6 @@
-"""Batches of image views, made on the compute device: which cases, where from, how disturbed is a function of the step.
+"""Batches of image views, made on the compute device. Seed and step decide which cases, patches and disturbances.
 
-Shapes: B batch, C channels, *S space.
+Shapes: B batch, C channels, D spatial axes, *S space.
 """
 
 from typing import NamedTuple
@@ -22,46 +22,54 @@ class ViewSettings(Settings):
     """How the views of an image are made."""
 
     weak: WeakSettings = WeakSettings()
+    """The weak view."""
     strong: StrongSettings = StrongSettings()
+    """The strong views."""
     cutmix: CutMixSettings = CutMixSettings()
+    """The boxes of CutMix."""
 
 
 class BatchSizes(Settings):
-    """Images a step; the CutMix partners are as many as the unlabelled images, and come on top."""
+    """Images of a step."""
 
     labelled: Count = 12
+    """Labelled images a step, over all devices."""
     unlabelled: Count = 12
+    """Unlabelled images a step, over all devices. As many CutMix partners come on top."""
 
 
 class Weak(NamedTuple):
-    """How B weak views come from the store."""
+    """Where the voxels of B weak views come from."""
 
     locations: Locations
     matrix: Tensor  # (B, D, D), see `resize_map`
     centre: Tensor  # (B, D)
     labels: bool  # whether label maps are wanted
-    stored: Stored | None  # read by the host already, from a mapped store
+    stored: Stored | None  # voxels that the host has looked up, of a mapped store
 
 
 class Drawn(NamedTuple):
-    """What a step's batch is made from: a few numbers an image and, of a mapped store, the voxels."""
+    """What a step's batch is made from: a few numbers for each image and, with a mapped store, the voxels."""
 
     labelled: Weak
     unlabelled: Weak | None  # unlabelled images, then their CutMix partners
-    strong: StrongDraw | None  # of two strong views of each
-    boxes: tuple[Tensor, Tensor] | None  # first and last-but-one corners of theirs, (2B, D) each
+    strong: StrongDraw | None  # disturbances of two strong views for each unlabelled image
+    boxes: tuple[Tensor, Tensor] | None  # CutMix boxes of the strong views: first voxels and ends, (2B, D) each
 
 
 class Batches:
-    """Call with a step, counted from 0, to get its batch.
+    """The batches of a training. Call it with a step, counted from 0, to get the step's batch.
 
     Args:
-        store: voxels; size: voxels of a view on each axis; patches: cut views of that size from the images instead of
-            resizing them to it; seed: of everything drawn here.
+        store: the voxels.
+        size: voxels of a view along each axis.
+        views, batch: settings.
+        seed: of everything that is drawn here.
         device: where the batch is made.
-        unlabelled: whether to draw unlabelled images and partners at all.
-        share: (r, n) gives the r-th of n equal parts of the batch, counted from 0, of labelled images, unlabelled ones
-            and partners alike. All is drawn for the whole batch: the parts together are what (0, 1) gives.
+        unlabelled: whether to draw unlabelled images and partners.
+        patches: cut views of `size` from the images; else images are resized to it.
+        share: (r, n) gives the r-th of n equal parts of the batch, counted from 0: of labelled images, unlabelled
+            images and partners. Random numbers are drawn for the whole batch: all parts together are what (0, 1) gives.
     """
 
     def __init__(
@@ -90,7 +98,7 @@ class Batches:
         return self.make(to_device(self.draw(step), self.device))
 
     def draw(self, step: int) -> Drawn:
-        """All that the host does for a step's batch: random parameters and, of a mapped store, the voxels."""
+        """The host's work for a batch: draw random parameters and, with a mapped store, look up the voxels."""
         items = self.store.labelled[self.labelled(step)]
         drawn = seeding.generator(self.seed, seeding.LABELLED_VIEWS, step)
         labelled = self._draw_weak(items, drawn, self._part(len(items)), labels=True)
@@ -106,7 +114,7 @@ class Batches:
         return Drawn(labelled, weak, strong, (start[both], stop[both]))
 
     def make(self, drawn: Drawn) -> Batch:
-        """The batch, from what `draw` gave, moved to the device: a function of tensors alone, every shape fixed."""
+        """Make the batch from what `draw` gave, on the device. A function of tensors alone, with fixed shapes."""
         x, y = self._weak(drawn.labelled)
         assert y is not None
         if drawn.unlabelled is None or drawn.strong is None or drawn.boxes is None:
@@ -120,12 +128,12 @@ class Batches:
         return Batch(x, y, u, partners)
 
     def _part(self, count: int) -> Tensor:
-        """Which of `count` images are this share's, (count / n,) int64."""
+        """The numbers of this share's images among `count`, (count / n,) int64."""
         number, shares = self.share
         return torch.arange(count // shares) + number * (count // shares)
 
     def _draw_weak(self, items: Tensor, drawn: torch.Generator, part: Tensor, labels: bool) -> Weak:
-        """Drawn for all items, kept of those whose numbers are in `part`."""
+        """Draw weak views for all items; keep those whose numbers are in `part`."""
         draw = draw_weak(self.views.weak, len(items), drawn).of(part)
         place = torch.rand(*self.store.size[items].shape, generator=drawn)[part] if self.patches else None
         locations = self.store.locate(items[part])
@@ -141,7 +149,7 @@ class Batches:
         return self.store.read(weak.locations, lookup, weak.labels)
 
     def _one_by_one(self, weak: Weak) -> Stored:
-        """As `_look_up`, in half of the time on a CPU: what one item needs stays in its cache."""
+        """As `_look_up`, in half the time on a CPU: the voxels of one item stay in its cache."""
 
         def item(k: int) -> Weak:
             one: Weak = tree_map_only(Tensor, lambda value: value[k : k + 1], weak)
@@ -151,13 +159,13 @@ class Batches:
         return Stored(torch.cat(voxels), torch.cat(labels) if weak.labels else None, torch.cat(inside))
 
     def _weak(self, weak: Weak) -> tuple[Tensor, Tensor | None]:
-        """Images (B, C, *S), and labels (B, *S) where there are some."""
+        """Images (B, C, *S), and labels (B, *S) if they are wanted."""
         stored = weak.stored or self._look_up(weak)
         return grey_values(stored, weak.locations), label_maps(stored) if stored.labels is not None else None
 
 
 def to_device(drawn: Drawn, device: torch.device) -> Drawn:
-    """What was drawn, on the device that makes the batch; the host does not wait for the copy."""
+    """Move what was drawn to the device; the host does not wait for the copy."""
 
     def move(value: Tensor) -> Tensor:
         return (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)
@@ -167,5 +175,5 @@ def to_device(drawn: Drawn, device: torch.device) -> Drawn:
 
 
 def _both(part: Tensor) -> Tensor:
-    """Numbers of images (B,) -> those of their two strong views (2B,)."""
+    """Numbers of images (B,) -> numbers of their two strong views (2B,)."""
     return torch.stack([2 * part, 2 * part + 1], 1).flatten()

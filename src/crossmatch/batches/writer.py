@@ -58,12 +58,12 @@ class Writer:
         return start
 
     def finish(self, device: torch.device) -> Tensor:
-        """All voxels, (N,), and a single 0 where there are none."""
+        """All voxels, (N,); a single 0 if there are none."""
         if not self.count:
             self.append(np.zeros(1, self.dtype))
         if self.file is None:
             whole, start = np.empty(self.count, self.dtype), 0
-            while self.parts:  # each is given back as it is copied: never all of it twice
+            while self.parts:  # each part is freed once it is copied, so that memory never holds everything twice
                 part = self.parts.pop(0)
                 whole[start : start + part.size] = part
                 start += part.size
@@ -71,7 +71,7 @@ class Writer:
         with self._room():
             self.file.flush()
             os.fsync(self.file.fileno())
-        return torch.from_numpy(np.memmap(self.file, self.dtype, mode="c"))  # pages of its own, never written to
+        return torch.from_numpy(np.memmap(self.file, self.dtype, mode="c"))  # copy on write; nothing writes
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[None]:

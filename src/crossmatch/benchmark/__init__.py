@@ -1,1 +1,1 @@
-"""Methods, numbers of labels and seeds compared: a benchmark is a folder of ordinary runs and of their results."""
+"""Benchmarks: methods compared over numbers of labels and seeds, each in ordinary runs; and the results as a table."""

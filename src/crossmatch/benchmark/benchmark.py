@@ -1,4 +1,4 @@
-"""`crossmatch benchmark`: run what is missing of the planned cells, and put the results beside one another."""
+"""`crossmatch benchmark`: run the planned cells that are missing, and write the results of all."""
 
 import functools
 import os
@@ -31,22 +31,25 @@ def run_benchmark(
     slurm: dict[str, Any] | None = None,
     about: dict[str, Any],
 ) -> bool:
-    """Run the cells that are not finished, and write the results of all that are.
+    """Run the cells that are not finished, and write the results of all finished ones.
 
     Args:
-        recipe: as on the command line; cells: see `plan_cells`; out: the benchmark's folder.
-        jobs: cells at a time.
-        device: as `crossmatch train` takes it; ``auto`` and ``cuda`` share out all CUDA devices.
-        checkpoint: whose test masks count: ``last``, or ``best`` by validation.
-        slurm: options of a SLURM job array; None: run here.
+        recipe: as on the command line.
+        cells: see `plan_cells`.
+        out: the benchmark's folder.
+        console: where progress and the table are shown.
+        jobs: how many cells run at a time.
+        device: as for `crossmatch train`; ``auto`` and ``cuda`` distribute the cells over all CUDA devices.
+        checkpoint: the checkpoint that is tested: ``last``, or ``best`` by validation.
+        slurm: options of a SLURM job array; None: run on this machine.
         about: what the results say of the command, see `write_results`.
 
     Returns:
         Whether every cell is finished.
 
     Raises:
-        UserError: what would fail for every cell, before the first one runs.
-        KeyboardInterrupt: Ctrl-C; results so far are written, the same command goes on.
+        UserError: a mistake that concerns every cell, before the first one runs.
+        KeyboardInterrupt: Ctrl-C; results so far are written, and the same command goes on from there.
     """
     with only_one(out) as lock:
         if slurm is None:
@@ -99,7 +102,7 @@ def run_benchmark(
 
 
 def _others(cells: Sequence[Cell], out: Path) -> list[str]:
-    """A remark where the folder holds finished cells that were not asked for."""
+    """A remark if the folder holds finished cells that the command did not name."""
     known = {out / cell.folder for cell in cells}
     runs = {path.parent for path in (out / CELLS).rglob("run.json")}
     count = sum(is_finished(run) for run in runs - known)

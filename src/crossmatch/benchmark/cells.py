@@ -1,7 +1,7 @@
 """The cells of a benchmark: every method with every number of labels, every seed and every point of the grid.
 
 A cell is an ordinary run, in the folder CELLS/<method>/<labels>_labels/<grid>/seed<n> of the benchmark. All cells are
-made, and every mistake in them told, before the first one trains.
+planned and checked before the first one trains.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from crossmatch.recipes.schema import Recipe
 
 CELLS = "cells"
 
-# Settings that have an option of their own here.
+# Settings that the benchmark sets itself -> its option for them.
 OWN_OPTIONS = {
     "method.name": "--methods",
     "data.labelled": "--labelled",
@@ -62,12 +62,12 @@ def plan_cells(
         recipe: a recipe's name or file.
         data: a dataset's folder; ``{seed}`` in it stands for the seed of a cell: a dataset for each.
         methods, labelled, seeds: what to compare.
-        grid: settings and their values; cells are made for every combination. Keys ``methods.NAME.key`` are for the
+        grid: settings and their values; there are cells for every combination. Keys ``methods.NAME.key`` apply to the
             method NAME alone.
         changes: of every cell's recipe, ``section.key=value``.
 
     Raises:
-        UserError: a name, setting or value that does not exist, something named twice, a teacher that is missing.
+        UserError: a name, setting or value that does not exist, something named twice, a missing teacher.
     """
     keys = [key for key, _ in grid]
     given = [text.partition("=")[0].strip() for text in changes]
@@ -91,12 +91,12 @@ def plan_cells(
     cells = list(every)
     for n, cell in enumerate(cells):
         if alike := [other for other in cells[:n] if other.folder == cell.folder or other.recipe == cell.recipe]:
-            raise UserError(f"These are one and the same run: {alike[0]}; {cell}. Give each value of --grid once.")
+            raise UserError(f"These two are the same run: {alike[0]}; {cell}. Give each value of --grid once.")
     return cells
 
 
 def parse_grid(text: str) -> tuple[str, list[str]]:
-    """``section.key=v1,v2`` -> the key and its values; commas inside brackets belong to a value.
+    """``section.key=v1,v2`` -> the key and its values; commas inside brackets are part of a value.
 
     Raises:
         UserError: no key, or no value.
@@ -135,7 +135,7 @@ def _cell(
 
 
 def _of_method(point: GridPoint, method: str) -> GridPoint:
-    """A point of the grid without what is for other methods alone."""
+    """A point of the grid without the settings of other methods."""
     return tuple((k, v) for k, v in point if not k.startswith("methods.") or k.split(".")[1] == method)
 
 

@@ -1,6 +1,6 @@
-"""The table of a benchmark, in the terminal and as Markdown: a row a method, number of labels and point of the grid.
+"""The table of a benchmark as text, for the terminal and in Markdown. `records.py` writes the raw numbers.
 
-Overlap in percent with the standard deviation over seeds; raw numbers are in the CSV and JSON (records.py).
+A row stands for a method, a number of labels and a point of the grid; overlap is in percent, ± over seeds.
 """
 
 import math
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from crossmatch.benchmark.lines import Line, sources
 from crossmatch.benchmark.results import OverSeeds
 from crossmatch.benchmark.significance import Comparison
+from crossmatch.errors import visible
 
 PLUS_MINUS = " ±"
 DISPENSABLE = ("Memory", "Parameters", "Val", "Training", "ASD", "Jaccard")  # in a narrow terminal, first one first
@@ -23,16 +24,16 @@ DISPENSABLE = ("Memory", "Parameters", "Val", "Training", "ASD", "Jaccard")  # i
 
 @dataclass(frozen=True)
 class Column:
-    """A column; it is left out where every cell is empty."""
+    """A column; it is left out if every cell is empty."""
 
     title: str
     unit: str
     cell: Callable[[Line], str]
-    text: bool = False  # words rather than a number: to the left, and folded where the terminal is narrow
+    text: bool = False  # words, not numbers: aligned left, and wrapped in a narrow terminal
 
 
 def columns(table: Sequence[Line]) -> list[Column]:
-    """The columns that say something of these lines."""
+    """The columns that are not empty for these lines."""
     unit, cited = table[0].row.unit, sources(table)
     keys = list(dict.fromkeys(key for line in table for key, _ in line.row.grid))
     every = [
@@ -62,8 +63,8 @@ def columns(table: Sequence[Line]) -> list[Column]:
 def terminal_table(table: Sequence[Line], title: str, console: Console) -> Table:
     """For a terminal: standard deviations below their means, a rule between numbers of labels.
 
-    Where it is too narrow, whole columns are left out and named below the table; never the validation Dice beside a
-    grid, whose points are chosen by it.
+    In a narrow terminal whole columns are left out and named below the table. The validation Dice stays if there is a
+    grid, because points of a grid are chosen by it.
     """
     kept = {"Val"} if any(line.row.grid for line in table) else set[str]()
     shown, left_out = columns(table), list[str]()
@@ -77,29 +78,29 @@ def terminal_table(table: Sequence[Line], title: str, console: Console) -> Table
             left_out.append(name)
             drawn = _draw(table, shown, title)
     if left_out:
-        drawn.caption = f"Left out for want of width: {', '.join(left_out)}; see results.md."
+        drawn.caption = f"Left out, the terminal is too narrow: {', '.join(left_out)}; see results.md."
     return drawn
 
 
 def _draw(table: Sequence[Line], shown: Sequence[Column], title: str) -> Table:
-    drawn = Table(title=escape(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    drawn = Table(title=Text(visible(title)), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in shown:
         heading = f"{column.title}\n{column.unit}".strip().replace(".", ".\n")  # settings have dotted names
         drawn.add_column(
-            escape(heading),
+            Text(visible(heading)),
             justify="left" if column.text else "right",
             overflow="fold",
             no_wrap=not column.text,
         )
     for line, after in zip(table, [*table[1:], None], strict=True):
-        cells = (escape(column.cell(line)).replace(PLUS_MINUS, "\n" + PLUS_MINUS.strip()) for column in shown)
+        cells = (Text(visible(column.cell(line)).replace(PLUS_MINUS, "\n" + PLUS_MINUS.strip())) for column in shown)
         ends = after is not None and after.row.labelled != line.row.labelled
         drawn.add_row(*cells, style="bold" if line.comparison.best else None, end_section=ends)
     return drawn
 
 
 def markdown_table(table: Sequence[Line]) -> str:
-    """The same as a Markdown table; the Dice of the best of each number of labels is bold."""
+    """The table in Markdown; the best Dice of each number of labels is bold."""
     shown = columns(table)
     heads = [f"{column.title} ({column.unit})" if column.unit else column.title for column in shown]
     rows = [heads, ["---"] * len(shown)]
@@ -113,7 +114,7 @@ def markdown_table(table: Sequence[Line]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time for reading: seconds below 90 of them, minutes below 90, then hours."""
+    """A time for people: in seconds below 90 s, in minutes below 90 min, else in hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
@@ -124,7 +125,7 @@ def _setting(key: str) -> Callable[[Line], str]:
 
 
 def _seeds(line: Line, table: Sequence[Line]) -> str:
-    """How many runs a row has, and of how many where it lacks some that other rows of its number of labels have."""
+    """The number of runs of a row; "2 of 3" if rows of the same number of labels have runs that this one lacks."""
     own = len(line.row.results)
     alike = (other.row for other in table if other.row.labelled == line.row.labelled)
     every = len({result.conditions for row in alike for result in row.results})
@@ -149,7 +150,7 @@ def _published(line: Line, cited: Sequence[str]) -> str:
 
 
 def _p(comparison: Comparison) -> str:
-    """Empty for a lone row, and where rows share no run."""
+    """Empty for a single row, and for rows that share no run."""
     if comparison.best:
         return "best"
     if comparison.p_holm is None:

@@ -1,6 +1,6 @@
 """The figure of a benchmark: Dice against the number of labels; with one number of labels, Dice by method.
 
-The same rows give the same bytes: no date, no random names, and matplotlib's own defaults whatever the user set.
+The same rows give the same bytes: no dates, no random names, and none of the user's matplotlib settings.
 """
 
 import math
@@ -21,7 +21,7 @@ DASHES = ("-", "--", ":", "-.")  # each goes with all colours before the next on
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "h", ">", "*")  # coprime with the colours: 77 pairs
 METADATA = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
 DPI = 150
-NARROWEST = 4.0  # points of Dice that an axis shows at least, so that hardly different rows look so
+NARROWEST = 4.0  # an axis shows at least so many points of Dice, so that small differences look small
 PADDING = 0.05  # of the axis
 
 
@@ -40,7 +40,7 @@ def write_figure(rows: Sequence[Row], path: Path) -> None:
 
 
 def draw(rows: Sequence[Row]) -> "Figure":
-    """Lines over the numbers of labels, or dots where there is only one of them."""
+    """Lines over the numbers of labels; dots if there is only one number."""
     from matplotlib.figure import Figure
 
     labels = sorted({row.labelled for row in rows}, key=label_order)
@@ -56,7 +56,7 @@ def draw(rows: Sequence[Row]) -> "Figure":
 
 
 def _style(place: int) -> dict[str, Any]:
-    """Colour, marker and dashes of a method: told apart by any one of the first two."""
+    """Colour, marker and dashes of a method; colour or marker alone tells methods apart."""
     return {
         "color": COLOURS[place % len(COLOURS)],
         "marker": MARKERS[place % len(MARKERS)],
@@ -65,7 +65,7 @@ def _style(place: int) -> dict[str, Any]:
 
 
 def _curves(axes: "Axes", rows: Sequence[Row], labels: Sequence[str], styles: dict[str, dict[str, Any]]) -> None:
-    """A line a method with a band of ± one standard deviation; the legend in the order of the lines' right ends."""
+    """A line for each method with a band of ± one standard deviation; the legend follows the lines' right ends."""
     series = {name: {row.labelled: row.dice for row in rows if row.name == name} for name in styles}
     for name, found in series.items():
         x = [place for place, labelled in enumerate(labels) if labelled in found]
@@ -100,7 +100,7 @@ def _curves(axes: "Axes", rows: Sequence[Row], labels: Sequence[str], styles: di
 
 
 def _dots(axes: "Axes", rows: Sequence[Row], styles: dict[str, dict[str, Any]]) -> None:
-    """A line a method, the best on top: mean with ± one standard deviation, and a small ring for each seed."""
+    """A row for each method, the best on top: mean ± one standard deviation, and a small ring for each seed."""
     ordered = sorted(rows, key=lambda row: row.dice.mean)
     for place, row in enumerate(ordered):
         colour = styles[row.name]["color"]
@@ -120,7 +120,7 @@ def _dots(axes: "Axes", rows: Sequence[Row], styles: dict[str, dict[str, Any]]) 
 
 
 def _runs(own: Sequence[Row], every: Sequence[Row]) -> str:
-    """Said of a method where no row of it has a deviation to show, or where one has fewer seeds than other methods."""
+    """A remark in the legend: a method has single runs only, or fewer seeds than other methods."""
     if all(len(row.results) == 1 for row in own):
         return " (single run)" if len(own) == 1 else " (single runs)"
     most = {row.labelled: max(len(r.results) for r in every if r.labelled == row.labelled) for row in own}

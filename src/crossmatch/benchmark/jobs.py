@@ -1,4 +1,4 @@
-"""Who runs the cells: processes of this machine, or jobs of a cluster through submitit."""
+"""Runs the cells: in processes of this machine, or as jobs of a cluster through submitit."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -9,22 +9,22 @@ from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.run_cell import CellFailed, Processes
 from crossmatch.errors import UserError
 
-CellWork = Callable[..., None]  # (cell), and on this machine device=... and processes=...
-CellDone = Callable[[Cell, CellFailed | None], None]  # a cell, and why it failed or None
+CellWork = Callable[..., None]  # called with a cell; on this machine also with device=... and processes=...
+CellDone = Callable[[Cell, CellFailed | None], None]  # called with a cell, and with its failure or None
 
 
 def waves(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cells in the order they can run: those with a teacher after all others."""
+    """Groups of cells that can run together, in order: cells with a teacher come after all others."""
     return [wave for wave in ([c for c in cells if not c.teacher], [c for c in cells if c.teacher]) if wave]
 
 
 def run_here(
     cells: Sequence[Cell], work: CellWork, done: CellDone, jobs: int, devices: Sequence[str], processes: Processes
 ) -> None:
-    """Run cells in `jobs` lanes, lane n on device n (counted round) of `devices`.
+    """Run cells in `jobs` lanes; the lanes take the `devices` in turn.
 
-    Whatever ends this early, Ctrl-C above all, stops `processes`: trainings under way keep what they did. A second
-    Ctrl-C does not wait for the step in hand.
+    If this ends early, by Ctrl-C or an error, `processes` are stopped: running trainings keep what they have done. A
+    second Ctrl-C does not wait for their current step.
     """
     free = [devices[n % len(devices)] for n in range(jobs)]
 
@@ -60,12 +60,12 @@ def run_on_cluster(
     options: dict[str, Any],
     cluster: str = "slurm",
 ) -> None:
-    """Run cells as job arrays, at most `jobs` at a time, and wait for them; jobs are cancelled if this ends early.
+    """Run cells as job arrays, at most `jobs` at a time, and wait for them. Jobs are cancelled if this ends early.
 
     Args:
         folder: for submitit's files and logs, on a disk that all nodes see.
-        options: as submitit's ``update_parameters`` takes them: timeout_min, gpus_per_node, slurm_partition, ...
-        cluster: ``slurm``, or ``local`` for processes of this machine, to try it out.
+        options: of submitit's ``update_parameters``: timeout_min, gpus_per_node, slurm_partition, ...
+        cluster: ``slurm``, or ``local`` to try it with processes of this machine.
 
     Raises:
         UserError: submitit is not installed, does not know an option, or cannot submit.
@@ -94,12 +94,12 @@ def run_on_cluster(
 
 
 def _tell(cell: Cell, job: Any, done: CellDone) -> None:
-    """Wait for a job and say how it ended."""
+    """Wait for a job, and call `done` with how it ended."""
     try:
         job.result()
     except CellFailed as error:
         done(cell, error)
-    except Exception as error:  # of submitit, or a defect of ours: the other cells go on
+    except Exception as error:  # an error of submitit or of this program: the other cells go on
         done(cell, CellFailed(type(error).__name__, str(error)))
     else:
         done(cell, None)

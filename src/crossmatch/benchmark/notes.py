@@ -1,4 +1,4 @@
-"""What a reader must know to read the table of a benchmark: some sentences, below the table and in its files."""
+"""The notes below the table of a benchmark: sentences that a reader needs to understand the numbers."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,11 @@ from crossmatch.benchmark.significance import least_p
 from crossmatch.methods import METHODS
 
 CHECKPOINTS = {"last": "the last one of the run", "best": "the best one by the validation cases"}
-SOME = 0.05  # the customary level; where corrected p can never be below it, that is said
+LEVEL = 0.05  # the customary level of significance; a note says where corrected p cannot fall below it
 
 
 def notes(table: Sequence[Line]) -> list[str]:
-    """The sentences, those about this table's own case included."""
+    """The sentences that apply to this table."""
     return [
         _checkpoint(table),
         *_validation(table),
@@ -41,7 +41,7 @@ def _validation(table: Sequence[Line]) -> Iterator[str]:
         yield "Val: Dice of the validation cases by the same checkpoint. All other scores are of test cases."
     if any(line.row.grid for line in table):
         yield (
-            "Rows of a grid are test scores: who chooses one by them chooses on test cases. Choose by "
+            "Rows of a grid are test scores: whoever chooses one by them chooses on test cases. Choose by "
             + ("Val." if known else "validation cases: these runs have no validation.")
         )
 
@@ -60,7 +60,7 @@ def _seeds(table: Sequence[Line]) -> str:
         return "Every row is a single run (one seed): nothing here says how much another run would differ."
     text = "±: standard deviation over seeds (ddof 1), of whole runs, not of cases."
     if _datasets(table) > 1:
-        text += " Seeds have data sets of their own, so that it holds the difference between these too."
+        text += " Each seed has its own data set, so ± includes the difference between data sets."
     if single:
         names = ", ".join(f"{row.name} with {row.labelled} labelled" for row in single)
         text += f" A single run (one seed), so without ±: {names}."
@@ -68,7 +68,7 @@ def _seeds(table: Sequence[Line]) -> str:
 
 
 def _unequal(table: Sequence[Line]) -> Iterator[str]:
-    """A sentence for each number of labels whose rows were not all run with the same seeds on the same data."""
+    """A sentence for each number of labels whose rows do not all have the same seeds on the same data."""
     for labelled, group in _by_labels(table).items():
         every = {result.conditions for line in group for result in line.row.results}
         lacking: dict[str, list[str]] = {}
@@ -91,8 +91,8 @@ def _distances(table: Sequence[Line]) -> str:
     text = f"HD95, ASD (directed, prediction to reference): in {'mm' if row.unit == 'mm' else 'voxels'}."
     if any(line.row.undefined for line in table):
         text += (
-            " NaN: undefined, as one of the two masks is empty; left out of the mean distance, and counted (cases with "
-            "such a class, over all seeds). A mean beside many of them flatters."
+            " NaN: undefined, because one of the two masks is empty; left out of the mean distance, and counted (cases "
+            "with such a class, over all seeds). With many of them the mean distance looks too good."
         )
     return text
 
@@ -109,7 +109,7 @@ def _test(table: Sequence[Line]) -> Iterator[str]:
     )
     for labelled, group in _by_labels(tested).items():
         fewest = max(line.comparison.patients for line in group)
-        if (least := least_p(fewest, len(group))) >= SOME:
+        if (least := least_p(fewest, len(group))) >= LEVEL:
             text += (
                 f" With {labelled} labelled, {fewest} patients, tested rows: {len(group)}; no p can be below "
                 f"{least:.2g}."
@@ -129,7 +129,7 @@ def _costs(table: Sequence[Line]) -> Iterator[str]:
         yield "Parameters: all that are trained."
     held = {
         "cuda": "on CUDA of PyTorch's tensors",
-        "cpu": "on a CPU of the whole process, PyTorch and reading included",
+        "cpu": "on a CPU of the whole process",
     }
     if any(line.row.peak_memory_bytes is not None for line in table):
         kinds = {device.get("type") for device in devices}

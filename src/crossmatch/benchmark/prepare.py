@@ -1,4 +1,4 @@
-"""What is made sure of before the first cell runs: data, test cases, device, and that nobody else is at it."""
+"""Checks before the first cell runs: data, test cases, and that no other benchmark runs in the folder."""
 
 import fcntl
 import os
@@ -17,10 +17,10 @@ from crossmatch.methods import METHODS
 
 
 def fingerprints(cells: Sequence[Cell], checkpoint: str, console: Console) -> dict[Path, str]:
-    """Every dataset of the cells, looked at: its folder -> the digest of its content.
+    """Check every dataset of the cells: its folder -> the digest of its content.
 
     Raises:
-        UserError: a dataset that is not fit for the cells that use it.
+        UserError: a dataset that cannot be used by its cells.
     """
     found = {}
     for root in sorted({cell.data for cell in cells}):
@@ -28,7 +28,7 @@ def fingerprints(cells: Sequence[Cell], checkpoint: str, console: Console) -> di
         dataset = open_dataset(root)
         _refuse_unfit(dataset, here, checkpoint)
         console.print(f"Checking {root}", soft_wrap=True, markup=False, highlight=False)
-        found[root] = load_fingerprint(dataset).digest  # reads what was not read yet: trainings may not open test cases
+        found[root] = load_fingerprint(dataset).digest  # reads new files now, because trainings may not open test cases
     return found
 
 
@@ -53,7 +53,7 @@ def _refuse_unfit(dataset: Dataset, cells: Sequence[Cell], checkpoint: str) -> N
 
 
 def idle(cells: Sequence[Cell]) -> list[Cell]:
-    """Cells of methods that need unlabelled cases, where every case is labelled."""
+    """The cells that cannot run: their method needs unlabelled cases, and every case is labelled."""
     none_left = {
         (root, labelled): not open_dataset(root, splits=["train"]).labelled(labelled)[1]
         for root, labelled in {(cell.data, cell.labelled) for cell in cells}
@@ -63,7 +63,7 @@ def idle(cells: Sequence[Cell]) -> list[Cell]:
 
 @contextmanager
 def only_one(out: Path) -> Iterator[int]:
-    """Keep a second benchmark out of the folder. Gives a file descriptor: the lock lasts while any process has it."""
+    """Keep a second benchmark out of the folder. Gives a file descriptor; the lock lasts while a process holds it."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("a+") as file:
         try:

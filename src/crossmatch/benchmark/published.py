@@ -1,7 +1,7 @@
-"""Published full-scale results of the compared methods, by data set and number of labels; figures: published.toml.
+"""Published full-scale results of the compared methods, by data set and number of labels. `published.toml` holds them.
 
-They are what the papers and released codes report: mostly single runs of other code, on the public splits that the
-recipes use, some of them with a checkpoint chosen on the test scans. They stand beside ours for orientation.
+They are what papers and released code report: mostly single runs of other code on the public splits that the recipes
+use, some with a checkpoint chosen on the test scans. They stand beside ours for orientation.
 """
 
 import tomllib

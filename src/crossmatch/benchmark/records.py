@@ -1,7 +1,7 @@
-"""The raw numbers of a benchmark: full precision, as JSON with every cell and case, and as CSV with a line a row.
+"""The raw numbers of a benchmark in full precision: JSON with every cell and case, CSV with a line for each row.
 
-Dice and Jaccard are fractions; published ones are percent, as published. Undefined numbers are null in JSON and nan in
-CSV; unknown ones are null and empty.
+Dice and Jaccard are fractions; published ones are in percent, as published. Undefined numbers are null in JSON and nan
+in CSV; unknown ones are null and empty.
 """
 
 import csv
@@ -12,12 +12,12 @@ from typing import Any
 
 from crossmatch.benchmark.lines import Line
 from crossmatch.benchmark.results import Result
-from crossmatch.scoring.scores import CONVENTIONS, plain
+from crossmatch.scoring.scores import CONVENTIONS, no_formula, plain
 
 FORMAT = "crossmatch benchmark 1"
 TEST = {
     "test": "Wilcoxon signed-rank, two-sided, exact; ties share mean ranks, pairs without a difference are left out",
-    "runs": "with a seed and data that all rows of the same number of labels have: test.seeds",
+    "runs": "those with a seed and data that all rows of the same number of labels have: test.seeds",
     "unit": "a patient of a data set: mean Dice of the patient's cases and of the seeds trained on that data set",
     "against": "the row of the same number of labels with the highest mean Dice over these runs",
     "correction": "Holm, over the other rows of the same number of labels",
@@ -60,13 +60,14 @@ def to_json(
 
 
 def to_csv(table: Sequence[Line]) -> str:
-    """A line a row of the table; a column for each setting of the grid, by its dotted name."""
+    """A line for each row of the table; a column for each setting of the grid, under its dotted name."""
     records = [_flat(record(line)) for line in table]
     text = io.StringIO()
     fields = list(dict.fromkeys(key for found in records for key in found))
     writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    for found in records:
+        writer.writerow({key: no_formula(value) if isinstance(value, str) else value for key, value in found.items()})
     return text.getvalue()
 
 
@@ -121,7 +122,7 @@ def _cell(result: Result) -> dict[str, Any]:
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Groups as columns: group_key, settings of the grid by their own names; several seeds with spaces between."""
+    """Groups as columns named group_key; settings of the grid by their own names; lists joined by spaces."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):

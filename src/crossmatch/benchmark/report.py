@@ -1,11 +1,11 @@
-"""The results of a benchmark in its folder: results.md, .csv, .json, .png and .svg; and its table in the terminal."""
+"""Writes the results of a benchmark: results.md, .csv, .json, .png and .svg in its folder; shows the table."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from crossmatch.atomic import write_json, write_text
 from crossmatch.benchmark.columns import markdown_table, terminal_table
@@ -14,7 +14,7 @@ from crossmatch.benchmark.lines import lines
 from crossmatch.benchmark.notes import notes
 from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
-from crossmatch.errors import SHOWN
+from crossmatch.errors import SHOWN, visible
 
 PICTURE = "![Test Dice of each method](results.png)"
 
@@ -22,12 +22,12 @@ PICTURE = "![Test Dice of each method](results.png)"
 def write_results(
     out: Path, results: Sequence[Result], missing: Sequence[str], console: Console, about: dict[str, Any]
 ) -> None:
-    """Write what the finished cells say into the folder of the benchmark, and show the table.
+    """Write the results of the finished cells into the folder of the benchmark, and show the table.
 
     Args:
         out: the folder; each file in it is replaced whole or not at all.
         results: the finished cells, at least one.
-        missing: a line for each cell that failed or has not been run, and for what else is left out.
+        missing: a line for each cell that failed or was not run, and for whatever else is left out.
         console: where the table is shown.
         about: what was run, kept in results.json: recipe (its name), recipe_settings and recipe_remarks (the base
             recipe's), choice (what the command named: methods, labelled, seeds, grid, set, checkpoint, jobs). No paths.
@@ -55,11 +55,11 @@ def write_results(
     if missing:
         rest = [f"{len(missing) - SHOWN} more: see results.md"] if len(missing) > SHOWN else []
         shown += f"{left_out}:\n{_bullets([*missing[:SHOWN], *rest])}"
-    console.print(escape(shown), end="", highlight=False)
+    console.print(Text(visible(shown)), end="", highlight=False)
 
 
 def _made(results: Sequence[Result], about: dict[str, Any]) -> str:
-    """What was run, in a line: steps, changes of the recipe, commits."""
+    """One line about the runs: steps, changes of the recipe, commits."""
     steps = sorted({result.step for result in results})
     commits = sorted({str(result.training.get("code", {}).get("commit")) for result in results})
     choice = about["choice"]

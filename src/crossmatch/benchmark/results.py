@@ -1,7 +1,7 @@
-"""Finished cells of a benchmark, and the rows of its table: one a method, number of labels and point of the grid.
+"""Finished cells of a benchmark, and the rows of its table: one for each method, number of labels and grid point.
 
-A cell is one run with one seed. What is averaged over seeds is each seed's mean over its test cases. Dice and Jaccard
-are fractions here, percent only where they are shown; distances are in the unit that every cell knows.
+A cell is one run with one seed. Means over seeds are taken of each seed's mean over its test cases. Dice and Jaccard
+are fractions here, and percent only where they are shown. Distances are in mm if every cell knows its voxel size.
 """
 
 import math
@@ -29,7 +29,7 @@ class Result:
     patients: dict[str, str]  # test case -> patient
 
     def __post_init__(self) -> None:
-        """Raise UserError for a scored case of which no patient is known."""
+        """Raise UserError for a scored case whose patient is unknown."""
         if unknown := sorted({row.case for row in self.evaluation.rows} - self.patients.keys()):
             raise UserError(
                 f"{self._said} has cases that are no test cases of its dataset: {listed(unknown)}. Put the dataset "
@@ -38,7 +38,7 @@ class Result:
 
     @property
     def conditions(self) -> tuple[int, str]:
-        """What runs of different rows must have in common to be compared: the seed and the content of the data."""
+        """Seed and content of the data: runs of different rows can be compared if these are equal."""
         return self.seed, self.fingerprint
 
     @property
@@ -68,7 +68,7 @@ class Result:
 
     @property
     def training(self) -> dict[str, Any]:
-        """What the run says of its training: seconds, code, device, versions and, in newer runs, its costs."""
+        """What the run records of its training: seconds, code, device, versions and costs."""
         return dict(self._fact("training"))
 
     @property
@@ -78,17 +78,17 @@ class Result:
 
     @property
     def parameters(self) -> int | None:
-        """Trained parameters, of all networks that learn; None where the run does not say."""
+        """Trained parameters of all networks that learn; None if the run does not record them."""
         return self.training.get("parameters")
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """The most memory in training: tensors on CUDA, the whole process on a CPU; None where the run does not say."""
+        """Peak memory of the training: tensors on CUDA, the whole process on a CPU; None if it is not recorded."""
         return self.training.get("peak_memory_bytes")
 
     @property
     def validation_dice(self) -> float | None:
-        """Dice of the validation cases, of the same checkpoint; None where there was no validation."""
+        """Dice of the validation cases by the same checkpoint; None without validation."""
         return self.training.get("validation_dice")
 
     @property
@@ -96,7 +96,7 @@ class Result:
         return f"The evaluation of {self.method} with {self.labelled} labelled and seed {self.seed}"
 
     def _fact(self, *path: str) -> Any:
-        """What the evaluation kept of the run that made its masks."""
+        """A fact that the evaluation keeps about the run that made its masks."""
         found: Any = self.evaluation.prediction
         for key in path:
             if not isinstance(found, dict) or key not in found:
@@ -109,7 +109,7 @@ class Result:
 
 
 class OverSeeds(NamedTuple):
-    """A number over seeds: NaN for the mean of none, and for the standard deviation (ddof 1) of fewer than two."""
+    """Mean and standard deviation (ddof 1) over seeds; NaN for the mean of none and the deviation of fewer than two."""
 
     mean: float
     sd: float
@@ -117,7 +117,7 @@ class OverSeeds(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """Cells that differ in nothing but their seed."""
+    """A row of the table: cells that differ only in their seed."""
 
     labelled: str
     method: str
@@ -138,12 +138,12 @@ class Row:
 
     @property
     def dataset(self) -> str:
-        """The name of the data set, or of all where seeds had several."""
+        """The name of the data set; all names if seeds had several."""
         return ", ".join(sorted({result.dataset for result in self.results}))
 
     @property
     def parameters(self) -> int | None:
-        """Trained parameters of a run, where one says it."""
+        """Trained parameters of a run; None if no run records them."""
         return _largest(result.parameters for result in self.results)
 
     @property
@@ -153,14 +153,14 @@ class Row:
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """The largest peak of the seeds that know theirs."""
+        """The largest peak over the seeds that record it."""
         return _largest(result.peak_memory_bytes for result in self.results)
 
 
 def aggregate(results: Sequence[Result]) -> list[Row]:
-    """Cells to rows: by number of labels (``all`` last), then the highest Dice first.
+    """Cells to rows, sorted by number of labels (``all`` last), then by Dice, the highest first.
 
-    Distances are in millimetres where every case of every result has them, else all are in voxels.
+    Distances are in millimetres if every case of every result has them, else all are in voxels.
 
     Raises:
         UserError: an evaluation that does not say which run made its masks.

@@ -1,7 +1,7 @@
-"""One cell from nothing to its scores, in processes of its own: train, predict the test cases once, evaluate.
+"""Runs one cell in processes of its own: train, predict the test cases once, evaluate.
 
-The commands are the ordinary ones. They run inside the benchmark's folder and name the run relative to it, so that
-the folder can be moved. What they say goes to log.txt in the cell's folder.
+The commands are the ordinary ones. They run in the benchmark's folder and name the run relative to it, so that the
+folder can be moved. Their output goes to seed<n>.log beside the cell's folder.
 """
 
 import json
@@ -25,7 +25,7 @@ TEST = "test"  # folder of a run: masks of the test cases and their evaluation
 
 
 class CellFailed(Exception):
-    """A command of a cell ended with an error: which one, and its last words, which may name places of this machine."""
+    """A command of a cell failed: which one and how, and its last words, which may name paths of this machine."""
 
     def __init__(self, reason: str, words: str = "") -> None:
         super().__init__(reason, words)
@@ -33,7 +33,7 @@ class CellFailed(Exception):
 
 
 class Processes:
-    """The running children, so that one stop reaches all of them; after it, no further one starts.
+    """The running child processes. `stop` ends all of them, and no further one starts after it.
 
     Args:
         inherited: file descriptors that children keep open.
@@ -61,7 +61,7 @@ class Processes:
                     cwd=cwd,
                     env={**os.environ, **environment},
                     pass_fds=self._inherited,
-                    start_new_session=True,  # Ctrl-C comes from us, once: a second one would not wait for the step
+                    start_new_session=True,  # signals come from here: a second Ctrl-C would not wait for the step
                 )
                 self._running.add(child)
         code = child.wait()
@@ -70,7 +70,7 @@ class Processes:
         return code
 
     def stop(self) -> None:
-        """Ask every child to keep what it has done and end."""
+        """Ask every child to save what it has done, and to end."""
         with self._lock:
             self.stopped = True
             for child in self._running:
@@ -99,13 +99,13 @@ def run_cell(
     threads: int | None = None,
     processes: Processes | None = None,
 ) -> None:
-    """Do what a cell still lacks; nothing where it is finished.
+    """Run the commands that a cell still needs; nothing if it is finished.
 
     Args:
         recipe: as on the command line; out: the benchmark's folder.
         checkpoint, device: as `crossmatch predict` and `crossmatch train` take them.
         threads: CPU threads a process; None: PyTorch's choice, or what OMP_NUM_THREADS says.
-        processes: where the children can be stopped.
+        processes: through which the child processes can be stopped.
 
     Raises:
         CellFailed: a command ended with an error, or was stopped.
@@ -121,17 +121,17 @@ def run_cell(
     for words in commands(recipe, cell, device, checkpoint, resume):
         code = processes.run(words, out / log, out, environment)
         if code != 0:
-            how = f"ended with code {code}" if code > 0 else f"was killed (signal {-code}; 9 is often want of memory)"
+            how = f"ended with code {code}" if code > 0 else f"was killed (signal {-code}; 9: often memory ran out)"
             raise CellFailed(f"`crossmatch {words[0]}` {how}, see {log}", _last_words(out / log) if code > 0 else "")
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run's test cases were evaluated, and all of it was written."""
+    """Whether the evaluation of a run's test cases was written completely."""
     return all((folder / TEST / name).is_file() for name in ("summary.json", "cases.csv"))
 
 
 def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> None:
-    """Raise UserError where the cell's folder holds a run of other settings or data, or masks of another checkpoint."""
+    """Raise UserError if the cell's folder holds a run of other settings or data, or masks of another checkpoint."""
     folder = out / cell.folder
     if not (folder / "run.json").is_file():
         return
@@ -155,10 +155,10 @@ def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> 
 
 
 def result_of(cell: Cell, out: Path) -> Result:
-    """What a finished cell found.
+    """The result of a finished cell.
 
     Raises:
-        UserError: its scores are not those of the test cases, or not of its last step.
+        UserError: its scores are not those of all test cases, or not those of its last step.
     """
     patients = {case.id: case.patient for case in open_dataset(cell.data, splits=["test"]).cases}
     evaluation = load_evaluation(out / cell.folder / TEST)
@@ -175,7 +175,7 @@ def result_of(cell: Cell, out: Path) -> Result:
 
 
 def _last_words(log: Path) -> str:
-    """The last error that a log tells, else its last line."""
+    """The last error message in a log, else its last line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     starts = [n for n, line in enumerate(lines) if line.startswith("Error: ")]
     return " ".join(lines[starts[-1] :] if starts else lines[-1:])

@@ -1,13 +1,13 @@
-"""Which differences in Dice are more than chance between patients: paired Wilcoxon tests, with Holm's correction.
+"""Which differences in Dice are more than chance between patients: paired Wilcoxon tests with Holm's correction.
 
-What the test says: whether patients of the test set systematically prefer the best row of a number of labels to another
-one. The unit is a patient of a data set: the volumes of one patient resemble each other and are averaged first, and
-several seeds on the same patients are no further patients, so they are averaged too. The best row is found, and tested,
-with the runs alone whose seed and data every row of that number of labels has: others would compare patients, not rows.
+The test asks whether the best row of a number of labels is systematically better on the patients of the test set than
+another row. Its unit is a patient of a data set. Volumes of one patient resemble each other, so they are averaged
+first. Several seeds on the same patients are not further patients, so they are averaged too. Only runs count whose seed
+and data every row of that number of labels has. With other runs the test would compare patients, not rows.
 
-What it cannot say: how much a method varies from training to training, which the standard deviation over seeds shows;
-with a single seed a lucky run and a better method look alike. The best row is chosen by the numbers that are then
-tested, which makes its lead look somewhat too large. Few patients give no small p: see `least_p`.
+The test does not say how much a method varies from training to training: the standard deviation over seeds shows that.
+With a single seed a lucky run and a better method look alike. The best row is chosen by the numbers that are then
+tested, so its lead looks somewhat too large. With few patients p cannot be small: see `least_p`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,24 +19,24 @@ from scipy.stats import rankdata
 
 from crossmatch.benchmark.results import Result, Row
 
-LEAST_UNITS = 2  # one pair says nothing: its p is 1 whatever the difference
-DIGITS = 12  # differences of Dice are rounded to these decimals: rounding errors of means are no differences
+LEAST_UNITS = 2  # with one pair p is always 1
+DIGITS = 12  # decimals of differences in Dice: rounding errors of means do not count as differences
 
 Unit = tuple[str, str]  # (fingerprint of the data set, patient)
 
 
 class Comparison(NamedTuple):
-    """A row against the best one of its number of labels, over the runs that all rows of that number share."""
+    """A row compared with the best one of its number of labels, over the runs that all rows of that number share."""
 
-    best: bool  # this is the best row, of several
+    best: bool  # this is the best of several rows
     seeds: tuple[int, ...]  # of the shared runs; (): nothing can be compared
-    patients: int  # that both rows have; of the best row: all of its own
+    patients: int  # of both rows; for the best row its own
     p: float | None  # two-sided, not corrected; None: the best row itself, or fewer than two patients
     p_holm: float | None  # corrected over the other rows of the same number of labels
 
 
 def compare(rows: Sequence[Row]) -> list[Comparison]:
-    """One comparison a row, in their order. The best row has the highest mean Dice over the shared runs."""
+    """A comparison for each row, in their order. The best row has the highest mean Dice over the shared runs."""
     found: dict[int, Comparison] = {}
     for labelled in dict.fromkeys(row.labelled for row in rows):
         group = [place for place, row in enumerate(rows) if row.labelled == labelled]
@@ -58,13 +58,13 @@ def compare(rows: Sequence[Row]) -> list[Comparison]:
 
 
 def shared_runs(rows: Sequence[Row]) -> list[list[Result]]:
-    """For each row its results with a seed and data that all of these rows have; all empty where there are none."""
+    """For each row the results whose seed and data all of these rows have; all empty if there are none."""
     shared = set.intersection(*({result.conditions for result in row.results} for row in rows))
     return [[result for result in row.results if result.conditions in shared] for row in rows]
 
 
 def patient_dice(results: Sequence[Result]) -> dict[Unit, float]:
-    """Patient of a data set -> Dice, mean over the patient's cases, then over the seeds trained on that data set."""
+    """Patient of a data set -> Dice: mean over the patient's cases, then over the seeds trained on that data set."""
     seeds: dict[Unit, list[float]] = {}
     for result in results:
         cases: dict[str, list[float]] = {}
@@ -76,10 +76,10 @@ def patient_dice(results: Sequence[Result]) -> dict[Unit, float]:
 
 
 def signed_rank(ours: Mapping[Unit, float], theirs: Mapping[Unit, float]) -> tuple[int, float | None]:
-    """Wilcoxon's signed-rank test of the units that both have: (how many, two-sided p).
+    """Wilcoxon's signed-rank test over the units that both have: (number of units, two-sided p).
 
-    Pairs without a difference are left out of the ranks, as Wilcoxon does; p is 1 if there is no other, None for fewer
-    than two pairs.
+    Pairs without a difference get no rank, as Wilcoxon has it. p is 1 if all pairs are equal, and None for fewer than
+    two pairs.
     """
     paired = sorted(ours.keys() & theirs.keys())
     differences = np.round([ours[unit] - theirs[unit] for unit in paired], DIGITS)
@@ -87,12 +87,11 @@ def signed_rank(ours: Mapping[Unit, float], theirs: Mapping[Unit, float]) -> tup
 
 
 def exact_p(differences: npt.NDArray[np.float64]) -> float:
-    """Two-sided p of the signed-rank sum of differences other than 0, where every sign is as likely as its opposite.
+    """Two-sided p of the signed-rank sum of differences other than 0, if both signs are equally likely.
 
-    Exact for any number of differences; equal sizes share the mean of their ranks (Wilcoxon, Biometrics Bulletin 1,
-    1945).
+    Exact for any number of differences; equal sizes share their mean rank (Wilcoxon, Biometrics Bulletin 1, 1945).
     """
-    ranks = np.rint(2 * rankdata(np.abs(differences))).astype(np.int64)  # doubled: shared ranks may end in one half
+    ranks = np.rint(2 * rankdata(np.abs(differences))).astype(np.int64)  # doubled, because mean ranks may be halves
     positive = int(ranks[differences > 0].sum())
     smaller = min(positive, int(ranks.sum()) - positive)
     chance = np.zeros(smaller + 1)  # of each sum of positive ranks up to the one that was found
@@ -105,14 +104,14 @@ def exact_p(differences: npt.NDArray[np.float64]) -> float:
 
 
 def least_p(patients: int, rows: int) -> float:
-    """No corrected p is smaller: two of 2^patients sign patterns are the most extreme ones, times the rows tested."""
+    """The smallest possible corrected p: the two most extreme of 2^patients sign patterns, times the rows tested."""
     return min(1.0, rows * 2.0 ** (1 - patients))
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction (Scand. J. Statist. 6, 1979): the i-th smallest of m times m - i + 1, never above 1.
+    """Holm's step-down correction (Scand. J. Statist. 6, 1979): the i-th smallest of m p is multiplied by m - i + 1.
 
-    A corrected value is at least that of every smaller one. Tests that gave no p (None) do not count.
+    A corrected p is never above 1, and never below that of a smaller p. Tests without p (None) do not count.
     """
     order = sorted((value, place) for place, value in enumerate(p) if value is not None)
     corrected: list[float | None] = [None] * len(p)

@@ -1,1 +1,1 @@
-"""Command line: the commands, what the terminal shows, and the demonstration."""
+"""Command line: the commands, and the demonstration."""

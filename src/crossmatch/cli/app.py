@@ -1,16 +1,14 @@
 """The command line: parse, call, print. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
-import errno
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from crossmatch.cli.compare import benchmark, methods
-from crossmatch.cli.data import check, escaped, importer, phantom
+from crossmatch.cli.data import check, importer, phantom
+from crossmatch.cli.ending import STOPPED, one_paragraph
 from crossmatch.errors import UserError
 from crossmatch.training.ranks import find_place, start
 
@@ -30,45 +28,37 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
 
 
 def main() -> None:
-    """Entry point: a mistake of the user is one paragraph on stderr and exit code 2; Ctrl-C is exit code 130."""
-    try:
+    """Entry point; see `ending` for exit codes."""
+    with one_paragraph():
         app()
-    except UserError as error:
-        _stop(str(error))
-    except BrokenPipeError:  # `crossmatch recipes | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise  # not about a place that somebody named
-        text = f"{error.filename or 'The disk'}: {error.strerror}. Name another place, make room or change permissions."
-        _stop(text)
 
 
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="a recipe's name (see `crossmatch recipes`) or a .toml file")],
     data: Annotated[Path, typer.Option(help="a dataset's folder, see docs/datasets.md")],
-    out: Annotated[Path, typer.Option(help="the run's folder; a new one, or with --resume an existing run")],
+    out: Annotated[Path, typer.Option(help="the run's folder: a new one, or with --resume an existing run")],
     seed: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="change a setting: section.key=value")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out, same settings")] = False,
     checked: Annotated[
-        bool, typer.Option("--checked", help="refuse data that `crossmatch check` has not seen: no test case is opened")
+        bool,
+        typer.Option("--checked", help="refuse data that `check` has not read: no test case is opened"),
     ] = False,
     device: Device = "auto",
     devices: Annotated[
-        int | None, typer.Option(min=1, help="train on so many at once, the batch shared; see docs/parallel.md")
+        int | None, typer.Option(min=1, help="train on so many devices, which share the batch; see docs/parallel.md")
     ] = None,
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="compile the step, a minute or more; for GPUs, on CPUs it gets slower"),
+        typer.Option("--compile", help="compile the step, a minute or more; faster on GPUs, slower on CPUs"),
     ] = False,
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
 ) -> None:
-    """Train a network. Ctrl-C leaves a run that --resume goes on with."""
+    """Train a network. After Ctrl-C the same command with --resume goes on."""
     from crossmatch.recipes.load import load_recipe
     from crossmatch.runs.devices import choose_device
-    from crossmatch.runs.display import TrainingDisplay
+    from crossmatch.runs.display import Terminal, TrainingDisplay
     from crossmatch.training.fit import fit
     from crossmatch.training.team import check_place
 
@@ -79,7 +69,7 @@ def train(
         check_place(chosen, choose_device(device), place)
     if not place.started:
         sys.exit(start(place.count))
-    console = Console(quiet=place.rank > 0)
+    console = Terminal(quiet=place.rank > 0)
     what = f"{chosen.dims}D {chosen.network.name}, {chosen.method.name}"
     size = " x ".join(map(str, chosen.data.size))
     form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
@@ -99,7 +89,7 @@ def train(
         )
     if done < chosen.train.steps:
         console.print(f"Stopped at step {done} of {chosen.train.steps}; go on by adding --resume.")
-        sys.exit(130)
+        sys.exit(STOPPED)
     console.print(f"Done: {out}. Next: crossmatch predict {out} IMAGES {out}/predictions", soft_wrap=True)
 
 
@@ -116,7 +106,7 @@ def predict(
         typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or even: half a patch or less"),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="slices or windows at a time, if memory is short or plenty")
+        int | None, typer.Option(min=1, help="slices or windows at a time; fewer need less memory")
     ] = None,
     format: Annotated[
         str | None, typer.Option(help="of the masks: nii.gz, nrrd or png; default: that of each scan, where it can be")
@@ -126,9 +116,9 @@ def predict(
     """Segment scans with a trained run; masks have the scans' size and geometry."""
     from crossmatch.inference.predict import Options
     from crossmatch.inference.predict import predict as predict_files
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar, say
 
-    console = Console()
+    console = Terminal()
     with progress_bar(console, "Predicting") as progress:
         masks = predict_files(
             run,
@@ -138,9 +128,9 @@ def predict(
                 checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch, format
             ),
             progress=progress,
-            warn=lambda text: console.print(f"[yellow]Warning:[/] {escaped(text)}", soft_wrap=True, highlight=False),
+            warn=lambda text: say(console, "Warning:", text),
         )
-    console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}")
+    console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}", soft_wrap=True)
 
 
 @app.command()
@@ -148,19 +138,19 @@ def evaluate(
     pred: Annotated[Path, typer.Argument(help="a folder of predicted masks, or one mask")],
     ref: Annotated[Path, typer.Argument(help="the folder of reference masks, or one mask")],
     out: Annotated[Path | None, typer.Option(help="folder for cases.csv and summary.json; default: PRED")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="also when some predictions are missing")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="evaluate even if some predictions are missing")] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar, say
     from crossmatch.scoring.evaluate import evaluate as evaluate_files
 
-    console = Console()
+    console = Terminal()
     target = out or (pred if pred.is_dir() else pred.parent)
     with progress_bar(console, "Evaluating") as progress:
         result = evaluate_files(pred, ref, target, partial=partial, progress=progress)
     console.print(result.table())
     for note in result.notes():
-        console.print(f"[yellow]Note:[/] {escaped(note)}", soft_wrap=True, highlight=False)
+        say(console, "Note:", note)
     console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
 
 
@@ -171,8 +161,9 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: settings, curves, scores, best, median and worst cases."""
     from crossmatch.reports import write_report
+    from crossmatch.runs.display import Terminal
 
-    Console().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
+    Terminal().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
 
 
 @app.command()
@@ -184,6 +175,7 @@ def recipes(
 
     from crossmatch.recipes.files import recipe_names
     from crossmatch.recipes.load import load_recipe, recipe_text
+    from crossmatch.runs.display import Terminal
 
     if name is not None:
         print(recipe_text(name), end="")
@@ -192,7 +184,7 @@ def recipes(
     for name in recipe_names():
         recipe = load_recipe(name)
         table.add_row(name, recipe.method.name, str(recipe.train.steps), recipe.about)
-    Console().print(table)
+    Terminal().print(table)
 
 
 @app.command()
@@ -201,10 +193,11 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="of the phantom and of training")] = 0,
     recipe: Annotated[str, typer.Option(help="phantom: slices of hearts; phantom3d: left atria")] = "phantom",
 ) -> None:
-    """Everything once, on a phantom: supervised and CrossMatch with equal steps, compared on held-out cases."""
+    """Try everything on a phantom: train supervised and CrossMatch with equal steps, compare on held-out cases."""
     from crossmatch.cli.demo import run_demo
+    from crossmatch.runs.display import Terminal
 
-    run_demo(out, seed, Console(), recipe)
+    run_demo(out, seed, Terminal(), recipe)
 
 
 def _stride(text: str) -> tuple[int, ...] | Literal["even"]:
@@ -215,8 +208,3 @@ def _stride(text: str) -> tuple[int, ...] | Literal["even"]:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise UserError(f"--stride takes one whole number an axis, such as 18,18,4, or even; got {text!r}.") from None
-
-
-def _stop(text: str) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]Error:[/] {escaped(text)}", soft_wrap=True, highlight=False)
-    sys.exit(2)

@@ -1,18 +1,18 @@
-"""Commands that compare methods: which there are, and the benchmark."""
+"""Commands about methods: list them, and compare them in a benchmark."""
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from crossmatch.cli.ending import STOPPED
 from crossmatch.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from crossmatch.benchmark.cells import Cell
 
 
@@ -21,11 +21,12 @@ def methods() -> None:
     from rich.table import Table
 
     from crossmatch.methods import METHODS
+    from crossmatch.runs.display import Terminal
 
     table = Table("method", "what it does", "paper")
     for name, method in METHODS.items():
         table.add_row(name, method.about, method.paper)
-    Console().print(table)
+    Terminal().print(table)
 
 
 def benchmark(
@@ -34,34 +35,35 @@ def benchmark(
     out: Annotated[Path, typer.Option(help="the benchmark's folder; the same command again goes on in it")],
     data: Annotated[
         str | None,
-        typer.Option(help="a dataset's folder; {seed} in it: one a seed. A phantom's recipe without it draws its own"),
+        typer.Option(help="a dataset's folder; {seed} stands for the seed. Phantom recipes make their own without it"),
     ] = None,
     labelled: Annotated[str | None, typer.Option(help="numbers of labels, with commas; default: the recipe's")] = None,
     seeds: Annotated[str, typer.Option(help="with commas")] = "0,1,2",
     grid: Annotated[
-        list[str] | None, typer.Option("--grid", help="section.key=v1,v2: cells for each value; again for more keys")
+        list[str] | None, typer.Option("--grid", help="section.key=v1,v2: cells for each value; may be repeated")
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="change a setting of every cell: section.key=value")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="cells at a time")] = 1,
-    checkpoint: Annotated[str, typer.Option(help="whose scores count: last, or best by validation")] = "last",
-    device: Annotated[str, typer.Option(help="auto or cuda: all GPUs are shared out; or cpu, cuda:1")] = "auto",
+    checkpoint: Annotated[str, typer.Option(help="what is tested: last, or best by validation")] = "last",
+    device: Annotated[str, typer.Option(help="auto or cuda: cells on all GPUs; or cpu, cuda:1")] = "auto",
     launcher: Annotated[str, typer.Option(help="local, or slurm: a job array through submitit")] = "local",
     slurm: Annotated[
         list[str] | None, typer.Option("--slurm", help="an option of the job array: timeout_min=60, gpus_per_node=1")
     ] = None,
 ) -> None:
-    """Compare methods: every method, number of labels and seed is a run; test cases are read once a run."""
+    """Compare methods: a run for every method, number of labels and seed. Each run reads the test cases once."""
     from crossmatch.benchmark.benchmark import run_benchmark
     from crossmatch.benchmark.cells import parse_grid, plan_cells
     from crossmatch.recipes.load import load_recipe, parse_change
+    from crossmatch.runs.display import Terminal
 
     _refuse_others("--launcher", launcher, ("local", "slurm"))
     _refuse_others("--checkpoint", checkpoint, ("last", "best"))
     if slurm and launcher != "slurm":
         raise UserError("--slurm sets options of a job array: add --launcher slurm.")
-    console, changes = Console(), set_ or []
+    console, changes = Terminal(), set_ or []
     base = load_recipe(recipe, changes)
     cells = plan_cells(
         recipe,
@@ -77,41 +79,28 @@ def benchmark(
     options = {keys[0]: value for keys, value in map(parse_change, slurm or [])}
     choice = {"methods": methods, "labelled": labelled, "seeds": seeds, "grid": grid or [], "set": changes}
     try:
-        with _stops():
-            complete = run_benchmark(
-                recipe,
-                cells,
-                out,
-                console,
-                jobs=jobs,
-                device=device,
-                checkpoint=checkpoint,
-                slurm=options if launcher == "slurm" else None,
-                about={
-                    "recipe": Path(recipe).stem,
-                    "recipe_settings": base.settings(),
-                    "recipe_remarks": list(base.departures),
-                    "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
-                },
-            )
+        complete = run_benchmark(
+            recipe,
+            cells,
+            out,
+            console,
+            jobs=jobs,
+            device=device,
+            checkpoint=checkpoint,
+            slurm=options if launcher == "slurm" else None,
+            about={
+                "recipe": Path(recipe).stem,
+                "recipe_settings": base.settings(),
+                "recipe_remarks": list(base.departures),
+                "choice": {**choice, "checkpoint": checkpoint, "jobs": jobs},
+            },
+        )
     except KeyboardInterrupt:
         console.print("Stopped; the same command goes on from here.")
-        sys.exit(130)
+        sys.exit(STOPPED)
     if not complete:
         console.print("Some cells are missing, see above; the same command tries them again.")
         sys.exit(1)
-
-
-@contextmanager
-def _stops() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a terminal that is closed, stop like Ctrl-C: trainings keep what they did."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    previous = [signal.signal(number, signal.default_int_handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)
 
 
 def _dataset(recipe: str, data: str | None, out: Path) -> str:
@@ -123,13 +112,13 @@ def _dataset(recipe: str, data: str | None, out: Path) -> str:
     return str(out / "data" / "seed{seed}") if data is None else data
 
 
-def _draw_phantoms(recipe: str, cells: Sequence["Cell"], console: Console) -> None:
+def _draw_phantoms(recipe: str, cells: Sequence["Cell"], console: "Console") -> None:
     """Make the phantoms of the cells that do not exist yet."""
     from crossmatch.phantom.phantom import PHANTOMS, make_phantom
 
     for cell in cells:
         if not cell.data.exists():
-            console.print(f"Drawing a phantom: {cell.data}", soft_wrap=True, markup=False, highlight=False)
+            console.print(f"Drawing a phantom: {cell.data}", soft_wrap=True, highlight=False)
             make_phantom(cell.data, PHANTOMS[recipe], seed=cell.seed)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 importer = typer.Typer(
     help="Turn a public dataset's own files into the layout of docs/datasets.md.", no_args_is_help=True
@@ -16,18 +15,18 @@ Data = Annotated[Path, typer.Argument(help="a new folder for the dataset")]
 
 
 def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> None:
-    """Look at every voxel of a dataset once, name what is wrong, keep a fingerprint."""
+    """Read every voxel of a dataset once, list what is wrong, and keep a fingerprint."""
     import numpy as np
 
     from crossmatch.dataset.check import check as check_dataset
     from crossmatch.dataset.fingerprint import fingerprint_path
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar, say
 
-    console = Console()
+    console = Terminal()
     with progress_bar(console, "Checking") as progress:
         found = check_dataset(data, progress)
     for warning in found.warnings:
-        console.print(f"[yellow]Warning:[/] {escaped(warning)}", soft_wrap=True, highlight=False)
+        say(console, "Warning:", warning)
     labelled = sum(case.label_voxels is not None for case in found.split("train"))
     counts = ", ".join(f"{len(found.split(split))} {split}" for split in ("train", "val", "test"))
     console.print(f"{data}: {counts} cases are sound; {labelled} of the train cases have labels.", soft_wrap=True)
@@ -48,11 +47,12 @@ def phantom(
     test: Annotated[int, typer.Option(min=0, help="test cases")] = 10,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Make a synthetic cardiac dataset to try things on."""
+    """Make a synthetic cardiac dataset, for tests and first tries."""
     from crossmatch.phantom.phantom import make_phantom
+    from crossmatch.runs.display import Terminal
 
     make_phantom(data, kind, train=train, val=val, test=test, seed=seed)
-    Console().print(f"{train} training, {val} validation and {test} test cases in {data}", soft_wrap=True)
+    Terminal().print(f"{train} training, {val} validation and {test} test cases in {data}", soft_wrap=True)
 
 
 @importer.command("acdc")
@@ -96,18 +96,11 @@ def import_pancreas(
 
 @contextmanager
 def _importing(data: Path) -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]:
-    """A progress bar and a place for remarks; says at the end how many cases there are."""
+    """A progress bar and a function that prints remarks; at the end the number of cases is printed."""
     from crossmatch.dataset.dataset import open_dataset
-    from crossmatch.runs.display import progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar
 
-    console = Console()
+    console = Terminal()
     with progress_bar(console, "Importing") as progress:
-        yield progress, lambda text: console.print(text, soft_wrap=True, markup=False)
+        yield progress, lambda text: console.print(text, soft_wrap=True)
     console.print(f"{len(open_dataset(data).cases)} cases in {data}", soft_wrap=True)
-
-
-def escaped(text: str) -> str:
-    """Text with brackets as they are, not as rich's markup."""
-    from rich.markup import escape
-
-    return escape(text)

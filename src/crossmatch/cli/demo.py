@@ -1,4 +1,4 @@
-"""The demonstration behind `make demo`: the main job from data to report, on the embedded phantom, in minutes."""
+"""The demonstration behind `make demo`: from data to report on the embedded phantom, in minutes."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
         The content of `out/demo.json`: mean Dice of each method and class over the test cases.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C stopped a training; what is done is kept.
+        KeyboardInterrupt: Ctrl-C stopped a training; finished steps are kept.
         UserError: a recipe that has no demonstration.
     """
     if recipe_name not in PHANTOMS:
@@ -77,7 +77,7 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
 
 
 def comparison(results: dict[str, Any]) -> Table:
-    """Mean Dice in percent over held-out cases, a row a method."""
+    """Mean Dice in percent over held-out cases, a row for each method."""
     classes = list(next(iter(results["methods"].values()))["classes"])
     title = f"Dice on held-out phantoms, {results['labelled']} labelled cases, equal steps, seed {results['seed']}"
     table = Table(title=title)

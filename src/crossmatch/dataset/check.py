@@ -1,8 +1,8 @@
-"""Look at every voxel of a dataset once: find what cannot be right, keep the rest as a fingerprint.
+"""Look at every voxel of a dataset once: report what is wrong, and keep what was found as a fingerprint.
 
-Errors (collected, told together): unreadable or non-finite files, images that are constant, channels or labels on
-another grid than their image, label values that were not declared, label lists that name cases without a label.
-Warnings: see `check_warnings`.
+All errors are collected and reported together: files that cannot be read, voxels that are not finite, constant images,
+channels or labels on another grid than their image, label values that are not declared, label lists with cases that
+have no label. Warnings: see `check_warnings`.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from crossmatch.dataset.warnings import check_warnings
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Volume, same_grid
 
-_WORKERS = 4  # threads: inflating and hashing leave Python's lock, and each holds one case in memory
+_WORKERS = 4  # threads: decompressing and hashing run in parallel, and each thread holds one case in memory
 
 
 def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fingerprint:
@@ -40,14 +40,13 @@ def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fin
         progress: called with (cases done, cases in all).
 
     Raises:
-        UserError: whatever `open_dataset` refuses, and every problem of the voxels, in one message; nothing is
-            written then.
+        UserError: an error of `open_dataset`, or all problems of the voxels in one message. Nothing is written then.
     """
     return _check(open_dataset(root), progress)
 
 
 def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fingerprint:
-    """The fingerprint of a dataset: the stored one when it is fresh (no voxel is read), else that of a new `check`.
+    """The fingerprint of a dataset: the stored one while it is fresh (no voxel is read), else that of a new `check`.
 
     Args:
         dataset: opened with all its splits; progress: as `check` takes it.
@@ -84,7 +83,7 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
 
 
 def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
-    """Look at one case: what was found (None when it cannot be said), and what is wrong."""
+    """Look at one case: what was found, or None where there are problems, and the problems."""
     try:
         files = stamps(dataset, case)  # before the voxels are read: a file changed meanwhile makes this stale
     except UserError as error:
@@ -152,7 +151,7 @@ def _read_label(path: Path, image: Volume | None, labels: dict[str, int], proble
 
 
 def _hash(digest: "hashlib._Hash", voxels: Array) -> None:
-    """Feed type, shape and voxels, in the order in which the file holds them."""
+    """Add type, shape and voxels to a digest, in the file's order."""
     digest.update(f"{voxels.dtype.name} {voxels.shape}".encode())
     digest.update(np.ascontiguousarray(voxels.T).data)
 
@@ -173,7 +172,7 @@ def _intensity(path: Path, voxels: Array, problems: list[str]) -> Intensity | No
 
 
 def _count(path: Path, voxels: Array, labels: dict[str, int], problems: list[str]) -> tuple[int, ...] | None:
-    """Voxels of each declared label value; anything else in the file is a problem."""
+    """How many voxels each declared label value has; None, and a problem, where the file holds other values."""
     values, counts = np.unique(voxels, return_counts=True)
     declared = ", ".join(f"{value} {name}" for name, value in labels.items())
     if voxels.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():

@@ -1,6 +1,6 @@
-"""A dataset on disk, in nnU-Net's layout: which cases there are, their files, their split, and which count as labelled.
+"""A dataset on disk in nnU-Net's layout: its cases, their files and splits, and which cases are labelled.
 
-Nothing here opens an image or a label: names are listed and the text files read. Voxels are looked at by `check`.
+No image and no label is opened here. Only file names and text files are read; `check` looks at voxels.
 """
 
 import gc
@@ -24,7 +24,7 @@ _REPEAT = re.compile(r"(?:[_-](?:frame|slice|time|timepoint|phase|visit|session|
 
 @dataclass(frozen=True)
 class Case:
-    """One scan: its files, and its label where there is one that may be opened."""
+    """One scan: its files, and its label. A label that must not be used is None: nothing can open it."""
 
     id: str
     images: tuple[Path, ...]  # one per channel, or one that holds several channels
@@ -62,8 +62,8 @@ class Dataset:
         """The training cases, as (labelled, unlabelled); the unlabelled ones have `label=None`.
 
         Args:
-            subset: "all", every training case with a label file; or N for the list splits/train_N_label.txt, which
-                overrides the label files: training cases outside it are unlabelled whatever files they have.
+            subset: "all" takes every training case with a label file. N takes the list splits/train_N_label.txt:
+                training cases outside of it are unlabelled, even if they have a label file.
 
         Raises:
             UserError: no such list, or it names a case outside train or without a label file.
@@ -90,7 +90,7 @@ class Dataset:
         return tuple(sorted(found, key=lambda n: (len(n), n)))
 
     def subset_problems(self, subset: str) -> list[str]:
-        """What is wrong with one label list: it is empty, or names a case outside train or without a label file."""
+        """What is wrong with a label list: it is empty, or has a case that is not in train or has no label file."""
         path = self._subset_path(subset)
         train = {case.id: case for case in self.split("train")}
         chosen = read_list(path)
@@ -108,9 +108,9 @@ class Dataset:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep Python's cyclic collector from running meanwhile, in a block that makes many objects and drops none.
+    """Pause Python's garbage collector in a block that makes many objects and drops none.
 
-    While 10,000 cases are made it would look dozens of times through all objects of the process, half of the time.
+    It would take half of the time in which 10,000 cases are made, because it looks at all objects again and again.
     """
     ran = gc.isenabled()
     gc.disable()
@@ -126,10 +126,10 @@ def open_dataset(root: str | os.PathLike[str], splits: Collection[Split] = SPLIT
     """Open the dataset in a folder; only the cases of `splits` are in the result.
 
     The layout is `crossmatch.dataset.layout.TREE`. Split lists are optional: without them every case of imagesTr is
-    training and every case of imagesTs is test. All lists are checked against each other whatever `splits` says.
+    training and every case of imagesTs is test. All lists are checked against each other, also those of other splits.
 
     Raises:
-        UserError: no such folder, not a dataset, or a layout that cannot be right (every problem in one message).
+        UserError: no such folder, not a dataset, or a wrong layout (all problems in one message).
     """
     root = Path(root)
     description = read_description(root)

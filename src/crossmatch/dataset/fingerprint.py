@@ -1,7 +1,7 @@
-"""The fingerprint of a dataset: what one look at every voxel found, kept as JSON so that nobody looks twice.
+"""The fingerprint of a dataset: what `check` found, kept as JSON so that the voxels need not be read again.
 
-It lies in the dataset's folder, or in the user's cache folder where that one is read-only. It is fresh as long as the
-lists, `dataset.json` and the size and time of every file are what they were.
+It lies in the dataset's folder, or in the user's cache folder if the dataset's folder is read-only. It is fresh as long
+as the lists, `dataset.json`, and the size and time of every file have not changed.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from crossmatch.dataset.dataset import Case, Dataset, Split, uncollected
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
 
-VERSION = 2  # of the JSON; another number is scanned again
+VERSION = 2  # of the JSON; a fingerprint of another version is not used
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
 
 
@@ -66,7 +66,7 @@ class Fingerprint:
     channels: tuple[str, ...]
     labels: dict[str, int]
     slice_axis: int
-    digest: str  # SHA-256 over the content: same images, labels and splits, same digest, wherever they lie
+    digest: str  # SHA-256 of the content: equal images, labels and splits give equal digests, wherever they lie
     warnings: tuple[str, ...]
     cases: tuple[CasePrint, ...]
 
@@ -76,7 +76,7 @@ class Fingerprint:
 
 
 def content_digest(dataset: Dataset, cases: tuple[CasePrint, ...]) -> str:
-    """SHA-256 over channels, labels, slice axis and, case by case, split, geometry and voxels; no path, no time."""
+    """SHA-256 of channels, labels, slice axis and each case's split, geometry and voxels, without paths or times."""
     content = [dataset.channels, dataset.labels, dataset.slice_axis]
     content += [
         (case.id, case.split, case.shape, case.affine, case.spacing_mm, case.image_sha256, case.label_sha256)
@@ -88,8 +88,8 @@ def content_digest(dataset: Dataset, cases: tuple[CasePrint, ...]) -> str:
 def fingerprint_path(root: str | os.PathLike[str]) -> Path:
     """Where the fingerprint of a dataset is written.
 
-    `fingerprint.json` in the dataset's folder; for a read-only folder, below the user's cache folder; where the
-    environment names CROSSMATCH_CACHE, always below that.
+    It is `fingerprint.json` in the dataset's folder, or below the user's cache folder if that folder is read-only. The
+    environment variable CROSSMATCH_CACHE names another cache folder, which is used always.
     """
     root = Path(root)
     forced = os.environ.get("CROSSMATCH_CACHE")
@@ -122,7 +122,7 @@ def read_fresh(dataset: Dataset) -> Fingerprint | None:
 
 
 def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
-    """Size and time of the files of a case, from the file system alone; a UserError for a link that leads nowhere."""
+    """Size and time of the files of a case, without opening them; a UserError for a broken link."""
     found, above = [], len(dataset.root.parts)
     named = (*case.images, *([case.label] if case.label else []))
     for path in (file for each in named for file in parts(each)):

@@ -104,7 +104,7 @@ def read_description(root: Path) -> Description:
 
 
 def list_cases(root: Path, description: Description) -> Listing:
-    """List the images and labels, and say what does not fit together: see `Listing.problems`."""
+    """List the images and labels; what does not fit together is in `Listing.problems`."""
     problems: list[str] = []
     images: dict[str, tuple[Path, ...]] = {}
     labels: dict[str, Path] = {}

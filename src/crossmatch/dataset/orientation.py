@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from crossmatch.formats.axes import is_unturned, nearest_turn
 
-OBLIQUE_DEGREES = 25.0  # a turned or flipped axis lies within this of another; anything between is an oblique scan
+OBLIQUE_DEGREES = 25.0  # an axis this near to another axis is turned or flipped; further away, the scan is oblique
 
 WAY_OUT = (
     "the network sees arrays as they are stored, so bring all scans into one orientation first (3D Slicer or dcm2niix "
@@ -36,5 +36,5 @@ def stored_otherwise(affine: ArrayLike, reference: ArrayLike) -> bool:
 
 
 def others(affines: Sequence[tuple[str, ArrayLike]]) -> list[str]:
-    """Names of the scans that are stored otherwise than the first; affines come as (name, affine)."""
+    """Names of the scans whose axes are swapped or flipped against the first; affines come as (name, affine)."""
     return [name for name, affine in affines[1:] if stored_otherwise(affine, affines[0][1])]

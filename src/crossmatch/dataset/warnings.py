@@ -1,4 +1,4 @@
-"""What `check` warns of: data that can be trained on, but perhaps not as its owner thinks."""
+"""What `check` warns of: data that can be used for training, but may not be what its owner thinks."""
 
 from collections import defaultdict
 
@@ -21,7 +21,7 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
 
 
 def _equal_images(cases: tuple[CasePrint, ...]) -> list[str]:
-    """Images that are voxel for voxel the same, those across splits first."""
+    """Cases with equal images, those in different splits first."""
     groups: dict[str, list[CasePrint]] = defaultdict(list)
     for case in cases:
         groups[case.image_sha256].append(case)

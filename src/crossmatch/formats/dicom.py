@@ -1,8 +1,8 @@
-"""Read one DICOM series, a folder of single-frame slices of one scan, as a volume with its geometry.
+"""DICOM: read one series, a folder with one file for each slice of a scan, as a volume with its geometry.
 
-Shapes: voxels are (x, y, z) = (column, row, slice); slices are ordered by position along their normal, whatever their
-names and numbers. DICOM places voxels in LPS+ (left, posterior, superior; PS3.3, C.7.6.2.1.1), the affine here is RAS+
-as in NIfTI. Grey values are rescaled (stored * slope + intercept: Hounsfield units in CT).
+Shapes: voxels are (x, y, z) = (column, row, slice). Slices are ordered by their position, not by name or number. DICOM
+places voxels in LPS+ (left, posterior, superior; PS3.3, C.7.6.2.1.1); the affine here is RAS+. Grey values are rescaled
+(stored * slope + intercept), which gives Hounsfield units in CT.
 """
 
 import os
@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 from pydicom.misc import is_dicom
 
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.formats.dicom_slice import ORIENTATION_TOLERANCE, Slice, read_header, read_pixels
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Volume, new_volume
 
-SPACING_TOLERANCE = 0.01  # of the usual step; ours: positions rounded to 0.001 mm vary by 0.2 % of a step of 0.5 mm
+SPACING_TOLERANCE = 0.01  # of the usual step; positions rounded to 0.001 mm vary by 0.2 % of a step of 0.5 mm
 _SAME_PLACE_MM = 1e-3  # slices nearer than this have one position
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def find_series(folder: str | os.PathLike[str]) -> Path:
-    """The one folder that holds DICOM files: `folder` itself or one below it, at most two deep (study, series).
+    """The one folder with DICOM files: `folder` itself, or one up to two levels below it (study, series).
 
     Raises:
         UserError: none, or several.
@@ -34,16 +34,16 @@ def find_series(folder: str | os.PathLike[str]) -> Path:
     if not found:
         raise UserError(f"{folder} holds no DICOM file, nor do the two levels of folders below it: copy it there.")
     if len(found) > 1:
-        names = ", ".join(str(place.relative_to(folder)) for place in found[:5])
+        names = listed(place.relative_to(folder) for place in found)
         raise UserError(f"{folder} holds {len(found)} DICOM series ({names}): keep the one that is meant.")
     return found[0]
 
 
 def read_series(slices: list[Slice]) -> Volume:
-    """Read the pixels of a series whose slices `read_slices` gave.
+    """Read the pixels of the slices that `read_slices` found.
 
     Returns:
-        voxels (columns, rows, slices), int16 where all rescaled values are whole numbers that fit, else float32.
+        Voxels (columns, rows, slices): int16 where all rescaled values are whole numbers in its range, else float32.
 
     Raises:
         UserError: a compression for which no decoder is installed, truncated pixels, a rescaling that is no number.
@@ -58,7 +58,7 @@ def read_series(slices: list[Slice]) -> Volume:
 
 
 def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
-    """The slices of the one series in a folder, sorted along their normal and checked, without pixels.
+    """Find and check the slices of the one series in a folder, sorted along their normal; no pixel is read.
 
     Files that are no DICOM images (a licence, DICOMDIR) are ignored.
 
@@ -72,7 +72,7 @@ def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
         raise UserError(f"{folder} holds no DICOM image: name the folder in which the files of the series lie.")
     series = sorted({one.series for one in slices})
     if len(series) > 1:
-        counts = "; ".join(f"{uid}: {sum(one.series == uid for one in slices)} files" for uid in series[:3])
+        counts = listed((f"{uid}: {sum(one.series == uid for one in slices)} files" for uid in series), "; ")
         raise UserError(
             f"{folder} holds {len(series)} series mixed ({counts}): move the files of every series but one elsewhere "
             "(SeriesInstanceUID tells them apart)."

@@ -16,7 +16,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array
 
-ORIENTATION_TOLERANCE = 1e-3  # of a unit vector; ours: half a voxel over 512
+ORIENTATION_TOLERANCE = 1e-3  # of a unit vector; chosen here: half a voxel over 512
 _NEEDED = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3}  # tag: numbers in it
 _UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, struct.error)
 _INT16 = np.iinfo(np.int16)
@@ -42,7 +42,7 @@ class Slice:
 
 
 def read_header(path: Path) -> Slice | None:
-    """What a file says of its geometry; None for a file that is no DICOM image."""
+    """Read the geometry of a file without its pixels; None for a file that is no DICOM image."""
     if not is_dicom(path):
         if path.suffix.lower() == ".dcm":
             raise _damaged(path, "it does not begin as a DICOM file does")

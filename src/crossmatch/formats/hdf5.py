@@ -1,4 +1,4 @@
-"""The community's HDF5 files: `image` and `label` of one scan or slice, as published with UA-MT and SSL4MIS."""
+"""HDF5: files with the image and the label of one scan or slice, as published with UA-MT and SSL4MIS."""
 
 from pathlib import Path
 
@@ -11,11 +11,17 @@ from crossmatch.formats.volume import Array
 
 
 def read_pair(path: Path, rank: int, classes: int) -> tuple[Array, Array]:
-    """`image` as stored and `label` as uint8 of one file, both of `rank` axes and of one shape.
+    """Read `image` as stored and `label` as uint8.
+
+    Args:
+        path: the file.
+        rank: how many axes both must have; their shapes must be equal.
+        classes: label values must be 0 to classes - 1.
 
     Raises:
-        UserError: no such file, damaged, no numbers, other axes or no voxels, grey values that are NaN or infinite, or
-            label values that are not 0 to classes - 1.
+        UserError: no such file, a damaged one, no numbers, other axes, no voxels, grey values that are NaN or infinite,
+            other label values.
+        SealedError: the file of a test case while a network learns.
     """
     refuse_sealed(path)
     try:

@@ -75,8 +75,8 @@ def read_grid(path: Path) -> Grid:
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
     """Write (*S), or (*S, K) for K maps, compressed, in the type of `voxels`.
 
-    A volume that was read from NRRD gives its own space; any other is written in LPS+. No number is rounded: the file
-    that is read back has exactly the affine of `like` (of a 2D volume the two axes and the origin).
+    A volume that was read from NRRD keeps its space; any other is written in LPS+. No number is rounded: the file that
+    is read back has exactly the affine of `like` (of a 2D volume the two axes and the origin).
     """
     maps = voxels.ndim - len(like.shape)
     header: Header = {
@@ -88,13 +88,14 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
         "kinds": _row(["domain"] * len(like.shape) + ["list"] * maps),
     }
     if like.spacing_mm is not None:
-        native = like.native if isinstance(like.native, dict) else {}
-        space = str(native.get("space", ""))
-        if "space dimension" in native and len(like.shape) == 2:
-            header["space dimension"], placed = 2, like.affine[:2]
+        space = str(like.native.get("space", "")) if isinstance(like.native, dict) else ""
+        flat = len(like.shape) == 2 and not like.affine[2, [0, 1, 3]].any()
+        known = space if space.lower() in _RAS_SIGNS else _LPS
+        placed = np.array(_RAS_SIGNS[known.lower()])[:, None] * like.affine[:3]
+        if flat and known != space:  # ITK reads 2D files only in a space of two axes
+            header["space dimension"], placed = 2, placed[:2]
         else:
-            header["space"] = space if space.lower() in _RAS_SIGNS else _LPS
-            placed = np.array(_RAS_SIGNS[header["space"].lower()])[:, None] * like.affine[:3]
+            header["space"] = known
         steps = [_vector(placed[:, axis]) for axis in range(len(like.shape))]
         header |= {"space directions": _row(steps + ["none"] * maps), "space origin": _vector(placed[:, 3])}
     lines = "".join(f"{field}: {value}\n" for field, value in header.items())
@@ -152,16 +153,15 @@ def _in_space(path: Path, header: Header, ndim: int) -> Array:
     origin = np.asarray(header.get("space origin", np.zeros(axes)), dtype=np.float64)
     if directions.shape not in ((ndim, 3), (ndim, ndim)) or origin.shape != (axes,):
         raise UserError(f"{path} needs {ndim} space directions and an origin of {ndim} numbers each: export it again.")
-    if axes == 2:  # a plane of its own ("space dimension: 2"), without a patient around it
+    space = str(header.get("space", "none")).lower()
+    if axes == 2:  # "space dimension: 2", the x-y plane of LPS+, as ITK has it
         directions, origin = np.pad(directions, ((0, 0), (0, 1))), np.pad(origin, (0, 1))
-        signs = np.ones(3)
-    else:
-        space = str(header.get("space", "none")).lower()
-        if space not in _RAS_SIGNS:
-            known = ", ".join(name for name in _RAS_SIGNS if "-" in name)
-            raise UserError(f"{path} lies in the space '{space}', known are {known}: export it in one of these.")
-        signs = np.array(_RAS_SIGNS[space], dtype=np.float64)
-    placed = np.column_stack([*directions, origin]) * signs[:, None]
+        space = _LPS
+    if space not in _RAS_SIGNS:
+        known = ", ".join(name for name in _RAS_SIGNS if "-" in name)
+        raise UserError(f"{path} lies in the space '{space}', known are {known}: export it in one of these.")
+    signs = np.array(_RAS_SIGNS[space], dtype=np.float64)
+    placed = np.column_stack([*directions, origin]) * signs[:, None] + 0.0  # no -0.0
     if ndim == 2:
         normal = np.cross(placed[:, 0], placed[:, 1])
         placed = np.insert(placed, 2, normal / np.linalg.norm(normal), axis=1)

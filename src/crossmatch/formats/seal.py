@@ -1,4 +1,4 @@
-"""A seal on test cases: while a network learns, whoever opens one of their files gets an error, not a scan."""
+"""A seal on test cases: while a network learns, opening one of their files is an error."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ _sealed: list[frozenset[_Inode]] = []  # a set for each seal that is in force
 
 
 class SealedError(RuntimeError):
-    """A test case was to be opened while a network learns: a mistake of the program, not of its user."""
+    """The program opened a test case while a network learns: a mistake of the program, not of its user."""
 
 
 @contextmanager

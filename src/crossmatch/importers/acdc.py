@@ -1,9 +1,9 @@
-"""Import ACDC (cine cardiac MRI, 100 patients x 2 frames) from either form in which people have it.
+"""Import ACDC (cine cardiac MRI, 100 patients x 2 frames) from the challenge's files or the community's.
 
 Challenge: `training/patientNNN/patientNNN_frameXX.nii.gz`, `_gt`, `Info.cfg` (Bernard et al., IEEE TMI 37(11), 2018).
 Community: `data/patientNNN_frame0X.h5` volumes and `data/slices/*.h5` training slices, as published with SSL4MIS,
-UniMatch and CrossMatch. End-diastole is `_frame01`, end-systole `_frame02`; the split by patient (70 train, 10
-validation, 20 test) and the 1, 3 and 7 labelled patients are those of that literature, kept in `splits/acdc`.
+UniMatch and CrossMatch. End-diastole is `_frame01`, end-systole `_frame02`. The split by patient (70 train, 10
+validation, 20 test) and the 1, 3 and 7 labelled patients are those of these publications, kept in `splits/acdc`.
 """
 
 import os
@@ -48,9 +48,9 @@ def import_acdc(
 ) -> Dataset:
     """Write ACDC into `target` in the layout of `open_dataset`, and check it.
 
-    Affine and spacing are those of the challenge's files; the community's files have none, so theirs stay unknown.
-    Grey values are kept without loss (community: as the integers they were scaled from). A part of the patients is
-    enough, if it has one of the 70 training patients; the lists then name those that are there.
+    Affine and spacing come from the challenge's files. The community's files have none, so both stay unknown. Grey
+    values are kept exactly; those of the community's files become the integers that they were scaled from. Patients may
+    be missing, as long as one of the 70 training patients is there; the lists then name the others.
 
     Args:
         source: the folder of either form; see `TREES`.

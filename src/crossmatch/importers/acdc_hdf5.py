@@ -1,7 +1,7 @@
-"""ACDC as the community's HDF5 files: volumes `image`, `label` of shape (slice, row, column), or single slices of them.
+"""ACDC as the community's HDF5 files: `image` and `label` of a volume (slice, row, column), or of a single slice.
 
-The arrays are the challenge's NIfTI voxels (x, y, z) transposed (2, 1, 0), grey values divided by the volume's largest,
-spacing lost. Training patients may be there as slices only; their volume is stacked again from slices 1, 2, ...
+The arrays are the challenge's voxels (x, y, z), transposed by (2, 1, 0). Grey values are divided by the largest of the
+volume, and the spacing is lost. Of training patients there may be slices only: they are stacked again.
 """
 
 import re
@@ -23,7 +23,7 @@ _LARGEST_INTEGER = np.iinfo(np.int16).max
 def find_hdf5(source: Path, tell: Callable[[str], None]) -> dict[str, Callable[[], tuple[Volume, Array]]]:
     """Case name -> how to read it; empty where there are no such files.
 
-    A case of which slices are missing and the volume too is left out, with a remark.
+    A case without a volume file, of which slices are missing, is left out with a remark.
     """
     data = source / "data" if (source / "data").is_dir() else source
     volumes = {path.stem: path for path in data.glob("*.h5") if re.fullmatch(r"patient\d{3}_frame\d{2}", path.stem)}
@@ -45,7 +45,7 @@ def find_hdf5(source: Path, tell: Callable[[str], None]) -> dict[str, Callable[[
 
 
 def as_integers(image: Array) -> Array:
-    """The integers k from which an image k / k.max() was made, where that is exact to the bit; else the image itself.
+    """The integers k of an image that was made as k / k.max(), if that gives the image exactly; else the image itself.
 
     Args:
         image: float, any shape, smallest value 0 and largest 1.
@@ -56,7 +56,7 @@ def as_integers(image: Array) -> Array:
     values = np.unique(image).astype(np.float64)
     if image.dtype.kind != "f" or values[0] != 0 or values[-1] != 1:
         return image
-    low = values[: max(2, len(values) // 8)]  # small floats are spaced most finely, so their steps are most exact
+    low = values[: max(2, len(values) // 8)]  # the smallest floats have the most exact steps
     step = float(np.diff(low).min())
     for multiple in (1, 2, 3, 4):  # the smallest step seen may be several integers wide
         divisor = round(multiple / step)
@@ -81,5 +81,5 @@ def _stack(paths: list[Path]) -> tuple[Volume, Array]:
 
 
 def _volume(image: Array, label: Array) -> tuple[Volume, Array]:
-    """Image and label as NIfTI has them, (x, y, z), spacing unknown."""
+    """Image and label as (x, y, z), of unknown spacing."""
     return new_volume(as_integers(image).transpose(2, 1, 0)), label.transpose(2, 1, 0)

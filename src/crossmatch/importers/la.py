@@ -1,9 +1,9 @@
-"""Import LA (late gadolinium-enhanced MRI of the left atrium, 100 scans) from either form in which people have it.
+"""Import LA (late gadolinium-enhanced MRI of the left atrium, 100 scans) from the community's files or the challenge's.
 
 Community: `ID/mri_norm2.h5`, normalised and cropped, as published with UA-MT and the methods after it.
 Challenge: `ID/lgemri.nrrd`, `ID/laendo.nrrd` (Xiong et al., Medical Image Analysis 67, 2021, 101832).
-The split (80 train, 20 test) and the 4, 8 and 16 labelled scans, the first lines of the training list, are those of
-that literature (yulequan/UA-MT@80d0a34), kept in `splits/la`. Shapes: image and label are (x, y, z).
+The split (80 train, 20 test) is that of UA-MT (yulequan/UA-MT@80d0a34), kept in `splits/la`. The 4, 8 and 16 labelled
+scans are the first lines of its training list. Shapes: image and label are (x, y, z).
 """
 
 import hashlib
@@ -58,8 +58,8 @@ def import_la(
 
     Community files keep their values (float32) and get the spacing that the challenge states. Challenge files are
     normalised over the whole scan, then cropped by `crop_box`. Scan folders may lie deeper, as in
-    `2018LA_Seg_Training Set/ID`. A part of the scans is enough, if it has one of the 80 training scans; the lists then
-    name those that are there.
+    `2018LA_Seg_Training Set/ID`. Scans may be missing, as long as one of the 80 training scans is there; the lists then
+    name the others.
 
     Args:
         source: the folder of either form; see `TREES`.
@@ -147,9 +147,9 @@ def _challenge(folder: Path, tell: Tell) -> tuple[Volume, Array]:
 def crop_box(label: Array, name: str) -> tuple[slice, ...]:
     """The part of a scan that is kept: the label's bounding box, widened to `PATCH`, and a margin in x and y; all of z.
 
-    As in the preprocessing released with UA-MT (Yu et al., MICCAI 2019), which draws the four margins anew in every
-    run. Here they are a function of the case name: the first four bytes of its SHA-256 choose from `MARGIN`, for low x,
-    high x, low y, high y. The box ends where the scan does.
+    UA-MT's released preprocessing (Yu et al., MICCAI 2019) does the same, but draws the four margins at random. Here
+    they follow from the case name, so that every import is equal: the first four bytes of its SHA-256 choose from
+    `MARGIN`, for low x, high x, low y and high y. The box does not leave the scan.
 
     Args:
         label: (x, y, z), not empty.

@@ -2,18 +2,18 @@
 
 Both resample, clip to the window -125 to 275 HU and crop around the reference label, but not alike:
 
-- A, the UA-MT family (ycwu1997/MC-Net@fee453c, data/Pancreas/Pre-processing.ipynb): resampled to 1 mm; window; crop
-  to the label's box, made at least 96 voxels wide, and 25 more on each side in x and y, all slices kept; z-score over
-  the crop. 62 training and 20 test scans (data/Pancreas/{train,test}.list, ibid.).
-- B (koncle/CoraNet@b9d454c, preprocess/pancreas_preprocess.py; BCP takes its data): resampled as if slices lay as far
-  apart as rows do, to 1 mm: x and y are true, z is scaled by the distance of rows in mm; window; min-max to [0, 1]
-  over the whole scan; crop to the box and 25 on each side along all axes, at least 96 wide. Scans 25 and 70 are left
-  out. 62 training and 18 test scans (data_lists/pancreas, ibid.).
+- A, the UA-MT family (ycwu1997/MC-Net@fee453c, data/Pancreas/Pre-processing.ipynb): resample to 1 mm; clip; crop in x
+  and y to the label's box, widened to 96 voxels, and 25 more on each side; z-score over the crop. 62 training and 20
+  test scans (data/Pancreas/{train,test}.list, ibid.).
+- B (koncle/CoraNet@b9d454c, preprocess/pancreas_preprocess.py; BCP takes its data): resample to 1 mm as if slices lay
+  as far apart as rows do, so that z is scaled by the distance of rows; clip; min-max to [0, 1] over the whole scan;
+  crop along all axes to the box and 25 on each side, at least 96 wide. Scans 25 and 70 are left out. 62 training and
+  18 test scans (data_lists/pancreas, ibid.).
 
-Ours differs in interpolation (`resample`: means and linear; A used B-splines) and in the box, which is symmetric here,
-where A's ends one voxel earlier and B's one later. The header keeps the true distance of voxels, in z of B too.
-The labelled 6 and 12 are the first lines of the training lists. DTC's notebook (HiLab-git/DTC@83e4977) prints scans cut
-along z too, so its own files were not quite A.
+Two things differ from the released code. Interpolation is that of `resample`, means and linear; A used B-splines. The
+box is symmetric; A's ends one voxel earlier and B's one later. The affine keeps the true distance of voxels, also in z
+of B. The labelled 6 and 12 are the first lines of the training lists. DTC's notebook (HiLab-git/DTC@83e4977) shows
+scans that are cropped along z too, so its own files were not exactly A.
 """
 
 import os
@@ -134,8 +134,8 @@ def crop(image: Volume, label: Array, axes: Sequence[int], least: int) -> tuple[
 
     Args:
         axes: the axes to cut; the others stay whole.
-        least: voxels that are kept along a cut axis at least, where the scan has so many; a narrower box grows on
-            both sides, and is moved where it would leave the scan.
+        least: voxels to keep along a cut axis, if the scan has so many. A narrower box grows on both sides, and is
+            moved if it would leave the scan.
     """
     start, box = np.zeros(3), [slice(None)] * 3
     for axis in axes:
@@ -162,7 +162,7 @@ def _prepared(name: str, read: Read, prepare: Callable[[Volume, Array], tuple[Vo
 
 
 def _resample(image: Volume, label: Array, spacing_mm: Sequence[float]) -> tuple[Volume, Array]:
-    """To 1 mm along each axis, if voxels were `spacing_mm` apart."""
+    """Resample to 1 mm along each axis, as if voxels were `spacing_mm` apart."""
     size = new_size(image.shape, spacing_mm, (1.0, 1.0, 1.0))
     resized = resize_image(image.voxels, size)
     return new_volume(resized, new_affine(image.affine, image.shape, size)), resize_labels(label, size)

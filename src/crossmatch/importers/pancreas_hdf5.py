@@ -1,7 +1,7 @@
 """Pancreas-CT as the community's HDF5 files of variant A: `imageNNNN_norm.h5` with `image` and `label`.
 
-As the code of MC-Net (UA-MT family) writes and reads them: `Pancreas_h5/image0001_norm.h5`. Axes are (x, y, z), voxels
-1 mm apart; where a voxel lies in the patient is not in the files. Values are z-scores of the cropped scan, and kept.
+The code of MC-Net (UA-MT family) writes and reads them as `Pancreas_h5/image0001_norm.h5`. Axes are (x, y, z), voxels
+are 1 mm apart; the files do not say where the scan lies in the patient. Values are z-scores of the cropped scan.
 """
 
 import re

@@ -1,11 +1,11 @@
 """Pancreas-CT as TCIA gives it: DICOM series `PANCREAS_0001/<study>/<series>` and NIfTI labels `label0001.nii.gz`.
 
-Shapes: image and label (x, y, z) = (column, row, slice), slices by position. Where a label lies is taken from its
-header if that puts every voxel centre on one of the scan's, be it with axes turned or flipped. Headers that cannot be
-meant (see `_never_placed`) are passed over, and voxel (i, j, k) goes to column i, row j of the slice with the k-th
-instance number, as OrganSegC2F (198808xc/OrganSegC2F@bd2c400, DATA2NPY) and MC-Net (ycwu1997/MC-Net@fee453c) do;
-CoraNet (koncle/CoraNet@b9d454c) takes the k-th file name. None of them flips: the flip along y that is often spoken of
-belongs to converters that store the rows upside down, such as dcm2niix.
+Shapes: image and label are (x, y, z) = (column, row, slice), slices by position. The affine of a label says where it
+lies, if it puts every voxel centre on one of the scan's; axes may be turned or flipped. An affine that cannot be meant
+(see `_never_placed`) is ignored: voxel (i, j, k) then goes to column i, row j of the slice with the k-th instance
+number, as in OrganSegC2F (198808xc/OrganSegC2F@bd2c400, DATA2NPY) and MC-Net (ycwu1997/MC-Net@fee453c). CoraNet
+(koncle/CoraNet@b9d454c) takes the k-th file name. None of them flips. The flip along y that is often mentioned is
+needed after converters that store the rows upside down, such as dcm2niix.
 """
 
 import re
@@ -29,7 +29,7 @@ BY_INDEX = (
     "with the k-th instance number, as usual for this dataset: look at one over its scan"
 )
 _DICOM_AXES = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS+ to LPS+ and back
-_SAME_STEPS = 1e-3  # of a voxel a voxel: half a voxel over 512
+_SAME_STEPS = 1e-3  # voxels for each voxel: half a voxel over 512
 
 Remarks = dict[str, list[str]]  # what was done to labels -> the cases
 
@@ -72,7 +72,7 @@ def _read(scan: Path, path: Path, name: str, remarks: Remarks) -> tuple[Volume, 
 
 
 def place_label(image: HasGrid, numbers: Sequence[int | None], label: Volume, path: Path) -> tuple[Array, str]:
-    """The label's voxels in the order of the image's, and a remark on how they came there ("" if nothing was done).
+    """The label's voxels in the order of the image's, and a remark on what was done ("" for nothing).
 
     Args:
         image: the scan's grid, (x, y, z).
@@ -81,7 +81,7 @@ def place_label(image: HasGrid, numbers: Sequence[int | None], label: Volume, pa
         path: its file, for messages.
 
     Raises:
-        UserError: another shape, a header that places it beside the scan's voxels, no order of the slices.
+        UserError: another shape, an affine that places it beside the scan's voxels, no order of the slices.
     """
     if sorted(label.shape) != sorted(image.shape):
         raise _other_shape(path, image, label)
@@ -108,8 +108,8 @@ def place_label(image: HasGrid, numbers: Sequence[int | None], label: Volume, pa
 
 
 def _never_placed(image: HasGrid, label: Volume) -> bool:
-    """Whether a header cannot be meant: no spacing, 1 mm where the scan has another, no origin, DICOM's axes taken
-    for NIfTI's, or a place that does not touch the scan."""
+    """Whether an affine cannot be meant: no spacing, 1 mm where the scan has another, no origin, DICOM's axes taken for
+    RAS+, or a place that does not touch the scan."""
     steps = np.linalg.norm(label.affine[:3, :3], axis=0)
     if label.spacing_mm is None or not label.affine[:3, 3].any():
         return True

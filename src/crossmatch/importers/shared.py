@@ -1,4 +1,4 @@
-"""What importers share: files that must lie in one place only; nnU-Net's layout, lists and description; the check.
+"""What importers share: no scan twice, cases written in nnU-Net's layout with lists and description, the check.
 
 Shapes: image and label are (x, y, z) in the file's axis order.
 """
@@ -23,7 +23,7 @@ Tell = Callable[[str], None]  # takes a remark about something left out
 
 
 def only_once(source: Path, found: Iterable[tuple[str, Path]]) -> dict[str, Path]:
-    """Name -> where it lies, of what was found in the folders of a source.
+    """Name -> path, of what was found in the folders of a source.
 
     Raises:
         UserError: a name that was found in two places.
@@ -47,18 +47,19 @@ def write_import(
     progress: Progress | None,
     tell: Tell,
 ) -> Dataset:
-    """Write the cases that the standard lists name and that are there; what is missing is told and noted.
+    """Write the cases of the standard lists that are there. What is missing is told, and noted in dataset.json.
 
-    The dataset appears under its name when it is complete and checked; where that fails, nothing is left.
+    The dataset appears under its name when it is complete and checked. After an error nothing is left.
 
     Args:
         target: the dataset's new folder.
         cases: case name -> how to read it.
         wanted: list name -> case names; ``train``, ``val``, ``test`` decide what is written, ``train_N_label`` what
             counts as labelled. Cases on no split's list are left out.
-        description: content of dataset.json, ``labels`` among it; ``description`` gets what is missing added, the
+        description: content of dataset.json, with ``labels``. What is missing is added to its ``description``, and the
             counts are filled in.
-        progress: called with (cases written, cases in all); tell: called with each remark.
+        progress: called with (cases written, cases in all).
+        tell: called with each remark.
 
     Raises:
         UserError: no training case is there, `target` is not empty, a damaged file, an image that is constant or not
@@ -84,7 +85,7 @@ def write_import(
         noted = "; ".join(part for part in (description["description"], missing) if part)
         write_description(folder, lists, {**description, "description": noted})
         fingerprint, written = check(folder), fingerprint_path(folder)
-    if written.is_file():  # not renamed with the folder: it lies in a cache, under the name that the folder had
+    if written.is_file():  # it lies in a cache under the folder's earlier name, so it was not renamed with the folder
         save_fingerprint(Path(target), fingerprint)
         written.unlink()
         written.parent.rmdir()
@@ -94,7 +95,7 @@ def write_import(
 
 
 def _refuse(name: str, image: Array, label: Array, labels: Mapping[str, int]) -> None:
-    """Refuse what `check` would find in the files of a case, before they are written and in terms of the source."""
+    """Refuse what `check` would refuse in a case, before its files are written; the message names the source."""
     bad = image.size - int(np.isfinite(image).sum())
     unknown = np.setdiff1d(label, list(labels.values())).tolist()
     if bad:

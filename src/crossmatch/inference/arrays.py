@@ -1,4 +1,4 @@
-"""Scans that lie in memory as arrays: checked, and turned into what reading their files would give.
+"""Scans that lie in memory as arrays: checked, and made into the volumes that reading their files would give.
 
 Shapes: *S a scan in the axis order of its file, 2 or 3 axes; C channels.
 """

@@ -1,4 +1,4 @@
-"""From a scan as it lies on disk to labels at its own size: whole slices resized, or sliding windows over patches.
+"""Segment one scan at its own size: whole slices that are resized, or patches in sliding windows.
 
 Shapes: I items (slices of a scan, or the scan itself), C channels, K classes, *S an item as stored, *N an item at the
 recipe's voxel size.
@@ -29,7 +29,7 @@ from crossmatch.runs.devices import uses_bf16
 
 
 def check_voxels(voxels: NDArray[Any], origin: str) -> None:
-    """Raise a UserError where one channel of a scan (*S) can give no mask; `origin` names it."""
+    """Raise a UserError if one channel of a scan (*S) is constant or not finite; `origin` names it."""
     if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise UserError(
             f"{origin} has voxels that are NaN or infinite: replace them (for instance by 0), or leave it out."
@@ -40,7 +40,7 @@ def check_voxels(voxels: NDArray[Any], origin: str) -> None:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network with all that is needed to segment a scan as it lies on disk."""
+    """A network with all that is needed to segment a scan as it is stored."""
 
     network: Segmenter
     recipe: Recipe
@@ -58,9 +58,9 @@ class Predictor:
             path: the scan's file, for messages.
 
         Returns:
-            Labels (*S), uint8, and probabilities (K, *S), float32, or None where they were not asked for. Where the
-            recipe resizes labels (the published ACDC protocol), the labels are the network's, enlarged by nearest
-            neighbour; else the maximum of the probabilities at the scan's own size.
+            Labels (*S), uint8, and probabilities (K, *S), float32, or None if they are not wanted. Labels are the most
+            probable classes at the scan's own size. Where the recipe resizes labels (the published ACDC protocol), they
+            are those at the network's size, enlarged by nearest neighbour.
         """
         first, axis, data = channels[0], self.slice_axis, self.recipe.data
         shape = to_items(first.voxels, self.recipe.dims, axis, path).shape
@@ -109,7 +109,7 @@ class Predictor:
             coarse[:, rows] = values
         best = torch.zeros(native, device=self.device)
         winner = torch.zeros(native, dtype=torch.uint8, device=self.device)
-        for k, one in enumerate(coarse):  # class by class: K coarse maps are held, but never K at the scan's own size
+        for k, one in enumerate(coarse):  # class by class, so that only one map at the scan's own size is held
             value = resize_maps(one[None, None], native)[0, 0]
             better = value > best
             best, winner = torch.where(better, value, best), torch.where(better, k, winner)
@@ -149,7 +149,7 @@ class Predictor:
 
 
 def _most_probable(maps: Tensor, axis: int) -> Tensor:
-    """The class with the greatest value, the first of equal ones, along the axis of K; it goes away.
+    """The class with the greatest value along the axis of K, the first of equal ones; the axis is dropped.
 
     Not by `argmax`, which takes ten times as long on CPUs where K is not the last axis (PyTorch 2.13).
     """

@@ -1,4 +1,4 @@
-"""Sliding windows: a scan larger than the network's patch, window by window, averaged where windows overlap.
+"""Sliding windows: predict a scan that is larger than the patch, and average the windows where they overlap.
 
 Shapes: C channels, K classes, *S the scan, *P the patch, W windows at a time. Two or three axes.
 """
@@ -27,7 +27,7 @@ def window_starts(size: int, patch: int, step: int) -> list[int]:
 
 
 def even_starts(size: int, patch: int, step: int) -> list[int]:
-    """First voxels of as few windows as lie `step` or less apart along one axis, at even distances from end to end.
+    """First voxels of windows at even distances along one axis: as few as possible, at most `step` apart.
 
     >>> even_starts(size=10, patch=4, step=4)
     [0, 3, 6]
@@ -37,7 +37,7 @@ def even_starts(size: int, patch: int, step: int) -> list[int]:
 
 
 def even_stride(size: Sequence[int], patch: Sequence[int]) -> list[int]:
-    """Half of the patch, and a third of it along the axis that takes most patches, where one more row gains most."""
+    """Half of the patch, and a third of it along the axis with most patches, where an additional window helps most."""
     longest = max(range(len(patch)), key=lambda axis: size[axis] / patch[axis])
     return [max(1, p // (3 if axis == longest else 2)) for axis, p in enumerate(patch)]
 
@@ -51,9 +51,9 @@ def sliding_window(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Average a network's probabilities over windows, from the first axis' first rows to its last.
 
-    Rows are given out as soon as no later window covers them, so that the sums need the memory of one patch's
-    thickness, K * P * (the other axes), not of the scan. Weights are products of one factor an axis and the windows
-    lie on a grid, so the sum of weights at a voxel is such a product too and needs no volume.
+    Rows are yielded as soon as no later window covers them. The sums then need the memory of one patch's thickness,
+    K * P * (the other axes), not of the whole scan. Weights are products of one factor an axis, and the windows lie on
+    a grid. The sum of weights at a voxel is therefore such a product too, and needs no volume.
 
     Args:
         probabilities: (W, C, *P) -> (W, K, *P).

@@ -1,5 +1,6 @@
 """Methods by name. A new method is a file with a `Method` and its settings, and a line in `METHODS`."""
 
+from crossmatch.methods.admt import ADMT
 from crossmatch.methods.bcp import BCP
 from crossmatch.methods.cps import CPS
 from crossmatch.methods.crossmatch import CrossMatch
@@ -12,6 +13,7 @@ from crossmatch.methods.mean_teacher import MeanTeacher
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo_label import PseudoLabel
 from crossmatch.methods.self_distillation import SelfDistillation
+from crossmatch.methods.ssnet import SSNet
 from crossmatch.methods.supervised import Supervised
 from crossmatch.methods.supervised_strong import SupervisedStrong
 from crossmatch.methods.uamt import UAMT
@@ -33,6 +35,8 @@ METHODS: dict[str, type[Method]] = {
     "dmd": DMD,
     "mcnet": MCNet,
     "dtc": DTC,
+    "admt": ADMT,
+    "ssnet": SSNet,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

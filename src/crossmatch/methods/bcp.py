@@ -24,14 +24,18 @@ from crossmatch.settings import BelowOne, NonNegative
 
 
 class BCPSettings(MethodSettings):
-    """Lengths and weights; the defaults are the released constants."""
+    """Lengths and weights. The defaults are the released constants."""
 
-    pretraining: BelowOne = 0.25  # share of the run; 10,000 of 40,000 steps. LA: 2 / 17, Pancreas-CT: 3 / 13
-    unlabelled_weight: NonNegative = 0.5  # of the regions with pseudo-labels; labelled ones have 1
-    decay: BelowOne = 0.99  # of the teacher
-    # Pseudo-labels keep the largest component of each class. Voxels are neighbours if their indices differ by at most 1
-    # in at most so many axes (released: ACDC 2 of 2, LA 3 of 3, Pancreas-CT 2 of 3); 0: labels are kept as they are.
+    pretraining: BelowOne = 0.25
+    """Share of the run that trains on labelled images alone. Released: 10,000 of 40,000 steps on ACDC, 2/17 on LA, 3/13
+    on Pancreas-CT."""
+    unlabelled_weight: NonNegative = 0.5
+    """Weight of the regions with pseudo-labels; labelled regions have 1."""
+    decay: BelowOne = 0.99
+    """Decay of the teacher's moving average."""
     largest_component: Annotated[int, Field(ge=0, le=3)] = 3
+    """Pseudo-labels keep the largest component of each class. Voxels are neighbours if their indices differ by at most
+    1 in at most so many axes (released: ACDC 2 of 2, LA 3 of 3, Pancreas-CT 2 of 3). 0: labels are kept as they are."""
 
 
 def draw_box(size: torch.Size, device: torch.device) -> Tensor:
@@ -47,7 +51,9 @@ def region_loss(logits: Tensor, label: Tensor, region: Tensor, dice: DiceSetting
     """Mean of cross entropy and Dice over a region.
 
     Args:
-        logits: (B, K, *S); label: (B, *S) integers; region: (1, *S) bool, where voxels count in every image.
+        logits: (B, K, *S).
+        label: (B, *S) integers.
+        region: (1, *S) bool, where voxels count, the same in every image.
         dice: background and smoothing.
     """
     logits, mask = logits.float(), region.float()
@@ -57,32 +63,37 @@ def region_loss(logits: Tensor, label: Tensor, region: Tensor, dice: DiceSetting
 
 
 def halves(images: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Images a and b, `count` of each: (B, ...) from the first and from the middle, and round where they run out."""
+    """A batch (B, ...) as images a and b, `count` of each.
+
+    Images a are taken from the first one on, images b from the middle one on. Both go on at the front after the last.
+    """
     turn = torch.arange(count, device=images.device)
     return images[turn % len(images)], images[(turn + len(images) // 2) % len(images)]
 
 
 def pairs(*images: Tensor) -> int:
-    """How many images a pass has: half the larger batch, but two where there are but two.
+    """How many images one pass has: half the larger batch, and at least two.
 
-    One alone would be a poor batch statistic: the released 3D code has two of four in a pass as well.
+    Batch statistics of one image would be poor. The released 3D code also has two of four images in a pass.
     """
     return max(2, (max(map(len, images)) + 1) // 2)
 
 
 class BCP(Method):
-    """First labelled images are pasted into labelled ones; then a teacher labels the unlabelled, and both mix.
+    """Pre-training pastes labelled images into each other. Self-training pastes labelled and unlabelled ones.
 
-    Batches are cut into halves a and b, and each mixture is a pass of its own, as released. Batches of two, and the
-    smaller of unequal ones, are gone through again: see `halves` and `pairs`.
+    In self-training a moving average of the network, the teacher, labels the unlabelled images. Its labels keep the
+    largest component of each class. Batches are cut into halves a and b, and each mixture is a pass of its own. Images
+    of small batches are used more than once, see `halves` and `pairs`.
 
-    The teacher's labels keep the largest component of each class, as released; here it is found on the device
-    (released: on the CPU, which waits).
+    Differences from the released code:
 
-    What differs: the stages are one run: optimiser state and learning rate go on; self-training begins with the last
-    weights, not with those that validated best (released: each stage starts at its full rate). The teacher labels both
-    halves in one pass, hence one batch normalisation (released: one each). Dice is that of all methods here; released:
-    smooth 1e-10 in 2D; in 3D per image, with background, denominators not squared.
+    - Both stages are one run. Optimiser state and learning rate go on, and self-training begins with the last weights.
+      Released: each stage starts at its full rate, and self-training begins with the weights that validated best.
+    - The teacher labels both halves in one pass, with common batch statistics. Released: one pass for each half.
+    - Components are found on the device. Released: on the CPU.
+    - Dice is that of the recipe. Released: smooth 1e-10 in 2D; in 3D per image, with background, denominators not
+      squared.
     """
 
     about = "labelled and unlabelled images pasted into each other; a teacher labels the unlabelled"
@@ -96,7 +107,7 @@ class BCP(Method):
         self.stage = 1  # 0: pre-training, 1: self-training
 
     def before_step(self, step: int, steps: int) -> None:
-        """Choose the stage; the teacher is a copy of the student when self-training begins."""
+        """Choose the stage. When self-training begins, the teacher becomes a copy of the student."""
         begins = round(self.settings.pretraining * steps)
         self.stage = int(step >= begins)
         if step == begins:
@@ -114,7 +125,7 @@ class BCP(Method):
             self.teacher.update(self.network)
 
     def _pretrain(self, batch: Batch, box: Tensor) -> tuple[Tensor, Tensor]:
-        """The labelled images b pasted into a, each region with its own sums, as released for ACDC."""
+        """Labelled images b are pasted into a. Each region has sums of its own, as released for ACDC."""
         count = pairs(batch.x)
         (x_a, x_b), (y_a, y_b) = halves(batch.x, count), halves(batch.y, count)
         mixed = self.network(cutmix(x_b, x_a, box))
@@ -122,7 +133,7 @@ class BCP(Method):
         return sup, torch.zeros_like(sup)
 
     def _self_train(self, batch: Batch, box: Tensor) -> tuple[Tensor, Tensor]:
-        """Labelled a pasted into unlabelled a, unlabelled b into labelled b, with one box."""
+        """Labelled images a are pasted into unlabelled a, unlabelled b into labelled b, with one box."""
         assert batch.u is not None
         with torch.no_grad():
             label = pseudo_label(self.teacher.network(batch.u.weak)).label

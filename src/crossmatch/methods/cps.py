@@ -19,22 +19,25 @@ from crossmatch.settings import Fraction, NonNegative
 
 
 class CPSSettings(MethodSettings):
-    """Weight of the cross supervision and its warm-up; the defaults are the released constants.
+    """Weight of the cross supervision and its warm-up. The defaults are the released constants.
 
-    The released weight climbs every 150 steps for 200 times 150 of its 30,000 steps: over the whole run. Ours climbs at
-    every step. (The paper has a constant weight, of 1.5 on its first dataset and 6 on its second.)
+    The released weight grows in steps over the whole run; ours grows at every step. (The paper has a constant weight,
+    1.5 on its first dataset and 6 on its second.)
     """
 
     unlabelled_weight: NonNegative = 0.1
-    warm_up: Fraction = 1.0  # share of the run over which the cross terms grow to full
+    """Weight of the two cross-supervision terms, after the warm-up."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 
 
 class CPS(Method):
-    """L_sup(z1) + L_sup(z2) + lambda(t) (CE(z1, argmax z2) + CE(z2, argmax z1)): every pseudo-label counts.
+    """L = L_sup(z1) + L_sup(z2) + lambda(t) (CE(z1, argmax z2) + CE(z2, argmax z1)).
 
-    As released in 2D: both networks see the same weak views, cross entropy alone on pseudo-labels, both initialised in
-    the same way (the released 3D code draws one by He's rule and one by Glorot's), the first is the predictor. CutMix,
-    which the paper adds in some experiments, is not in that code, nor here. Labelled images get no cross supervision.
+    Every pseudo-label counts. Labelled images get no cross supervision. Both networks see the same weak views, and the
+    first one is the predictor. Both are initialised by the same rule, as in the released 2D code; the released 3D code
+    uses He's rule for one and Glorot's for the other. Some experiments of the paper add CutMix. The released code does
+    not have it, and it is not used here.
     """
 
     about = "two networks with different initial weights teach each other by hard pseudo-labels"
@@ -48,7 +51,7 @@ class CPS(Method):
         self.second = network.another()
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``sup`` and ``cross``, each the sum over both networks, ``agreement``, ``weight``, that of cross, ``total``.
+        """``sup`` and ``cross``: sums over both networks; ``weight``: of ``cross``; ``total``; ``agreement``.
 
         ``agreement`` is the share of unlabelled voxels to which both networks give the same label.
         """

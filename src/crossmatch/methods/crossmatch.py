@@ -27,19 +27,30 @@ T = TypeVar("T")
 
 
 class CrossMatchSettings(MethodSettings):
-    """Weights of the total, the distillation mix and the perturbations; the defaults are the released 2D constants."""
+    """Weights of the losses, threshold and feature perturbations. The defaults are the released 2D constants."""
 
     supervised_weight: NonNegative = 0.5
-    image_weight: NonNegative = 0.25  # of L_ip, the mean over the two strong views
-    distillation_weight: NonNegative = 0.25  # of (1 - eta) L_tkd + eta L_dkd; released 3D: 0.5
+    """Weight of the supervised loss."""
+    image_weight: NonNegative = 0.25
+    """Weight of `L_ip`, the mean over the two strong views."""
+    distillation_weight: NonNegative = 0.25
+    """Weight of `(1 - eta) L_tkd + eta L_dkd`. Released 3D: 0.5."""
     eta: Fraction = 0.3
-    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    threshold_ramp: NonNegative = 0.0  # rise towards 1 over so many runs; 0: constant
-    threshold_scale: Positive = 1.0  # released 3D: ln 2
-    warm_up: Fraction = 0.0  # share of the run over which the unlabelled terms grow to full
+    """Mix of the distillation terms: 0 is `L_tkd` alone, 1 is `L_dkd` alone."""
+    threshold: NonNegative = 0.95
+    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    threshold_ramp: NonNegative = 0.0
+    """Length of the threshold's rise towards 1, in lengths of the run. 0: it is constant."""
+    threshold_scale: Positive = 1.0
+    """Factor of the threshold. Released 3D: ln 2."""
+    warm_up: Fraction = 0.0
+    """Share of the run in which the weights of the unlabelled terms grow to their full values. 0: from the start."""
     perturbation: DropoutKind = "channel"
+    """Kind of feature dropout: whole channels, single elements (alpha dropout), or whole channels of alpha dropout."""
     weak_rate: BelowOne = 0.25
+    """Dropout rate of the weak feature view."""
     strong_rate: BelowOne = 0.75
+    """Dropout rate of the strong feature view."""
 
 
 class Decodings(NamedTuple, Generic[T]):

@@ -1,4 +1,4 @@
-"""Distillation: a finished run teaches a new network what it says, softened, of unlabelled images.
+"""Distillation: a new network learns the soft predictions of a finished run on unlabelled images.
 
 Shapes: B batch, C channels, K classes, *S space.
 Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv 1503.02531, section 2.
@@ -19,20 +19,23 @@ from crossmatch.settings import NonNegative, Positive
 
 
 class DistillationSettings(MethodSettings):
-    """The teacher must be given.
+    """The teacher, and how much it counts.
 
-    The paper weighs hard targets less than soft ones, of the same images; here each has its own images, and both
-    weigh 1. Its temperatures lie between 1 and 20, and its small networks did best with low ones.
+    The paper's hard and soft targets are of the same images, and the hard ones weigh less. Here each kind has images of
+    its own, and both weigh 1. The paper's temperatures lie between 1 and 20; its small networks did best with low ones.
     """
 
-    teacher: Annotated[str, Field(validate_default=True)] = ""  # the folder of a run, its last checkpoint is taken
+    teacher: Annotated[str, Field(validate_default=True)] = ""
+    """Folder of a finished run; its last checkpoint teaches. It must be given."""
     unlabelled_weight: NonNegative = 1.0
+    """Weight of the soft targets."""
     temperature: Positive = 2.0
+    """Temperature of both softmaxes. Higher is softer."""
 
     @field_validator("teacher")
     @classmethod
     def _given(cls, folder: str) -> str:
-        # whether the run is there is asked when it is opened: a finished student is read without its teacher
+        # Whether the run exists is checked when it is opened. A finished student can be read without its teacher.
         if not folder:
             raise ValueError(
                 "distillation needs a trained run as its teacher; give its folder, "
@@ -50,9 +53,9 @@ class Distillation(Method):
     """L = L_sup + weight T^2 KL(teacher || student), both on the weak view.
 
     The teacher may have any architecture. It sees the images as the student's recipe makes them, so it should have been
-    trained with the same `data` settings. It is frozen and in eval mode, whatever mode the method is in. Its weights
-    are part of the method's state, hence of the last checkpoint (once, and not of the best): resuming goes on with
-    exactly them. The teacher's run must still be there then, for its architecture.
+    trained with the same `data` settings. It is frozen, and always in eval mode. Its weights are part of the last
+    checkpoint, so a resumed training goes on with exactly the same teacher. Its run must still exist then, because the
+    architecture is read from there.
 
     Args:
         network, settings, dice: as of every method.
@@ -70,11 +73,11 @@ class Distillation(Method):
         self, network: Segmenter, settings: DistillationSettings, dice: DiceSettings, teacher: Segmenter | None = None
     ) -> None:
         super().__init__(network, settings, dice, teacher)
-        assert teacher is not None  # the line above asks for it
+        assert teacher is not None  # else the line above raises
         self.teacher = teacher.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Also keeps the teacher in eval mode: its statistics are those it finished with, and it drops nothing."""
+        """Set the mode of all but the teacher, which stays in eval mode."""
         super().train(mode)
         self.teacher.eval()
         return self

@@ -19,7 +19,9 @@ class DMDSettings(MethodSettings):
     """Weight and temperature of the distillation; the defaults are the released constants."""
 
     unlabelled_weight: NonNegative = 4.0
-    temperature: Positive = 2.0  # of 8 labelled scans; released for 16: 1.93
+    """Weight of the mutual distillation."""
+    temperature: Positive = 2.0
+    """Temperature of both softmaxes. Released: 2 with 8 labelled scans, 1.93 with 16."""
 
 
 class DMD(Method):

@@ -25,9 +25,13 @@ class DTCSettings(MethodSettings):
     """
 
     distance_weight: NonNegative = 0.3
+    """Weight of the regression of distances on labelled images."""
     unlabelled_weight: NonNegative = 1.0
-    warm_up: Fraction = 1.0  # share of the run over which the consistency grows to full
-    slope: Positive = 1500.0  # of the sigmoid that makes a probability of a distance
+    """Weight of the consistency, after the warm-up."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
+    slope: Positive = 1500.0
+    """Slope of the sigmoid that turns a distance into a probability."""
 
 
 class DTC(Method):

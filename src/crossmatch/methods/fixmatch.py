@@ -1,4 +1,4 @@
-"""FixMatch: what the network is sure of in the weak view of an image, it learns in the strong view.
+"""FixMatch: confident predictions of the weak view of an image are labels for its strong view.
 
 Shapes: B batch, C channels, K classes, *S space.
 Source: Sohn et al., "FixMatch", NeurIPS 2020, for segmentation with CutMix as in Yang et al., CVPR 2023; constants of
@@ -17,29 +17,33 @@ from crossmatch.settings import Fraction, NonNegative
 
 
 class FixMatchSettings(MethodSettings):
-    """Threshold and weight; the defaults are the released constants.
+    """Threshold and weight. The defaults are the released constants.
 
-    The supervised term is the mean of cross entropy and Dice, as of every method here; released: cross entropy alone.
-    A weight of 1 is less than it looks: that term is divided by all voxels, UniMatch's Dice is not.
+    The supervised loss is the mean of cross entropy and Dice, as for every method here (released: cross entropy alone).
+    A weight of 1 is less than it looks: the loss of the pseudo-labels is divided by all voxels, also those that do not
+    count.
     """
 
-    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    unlabelled_weight: NonNegative = 1.0  # beside 1 for the supervised term; the total is half the sum
-    warm_up: Fraction = 0.0  # share of the run over which that weight grows to full
+    threshold: NonNegative = 0.95
+    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    unlabelled_weight: NonNegative = 1.0
+    """Weight of the pseudo-labels beside 1 for the supervised loss. The total is half the sum."""
+    warm_up: Fraction = 0.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 
 
 def masked_entropy(logits: Tensor, taught: Lesson) -> Tensor:
-    """Cross entropy of logits (B, K, *S) against a lesson, summed over confident voxels, divided by all voxels.
+    """Cross entropy of logits (B, K, *S) against a lesson: summed over confident voxels, divided by all voxels.
 
-    As released: what few voxels are sure of weighs little.
+    As released. The fewer voxels are confident, the less they weigh.
     """
     return -(taught.one_hot * logits.float().log_softmax(1)).sum(1).mean()
 
 
 class FixMatch(Method):
-    """The first strong view, CutMixed, learns from the weak views of the image and of its partner.
+    """The first strong view, with CutMix, learns from the weak views of the image and of its partner.
 
-    The weak view is labelled in train mode, as released: with the network's dropout, where it has one.
+    The weak view is labelled in train mode, with the network's dropout, as released.
     """
 
     about = "the weak view of an image teaches its strong view, where it is sure"
@@ -48,7 +52,7 @@ class FixMatch(Method):
     settings: FixMatchSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``sup``, ``strong`` and ``confident``, the share of voxels of the weak view that reach the threshold."""
+        """``sup``; ``strong``; ``confident``: the share of the weak view's voxels that reach the threshold."""
         assert batch.u is not None
         assert batch.mix is not None
         u, mix, box, chosen = batch.u, batch.mix, batch.u.box[:, 0], self.settings

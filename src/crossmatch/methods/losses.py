@@ -1,6 +1,6 @@
-"""Losses: plain functions of logits and labels, for two or three spatial axes alike.
+"""Losses: plain functions of logits and labels, for two or three spatial axes.
 
-Shapes: B batch, K classes, *S space. Everything is computed in float32, whatever precision the logits come in.
+Shapes: B batch, K classes, *S space. All is computed in float32, whatever the type of the logits.
 Source: paper Zhao et al., JBHI 2024; constants of the released code github.com/AiEson/CrossMatch, commit 59772e0.
 """
 
@@ -12,10 +12,12 @@ from crossmatch.settings import Positive, Settings
 
 
 class DiceSettings(Settings):
-    """How Dice is computed. Released: 2D with background, smooth 1e-4; 3D without background, smooth 1e-5."""
+    """How the Dice loss is computed. The defaults are the released 2D constants."""
 
     background: bool = True
+    """Whether the background class counts. Released 3D: no."""
     smooth: Positive = 1e-4
+    """Added to numerator and denominator of each class. Released 3D: 1e-5."""
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:
@@ -31,16 +33,16 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
 
 
 def dice_loss(probability: Tensor, target: Tensor, mask: Tensor | None, settings: DiceSettings) -> Tensor:
-    """One minus Dice with squared denominators, mean of classes; sums run over batch and space together.
+    """One minus Dice with squared denominators, mean over classes. Sums run over batch and space together.
 
     Args:
         probability: softmax output (B, K, *S).
         target: one-hot labels (B, K, *S), already multiplied with `mask` where there is one.
-        mask: float (B, 1, *S), 1 where a voxel counts; voxels at 0 leave all sums. None: every voxel counts.
-        settings: background class in or out, smoothing.
+        mask: float (B, 1, *S), 1 where a voxel counts. Other voxels are left out of all sums. None: every voxel counts.
+        settings: background and smoothing.
 
     Returns:
-        A scalar. Where no voxel counts it is 0, "perfect": watch the confident share beside it.
+        A scalar. It is 0, as for a perfect prediction, if no voxel counts: log the share of counted voxels beside it.
 
     >>> label = one_hot(torch.tensor([[0, 1, 1]]), classes=2)
     >>> right, wrong = (dice_loss(found, label, None, DiceSettings()).item() for found in (label, 1 - label))
@@ -65,11 +67,15 @@ def soft_dice_loss(first: Tensor, second: Tensor, settings: DiceSettings, power:
         settings: background class in or out, smoothing.
         power: exponent of the denominator's sums: 2, or 1 as in some released codes.
     """
+    return soft_dice(first, second, settings.smooth, power)[0 if settings.background else 1 :].mean()
+
+
+def soft_dice(first: Tensor, second: Tensor, smooth: float, power: int) -> Tensor:
+    """One minus Dice of each class (K,), see `soft_dice_loss`."""
     sums = (0, *range(2, first.ndim))
     overlap = (first * second).sum(sums)
     size = first.pow(power).sum(sums) + second.pow(power).sum(sums)
-    per_class = 1 - (2 * overlap + settings.smooth) / (size + settings.smooth)
-    return per_class[0 if settings.background else 1 :].mean()
+    return 1 - (2 * overlap + smooth) / (size + smooth)
 
 
 def supervised_loss(logits: Tensor, label: Tensor, settings: DiceSettings) -> Tensor:
@@ -83,17 +89,18 @@ def supervised_loss(logits: Tensor, label: Tensor, settings: DiceSettings) -> Te
 def kl_divergence(log_probability: Tensor, log_target: Tensor) -> Tensor:
     """KL(target || probability) of each voxel, sum of classes: two log-softmaxes (B, K, *S) -> (B, *S).
 
-    Both sides carry a gradient; detach the target where it teaches.
+    Both sides carry a gradient. Detach the target where it teaches.
     """
     return functional.kl_div(log_probability, log_target, reduction="none", log_target=True).sum(1)
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Soft targets: T^2 KL(softmax(teacher / T) || softmax(student / T)), mean of voxels; no gradient to the teacher.
+    """Soft targets: T^2 KL(softmax(teacher / T) || softmax(student / T)), mean over voxels.
 
-    Logits (B, K, *S) of both -> scalar. T^2 keeps the size of the gradient when T is changed.
-    Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2; its cross entropy
-    with soft targets has the same gradient.
+    Logits (B, K, *S) of both -> scalar. No gradient reaches the teacher. The factor T^2 keeps the size of the gradient
+    when T changes.
+    Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2. The cross entropy
+    with soft targets used there has the same gradient.
     """
     taught = (teacher.detach().float() / temperature).log_softmax(1)
     return temperature**2 * kl_divergence((student.float() / temperature).log_softmax(1), taught).mean()

@@ -26,17 +26,23 @@ SMALLEST = 1e-6  # probabilities nearer to 0 or 1 are sharpened as this one, whi
 
 
 class MCNetSettings(MethodSettings):
-    """The defaults are the released 2D constants; each comment gives the released 3D one where it differs.
+    """Decoders, weights and sharpening. The defaults are the released 2D constants.
 
     The released weight climbs every 150 steps, ours at every step.
     """
 
-    decoders: Literal[2, 3] = 3  # 2: MC-Net, 3: MC-Net+
-    supervised_weight: NonNegative = 1.0  # 3D: 0.5
-    unlabelled_weight: NonNegative = 0.1  # 3D: 1
-    warm_up: Fraction = 1.0  # share of the run over which the consistency grows to full; 3D: 0.4
+    decoders: Literal[2, 3] = 3
+    """Number of decoders: 2 is MC-Net, 3 is MC-Net+."""
+    supervised_weight: NonNegative = 1.0
+    """Weight of the supervised loss. Released 3D: 0.5."""
+    unlabelled_weight: NonNegative = 0.1
+    """Weight of the consistency, after the warm-up. Released 3D: 1."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start. Released 3D: 0.4."""
     temperature: Annotated[float, Field(gt=0, le=1)] = 0.1
-    dice_power: Literal[1, 2] = 2  # exponent in Dice's denominator; 3D: 1
+    """Temperature of the sharpening. Lower is sharper."""
+    dice_power: Literal[1, 2] = 2
+    """Exponent in the denominator of Dice. Released 3D: 1."""
 
 
 class MCNet(Method):

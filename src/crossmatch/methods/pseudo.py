@@ -1,4 +1,4 @@
-"""Pseudo-labels: what a prediction teaches, and CutMix of images and of what they teach.
+"""Pseudo-labels: labels made of predictions, CutMix of images and labels, and the loss against them.
 
 Shapes: B batch, C channels, K classes, *S space.
 """
@@ -12,7 +12,7 @@ from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot
 
 
 class Target(NamedTuple):
-    """Hard pseudo-labels and how sure they are; no gradient passes through either."""
+    """Hard pseudo-labels and their confidence. No gradient passes through either."""
 
     label: Tensor  # (B, *S) int64
     confidence: Tensor  # (B, *S) float32, the softmax maximum
@@ -38,9 +38,9 @@ def cutmix_target(inside: Target, outside: Target, box: Tensor) -> Target:
 
 @torch.no_grad()
 def partner_label(network: nn.Module, images: Tensor) -> Target:
-    """What a network in `eval()` says of the CutMix partners' weak view (B, C, *S), without gradient.
+    """Pseudo-labels of the CutMix partners' weak view (B, C, *S), by the network in eval mode, without gradient.
 
-    As FixMatch and UniMatch are released: running statistics, nothing dropped, and nothing in the network moves.
+    As in the released FixMatch and UniMatch. The network is left in the mode that it was in.
     """
     training = network.training
     target = pseudo_label(network.eval()(images))
@@ -49,18 +49,18 @@ def partner_label(network: nn.Module, images: Tensor) -> Target:
 
 
 class Lesson(NamedTuple):
-    """A target in the form that losses take, made once for all who learn from it; no gradient passes through."""
+    """A target in the form that losses take. It is made once for all that learn from it."""
 
     one_hot: Tensor  # (B, K, *S) float32, 0 where the voxel does not count
     mask: Tensor  # (B, 1, *S) float32, 1 where the voxel is confident
 
 
 def lesson(target: Target, classes: int, threshold: Tensor | float) -> Lesson:
-    """The voxels of a target whose confidence reaches the threshold, one-hot."""
+    """A target as a lesson: one-hot where the confidence reaches the threshold, 0 elsewhere."""
     mask = (target.confidence >= threshold).float().unsqueeze(1)
     return Lesson(one_hot(target.label, classes) * mask, mask)
 
 
 def match(logits: Tensor, taught: Lesson, dice: DiceSettings) -> Tensor:
     """Dice of logits (B, K, *S) against a lesson, over its confident voxels: the loss of UniMatch and CrossMatch."""
-    return dice_loss(logits.float().softmax(1), *taught, dice)
+    return dice_loss(logits.float().softmax(1), taught.one_hot, taught.mask, dice)

@@ -1,4 +1,4 @@
-"""Pseudo-labels: the network's own labels of the images it sees, where it is sure, teach it as if they were given.
+"""Pseudo-labels: the network learns its own confident labels of unlabelled images as if they were given.
 
 Shapes: B batch, C channels, K classes, *S space.
 Source: Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks", ICML
@@ -18,16 +18,19 @@ from crossmatch.settings import Fraction, NonNegative
 
 
 class PseudoLabelSettings(MethodSettings):
-    """Two departures from the paper, which classifies whole images.
+    """Weight, threshold and warm-up. Two of them depart from the paper, which classifies whole images.
 
-    The paper counts every pseudo-label (threshold 0); in a scan most voxels lie far from any border, and the threshold,
-    that of the other methods, leaves the doubtful ones out. Its weight grows linearly from epoch 100 to 600; here it
+    The paper counts every pseudo-label (threshold 0). In a scan most voxels lie far from any border, so the threshold
+    of the other methods leaves the doubtful ones out. The paper's weight grows linearly from epoch 100 to 600; here it
     has the ramp of the other methods, over the whole run.
     """
 
-    unlabelled_weight: NonNegative = 3.0  # the paper's alpha_f
-    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    warm_up: Fraction = 1.0  # share of the run over which the weight grows to full
+    unlabelled_weight: NonNegative = 3.0
+    """Weight of the pseudo-labels, after the warm-up (the paper's alpha_f)."""
+    threshold: NonNegative = 0.95
+    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 
 
 class PseudoLabel(Method):
@@ -41,7 +44,7 @@ class PseudoLabel(Method):
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``; ``pseudo``: cross entropy with the pseudo-labels; ``confident``: the share of voxels that count.
 
-        Voxels below the threshold add 0, and the mean is of all voxels: the fewer are sure, the less they weigh.
+        The mean is over all voxels, and those below the threshold add 0. The fewer count, the less they weigh.
         """
         assert batch.u is not None
         chosen, labelled = self.settings, len(batch.x)

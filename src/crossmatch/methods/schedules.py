@@ -7,7 +7,7 @@ from torch import Tensor
 def poly_decay(progress: float, power: float = 0.9, horizon: float = 1.0) -> float:
     """Factor of the learning rate, (1 - progress / horizon)^power.
 
-    The released code's power is 0.9. Its 3D horizon is 17,000 steps whatever the length of the run: 17 / 14 of 14,000.
+    The released power is 0.9. The released 3D horizon is always 17,000 steps, which is 17 / 14 of a run of 14,000.
     """
     return float(max(0.0, 1.0 - progress / horizon) ** power)
 
@@ -26,16 +26,16 @@ def ramp_up(progress: Tensor, length: float) -> Tensor:
 
 
 def threshold_at(progress: Tensor, start: float, ramp: float, scale: float) -> Tensor | float:
-    """The confidence that a pseudo-label must reach: `start`, or rising from it towards 1.
+    """The confidence that a pseudo-label must reach: constant, or rising towards 1.
 
     Args:
         progress: scalar tensor.
         start: the threshold at the beginning.
-        ramp: where it would reach 1, in lengths of the run; 0: it stays at `start`.
-        scale: factor of the whole. The released 3D code multiplies with ln 2, which belongs to thresholds on an
-            entropy: with two classes the softmax maximum is never below 0.5, so hardly anything is left out.
+        ramp: where it would reach 1, in lengths of the run. 0: it stays at `start`.
+        scale: factor of the result. The released 3D code multiplies by ln 2, which belongs to thresholds on an entropy.
+            With two classes the softmax maximum is at least 0.5, so such a threshold leaves hardly anything out.
 
-    The released 3D schedule is start 0.75, ramp 17,000 steps, scale ln 2; its first step alone is 0.75 without ln 2,
-    and each further one lags by a step.
+    The released 3D schedule has start 0.75, a ramp of 17,000 steps and scale ln 2. It lags by one step, and its first
+    value is 0.75 without ln 2.
     """
     return start * scale if ramp == 0 else (start + (1 - start) * ramp_up(progress, ramp)) * scale

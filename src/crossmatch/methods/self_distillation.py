@@ -1,9 +1,9 @@
-"""Self-distillation: what a network says of the weak view, softened, is what it learns to say of the strong view.
+"""Self-distillation: the network's soft predictions of the weak view are targets for the strong view.
 
 Shapes: B batch, C channels, K classes, *S space.
-Source: the idea that a network is its own teacher: Zhang et al., "Be Your Own Teacher", ICCV 2019, where deep layers
-teach shallow ones of the same image; the two views are those of Sohn et al., "FixMatch", NeurIPS 2020; the loss that of
-Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+Sources: a network is its own teacher in Zhang et al., "Be Your Own Teacher", ICCV 2019, where deep layers teach shallow
+ones. The two views are those of Sohn et al., "FixMatch", NeurIPS 2020. The loss is that of Hinton et al., "Distilling
+the Knowledge in a Neural Network", 2015.
 """
 
 import torch
@@ -17,21 +17,25 @@ from crossmatch.settings import Fraction, NonNegative, Positive
 
 
 class SelfDistillationSettings(MethodSettings):
-    """There is no released code of this form; weight and temperature are those of `distillation`.
+    """Weight and temperature, which are those of `distillation`, and the warm-up. There is no released code of this
+    form.
 
-    The two methods so differ in who teaches and in which view is taught. The warm-up lasts the whole run, as the
-    consistency terms of github.com/HiLab-git/SSL4MIS, commit 06df604: at first the network has nothing to teach.
+    The warm-up lasts the whole run, as for the consistency terms of github.com/HiLab-git/SSL4MIS, commit 06df604: at
+    first the network has nothing to teach.
     """
 
     unlabelled_weight: NonNegative = 1.0
+    """Weight of the soft targets, after the warm-up."""
     temperature: Positive = 2.0
-    warm_up: Fraction = 1.0  # share of the run over which the weight grows to full
+    """Temperature of both softmaxes. Higher is softer."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 
 
 class SelfDistillation(Method):
     """L = L_sup + weight(t) T^2 KL(weak || strong), from one pass over labelled, weak and strong images.
 
-    One pass: BatchNorm treats the view that teaches and the one that learns alike. Nothing is CutMixed.
+    In one pass, batch normalisation treats the view that teaches and the view that learns alike. There is no CutMix.
     """
 
     about = "the weak view's soft predictions teach the strong view, in one network"

@@ -1,11 +1,11 @@
 """The stronger baseline: learn from the labelled images alone, augmented as nnU-Net v2 does.
 
 Source: Isensee et al., "nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation",
-Nature Methods 18, 203-211, 2021; released code github.com/MIC-DKFZ/nnUNet, commit 0e49508. Of nnU-Net only the
-augmentation is taken (`perturb/augment.py`, with what differs there). Network, loss, optimiser, sampling of patches and
-prediction are those of the recipe, the same for every method: no deep supervision, no patches that are sure to hold
-foreground, no mirrored predictions. Images come as weak views: turned, flipped or rotated as for every method before
-this augmentation does so again, and resampled twice, by the look-up of the weak view, then linearly.
+Nature Methods 18, 203-211, 2021; released code github.com/MIC-DKFZ/nnUNet, commit 0e49508.
+
+Only the augmentation is nnU-Net's (`perturb/augment.py` lists what differs). Network, loss, optimiser, patches and
+prediction are those of the recipe, as for every method. So there is no deep supervision, no patch is chosen for its
+foreground, and predictions are not mirrored. The images are weak views, which are augmented a second time here.
 """
 
 from torch import Tensor
@@ -20,10 +20,11 @@ class SupervisedStrongSettings(MethodSettings):
     """What is done to the labelled images."""
 
     augment: AugmentSettings = AugmentSettings()
+    """How labelled images are augmented."""
 
 
 class SupervisedStrong(Supervised):
-    """L_sup of augmented labelled images: without it, what a method gains by unlabelled images cannot be told."""
+    """L_sup of augmented labelled images. Methods are compared with it to see what unlabelled images add."""
 
     about = "labelled images alone, augmented as nnU-Net does"
     paper = "Isensee et al., Nature Methods 2021"
@@ -31,9 +32,9 @@ class SupervisedStrong(Supervised):
     settings: SupervisedStrongSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``total``: as `Supervised`; images and labels are as they come in `eval()`.
+        """``total``: as `Supervised`. In eval mode nothing is augmented.
 
-        All is drawn on the device, from PyTorch's generator, which the training loop seeds anew each step.
+        Parameters are drawn on the device, from PyTorch's generator, which the training loop seeds anew each step.
         """
         if self.training:
             chosen = self.settings.augment

@@ -1,4 +1,4 @@
-"""UA-MT, the uncertainty-aware Mean Teacher: the teacher teaches only where its predictions under noise are certain.
+"""UA-MT, the uncertainty-aware Mean Teacher: the teacher counts only where its predictions under noise are certain.
 
 Shapes: B batch, C channels, K classes, *S space.
 Source: Yu, Wang, Li, Fu, Heng, "Uncertainty-aware Self-ensembling Model for Semi-supervised 3D Left Atrium
@@ -16,26 +16,25 @@ from crossmatch.methods.schedules import threshold_at
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.settings import Fraction
 
-PASSES = 8  # T, of the teacher for its uncertainty; two at a time. Paper and released code
+PASSES = 8  # T of paper and released code: the teacher's passes for its uncertainty, two at a time
 THRESHOLD_RAMP = 1.0  # the threshold reaches the largest entropy at the end of the run; released
 LOG_EPSILON = 1e-6  # keeps the logarithm finite; released
-LARGEST = 2.0  # of the squared distance of two distributions: released divisor, there also the number of classes
+LARGEST = 2.0  # the largest squared distance of two distributions; released divisor (there the number of classes)
 
 
 class UAMTSettings(MeanTeacherSettings):
-    """Those of Mean Teacher, with the same released values, and the threshold on the uncertainty.
+    """The settings of Mean Teacher, with the same released values, and the threshold on the uncertainty."""
 
-    The released weight climbs every 150 steps for 40 times 150 of its 6,000 steps: again over the whole run.
-    """
-
-    threshold: Fraction = 0.75  # at the start, as a share of the largest entropy
+    threshold: Fraction = 0.75
+    """Highest uncertainty of a voxel that counts, at the start of the run, as a share of the largest entropy. It rises
+    to 1."""
 
 
 class UAMT(MeanTeacher):
     """Mean Teacher on certain voxels: H(p̄) < (0.75 + 0.25 ramp(t)) ln K, with p̄ the mean softmax of T noisy passes.
 
-    Passes differ by their noise and by the network's own dropout, where it has one. The released threshold has ln 2,
-    the largest entropy of its two classes; ours has ln K (SSL4MIS keeps ln 2 for four). The student is the predictor,
+    Passes differ by their noise and by the network's dropout. The released threshold has ln 2, the largest entropy of
+    two classes. Ours has ln K, that of K classes (SSL4MIS keeps ln 2 for four classes). The student is the predictor,
     as released.
     """
 
@@ -45,7 +44,7 @@ class UAMT(MeanTeacher):
     settings: UAMTSettings
 
     def consistency(self, student: Tensor, images: Tensor, progress: Tensor) -> dict[str, Tensor]:
-        """Squared difference on certain voxels, and ``confident``, the share of those."""
+        """``consistency``: squared difference on certain voxels; ``confident``: the share of these voxels."""
         distance = (student - self.teach(images)).square()
         largest = math.log(student.shape[1])
         threshold = threshold_at(progress, self.settings.threshold, THRESHOLD_RAMP, largest)

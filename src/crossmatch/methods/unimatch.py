@@ -1,4 +1,4 @@
-"""UniMatch: the weak view teaches two strong views of the image, and its own decoding from dropped features.
+"""UniMatch: the weak view teaches two strong views of the image, and a decoding of its own with dropped features.
 
 Shapes: B batch, C channels, K classes, *S space.
 Source: Yang et al., "Revisiting Weak-to-Strong Consistency", CVPR 2023; constants of the released code for medical
@@ -19,20 +19,25 @@ from crossmatch.settings import BelowOne, Fraction, NonNegative
 
 
 class UniMatchSettings(MethodSettings):
-    """Threshold, weights and dropout; the defaults are the released constants. Dice is that of the recipe."""
+    """Threshold, weights and dropout. The defaults are the released constants. Dice is that of the recipe."""
 
-    threshold: NonNegative = 0.95  # on the softmax maximum; above 1 nothing unlabelled is learned
-    image_weight: NonNegative = 0.5  # of the mean over the two strong views: 0.25 each
-    feature_weight: NonNegative = 0.5  # of the dropped features; the supervised term has 1
-    warm_up: Fraction = 0.0  # share of the run over which the unlabelled terms grow to full
-    rate: BelowOne = 0.5  # of the channels dropped, at every level between encoder and decoder
+    threshold: NonNegative = 0.95
+    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    image_weight: NonNegative = 0.5
+    """Weight of the mean over the two strong views; the supervised loss has 1."""
+    feature_weight: NonNegative = 0.5
+    """Weight of the view with dropped features; the supervised loss has 1."""
+    warm_up: Fraction = 0.0
+    """Share of the run in which the weights of the unlabelled terms grow to their full values. 0: from the start."""
+    rate: BelowOne = 0.5
+    """Share of the channels dropped at each level between encoder and decoder."""
 
 
 class UniMatch(Method):
-    """One pass each for the partners (in `eval()`), the labelled images with the weak views, and the strong views.
+    """Three passes: partners (in eval mode), labelled images with weak views, strong views.
 
-    The second pass decodes all its images clean and dropped together, as released, also the labelled ones, whose
-    dropped decoding nobody learns from: it counts in the decoder's batch normalisation.
+    The second pass decodes all its images clean and with dropped features, as released. The dropped decoding of the
+    labelled images has no loss, but it counts in the decoder's batch statistics.
     """
 
     about = "the weak view teaches two strong views and its own decoding from dropped features"
@@ -45,9 +50,9 @@ class UniMatch(Method):
         self.dropped = FeaturePerturbation("channel", settings.rate)
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``sup``, the strong views ``s1`` and ``s2``, the dropped features ``fp``, and ``confident``.
+        """``sup``; ``s1``, ``s2``: the strong views; ``fp``: the dropped features; ``confident``.
 
-        The last is the share of voxels of the weak view that reach the threshold.
+        ``confident`` is the share of the weak view's voxels that reach the threshold.
         """
         assert batch.u is not None
         assert batch.mix is not None

@@ -1,4 +1,4 @@
-"""URPC: predictions at several scales of one decoder agree, the more so the surer a voxel is.
+"""URPC: predictions at several scales of one decoder are made to agree, most where they are certain.
 
 Shapes: B batch, C channels, K classes, *S space; s counts the scales, finest first.
 Source: Luo et al., "Efficient Semi-supervised Gross Target Volume of Nasopharyngeal Carcinoma Segmentation via
@@ -26,19 +26,21 @@ EPSILON = 1e-8  # released, beside the mean weight of the voxels
 
 
 class URPCSettings(MethodSettings):
-    """The released constants, the same in 2D and 3D."""
+    """Weight and warm-up. The defaults are the released constants, the same in 2D and 3D."""
 
     unlabelled_weight: NonNegative = 0.1
-    warm_up: Fraction = 1.0  # released: over the whole run, in 2D and 3D
+    """Weight of the agreement between scales, after the warm-up."""
+    warm_up: Fraction = 1.0
+    """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 
 
 def noisy(x: Tensor) -> Tensor:
-    """Features (B, C, *S), each times a factor from U(0.7, 1.3) that all images of the batch share."""
+    """Features (B, C, *S), each multiplied by a factor from U(0.7, 1.3). All images of the batch share the factors."""
     return x * (0.7 + 0.6 * torch.rand(x.shape[1:], device=x.device)).to(x.dtype)
 
 
 def without_peaks(x: Tensor) -> Tensor:
-    """Features (B, C, *S), 0 where their mean over channels reaches a share from U(0.7, 0.9) of the image's maximum."""
+    """Features (B, C, *S), 0 where their mean over channels is high: at least U(0.7, 0.9) of the image's maximum."""
     attention = x.mean(1, keepdim=True)
     share = 0.7 + 0.2 * torch.rand((), device=x.device)
     return x * (attention < share * attention.amax(tuple(range(1, x.ndim)), keepdim=True))
@@ -49,15 +51,15 @@ def thinned(x: Tensor) -> Tensor:
     return functional.dropout(x, 0.5)
 
 
-# What the features go through before each head in train mode, finest scale first: the released 2D code's choice.
+# What perturbs the features before each head in train mode, finest scale first, as in the released 2D code.
 PERTURBATIONS: tuple[Callable[[Tensor], Tensor], ...] = (nn.Identity(), noisy, without_peaks, thinned)
 
 
 def pyramid_consistency(scales: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the scales' predictions lie from their mean: logits (s, B, K, *S) -> loss, mean divergence; scalars.
+    """How far the predictions of the scales lie from their mean: logits (s, B, K, *S) -> loss, mean divergence.
 
-    With p_s the softmax of a scale, p its mean over scales and D_s = KL(p || p_s) of each voxel, its uncertainty:
-    mean over s of  mean(exp(-D_s) (p - p_s)^2) / mean(exp(-D_s)) + mean(D_s).
+    Let p_s be the softmax of a scale, p the mean over scales, and D_s = KL(p || p_s) the uncertainty of a voxel. The
+    loss is the mean over s of  mean(exp(-D_s) (p - p_s)^2) / mean(exp(-D_s)) + mean(D_s).
 
     As released, nothing is detached, and the square's mean is over classes too.
     """
@@ -77,10 +79,10 @@ def pyramid_consistency(scales: Tensor) -> tuple[Tensor, Tensor]:
 class URPC(Method):
     """L = mean over scales of L_sup + weight(t) L_urpc, from one pass over the labelled images and the weak view.
 
-    The network's own head is the finest scale; up to three coarser feature maps of its decoder get heads, which belong
-    to the method and are left behind after training. With a decoder of one level there is but one scale, and nothing
-    is learned from unlabelled images. Predictions are enlarged linearly, as released in 3D (2D: nearest neighbour). The
-    features are perturbed as released in 2D; in 3D a dropout inside the decoder took that place.
+    The network's own head is the finest scale. Up to three coarser maps of its decoder get heads of the method, which
+    are not needed after training. With a decoder of one level there is one scale, and nothing is learned from
+    unlabelled images. Predictions are enlarged linearly, as released in 3D (released 2D: nearest neighbour). Features
+    are perturbed as released in 2D (released 3D: by dropout inside the decoder).
     """
 
     about = "predictions at several scales of the decoder agree, rectified by their uncertainty"

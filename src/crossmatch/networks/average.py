@@ -9,10 +9,10 @@ from crossmatch.networks.segmenter import Segmenter
 
 
 class Average(nn.Module):
-    """Follows a network: parameters as a moving average, buffers (BatchNorm statistics) copied.
+    """Follows a network: its parameters are a moving average, its buffers (batch statistics) are copied.
 
-    While the learning rate is high, the network's statistics do not fit the averaged weights, and the average predicts
-    worse than it will. Statistics that a teacher gathers in passes of its own would fit, but are those of noisy images.
+    While the learning rate is high, the copied statistics do not fit the averaged weights, and predictions are worse
+    than they will be. Statistics of a teacher's own passes would fit, but those passes may see noisy images.
 
     Args:
         source: the network to follow; the average begins as a copy of it.

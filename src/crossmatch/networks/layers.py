@@ -93,14 +93,14 @@ def max_pool(dims: int) -> nn.Module:
 def resize_linear(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """Linear interpolation on a grid whose first and last points are those of the input (``align_corners``).
 
-    The result has the type of `x`. On GPUs autocast computes it in float32, and what it is joined with would follow.
-    The next convolution rounds to bfloat16 in either case.
+    The result has the type of `x`. Autocast on a GPU computes it in float32. Without the conversion, features that are
+    joined with it would become float32 too.
     """
     return functional.interpolate(x, size=size, mode=_LINEAR_MODE[len(size)], align_corners=True).to(x.dtype)
 
 
 class Doubling(nn.Module):
-    """Interpolation to twice the size, (B, C, *S) -> (B, C, 2 * S), by `resize_linear` or the nearest neighbour."""
+    """Interpolation to twice the size, by `resize_linear` or the nearest neighbour."""
 
     def __init__(self, mode: Literal["linear", "nearest"]) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 from torch import Tensor
 
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.networks.layers import Normalisation
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.networks.unet import DROPOUT, UNet, UNetSettings
@@ -36,7 +36,7 @@ _VNET_NAMES = (
 
 
 class _Released(NamedTuple):
-    """A network of the released code: how its state is known, its names in ours, and an empty one of ours."""
+    """A network of the released code: how its state is recognised, how its names become ours, how ours is built."""
 
     title: str
     first: str  # the weights (outputs, inputs, *kernel) of its first convolution
@@ -46,15 +46,15 @@ class _Released(NamedTuple):
 
 
 def from_reference(state: Mapping[str, Tensor]) -> Segmenter:
-    """Our network with the weights of a released checkpoint; all but dropout is read from its names and shapes.
+    """Our network with the weights of a released checkpoint. Names and shapes say all about it but dropout.
 
     Args:
         state: the state dict as saved by the released code: plain, under the key ``model``, or with ``module.``
             prefixes; ``num_batches_tracked`` entries may be missing.
 
     Returns:
-        A `UNet` or `VNet` in train mode. Dropout rates are not in a state dict: they are the released ones (for a U-Net
-        of other than five levels, 0), in ``nn.Dropout*`` modules: set ``p`` to change them.
+        A `UNet` or `VNet` in train mode. Its dropout rates are the released ones, or 0 for a U-Net of other than five
+        levels. Set ``p`` of its ``nn.Dropout*`` modules to change them.
 
     Raises:
         UserError: the names are not those of a network known here, or some are missing or left over.
@@ -68,7 +68,7 @@ def from_reference(state: Mapping[str, Tensor]) -> Segmenter:
             return _filled(released, plain)
     expected = " or ".join(f"the released {released.title} ('{released.first}', ...)" for released in _RELEASED)
     raise UserError(
-        f"These weights have the names of no network known here: expected {expected}, found {sorted(plain)[:3]}."
+        f"These weights have the names of no network known here: expected {expected}, found {listed(sorted(plain))}."
     )
 
 
@@ -76,7 +76,8 @@ def _filled(released: _Released, state: Mapping[str, Tensor]) -> Segmenter:
     foreign = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if foreign:
         raise UserError(
-            f"The {released.title}'s state has entries that are no tensors, {foreign[:3]}; pass the state dict alone."
+            f"The {released.title}'s state has entries that are no tensors ({listed(foreign)}): pass the state dict "
+            "alone."
         )
     renamed = {_rename(name, released.names): value for name, value in state.items()}
     first, last = state[released.first], state.get(released.last)
@@ -92,9 +93,9 @@ def _filled(released: _Released, state: Mapping[str, Tensor]) -> Segmenter:
     misshapen = [name for name, value in ours.items() if name in renamed and renamed[name].shape != value.shape]
     if missing or unknown or misshapen:
         raise UserError(
-            f"The {released.title}'s state does not fit: {len(missing)} weights are missing {missing[:3]}, "
-            f"{len(unknown)} are unknown {unknown[:3]} and {len(misshapen)} have another shape {misshapen[:3]}. Is it "
-            "a checkpoint of another variant?"
+            f"The {released.title}'s state does not fit: {len(missing)} weights are missing ({listed(missing)}), "
+            f"{len(unknown)} are unknown ({listed(unknown)}) and {len(misshapen)} have another shape "
+            f"({listed(misshapen)}). Is it a checkpoint of another variant?"
         )
     network.load_state_dict(renamed, strict=False)
     return network

@@ -22,11 +22,12 @@ DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 
 class UNetSettings(NetworkSettings):
-    """Width and dropout; the defaults are the released 2D constants."""
+    """Width and dropout. The defaults are the released 2D constants."""
 
-    width: Count = 16  # channels of the finest level; each further level has twice as many
-    # rate of each level of the encoder, finest first; there are as many levels as rates
+    width: Count = 16
+    """Channels of the finest level. Each further level has twice as many."""
     dropout: Annotated[tuple[BelowOne, ...], Field(min_length=2)] = DROPOUT
+    """Rates of element dropout in the encoder, one for each level, finest first. There are as many levels as rates."""
 
     @property
     def channels(self) -> tuple[int, ...]:

@@ -22,11 +22,14 @@ MULTIPLE: int = 2 ** (len(CONVOLUTIONS) - 1)
 
 
 class VNetSettings(NetworkSettings):
-    """Width, normalisation and dropout; the defaults are the released 3D constants."""
+    """Width, normalisation and dropout. The defaults are the released 3D constants."""
 
-    width: Count = 16  # channels of the finest level; each further level has twice as many
+    width: Count = 16
+    """Channels of the finest level. Each further level has twice as many."""
     normalisation: Normalisation = "batch"
+    """Normalisation after each convolution."""
     dropout: BelowOne = 0.5
+    """Dropout rate of whole channels of the deepest features and, in a plain pass, of the finest."""
 
     @model_validator(mode="after")
     def _channels_make_groups(self) -> "VNetSettings":
@@ -68,9 +71,9 @@ class VNetEncoder(nn.Module):
     """(B, C, *S) -> five feature maps, finest first, level l (B, 2^l W, *S / 2^l); the last one with dropout.
 
     Args:
-        blocks: of each level, finest first.
-        downs: from each level to the next.
-        dropout: of the deepest features.
+        blocks: the convolutions of each level, finest first.
+        downs: what leads from each level to the next.
+        dropout: for the deepest features.
     """
 
     def __init__(self, blocks: Iterable[nn.Module], downs: Iterable[nn.Module], dropout: nn.Module) -> None:
@@ -90,8 +93,8 @@ class VNetDecoder(nn.Module):
     """The encoder's feature maps -> four, finest first, level l (B, 2^l W, *S / 2^l). Skip connections are added.
 
     Args:
-        ups: from each level to the next finer one, deepest first.
-        blocks: of each level but the deepest, coarsest first.
+        ups: what leads from each level to the next finer one, deepest first.
+        blocks: the convolutions of each level but the deepest, coarsest first.
     """
 
     def __init__(self, ups: Iterable[nn.Module], blocks: Iterable[nn.Module]) -> None:
@@ -168,5 +171,5 @@ class VNet(Segmenter):
 
 
 def _activated(dims: int, convolution: nn.Module, outputs: int, normalisation: Normalisation) -> list[nn.Module]:
-    # ReLU in place: what is before it, normalisation or convolution, needs its input for the gradient, not its output
+    # ReLU works in place: for its gradient, the layer before it needs its input, not its output
     return [convolution, *layers.normalisation(dims, normalisation, outputs), nn.ReLU(inplace=True)]

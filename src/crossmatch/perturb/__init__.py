@@ -1,1 +1,1 @@
-"""Perturbations of images and of features. Draw parameters with a passed generator, then apply a pure function."""
+"""Perturbations of images and of features. Parameters are drawn first; pure functions apply them."""

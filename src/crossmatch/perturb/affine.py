@@ -1,8 +1,8 @@
-"""Turns, scaling and mirroring of images and label maps that already have the network's size, about their centre.
+"""Rotation, scaling and mirroring about the centre, for images and label maps that have the network's size already.
 
 Shapes: B batch, C channels, D spatial axes, *S space, P = D (D - 1) / 2 planes of two axes: one in 2D, three in 3D.
-Offsets are counted in voxels, whatever a voxel's size in mm. Unlike the weak view (`geometry`), images are
-interpolated: a second rounding to voxels would show.
+Offsets are in voxels, not in mm. Images are interpolated, unlike in the weak view (`geometry`): rounding to voxels a
+second time would show.
 """
 
 import functools
@@ -15,7 +15,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 
 def turn(angle: Tensor, plane: tuple[int, int], dims: int) -> Tensor:
-    """Angles (B,) in radians -> (B, D, D) that take the plane's first axis towards the second."""
+    """Angles (B,) in radians -> rotation matrices (B, D, D) that take the plane's first axis towards the second."""
     matrix, (first, second) = torch.eye(dims, device=angle.device, dtype=angle.dtype).repeat(len(angle), 1, 1), plane
     matrix[:, first, first] = matrix[:, second, second] = angle.cos()
     matrix[:, first, second] = -angle.sin()
@@ -24,7 +24,7 @@ def turn(angle: Tensor, plane: tuple[int, int], dims: int) -> Tensor:
 
 
 def rotation_matrix(angle: Tensor, dims: int) -> Tensor:
-    """Angles (B, P) in radians -> (B, D, D): turns in the planes (0, 1), (0, 2), (1, 2), the last one first."""
+    """Angles (B, P) in radians -> matrices (B, D, D): rotations in the planes (0, 1), (0, 2), (1, 2), last first."""
     planes = itertools.combinations(range(dims), 2)
     # in float64: autocast would multiply in bfloat16
     turns = [turn(one, plane, dims) for one, plane in zip(angle.double().unbind(1), planes, strict=True)]

@@ -1,20 +1,20 @@
-"""Strong augmentation of labelled images: where they lie and what grey values they have, as nnU-Net v2 trains.
+"""Strong augmentation of labelled images, in geometry and grey values, as nnU-Net v2 trains.
 
 Shapes: B batch, C channels, D spatial axes, *S space.
 Source: Isensee et al., Nature Methods 18, 203-211, 2021; ranges, probabilities and order of the released trainer,
 github.com/MIC-DKFZ/nnUNet, commit 0e49508, and of its transforms, github.com/MIC-DKFZ/batchgeneratorsv2, commit
-3cb4f07. Elastic deformation is switched off there, and left out here. What differs:
+3cb4f07. Elastic deformation is switched off there, and left out here. Differences:
 
-- Images may be z-scored, as there, or lie in [0, 1]: the noise is in units of each channel's own standard deviation,
-  contrast and gamma work between each channel's lowest and highest value, brightness multiplies and is not cut off.
-- Rotations are drawn up to 30 degrees in each plane, in 2D too, where the weak view has added quarter turns; released
-  in 2D: 180, or 15 for patches more than 1.5 times as long as wide. Released in 3D: 30, but patches with edges more
-  than 3 times apart are turned and rescaled slice by slice.
-- What comes into view from outside the image is 0, label 0 (background), as in the weak view. The released code first
-  cuts a larger patch, so that less of it is seen.
-- Labels are looked up (nearest neighbour) like those of the weak view; released: the class that interpolates highest.
-- All channels of an image are changed alike; the released code draws for each.
-- The blur is cut and treats borders as `gaussian_blur` says; released: cut at six sigma, borders mirrored.
+- Images may be z-scored, as there, or lie in [0, 1]. So the noise is in units of each channel's standard deviation,
+  contrast and gamma work between each channel's lowest and highest value, and brightness multiplies without a limit.
+- Rotations go up to 30 degrees in each plane, also in 2D, where the weak view has quarter turns already. Released in
+  2D: 180 degrees, or 15 for patches more than 1.5 times as long as wide. Released in 3D: 30 degrees, but patches with
+  edges more than 3 times apart are turned and rescaled slice by slice.
+- Voxels from outside the image are 0, with label 0 (background), as in the weak view. The released code first cuts a
+  larger patch, so that fewer of them are seen.
+- Labels are those of the nearest voxel, as in the weak view. Released: the class that interpolates highest.
+- All channels of an image are changed alike. The released code draws for each channel.
+- The blur is cut at four sigma and normalised at borders (`gaussian_blur`). Released: six sigma, borders mirrored.
 """
 
 import math
@@ -35,34 +35,53 @@ SMALLEST_SPREAD = 1e-7  # of grey values, for divisions: the released gamma tran
 
 
 class AugmentSettings(Settings):
-    """How often and how strongly; the defaults are the released constants.
+    """How often labelled images are changed, and how strongly. The defaults are the released constants of nnU-Net.
 
-    The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels: half as often where
-    there is one channel. Mirroring destroys what tells left from right: set its probability to 0 for such data.
+    The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels. Where there is one
+    channel, that is half as often. Mirroring makes left and right alike: set its probability to 0 where they must stay
+    apart.
     """
 
     scaling_probability: Fraction = 0.2
-    scaling: Annotated[tuple[Positive, Positive], LowerFirst] = (0.7, 1.4)  # of the view's edge; above 1: all smaller
+    """How often an image is scaled."""
+    scaling: Annotated[tuple[Positive, Positive], LowerFirst] = (0.7, 1.4)
+    """Factor of the view's edge. Above 1 everything gets smaller."""
     rotation_probability: Fraction = 0.2
-    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 30.0  # in each plane of two axes
+    """How often an image is rotated."""
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 30.0
+    """Largest angle, in each plane of two axes."""
     noise_probability: Fraction = 0.1
-    noise: Annotated[tuple[NonNegative, NonNegative], LowerFirst] = (0.0, 0.1)  # standard deviation
+    """How often Gaussian noise is added."""
+    noise: Annotated[tuple[NonNegative, NonNegative], LowerFirst] = (0.0, 0.1)
+    """Standard deviation of the noise, as a share of the channel's; the released code calls it variance."""
     blur_probability: Fraction = 0.1
-    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.5, 1.0)  # voxels, for each axis its own
+    """How often an image is blurred."""
+    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.5, 1.0)
+    """Width of the Gaussian in voxels, drawn for each axis."""
     brightness_probability: Fraction = 0.15
-    brightness: AroundOne = (0.75, 1.25)  # factor
+    """How often the brightness changes."""
+    brightness: AroundOne = (0.75, 1.25)
+    """Factor of the grey values."""
     contrast_probability: Fraction = 0.15
-    contrast: AroundOne = (0.75, 1.25)  # factor, the range of values kept
+    """How often the contrast changes."""
+    contrast: AroundOne = (0.75, 1.25)
+    """Factor of the distance from the mean. The range of values is kept."""
     low_resolution_probability: Fraction = 0.125
-    low_resolution: Annotated[tuple[Positive, Annotated[float, Field(le=1)]], LowerFirst] = (0.5, 1.0)  # of the voxels
+    """How often an image is made coarse and enlarged again."""
+    low_resolution: Annotated[tuple[Positive, Annotated[float, Field(le=1)]], LowerFirst] = (0.5, 1.0)
+    """Share of the voxels that is left along each axis."""
     inverted_gamma_probability: Fraction = 0.1
+    """How often gamma is applied to the inverted image."""
     gamma_probability: Fraction = 0.3
-    gamma: AroundOne = (0.7, 1.5)  # exponent, of both
-    mirror_probability: Fraction = 0.5  # of each axis
+    """How often gamma is applied."""
+    gamma: AroundOne = (0.7, 1.5)
+    """Exponent of both gamma transforms."""
+    mirror_probability: Fraction = 0.5
+    """How often each axis is mirrored."""
 
 
 class AugmentDraw(NamedTuple):
-    """Parameters of B views, shaped to broadcast; factors and exponents are 1, the rest 0 where nothing happens."""
+    """Parameters of B views, shaped to broadcast. Factors and exponents are 1, the rest 0, where nothing happens."""
 
     matrix: Tensor  # (B, D, D) from a voxel's offset to the centre to its source's
     mirror: Tensor  # (B, D) bool, axes to reverse
@@ -82,10 +101,7 @@ def draw_augmentation(
     device: torch.device = CPU,
     generator: torch.Generator | None = None,
 ) -> AugmentDraw:
-    """Draw the parameters of `count` views of `dims` axes on a device.
-
-    `generator` is PyTorch's own of that device where None.
-    """
+    """Draw the parameters of `count` views of `dims` axes on a device, by a generator or else by PyTorch's own."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(count, *shape, generator=generator, device=device)
@@ -94,7 +110,7 @@ def draw_augmentation(
         return ends[0] + (ends[1] - ends[0]) * uniform(*shape)
 
     def around_one(ends: tuple[float, float]) -> Tensor:
-        """Half of them below 1, half above, each half uniform."""
+        """Half of the values lie below 1 and half above, each half uniform."""
         side = 2 * uniform() - 1
         return torch.where(side < 0, 1 + side * (1 - ends[0]), 1 + side * (ends[1] - 1))
 
@@ -123,10 +139,10 @@ def draw_augmentation(
 
 
 def augment(x: Tensor, y: Tensor, draw: AugmentDraw, settings: AugmentSettings) -> tuple[Tensor, Tensor]:
-    """Images (B, C, *S) and labels (B, *S) int64 -> the same, augmented, images in float32 (under autocast too).
+    """Images (B, C, *S) and labels (B, *S) int64 -> the same, augmented. Images come in float32, also under autocast.
 
-    The noise is drawn here, from PyTorch's generator of the images' device. What a view did not draw leaves it bit for
-    bit; what no view can draw, by `settings`, is not computed.
+    The noise is drawn here, by PyTorch's generator of the images' device. A transform that a view did not draw leaves
+    it unchanged, bit for bit. A transform of probability 0 is not computed.
     """
     with torch.autocast(x.device.type, enabled=False):
         x, y = x.float(), y.unsqueeze(1)
@@ -159,9 +175,9 @@ def _grey_values(x: Tensor, draw: AugmentDraw, settings: AugmentSettings) -> Ten
 
 
 def coarsen(x: Tensor, share: Tensor) -> Tensor:
-    """Images (B, C, *S) at fewer voxels and back: `share` (B, 1, *1) of each axis' voxels, nearest, then linear.
+    """Images (B, C, *S) reduced to a share of the voxels of each axis (nearest), and enlarged again (linear).
 
-    Both steps look up along one axis at a time, so they are one: a mean of two voxels of the original, weighted.
+    `share` is (B, 1, *1). Along one axis, both steps together are a weighted mean of two voxels of the original.
     """
     for axis in range(2, x.ndim):
         fine = x.shape[axis]
@@ -176,7 +192,7 @@ def coarsen(x: Tensor, share: Tensor) -> Tensor:
 
 
 def gamma_keeping_statistics(x: Tensor, exponent: Tensor) -> Tensor:
-    """Each channel of (B, C, *S), its range taken as 0 to 1, to an exponent (B,); its mean and deviation are kept."""
+    """Each channel of (B, C, *S), with its range as 0 to 1, to an exponent (B,). Mean and deviation are kept."""
     unit, low, span = _unit_range(x)
     curved = low + span * adjust_gamma(unit, exponent)
     space = tuple(range(2, x.ndim))
@@ -186,7 +202,7 @@ def gamma_keeping_statistics(x: Tensor, exponent: Tensor) -> Tensor:
 
 
 def _unit_range(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each channel of (B, C, *S) in [0, 1], its lowest value (B, C, *1) and its span; 0 where all values are equal."""
+    """Each channel of (B, C, *S) scaled to [0, 1], its lowest value (B, C, *1), and its span."""
     space = tuple(range(2, x.ndim))
     low, high = x.amin(space, keepdim=True), x.amax(space, keepdim=True)
     return (x - low) / (high - low).clamp(min=SMALLEST_SPREAD), low, high - low

@@ -1,4 +1,4 @@
-"""A smooth gain over an image, as coils of an MR scanner cause it: the exponential of a polynomial in the coordinates.
+"""Bias field: a smooth gain over an image, as an MR scanner's coils cause it, the exponential of a polynomial.
 
 Shapes: B batch, D spatial axes, *S space, n = ORDER + 1 powers 0..ORDER of each coordinate in [-1, 1].
 Source: Van Leemput et al., IEEE TMI 18(10), 1999; order and ranges as the released code
@@ -22,8 +22,8 @@ def coefficients_of(dims: int, count: int, generator: torch.Generator) -> Tensor
 def bias_field(coefficients: Tensor, size: tuple[int, ...]) -> Tensor:
     """Coefficients (B, n, ..., n) -> gains (B, *S), above 0.
 
-    The polynomial is summed axis by axis, each a product with the powers of that axis' coordinate: n multiplications a
-    voxel for the last axis, hardly any for the others.
+    The polynomial is summed axis by axis, each time by a product with the powers of that axis' coordinate. The last
+    axis costs n multiplications a voxel, the others hardly any.
     """
     field = coefficients
     for n in size:

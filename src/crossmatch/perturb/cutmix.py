@@ -1,7 +1,7 @@
-"""CutMix boxes: where a partner's image and pseudo-label replace one's own.
+"""CutMix boxes: where the image and pseudo-label of a partner replace those of an image.
 
 Shapes: B batch, D spatial axes, *S space. Source: released code github.com/AiEson/CrossMatch, commit 59772e0 (after
-UniMatch): volume share U(0.02, 0.4), aspect U(0.3, 1 / 0.3), drawn anew until the box lies within the image.
+UniMatch): volume share U(0.02, 0.4), aspect U(0.3, 1 / 0.3), drawn again until the box lies within the image.
 """
 
 from typing import Annotated
@@ -15,11 +15,14 @@ CANDIDATES = 64  # aspects drawn at once for each box
 
 
 class CutMixSettings(Settings):
-    """Released constants."""
+    """The boxes that a strong view takes from its partner. The defaults are the released constants."""
 
     probability: Fraction = 0.5
-    share: Annotated[tuple[Fraction, Fraction], LowerFirst] = (0.02, 0.4)  # of the image's area or volume
+    """How often a strong view gets a box from its partner."""
+    share: Annotated[tuple[Fraction, Fraction], LowerFirst] = (0.02, 0.4)
+    """Share of the image's area or volume that the box covers."""
     aspect: Annotated[tuple[Positive, Positive], LowerFirst] = (0.3, 1 / 0.3)
+    """r of the first two edges, (V / r)^(1/D) and (V r)^(1/D), of a box of volume V on D axes."""
 
 
 def draw_boxes(
@@ -27,10 +30,10 @@ def draw_boxes(
 ) -> tuple[Tensor, Tensor]:
     """Draw `count` boxes in images of `size` voxels; first and last-but-one corner, (count, D) int64 each.
 
-    With V the box's volume and r its aspect, the edges are (V / r)^(1/D), (V r)^(1/D) and V^(1/D) on all further axes.
-    To draw r and a place anew until the box fits is to draw r in proportion to the places that fit, then one of them:
-    that is done here, so no box is cut off. A box that is not drawn (probability) is empty; one larger than the image
-    in every aspect is cut to the image.
+    A box of volume V and aspect r has the edges (V / r)^(1/D) and (V r)^(1/D), and V^(1/D) on all further axes.
+    The released code draws r and a place again until the box fits. The same distribution comes from drawing r in
+    proportion to the number of places where the box fits, and then one of these places. That is done here. A box that
+    is not drawn is empty. A box that fits with no aspect is cut to the image.
     """
     dims, extent = len(size), torch.tensor(size)
     chance, share, pick = torch.rand(3, count, generator=generator)

@@ -13,8 +13,10 @@ from torch.nn import functional
 
 DropoutKind = Literal["channel", "alpha", "feature_alpha"]
 
-# (features, rate, training) -> features. channel: whole channels to 0, the rest scaled by 1 / (1 - rate);
-# alpha: single elements, mean and variance kept (for SELU-like statistics); feature_alpha: whole channels, likewise.
+# (features, rate, training) -> features.
+# channel: whole channels become 0, the others are scaled by 1 / (1 - rate).
+# alpha: single elements are replaced so that mean and variance are kept, for SELU-like statistics.
+# feature_alpha: the same for whole channels.
 _KINDS: dict[str, Callable[[Tensor, float, bool], Tensor]] = {
     "channel": torch.feature_dropout,
     "alpha": functional.alpha_dropout,
@@ -23,7 +25,7 @@ _KINDS: dict[str, Callable[[Tensor, float, bool], Tensor]] = {
 
 
 class FeaturePerturbation(nn.Module):
-    """Dropout of one kind and rate on a list of feature maps; the identity at rate 0 and in `eval()`.
+    """Dropout of one kind and rate on a list of feature maps. The identity at rate 0 and in eval mode.
 
     Args:
         kind: what is dropped: ``channel`` (the paper's choice), ``alpha`` or ``feature_alpha``.
@@ -39,7 +41,7 @@ class FeaturePerturbation(nn.Module):
         self.kind, self.rate = kind, rate
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Feature maps (B, C, *S) of any sizes -> the same, perturbed; every level is drawn anew."""
+        """Feature maps (B, C, *S) of any sizes -> the same, perturbed, each level by draws of its own."""
         if not self.training or self.rate == 0:
             return list(features)
         return [_KINDS[self.kind](level, self.rate, True) for level in features]

@@ -1,9 +1,9 @@
-"""The weak image view: right-angle turns, flips, rotations, resizing or cropping as one affine map, sampled once.
+"""The weak image view: right-angle turns, flips, rotation and resizing or cropping, as one affine map.
 
-Shapes: B batch, C channels, D spatial axes, *S space of the output. An output voxel i lies at u in [-1, 1]^D, its
-source at `centre + matrix @ u` in voxels of the source: turning, rotating and resizing (or cropping) compose into one
-nearest neighbour look-up of image and label together, instead of a rounding after each.
-Source: released code github.com/AiEson/CrossMatch, commit 59772e0 (order 0 throughout).
+Shapes: B batch, C channels, D spatial axes, *S space of the output. An output voxel lies at u in [-1, 1]^D. It is read
+from `centre + matrix @ u`, in voxels of the source. So all transforms together are one look-up of the nearest voxel,
+the same for image and label, and positions are rounded only once.
+Source: released code github.com/AiEson/CrossMatch, commit 59772e0 (which rounds after each transform).
 """
 
 import math
@@ -26,15 +26,19 @@ def _two_axes(plane: tuple[int, int]) -> tuple[int, int]:
 
 
 class WeakSettings(Settings):
-    """Turn and flip, or else perhaps rotate. Released 2D: probabilities 0.5, up to 20 degrees; 3D: always turn.
+    """The weak view: an image is turned and flipped, or else perhaps rotated. Released 3D: always turned.
 
-    Turns and flips destroy what tells left from right or front from back: set turn_probability to 0 for such data.
+    Turns and flips make left and right alike: set turn_probability to 0 where they must stay apart.
     """
 
     turn_probability: Fraction = 0.5
-    rotation_probability: Fraction = 0.5  # of those that are not turned
+    """How often an image is turned by a multiple of 90 degrees and flipped."""
+    rotation_probability: Fraction = 0.5
+    """How often an image that was not turned is rotated."""
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 20.0
-    plane: Annotated[tuple[Axis, Axis], AfterValidator(_two_axes)] = (0, 1)  # that turns, flips and rotations lie in
+    """Largest angle of the rotation."""
+    plane: Annotated[tuple[Axis, Axis], AfterValidator(_two_axes)] = (0, 1)
+    """The two axes in whose plane images are turned, flipped and rotated."""
 
 
 class WeakDraw(NamedTuple):
@@ -51,7 +55,7 @@ class WeakDraw(NamedTuple):
 
 
 def draw_weak(settings: WeakSettings, count: int, generator: torch.Generator) -> WeakDraw:
-    """Draw the parameters of `count` weak views (on the CPU: a few numbers, the same on every device)."""
+    """Draw the parameters of `count` weak views on the CPU, so that they are the same for every device."""
     choice, turn, axis, chance, angle = torch.rand(5, count, generator=generator)
     turned = choice < settings.turn_probability
     rotated = ~turned & (chance < settings.rotation_probability)
@@ -79,13 +83,15 @@ def resize_map(draw: WeakDraw, size: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def patch_map(draw: WeakDraw, size: Tensor, patch: tuple[int, ...], place: Tensor) -> tuple[Tensor, Tensor]:
-    """Look-up of the weak view of a patch of each image at its own voxel size, as `resize_map`.
+    """Look-up of the weak view of a patch of each image, without resizing. Returns what `resize_map` returns.
 
-    The patch is cut after turning: its edges change places with it. All places within the image are equally likely;
-    on an axis shorter than the patch the image lies in its middle.
+    The patch is cut after turning, so its edges turn too. All places within the image are equally likely. On an axis
+    shorter than the patch, the image lies in the middle.
 
     Args:
-        patch: voxels of the output on each axis; place: (B, D) numbers in [0, 1).
+        draw, size: as of `resize_map`.
+        patch: voxels of the output on each axis.
+        place: (B, D) numbers in [0, 1), which choose the place.
     """
     dims, edges = len(patch), torch.tensor(patch)
     turned = _turn_and_flip(draw, dims)
@@ -108,7 +114,7 @@ def _turn_and_flip(draw: WeakDraw, dims: int) -> Tensor:
 
 
 def output_grid(size: tuple[int, ...], device: torch.device | None = None) -> Tensor:
-    """(D, *size) coordinates of the output voxels in [-1, 1], first and last voxel of an axis at its ends."""
+    """Coordinates (D, *size) of the output voxels. Along each axis they go from -1, first voxel, to 1, last voxel."""
     axes = [torch.linspace(-1, 1, n, device=device) if n > 1 else torch.zeros(1, device=device) for n in size]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
@@ -124,11 +130,13 @@ def look_up(matrix: Tensor, centre: Tensor, size: Tensor, grid: Tensor, plane: t
     """Nearest source voxel of every output voxel.
 
     Args:
-        matrix, centre: (B, D, D) and (B, D), see `resize_map`; size: (B, D) source voxels an axis; grid: (D, *S), see
-            `output_grid`. All on one device. Half-way positions round up, as SciPy's order 0 does, up to float32
-            rounding.
-        plane: the two axes that the matrices may mix. Along any other the source depends on the place along that axis
-            alone. Sums are taken axis by axis, so that hardly anything is as large as the output.
+        matrix, centre: (B, D, D) and (B, D), see `resize_map`.
+        size: (B, D) source voxels on each axis.
+        grid: (D, *S), see `output_grid`.
+        plane: the two axes that the matrices may mix. Along other axes the source depends on the place along that axis
+            alone, which saves memory and time.
+
+    Positions half-way between two voxels are rounded up, as by SciPy with order 0.
     """
     axes = range(grid.ndim - 1)
     size, centre, matrix = (value.view(*value.shape, *[1] * len(axes)) for value in (size, centre, matrix))

@@ -1,9 +1,9 @@
-"""The strong image view: grey values and sharpness of whole batches, on the device they are on.
+"""The strong image view: grey values and sharpness of whole batches, on their device.
 
 Shapes: B batch, C channels, *S space.
-Source: released code github.com/AiEson/CrossMatch, commit 59772e0. 2D: torchvision's ColorJitter, whose saturation and
-hue do nothing on grey images, then Pillow's blur; here the blur is a true Gaussian and images keep their float
-precision. 3D: torchio's RandomBiasField, RandomGamma and RandomBlur, each with the released ranges.
+Source: released code github.com/AiEson/CrossMatch, commit 59772e0. 2D: torchvision's ColorJitter (saturation and hue do
+nothing on grey images), then Pillow's blur. Here the blur is a true Gaussian, and images stay floats. 3D: torchio's
+RandomBiasField, RandomGamma and RandomBlur, with the released ranges.
 """
 
 from typing import Annotated, NamedTuple
@@ -18,23 +18,31 @@ BLUR_RADIUS_SIGMAS = 4.0  # where the Gaussian is cut, as in SciPy
 
 
 class StrongSettings(Settings):
-    """What happens to grey values with `jitter_probability`, and the blur. The defaults are the released 2D constants.
+    """The strong view: what happens to grey values, and the blur. The defaults are the released 2D constants.
 
-    Released 3D: brightness and contrast 0, bias and gamma 0.5, a blur of another width on each axis.
+    Released 3D: brightness and contrast 0, bias and gamma 0.5, a blur of another width along each axis.
     """
 
     jitter_probability: Fraction = 0.8
-    brightness: Fraction = 0.5  # factor U(1 - b, 1 + b), image in [0, 1]
-    contrast: Fraction = 0.5  # likewise
-    bias: NonNegative = 0.0  # coefficients U(-b, b) of the logarithm of a smooth gain
-    gamma: NonNegative = 0.0  # exponent exp(U(-g, g))
+    """How often brightness, contrast, bias and gamma change."""
+    brightness: Fraction = 0.5
+    """b of the brightness factor U(1 - b, 1 + b), for images in [0, 1]."""
+    contrast: Fraction = 0.5
+    """b of the contrast factor U(1 - b, 1 + b), for images in [0, 1]."""
+    bias: NonNegative = 0.0
+    """b of a smooth gain: coefficients U(-b, b) of its logarithm."""
+    gamma: NonNegative = 0.0
+    """g of the exponent exp(U(-g, g))."""
     blur_probability: Fraction = 0.5
-    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.1, 2.0)  # voxels
-    blur_each_axis: bool = False  # draw sigma for each axis, else one for all
+    """How often an image is blurred."""
+    blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.1, 2.0)
+    """Width of the Gaussian, in voxels."""
+    blur_each_axis: bool = False
+    """Draw the width for each axis, else one for all."""
 
 
 class StrongDraw(NamedTuple):
-    """Parameters of B strong views; factors and exponents are 1, the rest 0 where nothing happens. None: not used."""
+    """Parameters of B strong views. Factors and exponents are 1, the rest 0, where nothing happens. None: unused."""
 
     brightness: Tensor  # (B,)
     contrast: Tensor  # (B,)
@@ -49,7 +57,7 @@ class StrongDraw(NamedTuple):
 
 
 def draw_strong(settings: StrongSettings, count: int, dims: int, generator: torch.Generator) -> StrongDraw:
-    """Draw the parameters of `count` strong views (on the CPU: a few numbers, the same on every device)."""
+    """Draw the parameters of `count` strong views on the CPU, so that they are the same for every device."""
     jitter, brightness, contrast, order, blur, sigma = torch.rand(6, count, generator=generator)
     jittered, (low, high) = jitter < settings.jitter_probability, settings.blur_sigma
     widths = sigma.unsqueeze(1).expand(count, dims)
@@ -73,7 +81,7 @@ def draw_strong(settings: StrongSettings, count: int, dims: int, generator: torc
 
 
 def apply_strong(x: Tensor, draw: StrongDraw, settings: StrongSettings) -> Tensor:
-    """Images (B, C, *S) -> strong views: grey values, then blur; brightness and contrast come in either order."""
+    """Images (B, C, *S) -> strong views: grey values, then blur. The order of brightness and contrast is drawn."""
     if settings.brightness or settings.contrast:
         first = _per_image(draw.contrast_first, x)
         x = torch.where(first, adjust_contrast(x, draw.contrast), x)
@@ -92,21 +100,21 @@ def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
-    """Move each channel of (B, C, *S) away from its mean by a factor (B,), cut to [0, 1]; factor 0 gives the mean."""
+    """Multiply each channel's distance from its mean by a factor (B,); (B, C, *S), cut to [0, 1]."""
     mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
     return (mean + (x - mean) * _per_image(factor, x)).clamp(0, 1)
 
 
 def adjust_gamma(x: Tensor, exponent: Tensor) -> Tensor:
-    """sign(x) |x|^exponent, for each image (B, C, *S) its own exponent (B,): z-scored images have negative values."""
+    """sign(x) |x|^exponent for images (B, C, *S), which may be negative, with an exponent (B,) for each."""
     return x.sign() * x.abs() ** _per_image(exponent, x)
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Blur each image (B, C, *S) along every axis with its own sigma (B, D) in voxels; 0 leaves it as it is.
+    """Blur each image (B, C, *S) along every axis with its own sigma (B, D), in voxels. 0 leaves it as it is.
 
-    Weights are cut at four sigma and normalised over the voxels that exist, so a constant stays constant at borders.
-    One matrix product an axis: sigma differs from image to image without a kernel of another size.
+    Weights are cut at four sigma and normalised over the voxels that exist, so that a constant stays constant at
+    borders. The blur is one matrix product an axis, so that each image can have another sigma.
     """
     for axis in range(2, x.ndim):
         size = x.shape[axis]

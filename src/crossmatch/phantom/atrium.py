@@ -1,8 +1,7 @@
-"""An embedded 3D dataset: seeded synthetic contrast-enhanced MR volumes of the left atrium with thin pulmonary veins.
+"""The phantom of a left atrium: synthetic contrast-enhanced MR volumes in 3D, with thin pulmonary veins.
 
-`draw_case` makes one patient; `phantom.make_phantom` writes a dataset of them. Arrays are (x, y, z) in the file's
-order. The generator is frozen under `ATRIUM_VERSION`: what it draws for a seed changes only together with that
-number.
+`draw_case` draws one patient; `phantom.make_phantom` writes a dataset of them. Arrays are (x, y, z) in the file's
+order. What a seed draws changes only together with `ATRIUM_VERSION`.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A phantom as a dataset on disk: what every kind of phantom has in common once a case can be drawn.
+"""Write the dataset of a phantom, of any kind whose cases can be drawn.
 
 Shapes: image and label are (x, y, z) in the file's axis order.
 """
@@ -29,10 +29,15 @@ class PhantomKind(NamedTuple):
 
 
 def write_dataset(root: Path, kind: PhantomKind, counts: dict[str, int], seed: int) -> None:
-    """Write the cases, lists and dataset.json of a phantom into the existing empty folder `root`.
+    """Write the cases, lists and dataset.json of a phantom into an empty folder.
 
-    `counts` gives the cases of the splits train, val and test, in this order. The random stream of a case comes from
-    (seed, split, index). Labelled subsets larger than the training split are left out.
+    The random stream of a case comes from (seed, split, index).
+
+    Args:
+        root: the folder.
+        kind: what is drawn. Labelled subsets larger than the training split are left out.
+        counts: cases of the splits train, val and test, in this order.
+        seed: of all cases.
     """
     names: dict[str, list[str]] = {}
     for split_index, (split, count) in enumerate(counts.items()):

@@ -1,9 +1,8 @@
-"""Embedded datasets, and the first of them: seeded synthetic short-axis cardiac MR volumes of RV, myocardium and LV.
+"""Synthetic datasets, for demonstrations, tests and quick comparisons without patient data.
 
-For demonstrations, tests and quick comparisons where no patient data is at hand. `make_phantom` writes a dataset in
-nnU-Net's layout, of one of `KINDS`; `draw_case` makes one patient of the kind "heart". Arrays are (x, y, z) in the
-file's order, slices along z. The generator is frozen under `PHANTOM_VERSION`: what it draws for a seed changes only
-together with that number.
+`make_phantom` writes a dataset of one of `KINDS`. `draw_case` draws one patient of the kind "heart": a short-axis
+cardiac MR volume of RV, myocardium and LV. Arrays are (x, y, z) in the file's order, slices along z. What a seed draws
+changes only together with `PHANTOM_VERSION`.
 """
 
 from pathlib import Path
@@ -140,12 +139,18 @@ PHANTOMS = {"phantom": "heart", "phantom3d": "atrium"}
 def make_phantom(
     root: Path | str, kind: str = "heart", train: int = 24, val: int = 4, test: int = 10, seed: int = 0
 ) -> None:
-    """Write a phantom.folder into the new or empty folder `root`: one case a patient, named train000, val000, test000.
+    """Write a phantom dataset: one case a patient, named train000, val000, test000 and so on.
 
-    Every case has its own random stream from (seed, split, index): asking for more cases leaves the others as they
-    were. `kind` is one of `KINDS`, which also gives the sizes of the nested labelled subsets
-    `splits/train_N_label.txt`; those above `train` are left out. Raises UserError when `root` is not empty, the kind
-    is unknown or a count is impossible.
+    Every case has a random stream of its own, from (seed, split, index): with more cases the first ones stay the same.
+
+    Args:
+        root: a new or empty folder.
+        kind: one of `KINDS`, which also says for which N there are lists `splits/train_N_label.txt`.
+        train, val, test: numbers of cases.
+        seed: of all cases.
+
+    Raises:
+        UserError: `root` is not empty, the kind is unknown, or a count is impossible.
     """
     if kind not in KINDS:
         raise UserError(f"There is no phantom of kind {kind!r}: the kinds are {', '.join(KINDS)}.")

@@ -1,7 +1,7 @@
-"""What scanners make of the phantoms: grey values of the tissues and faults of the image, a kind of scanner each.
+"""Styles of scanners for the phantoms: ranges for the grey values of the tissues and for the faults of the image.
 
-Grey values are shares of full scale. A case draws each number from its style's range. Styles overlap, tissues within a
-style too, and every split mixes all styles.
+Grey values are shares of full scale. A case draws each number from the range of its style. The ranges of styles
+overlap, so do those of tissues within a style, and every split mixes all styles.
 """
 
 from typing import NamedTuple

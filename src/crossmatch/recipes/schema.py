@@ -61,15 +61,21 @@ MethodChoice = Choice[MethodSettings]
 class DataSettings(Settings):
     """What is learned from, and in what form."""
 
-    dataset: str = ""  # the name that dataset.json must have; "": any
-    labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = (
-        "all"  # splits/train_<labelled>_label.txt, or "all" cases with a label file
-    )
+    dataset: str = ""
+    """The name that dataset.json must have. Empty: any."""
+    labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = "all"
+    """Which cases count as labelled: those of `splits/train_<labelled>_label.txt`, or `all` with labels."""
     normalise: Normalise = "minmax"
-    sampling: Literal["resize", "patch"] = "resize"  # whole images resized to `size`, or random patches of `size`
-    size: tuple[Count, ...] = (256, 256)  # two numbers: slices; three: volumes
-    spacing_mm: tuple[Positive, ...] = ()  # scans are resampled to this before patches are cut; (): as stored
-    memory_gb: NonNegative = 4.0  # voxels stay on the compute device up to this, else on disk
+    """What becomes 0 and 1: minimum and maximum, or the 0.5 and 99.5 percentiles. `none` keeps values as stored, for
+    data that were normalised on import."""
+    sampling: Literal["resize", "patch"] = "resize"
+    """Whole images resized to `size`, or random patches of `size`."""
+    size: tuple[Count, ...] = (256, 256)
+    """Voxels of what the network sees: two numbers for slices, three for volumes."""
+    spacing_mm: tuple[Positive, ...] = ()
+    """Voxel size that scans are resampled to before patches are cut, one number an axis. Empty: as stored."""
+    memory_gb: NonNegative = 4.0
+    """Voxels stay on the compute device up to this size. Larger data lie in a file."""
 
     @model_validator(mode="after")
     def _axes(self) -> "DataSettings":
@@ -83,44 +89,72 @@ class DataSettings(Settings):
 
 
 class TrainSettings(Settings):
-    """The optimisation, and how often the rare work is done. Released: 2D SGD with Nesterov momentum, 3D AdamW."""
+    """The optimisation, and how often other work is done."""
 
     steps: Count = 30000
+    """Optimiser steps of the whole run."""
     batch: BatchSizes = BatchSizes()
+    """Images a step."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum (released 2D) or AdamW (released 3D)."""
     learning_rate: Positive = 0.01
-    momentum: BelowOne = 0.9  # of sgd
+    """Learning rate of the first step."""
+    momentum: BelowOne = 0.9
+    """Momentum of SGD."""
     weight_decay: NonNegative = 1e-4
+    """Weight decay."""
     poly_power: NonNegative = 0.9
-    poly_horizon: Annotated[float, Field(ge=1)] = 1.0  # where the rate would reach 0, in lengths of the run
-    ema: BelowOne = 0.0  # decay of the averaged weights that are then evaluated; 0: none
-    precision: Literal["auto", "bf16", "float32"] = "auto"  # auto: bf16 where the hardware computes in it
+    """p of the learning rate's decay, (1 - progress / poly_horizon)^p."""
+    poly_horizon: Annotated[float, Field(ge=1)] = 1.0
+    """Where the learning rate would reach 0, in lengths of the run."""
+    ema: BelowOne = 0.0
+    """Decay of averaged weights, which are then evaluated. 0: none."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """`auto` is bf16 where the hardware computes in it, else float32."""
     log_every: Count = 20
+    """Steps between two lines of metrics.jsonl."""
     validate_every: Count = 1000
+    """Steps between two validations."""
     checkpoint_every: Count = 500
+    """Steps between two checkpoints."""
 
 
 class PredictSettings(Settings):
     """How masks of native size are made from the network's."""
 
-    resize: Literal["labels", "probabilities"] = "probabilities"  # labels: order 0, the published ACDC protocol
-    batch: Count = 16  # slices or windows at a time
-    stride: Stride = "even"  # even: half a patch or less apart, with Gaussian weights; with numbers all count alike
+    resize: Literal["labels", "probabilities"] = "probabilities"
+    """What is enlarged where whole images were resized: probabilities, or labels (order 0, the published ACDC
+    protocol)."""
+    batch: Count = 16
+    """Slices or windows at a time."""
+    stride: Stride = "even"
+    """Of sliding windows: `even`, half a patch or less apart with Gaussian weights; or voxels an axis, and all windows
+    count alike."""
 
 
 class Recipe(Settings):
-    """One complete run. `seed` fixes the initial weights and everything that is drawn."""
+    """One complete run."""
 
     about: str = ""
-    departures: tuple[str, ...] = ()  # where the recipe departs from the released code, and why
+    """One line for `crossmatch recipes`."""
+    departures: tuple[str, ...] = ()
+    """Where the recipe departs from the released code, and why."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Fixes the initial weights and everything that is drawn."""
     data: DataSettings = DataSettings()
+    """What is learned from."""
     views: ViewSettings = ViewSettings()
+    """How images are disturbed."""
     network: NetworkChoice = Field({}, validate_default=True)
+    """The network."""
     method: MethodChoice = Field({}, validate_default=True)
+    """The method."""
     dice: DiceSettings = DiceSettings()
+    """The Dice loss."""
     train: TrainSettings = TrainSettings()
+    """The optimisation."""
     predict: PredictSettings = PredictSettings()
+    """How masks are made."""
 
     @field_validator(*CHOICES, mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that needs nothing but itself, for reading, printing and sending around."""
+"""The report of a run: one HTML page that needs no other file, for reading, printing and sending."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ __all__ = ["write_report"]
 def write_report(
     run_folder: Path, evaluation: Path | None = None, predictions: Path | None = None, out: Path | None = None
 ) -> Path:
-    """Write the page of a run, finished or not: settings, curves, and where it was evaluated scores and pictures.
+    """Write the page of a run, finished or not: settings and curves, and after an evaluation scores and pictures.
 
     Args:
         run_folder: a run.
@@ -51,7 +51,7 @@ def _newest(run_folder: Path) -> Path | None:
 
 
 def _predictions(folder: Path, scores: Evaluation) -> Path:
-    """Where the evaluated masks probably lie; whether they are the evaluated ones is checked by their Dice."""
+    """Where the evaluated masks probably lie. `read_scan` checks by their Dice whether they are the right ones."""
     recorded = folder.resolve().parent / scores.predictions
     return folder if files_in(folder) or not recorded.is_dir() else recorded
 

@@ -1,4 +1,4 @@
-"""The best, the median and the worst case of an evaluation: which they are, their files, their row of pictures.
+"""The best, the median and the worst case of an evaluation: which cases, their files, their pictures.
 
 Shapes: (x, y, z) volumes in the file's axis order.
 """
@@ -83,7 +83,7 @@ def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) ->
 
 
 def _pictures(run: Run, evaluation: Evaluation, scan: ScoredScan) -> str:
-    """Slices of a case, and where the network sees 3D its surfaces."""
+    """Slices of a case, and its surfaces if the network is 3D."""
     if run.recipe.dims == 2:
         slices = stack_figures(*scan, evaluation.labels, run.data["slice_axis"])
         return f'<div class="slices">{"".join(slices)}</div>'

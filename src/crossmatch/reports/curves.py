@@ -1,4 +1,4 @@
-"""Curves as inline SVG: small multiples of what a run logged, one panel a group of terms.
+"""Curves of what a run logged, as inline SVG: one small panel for each group of terms.
 
 Colours are the classes k0, k1, ... of style.css, so that the page can be light or dark.
 """

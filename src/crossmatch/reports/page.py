@@ -1,4 +1,4 @@
-"""The page of a run, section by section; everything on it is inline."""
+"""The page of a run, section by section. Styles and pictures are inside of the page."""
 
 import shlex
 from collections.abc import Sequence

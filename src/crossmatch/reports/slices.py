@@ -1,4 +1,4 @@
-"""From a volume to what a picture needs: slices the right way up, cropped, as PNG, and outlines of masks.
+"""Slices for pictures: the right way up, cropped, as PNG, and outlines of masks.
 
 Shapes: *S is (x, y) or (x, y, z), the file's own axis order; I slices of (h, w) as they are shown, rows downwards.
 """

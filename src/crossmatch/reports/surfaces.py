@@ -1,4 +1,4 @@
-"""From masks to surfaces: triangles in millimetres as seen from the patient's front, and distances between surfaces.
+"""Surfaces of masks: triangles in millimetres as seen from the patient's front, and distances between surfaces.
 
 Shapes: (x, y, z) masks in the file's axis order. Points (V, 3) are in mm as the viewer sees them: to the right, away,
 up. Where the spacing is unknown, a voxel counts as 1 mm.
@@ -43,10 +43,10 @@ def front_view(volume: Volume) -> Array:
 
 
 def surfaces(masks: Sequence[Array], spacing: Sequence[float], view: Array) -> tuple[list[Surface | None], Array]:
-    """The surface of each mask (x, y, z) bool, None of an empty one, and the voxels (3,) joined into one for it.
+    """The surface of each mask (x, y, z) bool, None for an empty one, and the size of blocks (3,) in voxels.
 
-    Large masks are drawn from blocks of voxels, a block belonging to the object if one of its voxels does: no part is
-    lost. A Gaussian smooths the surface without moving it over a voxel's centre.
+    Large masks are drawn from blocks of voxels. A block belongs to the object if one of its voxels does, so no part is
+    lost. A Gaussian smooths the surface without moving it across the centre of a voxel.
     """
     box = _box(np.logical_or.reduce(masks))
     masks = [mask[box] for mask in masks]
@@ -56,7 +56,9 @@ def surfaces(masks: Sequence[Array], spacing: Sequence[float], view: Array) -> t
 
 
 def block_size(mask: Array, spacing: Sequence[float]) -> Array:
-    """Voxels along each axis (3,) of about equal edges in mm that keep a surface and its box below the limits.
+    """The smallest blocks, in voxels along each axis (3,), for which surface and box stay below the limits.
+
+    Their edges are about equal in mm.
 
     Marching cubes has a vertex on each border between an inner and an outer voxel, and about two faces a vertex.
     """

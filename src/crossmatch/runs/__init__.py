@@ -1,1 +1,1 @@
-"""Runs: a run's folder, its checkpoints and scalars, and the device it computes on."""
+"""Runs: a run's folder, its checkpoints and log, and the device it computes on."""

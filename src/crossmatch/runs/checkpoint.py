@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file whose header holds a JSON description; no pickle. Written aside, then renamed."""
+"""Checkpoints: one safetensors file, whose header holds plain facts as JSON. No pickle."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from crossmatch.errors import UserError
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is needed to predict (`network`) and to go on training (the other tensors, and `step` in `facts`)."""
+    """The content of a checkpoint: predicting needs `network`, going on with a training needs all of it."""
 
     facts: dict[str, Any]  # plain values: step, scores, ...
     network: dict[str, Tensor]  # state dict of the predictor
@@ -27,14 +27,14 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically: the file is either the old one or the whole new one."""
+    """Write the file whole or not at all: after a crash it is the old one or the new one."""
     groups = {"network": checkpoint.network, "training": checkpoint.training}
     tensors = {f"{group}/{name}": value for group, state in groups.items() for name, value in state.items()}
     unshared = {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
     with written_aside(path) as aside:
         try:
             save_file(unshared, aside, metadata={"crossmatch": json.dumps(checkpoint.facts)})
-        except SafetensorError as error:  # a full disk, as safetensors says it
+        except SafetensorError as error:  # what safetensors raises for a full disk
             raise OSError(str(error)) from error
         with aside.open("rb") as file:
             os.fsync(file.fileno())
@@ -76,7 +76,7 @@ def _opened(path: Path) -> Iterator[tuple[safe_open, dict[str, Any]]]:
 
 
 def load_weights(module: torch.nn.Module, state: dict[str, Tensor], origin: str) -> None:
-    """Put weights into a module.
+    """Load weights into a module; `origin` names their file in the message.
 
     Raises:
         UserError: the names or shapes are those of another network.

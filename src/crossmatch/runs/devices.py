@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision; and what to say when its memory is full."""
+"""Which device computes, in which precision, and advice for when its memory is full."""
 
 import resource
 import sys
@@ -35,14 +35,13 @@ def choose_device(name: str) -> torch.device:
 
 
 def uses_bf16(precision: Precision, device: torch.device, coarse_size: Sequence[int] = ()) -> bool:
-    """Whether convolutions run in bfloat16. ``auto``: where the hardware has it (a CPU without is 10 times slower).
+    """Whether convolutions run in bfloat16. ``auto``: if the hardware has it (a CPU without it is 10 times slower).
 
-    On CPUs, PyTorch 2.13 returns memory that was never written as the bfloat16 weight gradient of a 3D convolution
-    whose feature map has two voxels along its first axis. Networks that come to such a map compute in float32 there.
+    On CPUs, PyTorch 2.13 computes a wrong bfloat16 weight gradient (memory that was never written) for a 3D convolution
+    whose feature map has two voxels along its first axis. Networks with such a feature map use float32 there.
 
     Args:
-        coarse_size: voxels an axis of the network's coarsest feature map; each finer level has twice as many. () where
-            no gradient is wanted.
+        coarse_size: voxels along each axis of the network's coarsest feature map; () if no gradient is needed.
 
     Raises:
         UserError: ``bf16`` is asked for where its gradients would be wrong.
@@ -61,10 +60,10 @@ def uses_bf16(precision: Precision, device: torch.device, coarse_size: Sequence[
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes this process has held so far: tensors on a CUDA device, or everything on a CPU."""
+    """The most memory this process has held so far, in bytes: tensors on a CUDA device, everything on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    with suppress(OSError, StopIteration):  # Linux: `getrusage` would count the parent's memory before the start too
+    with suppress(OSError, StopIteration):  # Linux: `getrusage` would include the parent's memory from before the start
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
     unit = 1 if sys.platform == "darwin" else 1024

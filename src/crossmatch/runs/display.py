@@ -8,11 +8,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from crossmatch.errors import visible
 
 SHOWN = {"total": "loss", "sup": "supervised", "confident": "confident", "validation": "val Dice"}
 # True: a bar; False or None: nothing; or a function called with (done, all)
@@ -47,6 +49,22 @@ class Silent:
         warnings.warn(text, stacklevel=2)
 
 
+class Terminal(Console):
+    """A console that shows text as it is: brackets are no markup, control characters are written out."""
+
+    def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
+        super().__init__(stderr=stderr, quiet=quiet, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every string that is printed, in tables too, comes through here."""
+        return super().render_str(visible(text), **options)
+
+
+def say(console: Console, head: str, text: str) -> None:
+    """A line with a yellow first word, such as "Warning:"; not wrapped, so that paths can be copied."""
+    console.print(Text.assemble((head, "yellow"), " ", visible(text)), soft_wrap=True, highlight=False)
+
+
 def can_show_bar(console: Console) -> bool:
     """Whether a moving bar can be shown: in a terminal, and in a notebook that has ipywidgets."""
     if console.is_jupyter:
@@ -58,7 +76,7 @@ def can_show_bar(console: Console) -> bool:
 def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for work counted in cases; call what it gives with (done, all). In a log it is one line at the end."""
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -74,7 +92,7 @@ def counting(progress: Counted, text: str) -> AbstractContextManager[Callable[[i
     """What is called with (done, all) while work goes on, from what a caller of the Python functions asked for."""
     if callable(progress):
         return nullcontext(progress)
-    return progress_bar(Console(quiet=not progress), text)
+    return progress_bar(Terminal(quiet=not progress), text)
 
 
 class TrainingDisplay:
@@ -89,7 +107,7 @@ class TrainingDisplay:
         self.console, self.name = console, name
         self.bar = can_show_bar(console)
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -128,7 +146,7 @@ class TrainingDisplay:
 
     def warn(self, text: str) -> None:
         """A line above the bar."""
-        self.progress.console.print(f"[yellow]Warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
+        say(self.progress.console, "Warning:", text)
 
     def _show(self, name: str, done: int, total: int, text: str) -> None:
         if self.task is None:

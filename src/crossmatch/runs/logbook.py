@@ -1,4 +1,4 @@
-"""What a run writes down: scalars, gathered on the device and read every n steps, as JSON lines and TensorBoard."""
+"""The log of a run: scalars, gathered on the device and read every n steps, as JSON lines and for TensorBoard."""
 
 import json
 import math
@@ -25,7 +25,7 @@ class LoggedLine(TypedDict):
 
 
 class Recorder:
-    """Keeps the terms of each step on the device; `read` moves them to the CPU together, the only wait for it."""
+    """Keeps the terms of each step on the device. Only `read` waits for the device: it moves all terms to the CPU."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
@@ -33,16 +33,20 @@ class Recorder:
         self.rows: list[Tensor] = []
 
     def add(self, step: int, terms: dict[str, Tensor]) -> None:
-        """Note the scalars of a step; nothing is read."""
+        """Keep the scalars of a step."""
         self.steps.append(step)
         self.names = list(terms)
         self.rows.append(torch.stack([value.detach().float() for value in terms.values()]))
 
     def read(self, advice: str, over_ranks: Callable[[Tensor], Tensor] = lambda values: values) -> dict[str, float]:
-        """Mean of each term since the last call; `over_ranks` takes the mean of a tensor over several devices.
+        """Mean of each term since the last call.
+
+        Args:
+            advice: what the user can do, for the error message.
+            over_ranks: takes the mean of a tensor over several devices.
 
         Raises:
-            UserError: a term is not finite; names the step and the term, and adds `advice`.
+            UserError: a term is not finite; the message names the step and the term.
         """
         values = over_ranks(torch.stack(self.rows).cpu())
         finite = torch.isfinite(values)

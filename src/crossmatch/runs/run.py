@@ -1,4 +1,4 @@
-"""A run's folder: what was run, on what, by which code, and where its checkpoints and logs lie.
+"""A run's folder: settings, data and code of a training, its checkpoints and its log.
 
 RUN/run.json                   resolved recipe, dataset facts, seed, commit, versions, device
 RUN/metrics.jsonl              one line each `train.log_every` steps and each validation
@@ -50,7 +50,7 @@ class Run:
         return self.folder / "metrics.jsonl"
 
     def checkpoint(self, name: str) -> Path:
-        """The file of ``last`` or ``best``, or of a path given as it is."""
+        """The file of ``last`` or ``best``; any other name is the path of a file."""
         return self.folder / "checkpoints" / f"{name}.safetensors" if name in ("last", "best") else Path(name)
 
     def build_network(self) -> Segmenter:
@@ -60,7 +60,7 @@ class Run:
         return to_channels_last(network)
 
     def load_network(self, name: str = "last") -> tuple[Segmenter, Checkpoint]:
-        """The trained network, in eval mode, and the checkpoint it comes from, without what only training needs."""
+        """The trained network in eval mode, and its checkpoint without the tensors that only training needs."""
         path = self.checkpoint(name)
         if name == "best" and not path.is_file() and self.checkpoint("last").is_file():
             raise UserError(f"The run {self.folder} has no best checkpoint: it was never validated. Use last.")

@@ -1,4 +1,4 @@
-"""Predictions against references: pair the files, check them, score every case and class, keep the result.
+"""Evaluate predictions against references: pair the files, check them, score every case and class, keep the result.
 
 Label volumes are (*S) in the files' axis order. Rules and conventions: docs/metrics.md.
 """
@@ -22,7 +22,7 @@ from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_e
 
 __all__ = ["Evaluation", "evaluate", "load_evaluation"]
 
-WORKERS = min(4, os.cpu_count() or 1)  # cases in memory at a time; SciPy's searches release the interpreter's lock
+WORKERS = min(4, os.cpu_count() or 1)  # cases in memory at a time; SciPy's searches run in parallel
 
 
 def evaluate(
@@ -47,8 +47,8 @@ def evaluate(
 
     Raises:
         UserError: nothing to compare, missing predictions without `partial`, a prediction on another grid than its
-            reference, label values outside `labels`, unreadable files, other files or results in the place of ours.
-            Only trouble with the voxels of a file is found as late as its turn comes.
+            reference, label values outside `labels`, files that cannot be read, other results in `out`. An error in the
+            voxels of a file is raised when its turn comes, all others before.
     """
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
     if out is not None:

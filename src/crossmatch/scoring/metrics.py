@@ -1,4 +1,4 @@
-"""How well a mask agrees with its reference: overlap and surface distances, on NumPy and SciPy alone.
+"""How well a mask agrees with its reference: overlap and surface distances, with NumPy and SciPy alone.
 
 Shapes: a mask is an array (*S) of any rank, bool or integer; non-zero voxels are the object. `spacing` holds one number
 per axis, in the array's axis order; distances come in its unit, or in voxels without it. Conventions (docs/metrics.md):
@@ -30,8 +30,8 @@ MAX_TREE_SHARE = 0.1
 class SurfaceDistances(NamedTuple):
     """Distance of every surface voxel to the nearest surface voxel of the other mask.
 
-    Each direction is an array (N,) in the unit of the spacing. By the rules for empty masks it is [0] if both masks are
-    empty and [NaN] if one is, so every statistic below follows the rules without a special case.
+    Each direction is an array (N,) in the unit of the spacing. It is [0] if both masks are empty and [NaN] if one is,
+    so that the statistics below need no special case for empty masks.
     """
 
     pred_to_ref: Distances

@@ -1,4 +1,4 @@
-"""What an evaluation found: a row per case and class, statistics over cases, and their table, JSON and CSV.
+"""The result of an evaluation: a row for each case and class, statistics over cases, table, JSON and CSV.
 
 Distances are in voxels, and in millimetres where the reference's spacing is known. Conventions: docs/metrics.md.
 """
@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
-from crossmatch.errors import UserError, listed
+from crossmatch.errors import UserError, listed, visible
 
 FORMAT = "crossmatch evaluation 1"
 DISTANCES = ("hd95", "asd", "assd")
@@ -88,7 +89,7 @@ class Evaluation:
         return found
 
     def notes(self) -> list[str]:
-        """A line for each kind of file that was left out; nothing when predictions and references pair up."""
+        """A line for missing and one for additional predictions; empty when every file has its counterpart."""
         kinds = {"without a reference, not evaluated": self.extra, "missing, their references left out": self.missing}
         return [f"Predictions {what} ({len(names)}): {listed(names)}" for what, names in kinds.items() if names]
 
@@ -96,7 +97,7 @@ class Evaluation:
         """Mean and standard deviation over cases per class; overlap in percent, undefined (NaN) cases counted."""
         cases = len({row.case for row in self.rows})
         table = Table(
-            title=f"{self.predictions} against {self.references}: {cases} cases",
+            title=Text(visible(f"{self.predictions} against {self.references}: {cases} cases")),
             caption="mean over cases, ± standard deviation; NaN: cases without distances, as one mask is empty",
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
@@ -113,7 +114,7 @@ class Evaluation:
             cells = [_cell(found[metric], 1 if "_" in metric else 100) for metric in known]
             if label is None:
                 table.add_section()
-            table.add_row(label or "mean", *cells, str(found["hd95_voxels"].undefined))
+            table.add_row(Text(visible(label or "mean")), *cells, str(found["hd95_voxels"].undefined))
         return table
 
     def to_json(self) -> dict[str, Any]:
@@ -144,8 +145,14 @@ class Evaluation:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("case", "class", "value", *METRICS))
         for row in self.rows:
-            writer.writerow((row.case, row.name, row.value, *(row.scores.get(metric, "") for metric in METRICS)))
+            names = no_formula(row.case), no_formula(row.name)
+            writer.writerow((*names, row.value, *(row.scores.get(metric, "") for metric in METRICS)))
         return text.getvalue()
+
+
+def no_formula(name: str) -> str:
+    """A name for a CSV file: an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name
 
 
 def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:

@@ -5,6 +5,7 @@ A rank is one process with one device. `torchrun` and `srun` start ranks and des
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from crossmatch.errors import UserError
 SILENT = 70  # exit code of a rank that ends without a message because another rank gives it
 GIVE_WAY_SECONDS = 2.0  # such a rank ends so much later: a launcher stops all ranks when the first one ends
 GRACE_SECONDS = 10.0  # between the first rank that ends with an error and killing those that still wait for it
+_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # variables that it sets
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -67,22 +69,32 @@ def find_place(devices: int | None, environment: Mapping[str, str] = os.environ)
         environment: variables of the process.
 
     Raises:
-        UserError: the number of ranks is not the one asked for, or machines have different numbers of ranks.
+        UserError: the number of ranks is not the one asked for, or machines have different numbers of ranks, or
+            the variables cannot be right.
     """
 
-    def number(name: str) -> int:
-        return int(environment[name])
+    def number(name: str, least: int = 0) -> int:
+        text = environment.get(name)
+        if text is None or not re.fullmatch("[0-9]{1,9}", text) or int(text) < least:
+            found = "is not set" if text is None else f"is {text!r}"
+            raise UserError(
+                f"The environment variable {name} {found}, and must be a whole number from {least}: torchrun and srun "
+                f"set such variables. Start with one of them, or unset {', '.join(_TORCHRUN)} and SLURM_STEP_NUM_TASKS."
+            )
+        return int(text)
 
-    if "RANK" in environment and "LOCAL_WORLD_SIZE" in environment:  # of torchrun, which srun may have started
-        ranks, local = number("WORLD_SIZE"), number("LOCAL_WORLD_SIZE")
-        place = Place(number("RANK"), number("LOCAL_RANK"), ranks, ranks // local)
-        even = ranks % local == 0
-    elif int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:  # set for tasks of srun, not in the batch script itself
+    given = [name for name in _TORCHRUN if name in environment and number(name) >= 0]
+    if len(given) == len(_TORCHRUN) or ("WORLD_SIZE" in given and number("WORLD_SIZE") > 1):
+        # perhaps below one srun task a machine
+        ranks, local = number("WORLD_SIZE", 1), number("LOCAL_WORLD_SIZE", 1)
+        place = Place(number("RANK"), number("LOCAL_RANK"), ranks, max(1, ranks // local))
+        even = ranks % local == 0 and place.rank < ranks and place.local_rank < local
+    elif "SLURM_STEP_NUM_TASKS" in environment and number("SLURM_STEP_NUM_TASKS") > 1:  # of srun, not a batch script
         if "SLURM_NTASKS_PER_NODE" not in environment:
             raise UserError(
                 "srun must know how many ranks a machine has: add #SBATCH --ntasks-per-node=GPUS_A_MACHINE."
             )
-        ranks, nodes = number("SLURM_STEP_NUM_TASKS"), number("SLURM_STEP_NUM_NODES")
+        ranks, nodes = number("SLURM_STEP_NUM_TASKS"), number("SLURM_STEP_NUM_NODES", 1)
         place = Place(number("SLURM_PROCID"), number("SLURM_LOCALID"), ranks, nodes, slurm=True)
         even = place.per_node == number("SLURM_NTASKS_PER_NODE")
     else:

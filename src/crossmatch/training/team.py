@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.plugins.precision.amp import MixedPrecision
@@ -96,7 +97,8 @@ class Team:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # no lines about precision and process group
         if place.count == 1:
             devices = [self.device.index] if device.type == "cuda" else 1
-            self.fabric = Fabric(accelerator=device.type, devices=devices, plugins=precision)
+            alone = LightningEnvironment()  # or Fabric would look for ranks in SLURM's variables of a batch script
+            self.fabric = Fabric(accelerator=device.type, devices=devices, plugins=[precision, alone])
             return
         # Both backends are named because Fabric destroys a group of "nccl" alone when the process ends. After an error
         # that would wait for the other ranks.

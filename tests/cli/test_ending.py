@@ -1,0 +1,137 @@
+"""Commands end with one paragraph: names with brackets or control characters, signals, a machine that is short."""
+
+import csv
+import errno
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from command import call
+from crossmatch.cli.ending import one_paragraph
+from crossmatch.errors import UserError, visible
+from crossmatch.runs.display import Terminal
+from crossmatch.scoring.scores import no_formula
+from refusal import refuse
+from tiny import write_dataset
+from untrained import untrained_run
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (UserError("It is [/x] wrong."), "Error: It is [/x] wrong.\n"),
+        (UserError("red \x1b[31m, \x9b, \r and \udcff\nnext"), "Error: red \\x1b[31m, \\x9b, \\r and \\udcff\nnext\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), "Error: The system: No space left on device. Make room"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), "Error: /a/b: Permission denied. Name another"),
+        (OSError(errno.EMFILE, "Too many open files"), "Error: The system: Too many open files. Allow more open"),
+        (MemoryError(), "Error: Out of memory: close other programs"),
+        (RuntimeError("can't start new thread"), "Error: No further thread can be started"),
+    ],
+)
+def test_what_went_wrong_is_one_paragraph(error, told, capsys):
+    with pytest.raises(SystemExit) as ended, one_paragraph():
+        raise error
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(told)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError("a defect"), ValueError("a defect")])
+def test_defects_stay_tracebacks(error):
+    with pytest.raises(type(error)), one_paragraph():
+        raise error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("told_by_typer", [False, True])
+def test_signals_stop_a_command(number, told_by_typer):
+    before = signal.getsignal(number)
+
+    def work() -> None:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            if told_by_typer:
+                sys.exit(1)
+            raise
+
+    with pytest.raises(SystemExit) as ended, one_paragraph():
+        work()
+    assert ended.value.code == 130
+    assert signal.getsignal(number) == before
+
+
+def test_an_ignored_signal_stays_ignored():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with one_paragraph():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_thread_leaves_signals_alone():
+    found = []
+
+    def work() -> None:
+        with one_paragraph():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Zoë\u00a0[b] 心 \n", "Zoë\u00a0[b] 心 \n"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("gpj\u202e.exe", "gpj\\u202e.exe"),
+        ("a\u2028b\tc", "a\\u2028b\\tc"),
+    ],
+)
+def test_control_characters_are_written_out(text, shown, capsys):
+    assert visible(text) == shown
+    Terminal().print(text, soft_wrap=True, end="")
+    assert capsys.readouterr().out == shown
+
+
+def test_names_like_markup_pass_through_every_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "[bold] [/x] [red]"
+    data = write_dataset(root / "[/data]")
+    (data / "dataset.json").write_text((data / "dataset.json").read_text().replace("RV", "[/x]"))
+    run = untrained_run(root / "[/run]", data).folder
+    for words, told in (
+        (["check", data], f"{data}: 3 train"),
+        (["predict", run, data / "imagesTs", run / "[/test]"], f"1 mask in {run / '[/test]'}"),
+        (["evaluate", run / "[/test]", data / "labelsTs"], f"Each case: {run / '[/test]' / 'cases.csv'}"),
+        (["report", run], f"Report: {run / 'report.html'}"),
+        (["phantom", root / "[/p]", "--train", 1, "--val", 0, "--test", 0], f"test cases in {root / '[/p]'}"),
+    ):
+        code, out, err = call(capsys, *words)
+        assert code == 0, err
+        assert told in out
+    assert "[/x]" in call(capsys, "evaluate", run / "[/test]", data / "labelsTs")[1]
+    assert f"{root / '[/p]'} exists" in refuse(capsys, root, "phantom", root / "[/p]")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_a_name_is_no_formula(name, tmp_path, capsys):
+    assert no_formula(name) == f"'{name}"
+    assert no_formula(f"a{name}") == f"a{name}"
+    data = write_dataset(tmp_path / "data")
+    for path in (data / "labelsTs", tmp_path / "pred"):
+        path.mkdir(exist_ok=True)
+        (path / f"{name}.nii.gz").write_bytes((data / "labelsTs" / "case_005.nii.gz").read_bytes())
+    (data / "labelsTs" / "case_005.nii.gz").unlink()
+    code, _, err = call(capsys, "evaluate", tmp_path / "pred", data / "labelsTs")
+    assert code == 0, err
+    with (tmp_path / "pred" / "cases.csv").open() as file:
+        assert {row["case"] for row in csv.DictReader(file)} == {f"'{name}"}
