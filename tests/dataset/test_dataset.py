@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossmatch.dataset.dataset import open_dataset
+from crossmatch.dataset.layout import _nests_repetitions
 from crossmatch.errors import UserError
 from tiny import write_dataset
 
@@ -158,7 +159,7 @@ def test_folders_that_are_no_dataset_show_the_tree(tmp_path):
     with pytest.raises(UserError, match=r"(?s)no image named CASE_0000\.nii\.gz.*imagesTr/CASE_0000"):
         open_dataset(tmp_path / "other")
     (tmp_path / "other/dataset.json").write_text("{")
-    with pytest.raises(UserError, match="not valid JSON"):
+    with pytest.raises(UserError, match="is damaged"):
         open_dataset(tmp_path / "other")
 
 
@@ -267,3 +268,57 @@ def test_the_real_dataset_opens_as_it_is(shared):
     assert [len(dataset.split(split)) for split in ("train", "val", "test")] == [140, 20, 40]
     assert [len(dataset.labelled(subset)[0]) for subset in ("1", "3", "7", "all")] == [2, 6, 14, 140]
     assert len({case.patient for case in dataset.cases}) == 100
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "told"),
+    [
+        ("labels", '{"background": 0, "organ": Infinity}', "values 0, 1, 2, ... without gaps"),
+        ("labels", '{"background": 0, "organ": 1e400}', "values 0, 1, 2, ... without gaps"),
+        ("labels", '{"background": 0, "organ": %s}' % ("9" * 500), "values 0, 1, 2, ... without gaps"),
+        ("labels", '{"background": false, "organ": true}', "values 0, 1, 2, ... without gaps"),
+        ("labels", '{"background": 0, "organ": [1, 2]}', "values 0, 1, 2, ... without gaps"),
+        ("labels", '{"background": 0, "mean": 1}', "label named 'mean'"),
+        ("labels", '{"background": 0, "\\u001b[31m": 1}', "label named '\\x1b[31m'"),
+        ("labels", '{"background": 0, " ": 1}', "label named ' '"),
+        ("labels", '{"background": 0, "\\ud800": 1}', "hex escape"),
+        ("labels", "[" * 100_000, "recursion limit"),
+        ("slice_axis", "1.0", "slice_axis 1.0"),
+        ("slice_axis", "true", "slice_axis True"),
+        ("patient_regex", '"((a+)+)b"', "repeats a repetition"),
+    ],
+)
+def test_odd_values_of_dataset_json_are_told(tmp_path, key, text, told):
+    root = write_dataset(tmp_path / "data")
+    stated = {"channel_names": '{"0": "MRI"}', "labels": '{"background": 0, "organ": 1}', key: text}
+    content = ", ".join(f'"{name}": {value}' for name, value in stated.items())
+    (root / "dataset.json").write_text(f"{{{content}}}")
+    with pytest.raises(UserError, match=r"dataset\.json") as error:
+        open_dataset(root)
+    assert told in str(error.value)
+
+
+def test_whole_numbers_of_labels_may_be_written_as_fractions_or_text(tmp_path):
+    root = write_dataset(tmp_path / "data")
+    for labels in ({"background": 0, "RV": 1.0}, {"0": "background", "1": "RV"}):
+        stated = {"channel_names": {"0": "MRI"}, "labels": labels}
+        (root / "dataset.json").write_text(json.dumps(stated))
+        assert open_dataset(root).labels == {"background": 0, "RV": 1}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "nests"),
+    [
+        (r"(patient\d+)_.*", False),
+        (r"(?:x\d+)_(\w+)", False),
+        (r"([a+]+)_", False),
+        (r"(\(+)x", False),
+        (r"(\d{3}){2}_(.)", False),
+        (r"((a+)+)b", True),
+        (r"(a*)*", True),
+        (r"((a|b+)c)*", True),
+        (r"(?:(?:a{2,})+)", True),
+    ],
+)
+def test_repeated_repetitions(pattern, nests):
+    assert _nests_repetitions(pattern) is nests

@@ -46,7 +46,7 @@ def write_run(folder: Path, data: Path, lines: list[dict] | None, step: int = ST
         },
         "code": {"crossmatch": "0.1.0", "commit": "abc123"},
         "versions": {"python": "3.11.7", "torch": "2.8.0"},
-        "device": {"type": "cpu", "name": "x86_64 CPU", "precision": "float32"},
+        "device": {"type": "cpu", "name": "x86_64 CPU", "count": 1, "precision": "float32", "flags": []},
     }
     (folder / "run.json").write_text(json.dumps(record))
     if lines is not None:
@@ -264,3 +264,41 @@ def test_two_dimensional_cases(tmp_path):
     assert "The only one: case_005, Dice 100.0 %" in page.text
     assert sum(tag == "image" for tag, _ in page.tags) == 1
     assert "Slice" not in page.text
+
+
+def test_no_value_of_a_file_becomes_a_tag(tmp_path: Path) -> None:
+    """A script in every text that run.json, metrics.jsonl, summary.json and prediction.json can hold."""
+    script = "<script>alert(1)</script>"
+
+    def planted(tree: object, keep: tuple[str, ...] = ()) -> object:
+        if isinstance(tree, dict):
+            return {key: value if key in keep else planted(value, keep) for key, value in tree.items()}
+        if isinstance(tree, list):
+            return [planted(value, keep) for value in tree]
+        return f"{tree}{script}" if isinstance(tree, str) else tree
+
+    values = {script: 1.0, "mean": 1.0}
+    run = write_run(tmp_path / "run", tmp_path / "data", [{"step": 5, "train": values, "validation": values}])
+    record = json.loads((run / "run.json").read_text())
+    recipe = {**record["recipe"], "about": script, "departures": [script]}
+    record = {**planted(record, ("precision",)), "recipe": recipe}
+    record["data"]["labels"] = {script: 0, f"{script}1": 1}
+    record["data"]["unlabelled"] = 1
+    (run / "run.json").write_text(json.dumps(record))
+    scores = {"dice": 0.5, "jaccard": 0.4, "hd95_voxels": None, "asd_voxels": 1.0, "assd_voxels": 1.0}
+    summary = {
+        "format": "crossmatch evaluation 1",
+        "predictions": "<script>alert(1)",
+        "references": "<script>alert(2)",
+        "dataset": script,
+        "labels": {script: 1},
+        "missing": [script],
+        "extra": [script],
+        "cases": [{"case": script, "class": script, "value": 1, **scores}],
+        "prediction": {"run": script, "checkpoint": "<script>", "step": 5, "flips": False},
+    }
+    (run / "test").mkdir()
+    (run / "test" / "summary.json").write_text(json.dumps(summary))
+    page = write_report(run).read_text()
+    assert page.count("&lt;script&gt;") > 10
+    assert "<script" not in page

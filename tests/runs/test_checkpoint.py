@@ -1,5 +1,6 @@
 """Checkpoint files: what is written comes back, whole or not at all, and foreign files are named."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, 
 def kept() -> Checkpoint:
     weight = torch.arange(6.0).view(2, 3)
     training = {"method/w": weight, "optimizer/0/momentum": weight.t(), "seen": torch.tensor(7)}
-    return Checkpoint({"step": 12, "best": 0.25, "note": "ü"}, {"w": weight, "same.w": weight}, training)
+    return Checkpoint(
+        {"step": 12, "seconds": 1.5, "best": 0.25, "note": "ü"}, {"w": weight, "same.w": weight}, training
+    )
 
 
 def test_what_is_written_comes_back(kept: Checkpoint, tmp_path: Path) -> None:
@@ -71,7 +74,7 @@ def test_a_crash_while_writing_keeps_the_old_one(
 
     monkeypatch.setattr(module, "save_file", crash)
     with pytest.raises(UserError, match=r"cannot be written .power cut"):
-        save_checkpoint(path, Checkpoint({"step": 13}, {}, {}))
+        save_checkpoint(path, Checkpoint({"step": 13, "seconds": 2.0}, {}, {}))
     assert load_checkpoint(path).facts["step"] == 12
 
 
@@ -86,13 +89,24 @@ def test_files_that_are_no_checkpoint(kept: Checkpoint, tmp_path: Path) -> None:
     torch.save({"w": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="cannot be read"):
         load_checkpoint(path)
-    for metadata, tensors in ((None, {"network/w": torch.zeros(1)}), ({"crossmatch": "{}"}, {"w": torch.zeros(1)})):
+    foreign = {"crossmatch": '{"step": 1, "seconds": 0}'}
+    for metadata, tensors in ((None, {"network/w": torch.zeros(1)}), (foreign, {"w": torch.zeros(1)})):
         save_file(tensors, path, metadata=metadata)
         with pytest.raises(UserError, match="no checkpoint of crossmatch"):
             load_checkpoint(path)
-    save_file({}, path, metadata={"crossmatch": "{"})
-    with pytest.raises(UserError, match="cannot be read"):
-        load_checkpoint(path)
+    for header in ("{", "{}", '{"step": "1", "seconds": 0}', '{"step": 1, "seconds": Infinity}', "[" * 10_000):
+        save_file({}, path, metadata={"crossmatch": header})
+        with pytest.raises(UserError, match=r"The header of the checkpoint .* is damaged"):
+            load_checkpoint(path)
+
+
+def test_a_checkpoint_has_the_permissions_of_the_umask(kept: Checkpoint, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        save_checkpoint(tmp_path / "last.safetensors", kept)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "last.safetensors").stat().st_mode & 0o777 == 0o644
 
 
 def test_weights_of_another_network_are_named() -> None:

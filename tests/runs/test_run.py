@@ -20,10 +20,14 @@ CPU = torch.device("cpu")
 MACHINE = Machine(CPU, "float32")
 FACTS = {
     "root": "/data",
+    "name": "tiny",
     "labels": {"background": 0, "RV": 1},
     "channels": ["MRI"],
     "slice_axis": 2,
     "fingerprint": "f",
+    "labelled": ["a"],
+    "unlabelled": 2,
+    "validation": [],
 }
 
 
@@ -97,7 +101,9 @@ def test_damaged_records(tmp_path: Path) -> None:
         (tmp_path / "run.json").write_bytes(content)
         with pytest.raises(UserError, match=r"run\.json is damaged"):
             open_run(tmp_path)
-    (tmp_path / "run.json").write_text(json.dumps({"recipe": {"steps": 3}, "data": FACTS}))
+    create_run(tmp_path / "run", small_recipe(), FACTS, Machine(CPU, "bf16"))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**record, "recipe": {"steps": 3}}))
     with pytest.raises(UserError, match=r"In .*run\.json: unknown key steps; valid keys"):
         open_run(tmp_path)
 
@@ -117,3 +123,12 @@ def test_json_is_written_whole(tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"a": object()})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize(("threads", "now", "told"), [(4, 4, False), (4, 2, True), (None, 2, False)])
+def test_another_number_of_threads_is_said(threads, now, told, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: now)
+    machine = Machine(CPU, "bf16")
+    record = {key: value for key, value in machine.record().items() if key != "threads"}
+    remark = machine.remark({**record, **({} if threads is None else {"threads": threads})})
+    assert ("4 CPU threads and goes on with 2" in remark) if told else remark is None

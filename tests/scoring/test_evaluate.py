@@ -215,7 +215,7 @@ def test_damaged_inputs_are_named(folders: tuple[Path, Path], tmp_path: Path) ->
         evaluate(pred, ref, tmp_path / "out")
     (pred / "b.nii").unlink()
     (pred / "prediction.json").write_text("{")
-    with pytest.raises(UserError, match=r"prediction\.json is not valid JSON"):
+    with pytest.raises(UserError, match=r"prediction\.json is damaged"):
         evaluate(pred, ref, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -244,7 +244,7 @@ def test_load_refuses_other_files(tmp_path: Path) -> None:
         load_evaluation(tmp_path)
     for text in ("{", "[]", '{"format": "other"}'):
         (tmp_path / "summary.json").write_text(text)
-        with pytest.raises(UserError, match="is no summary of an evaluation"):
+        with pytest.raises(UserError, match=r"summary.json is damaged.*crossmatch evaluate. again"):
             load_evaluation(tmp_path)
 
 

@@ -4,7 +4,6 @@ The commands are the ordinary ones. They run in the benchmark's folder and name 
 folder can be moved. Their output goes to seed<n>.log beside the cell's folder.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from crossmatch.atomic import read_json
 from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.results import Result
 from crossmatch.dataset.dataset import open_dataset
@@ -20,6 +20,7 @@ from crossmatch.errors import UserError, listed
 from crossmatch.runs.differences import changes
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.scores import load_evaluation
+from crossmatch.scoring.stored import Prediction
 
 TEST = "test"  # folder of a run: masks of the test cases and their evaluation
 
@@ -146,7 +147,8 @@ def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> 
             "made with, or choose another --out."
         )
     made = folder / TEST / "prediction.json"
-    used = json.loads(made.read_text()).get("checkpoint") if made.is_file() else checkpoint
+    way_out = "remove its folder, and run the benchmark again"
+    used = read_json(made, Prediction, way_out).get("checkpoint") if made.is_file() else checkpoint
     if used != checkpoint:
         raise UserError(
             f"The test cases of {folder} were predicted with its {used} checkpoint, and are read once: leave "

@@ -8,11 +8,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from crossmatch.atomic import write_text
+from crossmatch.atomic import read_json, write_text
 from crossmatch.dataset.dataset import Case, Dataset, Split, uncollected
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
@@ -144,24 +144,18 @@ def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
     return all(scanned.files == stamps(dataset, case) for scanned, case in pairs)
 
 
+@dataclass(frozen=True)
+class _Stored(Fingerprint):
+    """The content of fingerprint.json."""
+
+    version: Literal[2]  # VERSION
+
+
 @uncollected()
 def _read(path: Path) -> Fingerprint | None:
     """A fingerprint from its file; None when there is none, or it is from another version or damaged."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored.pop("version") != VERSION:
-            return None
-        cases = tuple(_case(case) for case in stored.pop("cases"))
-        channels, warnings = tuple(stored.pop("channels")), tuple(stored.pop("warnings"))
-        return Fingerprint(**stored, cases=cases, channels=channels, warnings=warnings)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        stored = read_json(path, _Stored, "")
+    except UserError:
         return None
-
-
-def _case(stored: dict[str, Any]) -> CasePrint:
-    """One case from its JSON: lists become the tuples they were."""
-    stored["affine"] = tuple(tuple(row) for row in stored["affine"])
-    stored["intensity"] = tuple(Intensity(**channel) for channel in stored["intensity"])
-    stored["files"] = tuple(Stamp(**file) for file in stored["files"])
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    return CasePrint(**fields)
+    return Fingerprint(**{field.name: getattr(stored, field.name) for field in fields(Fingerprint)})

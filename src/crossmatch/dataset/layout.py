@@ -4,13 +4,13 @@ Each folder is listed once and no single file is looked at, so that 10,000 cases
 `formats` knows is taken, also several in one dataset.
 """
 
-import json
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crossmatch.atomic import parse_json
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING, ending, endings, files_in, holds_channels, unclaimed_in
 
@@ -82,16 +82,15 @@ def read_description(root: Path) -> Description:
         what = "is empty" if not any(root.iterdir()) else "has no dataset.json, so it is no dataset"
         raise UserError(f"{root} {what}. A dataset looks like this:\n{TREE}")
     try:
-        stated = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}): correct it.") from error
-    if not isinstance(stated, dict):
-        raise UserError(f"{path} must hold a JSON object with channel_names and labels.")
+        raise UserError(f"{path} cannot be read as text ({error}): correct it.") from error
+    stated = parse_json(text, dict[str, Any], str(path), "correct it; it holds an object with channel_names and labels")
     stated_ending = stated.get("file_ending", DEFAULT_ENDING)
     if str(stated_ending).lower() not in endings():
         raise UserError(f"{path} has file_ending {stated_ending!r}: it must be one of {', '.join(endings())}.")
     axis = stated.get("slice_axis", 2)
-    if axis not in (0, 1, 2) or isinstance(axis, bool):
+    if type(axis) is not int or axis not in (0, 1, 2):  # neither 1.0 nor true
         raise UserError(f"{path} has slice_axis {axis!r}: it must be 0, 1 or 2 (the last axis, the default).")
     return Description(
         path=path,
@@ -188,14 +187,24 @@ def _labels(path: Path, stated: Any) -> dict[str, int]:
     if not isinstance(stated, dict):
         raise UserError(f"{path} has labels {stated!r}: {way_out}.")
     pairs = [(name, value) if not isinstance(value, str) else (value, name) for name, value in stated.items()]
-    try:
-        labels = {str(name): int(value) for name, value in pairs}
-        exact = all(not isinstance(value, bool) and float(value) == int(value) for _, value in pairs)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path} has labels {stated!r}, with a value that is no whole number: {way_out}.") from error
-    if "ignore" in labels or not exact or len(labels) < 2 or sorted(labels.values()) != list(range(len(pairs))):
+    labels = {name: _whole(value) for name, value in pairs}
+    if "ignore" in labels or len(labels) < 2 or {*labels.values()} != {*range(len(pairs))}:
         raise UserError(f"{path} has labels {stated!r}: {way_out} (0 is background; regions and ignore are not used).")
-    return dict(sorted(labels.items(), key=lambda item: item[1]))
+    if unfit := [name for name in labels if name == "mean" or not name.isprintable() or not name.strip()]:
+        raise UserError(
+            f"{path} has a label named {unfit[0]!r}: choose a printable name other than mean, which stands for the "
+            "mean over labels in logs and tables."
+        )
+    return {name: value for value, name in sorted((value, name) for name, value in labels.items() if value is not None)}
+
+
+def _whole(value: Any) -> int | None:
+    """2 of 2, 2.0 and "2"; None of what is no whole number."""
+    if isinstance(value, str):
+        return int(value) if re.fullmatch("[0-9]{1,9}", value) else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if type(value) is int else None
 
 
 def _regex(path: Path, stated: Any) -> re.Pattern[str] | None:
@@ -205,6 +214,35 @@ def _regex(path: Path, stated: Any) -> re.Pattern[str] | None:
         pattern = re.compile(stated)
     except (TypeError, re.error) as error:
         raise UserError(f"{path} has patient_regex {stated!r}, which is no regular expression ({error}).") from error
+    if _nests_repetitions(stated):
+        raise UserError(
+            f"{path} has patient_regex {stated!r}, which repeats a repetition and can take for ever: write, for "
+            "example, (patient\\d+) instead of ((patient\\d+)+)."
+        )
     if pattern.groups < 1:
         raise UserError(f"{path} has patient_regex {stated!r}: put the patient in a group, such as (patient\\d+)_.*")
     return pattern
+
+
+def _nests_repetitions(pattern: str) -> bool:
+    """Whether a regular expression repeats, without a limit, what holds a repetition itself, as (a+)+ does."""
+    open_groups: list[int] = []  # for each open group the place where it begins
+    repeating: set[int] = set()  # places of groups that hold a repetition
+    plain = re.sub(r"\\\\.|\[\^?\]?[^]]*\]", "x", pattern, flags=re.DOTALL)  # escapes and sets are one letter
+    plain = re.sub("[{][0-9]+[}]", "", plain)  # an exact number repeats nothing that could be tried again
+    last_closed: int | None = None
+    for place, letter in enumerate(plain):
+        if letter == "(":
+            open_groups.append(place)
+        elif letter == ")" and open_groups:
+            last_closed = open_groups.pop()
+            if last_closed in repeating and open_groups:
+                repeating.add(open_groups[-1])
+            continue
+        elif letter in "*+{":
+            if last_closed is not None and last_closed in repeating:
+                return True
+            if open_groups:
+                repeating.add(open_groups[-1])
+        last_closed = None
+    return False

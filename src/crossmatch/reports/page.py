@@ -6,7 +6,6 @@ from html import escape
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from crossmatch.errors import UserError, listed
 from crossmatch.reports.cases import case_figures
@@ -14,6 +13,7 @@ from crossmatch.reports.curves import COLOURS, POINTS, Series, series, training_
 from crossmatch.reports.tables import case_table, settings_table, summary_table
 from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.logbook import LoggedLine, read_metrics
+from crossmatch.runs.record import CheckpointFacts
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation
 
@@ -58,23 +58,24 @@ def _header(run: Run, name: str) -> str:
     return f'<header><p class="what">{escape(what)}</p><h1>{name}</h1>{about}</header>'
 
 
-def _key_numbers(run: Run, lines: list[LoggedLine], facts: dict[str, Any], evaluation: Evaluation | None) -> str:
+def _key_numbers(run: Run, lines: list[LoggedLine], facts: CheckpointFacts, evaluation: Evaluation | None) -> str:
     data, device = run.data, run.record["device"]
     tiles = [_validation_tile(series(lines, "validation").get("mean"), len(data["validation"]))]
     if evaluation is not None:
         dice = evaluation.statistics()["dice"]
         spread = f"± {100 * dice.std:.1f} over {dice.cases} cases" if dice.cases > 1 else "1 case"
         tiles.append((f"Dice, {evaluation.predictions}", f"{100 * dice.mean:.1f} %", spread))
-    seconds, step = facts.get("seconds"), facts.get("step", 0)
+    seconds, step = facts["seconds"], facts["step"]
     took = _duration(seconds) if seconds else "–"
     pace = f"{seconds / step:.2g} s a step, validation included" if seconds and step else "no checkpoint to tell"
     tiles += [
         ("Cases", f"{len(data['labelled'])} + {data['unlabelled']}", "labelled + unlabelled"),
         ("Steps", f"{_last_step(lines):,}", f"of {run.recipe.train.steps:,}"),
         ("Training time", took, pace),
-        ("Device", escape(device["type"]), escape(f"{device['name']}, {device['precision']}")),
+        ("Device", device["type"], f"{device['name']}, {device['precision']}"),
     ]
-    items = "".join(f"<div><dt>{escape(t)}</dt><dd>{value}<small>{note}</small></dd></div>" for t, value, note in tiles)
+    told = [tuple(map(escape, tile)) for tile in tiles]
+    items = "".join(f"<div><dt>{title}</dt><dd>{value}<small>{note}</small></dd></div>" for title, value, note in told)
     return f'<dl class="tiles">{items}</dl>'
 
 
@@ -128,13 +129,12 @@ def _no_evaluation(run: Run) -> str:
 
 def _evaluation(evaluation: Evaluation) -> str:
     cases = len(evaluation.case_means())
-    made = evaluation.prediction
-    origin = (
-        f" The predictions were made by the run {made['run']}, checkpoint {Path(made['checkpoint']).name} at step "
-        f"{made['step']:,}{', averaged over flips' if made['flips'] else ''}."
-        if made
-        else ""
-    )
+    made, origin = evaluation.prediction, ""
+    if made and {"run", "checkpoint", "step", "flips"} <= made.keys():
+        origin = (
+            f" The predictions were made by the run {made['run']}, checkpoint {Path(made['checkpoint']).name} at step "
+            f"{made['step']:,}{', averaged over flips' if made['flips'] else ''}."
+        )
     dataset = f" of {evaluation.dataset}" if evaluation.dataset else ""
     text = (
         f"{evaluation.predictions} against {evaluation.references}{dataset}, {cases} cases: mean ± standard deviation."
@@ -199,12 +199,12 @@ def _origin(run: Run) -> str:
     return f'<section><h2>Origin</h2><div class="columns">{"".join(tables)}</div></section>'
 
 
-def _last_checkpoint(run: Run) -> dict[str, Any]:
-    """The facts of the last checkpoint; nothing if there is none that can be read."""
+def _last_checkpoint(run: Run) -> CheckpointFacts:
+    """The facts of the last checkpoint; zeros if there is none that can be read."""
     try:
         return load_facts(run.checkpoint("last"))
     except UserError:
-        return {}
+        return {"step": 0, "seconds": 0.0}
 
 
 def _last_step(lines: Sequence[LoggedLine]) -> int:

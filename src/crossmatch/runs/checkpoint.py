@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from crossmatch.atomic import written_aside
+from crossmatch.atomic import parse_json, written_aside
 from crossmatch.errors import UserError
+from crossmatch.runs.record import CheckpointFacts
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """The content of a checkpoint: predicting needs `network`, going on with a training needs all of it."""
 
-    facts: dict[str, Any]  # plain values: step, scores, ...
+    facts: CheckpointFacts
     network: dict[str, Tensor]  # state dict of the predictor
     training: dict[str, Tensor]  # state dict of the method, averages and optimiser, under prefixed names
 
@@ -55,20 +55,23 @@ def load_checkpoint(path: Path, training: bool = True) -> Checkpoint:
     return Checkpoint(facts, state["network"], state["training"])
 
 
-def load_facts(path: Path) -> dict[str, Any]:
+def load_facts(path: Path) -> CheckpointFacts:
     """The facts of a checkpoint from its header; no tensor is read. Raises as `load_checkpoint` does."""
     with _opened(path) as (_, facts):
         return facts
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[safe_open, dict[str, Any]]]:
+def _opened(path: Path) -> Iterator[tuple[safe_open, CheckpointFacts]]:
     """The open file of a checkpoint and its facts."""
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}: train first, or choose another with --checkpoint.")
+    if not os.access(path, os.R_OK):  # safetensors says that there is no such file
+        raise UserError(f"The checkpoint {path} may not be read: change its permissions.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            yield file, json.loads((file.metadata() or {})["crossmatch"])
+            header = (file.metadata() or {})["crossmatch"]
+            yield file, parse_json(header, CheckpointFacts, f"The header of the checkpoint {path}", "use another one")
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"The checkpoint {path} cannot be read ({error}): it is damaged; use another one.") from None
     except KeyError:

@@ -6,11 +6,12 @@ A resumed run must compute as before, or its numbers would differ from those of 
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from crossmatch.errors import UserError
+from crossmatch.runs.record import DeviceFacts
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,20 @@ class Machine:
     count: int = 1  # devices that train together
     flags: tuple[str, ...] = ()  # of --compile and --graphs
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> DeviceFacts:
         """What run.json says of it."""
-        return {
+        facts: DeviceFacts = {
             "type": self.device.type,
             "name": _device_name(self.device),
             "count": self.count,
             "precision": self.precision,
             "flags": list(self.flags),
         }
+        if self.device.type == "cpu":
+            facts["threads"] = torch.get_num_threads()
+        return facts
 
-    def check_resume(self, folder: Path, record: dict[str, Any]) -> None:
+    def check_resume(self, folder: Path, record: DeviceFacts) -> None:
         """Raise UserError unless the run in `folder`, with this `record`, can go on here with equal numbers."""
         if record["precision"] != self.precision:
             raise UserError(
@@ -52,6 +56,17 @@ class Machine:
                 "each normalises and drops out by its own share of the batch. Resume it with --devices "
                 f"{count} (or as many ranks of torchrun or srun), or start a new run in another --out."
             )
+
+    def remark(self, record: DeviceFacts) -> str | None:
+        """What the user should know before a run with this `record` goes on here."""
+        now = self.record()
+        if record.get("threads") in (None, now.get("threads")):
+            return None
+        return (
+            f"the run was started with {record['threads']} CPU threads and goes on with {now.get('threads', 'none')}: "
+            "sums are rounded in another order, so its weights will not be exactly those of a run that was never "
+            f"stopped. OMP_NUM_THREADS={record['threads']} goes on exactly."
+        )
 
 
 def _device_name(device: torch.device) -> str:

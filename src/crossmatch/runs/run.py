@@ -6,15 +6,13 @@ RUN/tensorboard/
 RUN/checkpoints/last.safetensors, best.safetensors (by validation only)
 """
 
-import json
 import platform
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from crossmatch.atomic import HIDDEN, write_json
+from crossmatch.atomic import HIDDEN, read_json, write_json
 from crossmatch.errors import UserError, listed
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.networks.segmenter import to_channels_last
@@ -22,7 +20,9 @@ from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
 from crossmatch.runs.differences import changes
+from crossmatch.runs.lock import NAME as LOCK
 from crossmatch.runs.machine import Machine
+from crossmatch.runs.record import DataFacts, RunRecord
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,12 @@ class Run:
 
     folder: Path
     recipe: Recipe
-    record: dict[str, Any]
+    record: RunRecord
 
     @property
-    def data(self) -> dict[str, Any]:
-        """Facts of the dataset it learns from: root, labels, channels, slice_axis, fingerprint."""
-        facts: dict[str, Any] = self.record["data"]
-        return facts
+    def data(self) -> DataFacts:
+        """Facts of the dataset it learns from."""
+        return self.record["data"]
 
     @property
     def classes(self) -> int:
@@ -79,17 +78,11 @@ def open_run(folder: Path) -> Run:
     path = folder / "run.json"
     if not path.is_file():
         raise UserError(f"{folder} is no run: it has no run.json. Give the folder that `crossmatch train --out` wrote.")
-    try:
-        record = json.loads(path.read_text())
-        run = Run(folder, parse_recipe(record["recipe"], str(path)), record)
-        if missing := {"labels", "channels", "slice_axis", "root"} - run.data.keys():
-            raise KeyError(*missing)
-        return run
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}): restore it from a copy, or train again.") from None
+    record = read_json(path, RunRecord, "restore it from a copy, or train again")
+    return Run(folder, parse_recipe(record["recipe"], str(path)), record)
 
 
-def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Machine) -> Run:
+def create_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) -> Run:
     """Make the folder and write run.json.
 
     Raises:
@@ -100,7 +93,7 @@ def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Mach
     started = (folder / "run.json").is_file()  # but nothing was learned: memory ran out, or it was stopped at once
     if folder.exists() and not started and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
         raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
-    record = {
+    record: RunRecord = {
         "recipe": recipe.model_dump(mode="json"),
         "data": data,
         "code": {"crossmatch": version("crossmatch"), "commit": _commit()},
@@ -112,7 +105,7 @@ def create_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Mach
     return Run(folder, recipe, record)
 
 
-def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Machine) -> Run:
+def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) -> Run:
     """An existing run that is to go on with exactly its settings and data, computed in the same way.
 
     Raises:
@@ -136,7 +129,7 @@ def resume_run(folder: Path, recipe: Recipe, data: dict[str, Any], machine: Mach
 
 
 def _is_foreign(path: Path) -> bool:
-    return not path.name.startswith(HIDDEN)  # what a process leaves that is killed while it writes
+    return path.name != LOCK and not path.name.startswith(HIDDEN)  # what a process leaves that is killed
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")

@@ -3,22 +3,21 @@
 Label volumes are (*S) in the files' axis order. Rules and conventions: docs/metrics.md.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from crossmatch import formats
-from crossmatch.atomic import write_json, write_text
+from crossmatch.atomic import read_json, write_json, write_text
 from crossmatch.dataset.layout import read_description
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume, same_grid
 from crossmatch.scoring.metrics import dice, jaccard, surface_distances
 from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
+from crossmatch.scoring.stored import Prediction
 
 __all__ = ["Evaluation", "evaluate", "load_evaluation"]
 
@@ -94,7 +93,7 @@ def evaluate(
     return evaluation
 
 
-def _refuse_others(out: Path, pred: Path, ref: Path, prediction: dict[str, Any] | None) -> None:
+def _refuse_others(out: Path, pred: Path, ref: Path, prediction: Prediction | None) -> None:
     """A UserError unless `out` is free, or holds what an earlier evaluation of the same folders wrote."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: name a folder for cases.csv and summary.json.")
@@ -112,9 +111,10 @@ def _refuse_others(out: Path, pred: Path, ref: Path, prediction: dict[str, Any] 
         raise UserError(f"{out} already holds {what}: name another folder with --out, nothing is overwritten.")
 
 
-def _origin(pred: Path) -> dict[str, Any] | None:
+def _origin(pred: Path) -> Prediction | None:
     """What `crossmatch predict` wrote beside its masks: run, checkpoint, recipe."""
-    return _read_object((pred if pred.is_dir() else pred.parent) / "prediction.json")
+    path = (pred if pred.is_dir() else pred.parent) / "prediction.json"
+    return read_json(path, Prediction, "predict again, or remove it") if path.is_file() else None
 
 
 def _name(path: Path) -> str:
@@ -202,16 +202,3 @@ def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int
                 scores |= {f"{kind}_{unit}": float(getattr(distances, kind)) for kind in DISTANCES}
         rows.append(ClassScores(case, name, value, scores))
     return rows
-
-
-def _read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None when there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}): predict again, or remove it.") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} must hold a JSON object: predict again, or remove it.")
-    return found

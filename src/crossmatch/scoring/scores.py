@@ -5,7 +5,6 @@ Distances are in voxels, and in millimetres where the reference's spacing is kno
 
 import csv
 import io
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -19,9 +18,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from crossmatch.atomic import read_json
 from crossmatch.errors import UserError, listed, visible
+from crossmatch.scoring.stored import FORMAT, Prediction, StoredEvaluation, StoredScores
 
-FORMAT = "crossmatch evaluation 1"
 DISTANCES = ("hd95", "asd", "assd")
 METRICS = ("dice", "jaccard", *(f"{name}_{unit}" for unit in ("voxels", "mm") for name in DISTANCES))
 CONVENTIONS = {
@@ -66,7 +66,7 @@ class Evaluation:
     dataset: str | None  # name in the references' dataset.json
     missing: tuple[str, ...]  # references without a prediction, left out
     extra: tuple[str, ...]  # predictions without a reference, left out
-    prediction: dict[str, Any] | None  # prediction.json of the predictions: which run and checkpoint made them
+    prediction: Prediction | None  # prediction.json of the predictions: which run and checkpoint made them
 
     def case_means(self, metric: str = "dice") -> dict[str, float]:
         """Case -> mean of one of METRICS over the case's defined classes; NaN if none is, no entry if unknown."""
@@ -163,23 +163,25 @@ def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
     """
     path = Path(path)
     path = path / "summary.json" if path.is_dir() else path
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["format"] != FORMAT:
-            raise ValueError(f"format {stored['format']!r}")
-        rows = []
-        for case in stored["cases"]:
-            scores = {metric: _number(case[metric]) for metric in METRICS if metric in case}
-            rows.append(ClassScores(case["case"], case["class"], case["value"], scores))
-        names = {key: stored[key] for key in ("labels", "predictions", "references", "dataset", "prediction")}
-        return Evaluation(tuple(rows), missing=tuple(stored["missing"]), extra=tuple(stored["extra"]), **names)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: make it with `crossmatch evaluate PRED REF --out DIR`.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(
-            f"{path} is no summary of an evaluation ({reason}): run `crossmatch evaluate` again."
-        ) from error
+    if not path.exists():
+        raise UserError(f"{path} does not exist: make it with `crossmatch evaluate PRED REF --out DIR`.")
+    stored = read_json(path, StoredEvaluation, "run `crossmatch evaluate` again")
+    return Evaluation(
+        rows=tuple(ClassScores(row.case, row.name, row.value, _known(row)) for row in stored.cases),
+        labels=stored.labels,
+        predictions=stored.predictions,
+        references=stored.references,
+        dataset=stored.dataset,
+        missing=stored.missing,
+        extra=stored.extra,
+        prediction=stored.prediction,
+    )
+
+
+def _known(row: StoredScores) -> dict[str, float]:
+    """Metric -> value, NaN where undefined."""
+    found = {metric: getattr(row, metric) for metric in METRICS if metric in row.model_fields_set}
+    return {metric: math.nan if value is None else value for metric, value in found.items()}
 
 
 def _statistic(values: Iterable[float]) -> Statistic:
@@ -197,10 +199,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _cell(statistic: Statistic, scale: float = 1) -> str:

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.record import DataFacts
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class TrainingCases:
     dataset: Dataset  # train and validation alone
     labelled: tuple[Case, ...]
     unlabelled: tuple[Case, ...]  # empty for a method that needs none
-    facts: dict[str, Any]  # what run.json says of them
+    facts: DataFacts  # what run.json says of them
     warnings: tuple[str, ...]  # of `check`
     voxel_bytes: int  # the size of their voxels in a store
 
@@ -93,7 +93,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     return TrainingCases(dataset, labelled, learned, facts, fingerprint.warnings, size)
 
 
-def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> dict[str, Any]:
+def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> DataFacts:
     """What run.json says of the data.
 
     Args:

@@ -13,10 +13,9 @@ from crossmatch.networks.average import Average
 from crossmatch.recipes.schema import Recipe, TrainSettings
 from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from crossmatch.runs.devices import peak_memory
+from crossmatch.runs.record import CheckpointFacts
 from crossmatch.runs.run import Run
 from crossmatch.training.teacher import load_teacher
-
-_KEPT = ("step", "best", "validation", "seconds", "peak_memory")  # numbers that a resumed run goes on from
 
 
 @dataclass
@@ -71,8 +70,12 @@ class TrainerState:
             )
         trained = [weight for weight in self.method.parameters() if weight.requires_grad]
         self.peak_memory = max(self.peak_memory, peak_memory(trained[0].device))
-        facts = {
-            **{key: getattr(self, key) for key in _KEPT},
+        facts: CheckpointFacts = {
+            "step": self.step,
+            "best": self.best,
+            "validation": self.validation,
+            "seconds": self.seconds,
+            "peak_memory": self.peak_memory,
             "method": run.recipe.method.name,
             "parameters": sum(weight.numel() for weight in trained),
         }
@@ -92,7 +95,7 @@ class TrainerState:
         groups: dict[str, dict[str, Tensor]] = {"method": {}, "average": {}, "optimizer": {}}
         for key, value in checkpoint.training.items():
             group, _, name = key.partition("/")
-            groups[group][name] = value
+            groups.setdefault(group, {})[name] = value
         load_weights(self.method, groups["method"], str(path))
         if self.average:
             load_weights(self.average, groups["average"], str(path))
@@ -100,6 +103,8 @@ class TrainerState:
         weights = self.optimizer.param_groups[0]["params"]
         for name, value in groups["optimizer"].items():
             index, _, kind = name.partition("/")
+            if not (index.isdecimal() and int(index) < len(weights)):
+                raise UserError(f"{path} is damaged (there is no weight {index!r}): start a new run.")
             weight = weights[int(index)]
             if value.shape == weight.shape:  # in the weight's memory layout, which fused optimisers rely on
                 value = torch.empty_like(weight).copy_(value)
@@ -108,8 +113,10 @@ class TrainerState:
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         except ValueError as error:
             raise UserError(f"{path} belongs to another optimiser ({error}): start a new run.") from None
-        for key in _KEPT:
-            setattr(self, key, checkpoint.facts.get(key, getattr(self, key)))  # runs of earlier versions know fewer
+        facts = checkpoint.facts
+        self.step, self.seconds = facts["step"], facts["seconds"]
+        self.best, self.validation = facts.get("best"), facts.get("validation")
+        self.peak_memory = facts.get("peak_memory", 0)
 
     def _tensors(self) -> dict[str, Tensor]:
         kept: dict[str, Tensor] = {f"method/{name}": value for name, value in self.method.state_dict().items()}

@@ -1,0 +1,72 @@
+"""What run.json and the header of a checkpoint say, in types: read back in another form, they are refused."""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, ConfigDict, Field, with_config
+from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
+
+Natural = Annotated[int, Field(ge=0, lt=2**63)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Quadruple = Annotated[list[Number], Field(min_length=4, max_length=4)]
+
+
+def _numbered(labels: dict[str, int]) -> dict[str, int]:
+    if len(labels) < 2 or sorted(labels.values()) != list(range(len(labels))):
+        raise ValueError("labels must be numbered 0, 1, 2, ...")
+    return labels
+
+
+class DataFacts(TypedDict):
+    """The dataset that a run learns from."""
+
+    root: str
+    name: str
+    fingerprint: str
+    affine: NotRequired[Annotated[list[Quadruple], Field(min_length=4, max_length=4)]]
+    labels: Annotated[dict[str, int], AfterValidator(_numbered)]
+    channels: Annotated[list[str], Field(min_length=1)]
+    slice_axis: Annotated[int, Field(ge=0, le=2)]
+    labelled: list[str]
+    unlabelled: Natural
+    validation: list[str]
+
+
+class Code(TypedDict):
+    """The code that ran."""
+
+    crossmatch: str
+    commit: str | None
+
+
+class DeviceFacts(TypedDict):
+    """What a run computes with, see `Machine`."""
+
+    type: str
+    name: str
+    count: Natural
+    precision: Literal["bf16", "float32"]
+    flags: list[str]
+    threads: NotRequired[Natural]
+
+
+class RunRecord(TypedDict):
+    """The content of run.json."""
+
+    recipe: dict[str, Any]
+    data: DataFacts
+    code: Code
+    versions: dict[str, str]
+    device: DeviceFacts
+
+
+@with_config(ConfigDict(extra="allow"))
+class CheckpointFacts(TypedDict):
+    """The plain values of a checkpoint."""
+
+    step: Natural
+    seconds: Annotated[Number, Field(ge=0)]
+    best: NotRequired[Number | None]
+    validation: NotRequired[Number | None]
+    peak_memory: NotRequired[Natural]
+    parameters: NotRequired[Natural]
+    method: NotRequired[str]
