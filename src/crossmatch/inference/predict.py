@@ -4,7 +4,7 @@ Three parts: what can be checked without voxels, the record of what makes the ma
 network computes one scan, a thread reads the next and another writes the masks of the one before.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Volume, same_grid
+from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.origin import ORIGIN, note_origin, origin, refuse_file
+from crossmatch.inference.origin import note_origin, origin, refuse_file
+from crossmatch.inference.outputs import Files, files_to_make
 from crossmatch.inference.predictor import Predictor, check_voxels
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.lock import only_writer
 from crossmatch.runs.run import Run, open_run
-
-Files = tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ def predict(
     run = open_run(run_folder)
     recipe = _recipe(run, options)
     scans = find_scans(source, run, recipe, warn)
-    made = _files_to_make(target, scans, options)
+    if told := unfinished(run, options.checkpoint):
+        warn(told)
+    made = files_to_make(target, scans, options.format, options.probabilities)
 
     network, checkpoint = run.load_network(options.checkpoint)
     device = choose_device(options.device)
@@ -90,7 +92,9 @@ def predict(
     with only_writer(target):
         note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
         with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-            segment(predictor, list(zip(scans, made, strict=True)), run.data["labels"], progress)
+            strange = segment(predictor, list(zip(scans, made, strict=True)), progress, run)
+    if strange:
+        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
 
 
@@ -103,22 +107,32 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
     recipe = _recipe(run, options)
     if options.batch is not None:
         recipe = _changed(recipe, batch=options.batch)
-    return Predictor(network, recipe, run.data["slice_axis"], device, options.flips, options.probabilities)
+    return Predictor(
+        network,
+        recipe,
+        run.data["slice_axis"],
+        device,
+        options.flips,
+        options.probabilities,
+        run.fixed_windows,
+    )
 
 
 def segment(
-    predictor: Predictor,
-    scans: Sequence[tuple[Scan, Files]],
-    names: Mapping[str, int],
-    progress: Callable[[int, int], None],
-) -> None:
+    predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None], run: Run
+) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
-
-    `names` are those of the label values, for formats that store names.
 
     Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
     of the scans: one of writing before those of the scans after it.
+
+    Args:
+        run: of the network; says which grey values the training knows, and what the labels are called.
+
+    Returns:
+        The scans with other grey values, a few words each.
     """
+    strange = []
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
         reading = reader.submit(_read_scan, *scans[0])
         writing: Future[None] | None = None
@@ -130,16 +144,19 @@ def segment(
                     reading = reader.submit(_read_scan, *scans[done + 1])
                 if volumes is None:
                     continue
+                if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
+                    strange.append(f"{scan.name} ({told})")
                 labels, probability = predictor(volumes, scan.channels[0])
                 if writing is not None:
                     writing.result()
                 grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
-                writing = writer.submit(_write_files, made, labels, probability, grid, names)
+                writing = writer.submit(_write_files, made, labels, probability, grid, run.data["labels"])
                 del volumes, labels, probability  # before the next are made
         finally:
             if writing is not None:
                 writing.result()
     progress(len(scans), len(scans))
+    return strange
 
 
 def _recipe(run: Run, options: Options) -> Recipe:
@@ -162,43 +179,6 @@ def _recipe(run: Run, options: Options) -> Recipe:
 def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     """The recipe with other settings of prediction."""
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
-
-
-def _files_to_make(target: Path, scans: Sequence[Scan], options: Options) -> list[Files]:
-    """For each scan the file of its mask, then of its probabilities if wanted, in the format of the scan.
-
-    Raises:
-        UserError: a format that cannot be written or cannot hold the masks, a folder that holds the scans themselves,
-            masks of unknown origin, or a mask in another format.
-    """
-    folder = target.resolve()
-    of_dataset = folder.name in ("imagesTr", "imagesTs") and (folder.parent / "dataset.json").is_file()
-    if of_dataset or any(path.resolve().parent == folder for scan in scans for path in scan.channels):
-        raise UserError(f"{target} holds the images themselves: name another folder for the masks.")
-    folders = (target, target / "probabilities") if options.probabilities else (target,)
-    made = [tuple(_made(scan, target, options)) for scan in scans]
-    names, wanted = {scan.name for scan in scans}, {path for files in made for path in files}
-    there = [found for place in folders if place.is_dir() for found in formats.files_in(place) if found[0] in names]
-    if there and not (target / ORIGIN).is_file():
-        raise UserError(
-            f"{target} has masks already ({listed(dict.fromkeys(name for name, _ in there))}), and no {ORIGIN} that "
-            "says whose: choose another folder, or remove them; nothing was overwritten."
-        )
-    if others := [path for _, path in there if path not in wanted]:
-        raise UserError(
-            f"{target} has masks in another format than their scans ({listed(path.name for path in others)}): choose "
-            "another folder, or remove them; nothing was overwritten."
-        )
-    return made
-
-
-def _made(scan: Scan, target: Path, options: Options) -> Iterator[Path]:
-    """The file of a scan's mask, then of its probabilities if wanted."""
-    image = scan.channels[0]
-    ending = formats.mask_ending(image, options.format, scan.grid)
-    yield target / f"{scan.name}{ending}"
-    if options.probabilities:
-        yield target / "probabilities" / f"{scan.name}{formats.maps_ending(ending)}"
 
 
 def _read_scan(scan: Scan, made: Files) -> list[Volume] | None:
