@@ -27,6 +27,11 @@ class Scan(NamedTuple):
     channels: tuple[Path, ...]  # one file a channel in order, or one that holds them all
     grid: Grid  # of all of them
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is read from."""
+        return tuple(part for path in self.channels for part in formats.parts(path))
+
 
 def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], None]) -> list[Scan]:
     """The scans of a file or folder, refused where the run's network cannot take them; no voxel is read.

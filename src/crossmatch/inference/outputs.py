@@ -7,8 +7,7 @@ from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.inference.inputs import Scan
 from crossmatch.inference.origin import ORIGIN
-
-Files = tuple[Path, ...]  # of one scan: its mask, then its probabilities if wanted
+from crossmatch.inference.sources import Files
 
 
 def files_to_make(target: Path, scans: Sequence[Scan], asked: str | None, probabilities: bool) -> list[Files]:

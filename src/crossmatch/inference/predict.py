@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Volume, same_grid
+from crossmatch.formats import Volume
 from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.origin import note_origin, origin, refuse_file
-from crossmatch.inference.outputs import Files, files_to_make
+from crossmatch.inference.origin import origin, refuse_file
+from crossmatch.inference.outputs import files_to_make
 from crossmatch.inference.predictor import Predictor, check_voxels
+from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
@@ -58,8 +59,9 @@ def predict(
     Where that format cannot hold masks they become PNG (for pictures) or NIfTI (for all else).
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
-    stopped half-way can be repeated. Those older than their scan, or on another grid, are made again. Errors of a scan,
-    and Ctrl-C, are raised after the files that are being read and written are finished; what is written stays.
+    stopped half-way can be repeated. Those that were made from another scan of that name are made again, and `warn` is
+    told. Errors of a scan, and Ctrl-C, are raised after the files that are being read and written are finished; what is
+    written stays.
 
     Args:
         run_folder: a run.
@@ -89,10 +91,14 @@ def predict(
     device = choose_device(options.device)
     predictor = predictor_of(run, network.to(device), device, options)
     refuse_file(target)
-    with only_writer(target):
-        note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
-        with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-            strange = segment(predictor, list(zip(scans, made, strict=True)), progress, run)
+    facts = origin(run, recipe, checkpoint, options.checkpoint, options.flips)
+    pairs = list(zip(scans, made, strict=True))
+    with (
+        only_writer(target),
+        known_sources(target, facts, pairs, warn) as sources,
+        memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."),
+    ):
+        strange = segment(predictor, pairs, progress, sources, run)
     if strange:
         warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
@@ -119,7 +125,11 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
 
 
 def segment(
-    predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None], run: Run
+    predictor: Predictor,
+    scans: Sequence[tuple[Scan, Files]],
+    progress: Callable[[int, int], None],
+    sources: Sources,
+    run: Run,
 ) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
 
@@ -127,6 +137,7 @@ def segment(
     of the scans: one of writing before those of the scans after it.
 
     Args:
+        sources: knows the scans that have their files already, and is told of each scan that is read.
         run: of the network; says which grey values the training knows, and what the labels are called.
 
     Returns:
@@ -134,14 +145,14 @@ def segment(
     """
     strange = []
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        reading = reader.submit(_read_scan, *scans[0])
+        reading = reader.submit(_read_scan, scans[0][0], sources)
         writing: Future[None] | None = None
         try:
             for done, (scan, made) in enumerate(scans):
                 progress(done, len(scans))
                 volumes = reading.result()
                 if done + 1 < len(scans):
-                    reading = reader.submit(_read_scan, *scans[done + 1])
+                    reading = reader.submit(_read_scan, scans[done + 1][0], sources)
                 if volumes is None:
                     continue
                 if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
@@ -181,17 +192,13 @@ def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
 
 
-def _read_scan(scan: Scan, made: Files) -> list[Volume] | None:
+def _read_scan(scan: Scan, sources: Sources) -> list[Volume] | None:
     """A scan's channels, or None where an earlier call made its files."""
-    return None if _made_before(scan, made) else [image for path in scan.channels for image in _read_image(path)]
-
-
-def _made_before(scan: Scan, made: Files) -> bool:
-    """Whether an earlier call made the files of a scan, mask first: all there, no older than the scan, on its grid."""
-    changed = max(path.stat().st_mtime_ns for image in scan.channels for path in formats.parts(image))
-    if not all(path.is_file() and path.stat().st_mtime_ns >= changed for path in made):
-        return False
-    return same_grid(formats.read_label_grid(made[0], scan.grid), scan.grid)
+    if scan.name in sources.kept:
+        return None
+    volumes = [volume for path in scan.channels for volume in _read_image(path)]
+    sources.read(scan.name, scan.files)
+    return volumes
 
 
 def _read_image(path: Path) -> list[Volume]:
