@@ -1,4 +1,4 @@
-"""NIfTI, single files: the affine is that of the sform, else of the qform.
+"""NIfTI, single files and pairs of .hdr and .img: the affine is that of the sform, else of the qform.
 
 Format: nifti.nimh.nih.gov/nifti-1. Shapes and affines as in volume.py.
 """
@@ -6,6 +6,7 @@ Format: nifti.nimh.nih.gov/nifti-1. Shapes and affines as in volume.py.
 import copy
 import gzip
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,45 +17,48 @@ from nibabel.spatialimages import HeaderDataError
 
 from crossmatch.errors import UserError
 from crossmatch.formats.compressed import whole_gzip
+from crossmatch.formats.nifti_header import in_millimetres, in_unit, refuse_header, stated_spacing_mm
 from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 
 NAME = "NIfTI"
-ENDINGS = (".nii.gz", ".nii")
+ENDINGS = (".nii.gz", ".nii", ".hdr")
+WRITTEN = (".nii.gz", ".nii")
+COMPANIONS = {".hdr": (".img", ".img.gz")}
+PLACED, CHANNELS, MAPS = True, False, True
 DAMAGED = (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError)
 
-_MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
-
-def read(path: Path) -> Volume:
+def read(path: Path) -> list[Volume]:
     """Read a file with its voxels: integers as stored, everything else as float32.
 
-    The spacing is unknown (None) where the file names no unit and every step is 1: programs write this when nobody told
-    them the spacing. Units are converted to millimetres. Steps other than 1 without a unit are taken as millimetres.
+    Affine and spacing are converted to millimetres. What is read as which spacing: see `nifti_header`.
 
     Raises:
-        UserError: not a single file, voxels that are no single numbers, not 2D or 3D, an affine that places voxels
-            nowhere.
+        UserError: of an older kind (Analyze), a pair without .img, voxels that are no single numbers, not 2D or 3D, an
+            affine that places voxels nowhere.
     """
+    refuse_header(path)
     image = _open(path)
     shape = _spatial_shape(path, image.header)
-    voxels = _voxels(path, image)
+    voxels = _voxels(image)
     voxels = voxels.reshape(shape, order="F").astype(voxels.dtype.newbyteorder("="), copy=False)
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
         header.set_data_shape(shape)
-    return Volume(voxels, _affine(path, image), _spacing_mm(header), header)
+    return [Volume(voxels, _affine(path, image), stated_spacing_mm(path, header), header)]
 
 
 def read_grid(path: Path) -> Grid:
     """Read the header alone. Errors as in `read`."""
+    refuse_header(path)
     image = _open(path)
     shape = _spatial_shape(path, image.header)
     header = image.header.copy()
     header.set_data_shape(shape)
-    return Grid(shape, _affine(path, image), _spacing_mm(header))
+    return Grid(shape, _affine(path, image), stated_spacing_mm(path, header))
 
 
-def write(path: Path, voxels: Array, like: Volume) -> None:
+def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
     """Write (*S), or (*S, K) for K maps, in the type of `voxels`, unscaled.
 
     Affine, units and the codes of sform and qform are those of `like`. A volume that was not read from NIfTI has its
@@ -69,27 +73,41 @@ def write(path: Path, voxels: Array, like: Volume) -> None:
             image.set_sform(like.affine, code="scanner")
             image.set_qform(like.affine, code="scanner")
     else:
-        header = copy.deepcopy(header)
+        header = copy.deepcopy(header) if header.is_single else _single(header, kind.header_class)
         header.set_data_dtype(voxels.dtype)
         header["cal_min"] = header["cal_max"] = 0  # the display window of the scan means nothing for other voxels
-        image = kind(voxels, like.affine, header)
+        image = kind(voxels, in_unit(like.affine, header), header)
     image.header.set_slope_inter(1, 0)
     nib.save(image, path)
 
 
+def _single(pair: Any, single: Any) -> Any:
+    """The header of a pair of files as that of a single one."""
+    header = single(pair.binaryblock, pair.endianness, check=False)
+    header["magic"], header["vox_offset"] = single()["magic"], 0
+    return header
+
+
 def _open(path: Path) -> Any:  # Any: nibabel is untyped
     """The nibabel image of a file, its voxels not yet read."""
-    image = nib.load(path)
-    if not isinstance(image, nib.Nifti1Image):
-        raise UserError(f"{path} is {type(image).__name__}, not single-file NIfTI: convert it to .nii.gz.")
+    voxels = [each for ending in COMPANIONS[".hdr"] if (each := path.with_suffix(ending)).exists()]
+    if path.suffix.lower() == ".hdr" and path.is_file() and not voxels:
+        raise UserError(f"{path} keeps its voxels in {path.stem}.img, which does not exist: copy both.")
+    image: Any = nib.load(path)
+    if not isinstance(image, nib.Nifti1Pair):
+        raise UserError(
+            f"{path} is {type(image).__name__}, not NIfTI: of such a file left and right are not known for certain; "
+            "convert it to .nii.gz with a program that knows where it comes from."
+        )
     return image
 
 
-def _voxels(path: Path, image: Any) -> Array:
+def _voxels(image: Any) -> Array:
     """The voxels of an opened file in the shape of its header, integers as stored, everything else as float32."""
-    if path.suffix.lower() == ".gz":
-        with whole_gzip(path) as stream:
-            return _scaled(type(image).from_stream(stream))
+    parts = {kind: holder.filename for kind, holder in image.file_map.items()}
+    if str(parts["image"]).lower().endswith(".gz"):
+        with whole_gzip(Path(parts["image"])) as stream:
+            return _scaled(type(image).from_file_map(image.make_file_map({**parts, "image": stream})))
     return _scaled(image)
 
 
@@ -122,18 +140,7 @@ def _spatial_shape(path: Path, header: Any) -> tuple[int, ...]:
 
 
 def _affine(path: Path, image: Any) -> Array:
-    affine = np.array(image.affine, dtype=np.float64)
+    affine = in_millimetres(np.array(image.affine, dtype=np.float64), image.header)
     if not places_voxels(affine):
         raise UserError(f"{path} has an affine that places voxels nowhere ({affine.tolist()}): repair its header.")
     return affine
-
-
-def _spacing_mm(header: Any) -> tuple[float, ...] | None:
-    """Millimetres between voxel centres along each axis, or None when the header does not know them."""
-    zooms = [float(zoom) for zoom in header.get_zooms()]
-    unit = header.get_xyzt_units()[0]
-    if unit == "unknown" and all(zoom == 1 for zoom in zooms):
-        return None
-    if not all(np.isfinite(zoom) and zoom > 0 for zoom in zooms):
-        return None
-    return tuple(zoom * _MM_PER_UNIT[unit] for zoom in zooms)

@@ -8,6 +8,7 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from crossmatch.formats.compressed import decompressed
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume, places_voxels, spacing_of
 
 NAME = "NRRD"
-ENDINGS = (".nrrd",)
+ENDINGS = (".nrrd", ".nhdr")
+WRITTEN = (".nrrd",)
+COMPANIONS = {".nhdr": (".raw", ".raw.gz", ".raw.bz2", ".gz")}
+PLACED, CHANNELS, MAPS = True, False, True
 DAMAGED = (nrrd.NRRDError, OSError, EOFError, ValueError, LookupError, TypeError, StopIteration, zlib.error)
 
 Header = dict[str, Any]
@@ -43,7 +47,7 @@ _LARGEST_TYPE = 8  # bytes of a voxel
 _COMPRESSION = 1  # of 9: labels shrink hardly further, and writing is several times as fast
 
 
-def read(path: Path) -> Volume:
+def read(path: Path) -> list[Volume]:
     """Read a file with its voxels: integers as stored, everything else as float32.
 
     The affine comes from `space`, `space directions` and `space origin` (0 without one). A file with `spacings` alone
@@ -63,7 +67,7 @@ def read(path: Path) -> Volume:
     if voxels.dtype.kind not in "iuf":
         raise UserError(f"{path} holds {voxels.dtype}, not one number a voxel: export it again.")
     stored = voxels.dtype.newbyteorder("=") if voxels.dtype.kind in "iu" else np.dtype(np.float32)
-    return new_volume(voxels.astype(stored, copy=False), _affine(path, header), header)
+    return [new_volume(voxels.astype(stored, copy=False), _affine(path, header), header)]
 
 
 def read_grid(path: Path) -> Grid:
@@ -75,7 +79,7 @@ def read_grid(path: Path) -> Grid:
     return Grid(shape, affine, spacing_of(affine, len(shape)))
 
 
-def write(path: Path, voxels: Array, like: Volume) -> None:
+def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
     """Write (*S), or (*S, K) for K maps, compressed, in the type of `voxels`.
 
     A volume that was read from NRRD keeps its space; any other is written in LPS+. No number is rounded: the file that
@@ -90,7 +94,7 @@ def write(path: Path, voxels: Array, like: Volume) -> None:
         "encoding": "gzip",
         "kinds": _row(["domain"] * len(like.shape) + ["list"] * maps),
     }
-    if like.spacing_mm is not None:
+    if like.spacing_mm is not None or not np.array_equal(like.affine, np.eye(4)):
         space = str(like.native.get("space", "")) if isinstance(like.native, dict) else ""
         flat = len(like.shape) == 2 and not like.affine[2, [0, 1, 3]].any()
         known = space if space.lower() in _RAS_SIGNS else _LPS
@@ -114,7 +118,12 @@ def _voxels(path: Path) -> tuple[Array, Header]:
         header = nrrd.read_header(file)
         kind = _COMPRESSED.get(header["encoding"])
         if kind is None:
-            return nrrd.read_data(header, file, str(path)), header
+            first = file.tell()
+            voxels = nrrd.read_data(header, file, str(path))
+            attached = not {"data file", "datafile"} & header.keys()
+            if attached and header["encoding"] == "raw" and path.stat().st_size - first < voxels.nbytes:
+                raise EOFError("its voxels would begin inside its header")
+            return voxels, header
         with ExitStack() as stack:
             apart = header.get("data file", header.get("datafile"))
             data = file if apart is None else stack.enter_context((path.parent / apart).open("rb"))

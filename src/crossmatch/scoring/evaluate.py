@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch import formats
-from crossmatch.atomic import read_json, write_json, write_text
+from crossmatch.atomic import check_writable, read_json, write_json, write_text
 from crossmatch.dataset.layout import read_description
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Array, Volume, same_grid
+from crossmatch.formats import Array, Grid, Volume, same_grid
 from crossmatch.scoring.metrics import dice, jaccard, surface_distances
 from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -32,6 +32,7 @@ def evaluate(
     labels: Mapping[str, int] | None = None,
     partial: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Evaluation:
     """Compare predicted label volumes with their references.
 
@@ -43,6 +44,7 @@ def evaluate(
         labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values.
         partial: evaluate the cases that have a prediction when some have none.
         progress: called with (cases done, cases in all) after each case.
+        warn: called with what the user should know about the files.
 
     Raises:
         UserError: nothing to compare, missing predictions without `partial`, a prediction on another grid than its
@@ -52,12 +54,14 @@ def evaluate(
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
     if out is not None:
         _refuse_others(out, pred, ref, _origin(pred))
+        check_writable(out)
     pairs, missing, extra = _pairs(pred, ref)
     if missing and (not partial or not pairs):
         way_out = "predict them" + (", or evaluate the others with --partial" if pairs else "")
         raise UserError(f"{pred} has no prediction for {len(missing)} cases of {ref}: {listed(missing)}; {way_out}.")
-    for predicted, reference in pairs.values():
-        _check_grids(predicted, reference)
+    grids = {case: _grid_of_both(predicted, reference) for case, (predicted, reference) in pairs.items()}
+    for doubt in formats.doubts((case, grid.doubt) for case, grid in grids.items()):
+        warn(doubt)
     prediction = _origin(pred)
     folder = (ref if ref.is_dir() else ref.parent).resolve()
     dataset = None
@@ -152,24 +156,25 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _check_grids(predicted: Path, reference: Path) -> None:
-    """A UserError unless both files lie on one voxel grid; no voxel is read."""
-    ours, theirs = formats.read_grid(predicted), formats.read_grid(reference)
+def _grid_of_both(predicted: Path, reference: Path) -> Grid:
+    """The one voxel grid that both files lie on, as the reference gives it; no voxel is read."""
+    theirs = formats.read_label_grid(reference, formats.read_grid(predicted))
+    ours = formats.read_label_grid(predicted, theirs)
     if ours.shape != theirs.shape:
         what, found = "shape", f"{ours.shape} and {theirs.shape}"
     elif not same_grid(ours, theirs):
         what, found = "affine", f"{ours.affine[:3].round(3).tolist()} and {theirs.affine[:3].round(3).tolist()}"
     else:
-        return
+        return theirs
     raise UserError(
         f"{predicted} and {reference} differ in {what} ({found}): predict at the scan's own grid, or resample the "
         "prediction to the reference's grid (order 0)."
     )
 
 
-def _read_labels(path: Path) -> tuple[Volume, Array]:
-    """A label volume and its voxels as integers (*S)."""
-    volume = formats.read(path)
+def _read_labels(path: Path, other: Grid | Volume | None, classes: Mapping[str, int]) -> tuple[Volume, Array]:
+    """A label volume and its voxels as integers (*S); `other` is the grid of the file that it is compared with."""
+    volume = formats.read_label(path, other, classes)
     voxels = volume.voxels
     if voxels.dtype.kind == "f":
         if not np.isfinite(voxels).all() or not (voxels == np.round(voxels)).all():
@@ -180,12 +185,13 @@ def _read_labels(path: Path) -> tuple[Volume, Array]:
 
 def _values(paths: Iterable[Path]) -> list[int]:
     """The values in label volumes, without background."""
-    return sorted({int(value) for path in paths for value in np.unique(_read_labels(path)[1])} - {0})
+    return sorted({int(value) for path in paths for value in np.unique(_read_labels(path, None, {})[1])} - {0})
 
 
 def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int]) -> list[ClassScores]:
     """The rows of one case."""
-    ours, theirs = _read_labels(predicted)[1], _read_labels(reference)
+    theirs = _read_labels(reference, formats.read_grid(predicted), classes)
+    ours = _read_labels(predicted, theirs[0], classes)[1]
     for path, voxels in ((predicted, ours), (reference, theirs[1])):
         unknown = sorted({int(value) for value in np.unique(voxels)} - {0, *classes.values()})
         if unknown:
