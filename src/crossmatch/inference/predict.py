@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Volume, same_grid
+from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
 from crossmatch.inference.origin import ORIGIN, note_origin, origin, refuse_file
 from crossmatch.inference.predictor import Predictor, check_voxels
@@ -78,6 +79,8 @@ def predict(
     run = open_run(run_folder)
     recipe = _recipe(run, options)
     scans = find_scans(source, run, recipe, warn)
+    if told := unfinished(run, options.checkpoint):
+        warn(told)
     made = _files_to_make(target, scans, options.probabilities)
 
     network, checkpoint = run.load_network(options.checkpoint)
@@ -87,7 +90,9 @@ def predict(
     with only_writer(target):
         note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
         with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-            segment(predictor, list(zip(scans, made, strict=True)), progress)
+            strange = segment(predictor, list(zip(scans, made, strict=True)), progress, run)
+    if strange:
+        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
 
 
@@ -100,15 +105,32 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
     recipe = _recipe(run, options)
     if options.batch is not None:
         recipe = _changed(recipe, batch=options.batch)
-    return Predictor(network, recipe, run.data["slice_axis"], device, options.flips, options.probabilities)
+    return Predictor(
+        network,
+        recipe,
+        run.data["slice_axis"],
+        device,
+        options.flips,
+        options.probabilities,
+        run.fixed_windows,
+    )
 
 
-def segment(predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None]) -> None:
+def segment(
+    predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None], run: Run
+) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
 
     Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
     of the scans: one of writing before those of the scans after it.
+
+    Args:
+        run: of the network; says which grey values the training knows.
+
+    Returns:
+        The scans with other grey values, a few words each.
     """
+    strange = []
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
         reading = reader.submit(_read_scan, *scans[0])
         writing: Future[None] | None = None
@@ -120,6 +142,8 @@ def segment(predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress:
                     reading = reader.submit(_read_scan, *scans[done + 1])
                 if volumes is None:
                     continue
+                if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
+                    strange.append(f"{scan.name} ({told})")
                 labels, probability = predictor(volumes, scan.channels[0])
                 if writing is not None:
                     writing.result()
@@ -130,6 +154,7 @@ def segment(predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress:
             if writing is not None:
                 writing.result()
     progress(len(scans), len(scans))
+    return strange
 
 
 def _recipe(run: Run, options: Options) -> Recipe:
