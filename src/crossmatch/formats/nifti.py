@@ -5,21 +5,27 @@ Format: nifti.nimh.nih.gov/nifti-1. Shapes and affines as in volume.py.
 
 import copy
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from crossmatch.errors import UserError
+from crossmatch.formats.sizes import check_claim, read_to_end
 from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 
 NAME = "NIfTI"
 ENDINGS = (".nii.gz", ".nii")
-DAMAGED = (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError)
+DAMAGED = (
+    *(OSError, EOFError, ValueError, OverflowError, KeyError),
+    *(zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError),
+)
 
 _MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
@@ -36,11 +42,14 @@ def read(path: Path) -> Volume:
     """
     image = _open(path)
     shape = _spatial_shape(path, image.header)
-    plain = image.dataobj.slope == 1 and image.dataobj.inter == 0
-    if plain and np.dtype(image.header.get_data_dtype()).kind in "iu":
-        voxels = np.asarray(image.dataobj)
+    if not _compressed(path):
+        voxels = _stored(image, image.dataobj)
     else:
-        voxels = np.asarray(image.dataobj, dtype=np.float32)
+        with gzip.open(path) as stream:
+            proxy = image.dataobj
+            form = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
+            voxels = _stored(image, ArrayProxy(stream, form))  # type: ignore[no-untyped-call]
+            read_to_end(stream)  # the checksum stands there
     voxels = voxels.reshape(shape, order="F").astype(voxels.dtype.newbyteorder("="), copy=False)
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
@@ -81,11 +90,30 @@ def write(path: Path, voxels: Array, like: Volume) -> None:
 
 
 def _open(path: Path) -> Any:  # Any: nibabel is untyped
-    """The nibabel image of a file, its voxels not yet read."""
+    """The nibabel image of a file, its voxels not yet read.
+
+    Raises:
+        ValueError: the header claims more voxels than the file can hold.
+    """
     image = nib.load(path)
     if not isinstance(image, nib.Nifti1Image):
         raise UserError(f"{path} is {type(image).__name__}, not single-file NIfTI: convert it to .nii.gz.")
+    proxy: Any = image.dataobj
+    count = math.prod(int(n) for n in proxy.shape)
+    check_claim(path, int(proxy.offset) + count * proxy.dtype.itemsize, _compressed(path))
     return image
+
+
+def _compressed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _stored(image: Any, proxy: Any) -> Array:
+    """The voxels of an image: integers as stored where they are not scaled, else float32."""
+    plain = proxy.slope == 1 and proxy.inter == 0
+    if plain and np.dtype(image.header.get_data_dtype()).kind in "iu":
+        return np.asarray(proxy)
+    return np.asarray(proxy, dtype=np.float32)
 
 
 def _spatial_shape(path: Path, header: Any) -> tuple[int, ...]:
