@@ -22,8 +22,8 @@ import torch
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.plan.facts import training_facts
+from crossmatch.plan.make import fit_minutes, steps_in
 from crossmatch.plan.measure import Cost, measure
-from crossmatch.plan.plan import fit_minutes, steps_in
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.logbook import read_metrics
@@ -67,7 +67,7 @@ def main() -> None:
         return measure(recipe, dataset, "cpu", clock=time.process_time)
 
     facts = training_facts(dataset, given.labelled)
-    plan = fit_minutes(facts, given.minutes, [chosen], lambda proposal: cost(proposal.recipe))
+    plan = fit_minutes(facts, given.minutes, {"data.labelled": given.labelled}, lambda proposal: cost(proposal.recipe))
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "planned.toml").write_text(plan.toml(), encoding="utf-8")
     print(plan.toml(), flush=True)
