@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Volume, same_grid
+from crossmatch.formats import Volume
 from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.origin import ORIGIN, note_origin, origin, refuse_file
+from crossmatch.inference.origin import ORIGIN, origin, refuse_file
 from crossmatch.inference.predictor import Predictor, check_voxels
+from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.lock import only_writer
 from crossmatch.runs.run import Run, open_run
-
-Files = tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,9 @@ def predict(
     """Segment a file or a folder of files with a finished run; write `target/<case>` in each input's format.
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
-    stopped half-way can be repeated. Those older than their scan, or on another grid, are made again. Errors of a scan,
-    and Ctrl-C, are raised after the files that are being read and written are finished; what is written stays.
+    stopped half-way can be repeated. Those that were made from another scan of that name are made again, and `warn` is
+    told. Errors of a scan, and Ctrl-C, are raised after the files that are being read and written are finished; what is
+    written stays.
 
     Args:
         run_folder: a run.
@@ -87,10 +87,14 @@ def predict(
     device = choose_device(options.device)
     predictor = predictor_of(run, network.to(device), device, options)
     refuse_file(target)
-    with only_writer(target):
-        note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
-        with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-            strange = segment(predictor, list(zip(scans, made, strict=True)), progress, run)
+    facts = origin(run, recipe, checkpoint, options.checkpoint, options.flips)
+    pairs = list(zip(scans, made, strict=True))
+    with (
+        only_writer(target),
+        known_sources(target, facts, pairs, warn) as sources,
+        memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."),
+    ):
+        strange = segment(predictor, pairs, progress, sources, run)
     if strange:
         warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
@@ -117,7 +121,11 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
 
 
 def segment(
-    predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None], run: Run
+    predictor: Predictor,
+    scans: Sequence[tuple[Scan, Files]],
+    progress: Callable[[int, int], None],
+    sources: Sources,
+    run: Run,
 ) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
 
@@ -125,6 +133,7 @@ def segment(
     of the scans: one of writing before those of the scans after it.
 
     Args:
+        sources: knows the scans that have their files already, and is told of each scan that is read.
         run: of the network; says which grey values the training knows.
 
     Returns:
@@ -132,14 +141,14 @@ def segment(
     """
     strange = []
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        reading = reader.submit(_read_scan, *scans[0])
+        reading = reader.submit(_read_scan, scans[0][0], sources)
         writing: Future[None] | None = None
         try:
             for done, (scan, made) in enumerate(scans):
                 progress(done, len(scans))
                 volumes = reading.result()
                 if done + 1 < len(scans):
-                    reading = reader.submit(_read_scan, *scans[done + 1])
+                    reading = reader.submit(_read_scan, scans[done + 1][0], sources)
                 if volumes is None:
                     continue
                 if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
@@ -206,17 +215,13 @@ def _files_to_make(target: Path, scans: Sequence[Scan], probabilities: bool) -> 
     return made
 
 
-def _read_scan(scan: Scan, made: Files) -> list[Volume] | None:
+def _read_scan(scan: Scan, sources: Sources) -> list[Volume] | None:
     """A scan's channels, or None where an earlier call made its files."""
-    return None if _made_before(scan, made) else [_read_image(path) for path in scan.channels]
-
-
-def _made_before(scan: Scan, made: Files) -> bool:
-    """Whether an earlier call made the files of a scan, mask first: all there, no older than the scan, on its grid."""
-    changed = max(path.stat().st_mtime_ns for path in scan.channels)
-    if not all(path.is_file() and path.stat().st_mtime_ns >= changed for path in made):
-        return False
-    return same_grid(formats.read_grid(made[0]), scan.grid)
+    if scan.name in sources.kept:
+        return None
+    volumes = [_read_image(path) for path in scan.channels]
+    sources.read(scan.name, scan.channels)
+    return volumes
 
 
 def _read_image(path: Path) -> Volume:
