@@ -112,5 +112,5 @@ def _validation_seconds(predictor: Predictor, cases: TrainingCases, clock: Calla
     case = found[0]
     predictor.network.eval()
     began = clock()
-    predictor([formats.read(path) for path in case.images], case.images[0])
+    predictor(formats.read_channels(case.images), case.images[0])
     return (clock() - began) * len(found)
