@@ -20,6 +20,7 @@ from crossmatch.plan.plan import LEAST_STEPS, Plan, fit_minutes, make_plan, told
 from crossmatch.plan.propose import GIVEN, Proposal, propose
 from crossmatch.plan.rules import Choice
 from crossmatch.recipes.load import load_recipe
+from reading import note_reads
 from tiny import write_dataset
 
 DATASETS = {
@@ -149,13 +150,7 @@ class TestOnFiles:
             original = module.measure
 
             def spy(recipe, dataset, device, loading):
-                from crossmatch import formats
-
-                def reading(path):
-                    opened.append(path)
-                    return read(path)
-
-                patch.setattr(formats, "read", reading)
+                note_reads(patch, opened.append)
                 return original(recipe, dataset, device, loading)
 
             patch.setattr(module, "measure", spy)

@@ -103,5 +103,5 @@ def _validation_seconds(predictor: Predictor, cases: TrainingCases) -> float:
     case = found[0]
     predictor.network.eval()
     began = time.perf_counter()
-    predictor([formats.read(path) for path in case.images], case.images[0])
+    predictor(formats.read_channels(case.images), case.images[0])
     return (time.perf_counter() - began) * len(found)
