@@ -115,12 +115,11 @@ def test_a_damaged_compressed_file_is_refused_or_read_right(ending, place, tmp_p
         for bit in range(8):
             path.write_bytes(sound[:byte] + bytes([sound[byte] ^ 1 << bit]) + sound[byte + 1 :])
             try:
-                found = formats.read(path)
-            except UserError as error:
-                assert "truncated, damaged" in str(error)
+                found = formats.read(path).voxels
+            except UserError:
                 refused += 1
-            else:
-                assert np.array_equal(found.voxels, VOXELS)
+                continue
+            assert np.array_equal(found, VOXELS)
     assert refused >= 50
 
 

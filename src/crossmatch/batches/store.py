@@ -3,7 +3,7 @@
 Shapes: I items (see `items.py`), C channels, D spatial axes, N voxels in all; B items of a batch, *S a view's size.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -113,6 +113,7 @@ def load_store(
     dims: int,
     slice_axis: int,
     normalise: Normalise,
+    labels: Mapping[str, int] | None = None,
     fixed: Sequence[Window] = (),
     spacing_mm: Sequence[float] = (),
     device: torch.device,
@@ -125,6 +126,7 @@ def load_store(
         labelled, unlabelled: training cases; only labels of the labelled ones are opened.
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
         normalise: see `intensity.py`; fixed: the windows of ``ct``, one a channel.
+        labels: name -> value, for label files that name their segments.
         spacing_mm: voxel size that items are resampled to; empty: as stored.
         device: where the voxels go if `memory_map` is None.
         memory_map: a file that holds the voxels; the labels go into a second one beside it.
@@ -138,7 +140,7 @@ def load_store(
     windows: list[Sequence[Window]] = []
     with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
         for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-            volumes = [formats.read(path) for path in case.images]
+            volumes = formats.read_channels(case.images)
             first, path = volumes[0], case.images[0]
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
@@ -151,7 +153,8 @@ def load_store(
             )
             start = writer.append(np.stack(stored))
             if group == 0 and case.label is not None:
-                items = to_items(formats.read(case.label).voxels, dims, slice_axis, case.label)
+                drawn = formats.read_label(case.label, first, labels)
+                items = to_items(drawn.voxels, dims, slice_axis, case.label)
                 label = np.stack([resize_labels(item, size) for item in items])
                 label_start = label_writer.append(label.astype(np.uint8))
             rows.append((count, start, label_start, size))
@@ -159,7 +162,7 @@ def load_store(
             progress()
         if not rows:
             raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
-        voxels, labels = writer.finish(device), label_writer.finish(device)
+        voxels, label_voxels = writer.finish(device), label_writer.finish(device)
     counts, starts, label_starts, sizes = (torch.tensor(column) for column in zip(*rows, strict=True))
     case_of = torch.repeat_interleave(torch.arange(len(rows)), counts)  # (I,)
     before = (torch.arange(len(case_of)) - (counts.cumsum(0) - counts)[case_of]) * sizes.prod(1)[case_of]
@@ -167,7 +170,7 @@ def load_store(
     labelled_items = int(counts[: len(labelled)].sum())
     return Store(
         voxels=voxels,
-        labels=labels,
+        labels=label_voxels,
         offset=starts[case_of] + before,
         channel_stride=(counts * sizes.prod(1))[case_of],
         label_offset=torch.where(label_starts[case_of] < 0, -1, label_starts[case_of] + before),

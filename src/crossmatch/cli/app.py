@@ -8,7 +8,7 @@ import typer
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
-from crossmatch.cli.plan import Device, plan
+from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError
 
@@ -48,6 +48,9 @@ def predict(
     batch: Annotated[
         int | None, typer.Option(min=1, help="slices or windows at a time; fewer need less memory")
     ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="of the masks: nii.gz, nrrd or png; default: that of each scan, where it can be")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run; masks have the scans' size and geometry."""
@@ -61,7 +64,9 @@ def predict(
             run,
             source,
             out,
-            Options(checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch),
+            Options(
+                checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch, format
+            ),
             progress=progress,
             warn=lambda text: say(console, "Warning:", text),
         )

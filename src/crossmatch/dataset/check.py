@@ -93,19 +93,23 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
     digest = hashlib.sha256()
     first: Volume | None = None
     for path in case.images:
-        image = _read(path, problems)
-        if image is None:
-            continue
-        first = first or image
-        if not same_grid(first, image):
-            problems.append(f"{path} lies on another grid than {case.images[0].name}: {_difference(first, image)}")
-        found = _intensity(path, image.voxels, problems)
-        intensity += [found] if found is not None else []
-        _hash(digest, image.voxels)
+        for image in _read(path, problems):
+            first = first or image
+            if not same_grid(first, image):
+                problems.append(f"{path} lies on another grid than {case.images[0].name}: {_difference(first, image)}")
+            found = _intensity(path, image.voxels, problems)
+            intensity += [found] if found is not None else []
+            _hash(digest, image.voxels)
+    if not problems and len(intensity) != len(dataset.channels):
+        problems.append(
+            f"{case.images[0]} holds {len(intensity)} channel{'s' * (len(intensity) > 1)}, dataset.json names "
+            f"{len(dataset.channels)} ({', '.join(dataset.channels)}): correct channel_names, or save the image as the "
+            "others are"
+        )
     label_voxels: tuple[int, ...] | None = None
     label_sha256: str | None = None
     box: tuple[int, ...] | None = None
-    label = _read(case.label, problems) if case.label is not None else None
+    label = _read_label(case.label, first, dataset.labels, problems) if case.label is not None else None
     if case.label is not None and label is not None:
         if first is not None and not same_grid(first, label):
             problems.append(f"{case.label} lies on another grid than its image: {_difference(first, label)}")
@@ -133,9 +137,18 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
     ), []
 
 
-def _read(path: Path, problems: list[str]) -> Volume | None:
+def _read(path: Path, problems: list[str]) -> list[Volume]:
+    """The channels in one file; none where it cannot be read."""
     try:
-        return formats.read(path)
+        return formats.read_channels([path])
+    except UserError as error:
+        problems.append(str(error).rstrip("."))
+        return []
+
+
+def _read_label(path: Path, image: Volume | None, labels: dict[str, int], problems: list[str]) -> Volume | None:
+    try:
+        return formats.read_label(path, image, labels)
     except UserError as error:
         problems.append(str(error).rstrip("."))
         return None

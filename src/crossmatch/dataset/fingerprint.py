@@ -15,6 +15,7 @@ from typing import Literal
 from crossmatch.atomic import read_json, write_text
 from crossmatch.dataset.dataset import Case, Dataset, Split, uncollected
 from crossmatch.errors import UserError
+from crossmatch.formats import parts
 
 VERSION = 3  # of the JSON; a fingerprint of another version is not used
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
@@ -124,7 +125,8 @@ def read_fresh(dataset: Dataset) -> Fingerprint | None:
 def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
     """Size and time of the files of a case, without opening them; a UserError for a broken link."""
     found, above = [], len(dataset.root.parts)
-    for path in (*case.images, *([case.label] if case.label else [])):
+    named = (*case.images, *([case.label] if case.label else []))
+    for path in (file for each in named for file in parts(each)):
         try:
             stat = path.stat()
         except OSError as error:

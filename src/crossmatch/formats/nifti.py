@@ -1,4 +1,4 @@
-"""NIfTI, single files: the affine is that of the sform, else of the qform.
+"""NIfTI, single files and pairs of .hdr and .img: the affine is that of the sform, else of the qform.
 
 Format: nifti.nimh.nih.gov/nifti-1. Shapes and affines as in volume.py.
 """
@@ -7,6 +7,7 @@ import copy
 import gzip
 import math
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from crossmatch.formats.sizes import check_claim, read_to_end
 from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 
 NAME = "NIfTI"
-ENDINGS = (".nii.gz", ".nii")
+ENDINGS = (".nii.gz", ".nii", ".hdr")
+WRITTEN = (".nii.gz", ".nii")
+COMPANIONS = {".hdr": (".img", ".img.gz")}
+PLACED, CHANNELS, MAPS = True, False, True
 DAMAGED = (
     *(OSError, EOFError, ValueError, OverflowError, KeyError),
     *(zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError),
@@ -30,22 +34,22 @@ DAMAGED = (
 _MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
 
-def read(path: Path) -> Volume:
+def read(path: Path) -> list[Volume]:
     """Read a file with its voxels: integers as stored, everything else as float32.
 
     The spacing is unknown (None) where the file names no unit and every step is 1: programs write this when nobody told
     them the spacing. Units are converted to millimetres. Steps other than 1 without a unit are taken as millimetres.
 
     Raises:
-        UserError: not a single file, voxels that are no single numbers, not 2D or 3D, an affine that places voxels
-            nowhere.
+        UserError: of an older kind (Analyze), a pair without .img, voxels that are no single numbers, not 2D or 3D, an
+            affine that places voxels nowhere.
     """
     image = _open(path)
     shape = _spatial_shape(path, image.header)
-    if not _compressed(path):
+    if not _compressed(image):
         voxels = _stored(image, image.dataobj)
     else:
-        with gzip.open(path) as stream:
+        with gzip.open(_with_voxels(image)) as stream:
             proxy = image.dataobj
             form = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
             voxels = _stored(image, ArrayProxy(stream, form))  # type: ignore[no-untyped-call]
@@ -54,7 +58,7 @@ def read(path: Path) -> Volume:
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
         header.set_data_shape(shape)
-    return Volume(voxels, _affine(path, image), _spacing_mm(header), header)
+    return [Volume(voxels, _affine(path, image), _spacing_mm(header), header)]
 
 
 def read_grid(path: Path) -> Grid:
@@ -66,7 +70,7 @@ def read_grid(path: Path) -> Grid:
     return Grid(shape, _affine(path, image), _spacing_mm(header))
 
 
-def write(path: Path, voxels: Array, like: Volume) -> None:
+def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
     """Write (*S), or (*S, K) for K maps, in the type of `voxels`, unscaled.
 
     Affine, units and the codes of sform and qform are those of `like`. A volume that was not read from NIfTI has its
@@ -81,12 +85,19 @@ def write(path: Path, voxels: Array, like: Volume) -> None:
             image.set_sform(like.affine, code="scanner")
             image.set_qform(like.affine, code="scanner")
     else:
-        header = copy.deepcopy(header)
+        header = copy.deepcopy(header) if header.is_single else _single(header, kind.header_class)
         header.set_data_dtype(voxels.dtype)
         header["cal_min"] = header["cal_max"] = 0  # the display window of the scan means nothing for other voxels
         image = kind(voxels, like.affine, header)
     image.header.set_slope_inter(1, 0)
     nib.save(image, path)
+
+
+def _single(pair: Any, single: Any) -> Any:
+    """The header of a pair of files as that of a single one."""
+    header = single(pair.binaryblock, pair.endianness, check=False)
+    header["magic"], header["vox_offset"] = single()["magic"], 0
+    return header
 
 
 def _open(path: Path) -> Any:  # Any: nibabel is untyped
@@ -95,17 +106,28 @@ def _open(path: Path) -> Any:  # Any: nibabel is untyped
     Raises:
         ValueError: the header claims more voxels than the file can hold.
     """
-    image = nib.load(path)
-    if not isinstance(image, nib.Nifti1Image):
-        raise UserError(f"{path} is {type(image).__name__}, not single-file NIfTI: convert it to .nii.gz.")
+    voxels = [each for ending in COMPANIONS[".hdr"] if (each := path.with_suffix(ending)).exists()]
+    if path.suffix.lower() == ".hdr" and path.is_file() and not voxels:
+        raise UserError(f"{path} keeps its voxels in {path.stem}.img, which does not exist: copy both.")
+    image: Any = nib.load(path)
+    if not isinstance(image, nib.Nifti1Pair):
+        raise UserError(
+            f"{path} is {type(image).__name__}, not NIfTI: of such a file left and right are not known for certain; "
+            "convert it to .nii.gz with a program that knows where it comes from."
+        )
     proxy: Any = image.dataobj
-    count = math.prod(int(n) for n in proxy.shape)
-    check_claim(path, int(proxy.offset) + count * proxy.dtype.itemsize, _compressed(path))
+    claimed = int(proxy.offset) + math.prod(int(n) for n in proxy.shape) * proxy.dtype.itemsize
+    check_claim(_with_voxels(image), claimed, _compressed(image))
     return image
 
 
-def _compressed(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
+def _with_voxels(image: Any) -> Path:
+    """The file in which the voxels lie: the image's own, or the second of a pair."""
+    return Path(image.file_map["image"].filename)
+
+
+def _compressed(image: Any) -> bool:
+    return _with_voxels(image).name.lower().endswith(".gz")
 
 
 def _stored(image: Any, proxy: Any) -> Array:

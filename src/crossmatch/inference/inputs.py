@@ -24,8 +24,13 @@ class Scan(NamedTuple):
     """A case to segment."""
 
     name: str
-    channels: tuple[Path, ...]  # one file a channel, in order
+    channels: tuple[Path, ...]  # one file a channel in order, or one that holds them all
     grid: Grid  # of all of them
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is read from."""
+        return tuple(part for path in self.channels for part in formats.parts(path))
 
 
 def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], None]) -> list[Scan]:
@@ -44,6 +49,12 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
     scans = []
     for name, paths in group_channels(source, len(run.data["channels"])).items():
         grid, *others = (formats.read_grid(path) for path in paths)
+        count, names = grid.channels + sum(other.channels for other in others), run.data["channels"]
+        if count != len(names):
+            raise UserError(
+                f"{paths[0]} holds {count} channel{'s' * (count > 1)}, but the network takes {len(names)} "
+                f"({', '.join(names)}): save it as the training images are, or choose another run."
+            )
         if not all(same_grid(grid, other) for other in others):
             places = " and ".join(str(path) for path in paths)
             raise UserError(f"The channels of {name} lie on different grids ({places}): resample them onto one.")
@@ -66,8 +77,8 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
 def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
     """The files of each case, one a channel in order.
 
-    CASE_0000 and CASE_0001 are the channels of CASE. Where the network takes one channel, a file of any other name is a
-    case of its own.
+    CASE_0000 and CASE_0001 are the channels of CASE. Where the network takes one channel, or one file may hold them all
+    (a picture in colours), a file of any other name is a case of its own.
 
     Args:
         source: a file (of any channel of a case), or a folder; hidden files are left out.
@@ -95,13 +106,17 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
         found[case][channel] = path
     if not found:
         raise UserError(f"{source} holds no image: put files named CASE_0000{DEFAULT_ENDING} into it.")
-    wrong = [case for case, files in found.items() if sorted(files) != list(range(channels))]
+    wrong = [
+        case
+        for case, files in found.items()
+        if sorted(files) != list(range(channels)) and not (list(files) == [0] and formats.holds_channels(files[0]))
+    ]
     if wrong:
         raise UserError(
             f"The network takes {channels} channels a case (CASE_0000 to CASE_{channels - 1:04d}), but "
             f"{listed(wrong)} in {folder} have others: add or rename files."
         )
-    return {case: tuple(files[k] for k in range(channels)) for case, files in found.items()}
+    return {case: tuple(files[k] for k in sorted(files)) for case, files in found.items()}
 
 
 def _split(stem: str, channels: int) -> tuple[str, int]:

@@ -4,7 +4,7 @@ Three parts: what can be checked without voxels, the record of what makes the ma
 network computes one scan, a thread reads the next and another writes the masks of the one before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,8 @@ from crossmatch.errors import UserError, listed
 from crossmatch.formats import Volume
 from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.origin import ORIGIN, origin, refuse_file
+from crossmatch.inference.origin import origin, refuse_file
+from crossmatch.inference.outputs import files_to_make
 from crossmatch.inference.predictor import Predictor, check_voxels
 from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
@@ -41,6 +42,7 @@ class Options:
     # axis), with Gaussian weights; numbers count every window alike.
     stride: Stride | None = None
     batch: int | None = None  # slices or windows at a time, instead of the recipe's
+    format: str | None = None  # ending of the masks without its dot; None: the format of each scan, where that can be
 
 
 def predict(
@@ -53,6 +55,8 @@ def predict(
     warn: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
     """Segment a file or a folder of files with a finished run; write `target/<case>` in each input's format.
+
+    Where that format cannot hold masks they become PNG (for pictures) or NIfTI (for all else).
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
     stopped half-way can be repeated. Those that were made from another scan of that name are made again, and `warn` is
@@ -81,7 +85,7 @@ def predict(
     scans = find_scans(source, run, recipe, warn)
     if told := unfinished(run, options.checkpoint):
         warn(told)
-    made = _files_to_make(target, scans, options.probabilities)
+    made = files_to_make(target, scans, options.format, options.probabilities)
 
     network, checkpoint = run.load_network(options.checkpoint)
     device = choose_device(options.device)
@@ -134,7 +138,7 @@ def segment(
 
     Args:
         sources: knows the scans that have their files already, and is told of each scan that is read.
-        run: of the network; says which grey values the training knows.
+        run: of the network; says which grey values the training knows, and what the labels are called.
 
     Returns:
         The scans with other grey values, a few words each.
@@ -157,7 +161,7 @@ def segment(
                 if writing is not None:
                     writing.result()
                 grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
-                writing = writer.submit(_write_files, made, labels, probability, grid)
+                writing = writer.submit(_write_files, made, labels, probability, grid, run.data["labels"])
                 del volumes, labels, probability  # before the next are made
         finally:
             if writing is not None:
@@ -188,51 +192,31 @@ def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
 
 
-def _files_to_make(target: Path, scans: Sequence[Scan], probabilities: bool) -> list[Files]:
-    """For each scan the file of its mask, then of its probabilities if wanted, in the format of the scan.
-
-    Raises:
-        UserError: the folder holds the scans themselves, masks of unknown origin, or a mask in another format.
-    """
-    folder = target.resolve()
-    of_dataset = folder.name in ("imagesTr", "imagesTs") and (folder.parent / "dataset.json").is_file()
-    if of_dataset or any(path.resolve().parent == folder for scan in scans for path in scan.channels):
-        raise UserError(f"{target} holds the images themselves: name another folder for the masks.")
-    folders = (target, target / "probabilities") if probabilities else (target,)
-    made = [tuple(place / f"{scan.name}{formats.ending(scan.channels[0])}" for place in folders) for scan in scans]
-    names, wanted = {scan.name for scan in scans}, {path for files in made for path in files}
-    there = [found for place in folders if place.is_dir() for found in formats.files_in(place) if found[0] in names]
-    if there and not (target / ORIGIN).is_file():
-        raise UserError(
-            f"{target} has masks already ({listed(dict.fromkeys(name for name, _ in there))}), and no {ORIGIN} that "
-            "says whose: choose another folder, or remove them; nothing was overwritten."
-        )
-    if others := [path for _, path in there if path not in wanted]:
-        raise UserError(
-            f"{target} has masks in another format than their scans ({listed(path.name for path in others)}): choose "
-            "another folder, or remove them; nothing was overwritten."
-        )
-    return made
-
-
 def _read_scan(scan: Scan, sources: Sources) -> list[Volume] | None:
     """A scan's channels, or None where an earlier call made its files."""
     if scan.name in sources.kept:
         return None
-    volumes = [_read_image(path) for path in scan.channels]
-    sources.read(scan.name, scan.channels)
+    volumes = [volume for path in scan.channels for volume in _read_image(path)]
+    sources.read(scan.name, scan.files)
     return volumes
 
 
-def _read_image(path: Path) -> Volume:
-    """One channel of a scan; a UserError where its voxels can give no mask."""
-    volume = formats.read(path)
-    check_voxels(volume.voxels, str(path))
-    return volume
+def _read_image(path: Path) -> list[Volume]:
+    """The channels in one file of a scan; a UserError where their voxels can give no mask."""
+    volumes = formats.read_channels([path])
+    for volume in volumes:
+        check_voxels(volume.voxels, str(path))
+    return volumes
 
 
-def _write_files(made: Files, labels: NDArray[np.uint8], probability: NDArray[np.float32] | None, like: Volume) -> None:
+def _write_files(
+    made: Files,
+    labels: NDArray[np.uint8],
+    probability: NDArray[np.float32] | None,
+    like: Volume,
+    names: Mapping[str, int],
+) -> None:
     """Write a scan's files; the mask last, so that it is there only when all of them are."""
     if probability is not None:
         formats.write(made[1], np.moveaxis(probability, 0, -1), like)
-    formats.write(made[0], labels, like)
+    formats.write(made[0], labels, like, names)

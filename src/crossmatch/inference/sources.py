@@ -71,7 +71,7 @@ def known_sources(
     recorded = read_recorded(target, facts)
     kept = _kept(target, scans, recorded)
     _remove_outdated(target, [scan for scan, _ in scans if scan.name not in kept], warn)
-    present = {scan.name: kept.get(scan.name) or _current(target, scan.channels) for scan, _ in scans}
+    present = {scan.name: kept.get(scan.name) or _current(target, scan.files) for scan, _ in scans}
     sources = Sources(target, facts, recorded | present, kept)
     try:
         yield sources
@@ -86,8 +86,8 @@ def _kept(target: Path, scans: Sequence[tuple[Scan, Files]], recorded: Recorded)
         before = recorded.get(scan.name)
         if before is None or not all(path.is_file() for path in files):
             continue
-        state = _unchanged(target, before, scan.channels)
-        if state is not None and same_grid(formats.read_grid(files[0]), scan.grid):
+        state = _unchanged(target, before, scan.files)
+        if state is not None and same_grid(formats.read_label_grid(files[0], scan.grid), scan.grid):
             kept[scan.name] = state
     return kept
 

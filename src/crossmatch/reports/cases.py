@@ -61,13 +61,17 @@ def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) ->
     root = Path(run.data["root"])
     if not (root / "dataset.json").is_file():
         raise UserError(f"the dataset is not at {root} any more.")
-    listing = list_cases(root, read_description(root))
+    description = read_description(root)
+    listing = list_cases(root, description)
     if case not in listing.images or case not in listing.labels:
         raise UserError(f"the dataset {root} has no image or no label of that name.")
     mask = dict(formats.files_in(predictions)).get(case) if predictions.is_dir() else None
     if mask is None:
         raise UserError(f"there is no mask of {case} in {predictions}.")
-    image, reference, prediction = map(formats.read, (listing.images[case][0], listing.labels[case], mask))
+    image = formats.read_channels(listing.images[case][:1])[0]
+    reference, prediction = (
+        formats.read_label(path, image, description.labels) for path in (listing.labels[case], mask)
+    )
     if not same_grid(image, reference) or not same_grid(reference, prediction):
         raise UserError(f"{mask}, its image and its label do not lie on one grid.")
     for row in evaluation.rows:

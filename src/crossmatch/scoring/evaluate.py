@@ -14,7 +14,7 @@ from crossmatch import formats
 from crossmatch.atomic import read_json, write_json, write_text
 from crossmatch.dataset.layout import read_description
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Array, Volume, same_grid
+from crossmatch.formats import Array, Grid, Volume, same_grid
 from crossmatch.scoring.metrics import dice, jaccard, surface_distances
 from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -154,7 +154,8 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _check_grids(predicted: Path, reference: Path) -> None:
     """A UserError unless both files lie on one voxel grid; no voxel is read."""
-    ours, theirs = formats.read_grid(predicted), formats.read_grid(reference)
+    theirs = formats.read_label_grid(reference, formats.read_grid(predicted))
+    ours = formats.read_label_grid(predicted, theirs)
     if ours.shape != theirs.shape:
         what, found = "shape", f"{ours.shape} and {theirs.shape}"
     elif not same_grid(ours, theirs):
@@ -167,9 +168,9 @@ def _check_grids(predicted: Path, reference: Path) -> None:
     )
 
 
-def _read_labels(path: Path) -> tuple[Volume, Array]:
-    """A label volume and its voxels as integers (*S)."""
-    volume = formats.read(path)
+def _read_labels(path: Path, other: Grid | Volume | None, classes: Mapping[str, int]) -> tuple[Volume, Array]:
+    """A label volume and its voxels as integers (*S); `other` is the grid of the file that it is compared with."""
+    volume = formats.read_label(path, other, classes)
     voxels = volume.voxels
     if voxels.dtype.kind == "f":
         if not np.isfinite(voxels).all() or not (voxels == np.round(voxels)).all():
@@ -180,12 +181,13 @@ def _read_labels(path: Path) -> tuple[Volume, Array]:
 
 def _values(paths: Iterable[Path]) -> list[int]:
     """The values in label volumes, without background."""
-    return sorted({int(value) for path in paths for value in np.unique(_read_labels(path)[1])} - {0})
+    return sorted({int(value) for path in paths for value in np.unique(_read_labels(path, None, {})[1])} - {0})
 
 
 def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int]) -> list[ClassScores]:
     """The rows of one case."""
-    ours, theirs = _read_labels(predicted)[1], _read_labels(reference)
+    theirs = _read_labels(reference, formats.read_grid(predicted), classes)
+    ours = _read_labels(predicted, theirs[0], classes)[1]
     for path, voxels in ((predicted, ours), (reference, theirs[1])):
         unknown = sorted({int(value) for value in np.unique(voxels)} - {0, *classes.values()})
         if unknown:

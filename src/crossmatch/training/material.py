@@ -1,7 +1,8 @@
 """What a run learns from: its cases, checked before the run's folder is made, and their voxels, loaded later."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.record import DataFacts
-from crossmatch.training.warnings import data_warnings
+from crossmatch.training.unsuited import data_warnings
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class TrainingCases:
             dims=recipe.dims,
             slice_axis=self.dataset.slice_axis,
             normalise=recipe.data.normalise,
+            labels=self.dataset.labels,
             fixed=[Window(*numbers) for numbers in self.facts.get("ct", [])],
             spacing_mm=recipe.data.spacing_mm,
             device=device,
@@ -79,7 +81,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     fingerprint = load_fingerprint(whole, loading)
     facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
     if recipe.data.normalise == "ct":
-        facts["ct"] = [list(window) for window in foreground_windows(labelled)]
+        facts["ct"] = [list(window) for window in foreground_windows(labelled, dataset.labels)]
     learned = unlabelled if needs_unlabelled else ()
     prints = {case.id: case for case in fingerprint.cases}
     learned_from = {case.id for case in (*labelled, *learned)}
@@ -103,24 +105,25 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     return TrainingCases(dataset, labelled, learned, facts, (*fingerprint.warnings, *unsuited), size)
 
 
-def foreground_windows(labelled: Sequence[Case]) -> list[Window]:
+def foreground_windows(labelled: Sequence[Case], labels: Mapping[str, int]) -> list[Window]:
     """The window of each channel for data.normalise = "ct", from all foreground voxels of the labelled cases.
 
     Raises:
         UserError: no label shows a foreground voxel.
     """
-    values: list[list[formats.Array]] = [[] for _ in labelled[0].images]
+    values: dict[int, list[formats.Array]] = defaultdict(list)
     for case in labelled:
         assert case.label is not None
-        shown = formats.read(case.label).voxels > 0
-        for channel, path in zip(values, case.images, strict=True):
-            channel.append(formats.read(path).voxels[shown])
+        images = formats.read_channels(case.images)
+        shown = formats.read_label(case.label, images[0], labels).voxels > 0
+        for channel, image in enumerate(images):
+            values[channel].append(image.voxels[shown])
     if not any(part.size for part in values[0]):
         raise UserError(
             "data.normalise=ct takes its numbers from the labelled structures, and no training label shows one: "
             "label a case, or choose --set data.normalise=percentile."
         )
-    return [foreground_window(channel) for channel in values]
+    return [foreground_window(channel) for channel in values.values()]
 
 
 def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> DataFacts:
