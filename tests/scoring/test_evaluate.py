@@ -286,7 +286,7 @@ def test_headers_that_contradict_themselves_are_told_and_measured_by_what_is_kno
     leaning = np.diag([1.0, 1, 3, 1])
     leaning[0, 2] = 3
     for path in tmp_path.glob("*/a.nii.gz"):
-        nib.save(nib.Nifti1Image(np.array(nib.load(path).dataobj), leaning), path)
+        nib.save(nib.Nifti1Image(formats.read(path).voxels, leaning), path)
     evaluated = evaluate(tmp_path / "prediction", tmp_path / "reference", warn=told.append)
     assert "hd95_mm" not in evaluated.rows[0].scores
     assert evaluated.rows[0].scores["hd95_voxels"] == 3
@@ -299,5 +299,5 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_computed(
     pred, ref = folders
     (tmp_path / "file").touch()
     monkeypatch.setattr("crossmatch.scoring.evaluate._rows", None)
-    with pytest.raises(UserError, match=r"file/out cannot be written to \(Not a directory\): name a folder"):
+    with pytest.raises(UserError, match=r"file/out cannot be written to \(.*\): name a folder"):
         evaluate(pred, ref, tmp_path / "file" / "out")

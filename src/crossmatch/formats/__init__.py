@@ -8,7 +8,6 @@
 HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
 """
 
-from crossmatch.formats.geometry import doubts, in_mm, refuse_implausible
 from crossmatch.formats.labels import read_label, read_label_grid
 from crossmatch.formats.names import (
     files_in,
@@ -19,6 +18,7 @@ from crossmatch.formats.names import (
     stem,
     unclaimed_in,
 )
+from crossmatch.formats.placement import doubts, in_mm, refuse_implausible
 from crossmatch.formats.registry import (
     DEFAULT_ENDING,
     FORMATS,

@@ -5,11 +5,8 @@ Format: teem.sourceforge.net/nrrd/format.html. Shapes and affines as in volume.p
 """
 
 import gzip
-import io
-import math
 import zlib
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ import nrrd
 import numpy as np
 
 from crossmatch.errors import UserError
-from crossmatch.formats.compressed import decompressed
+from crossmatch.formats.nrrd_voxels import read_voxels
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume, places_voxels, spacing_of
 
 NAME = "NRRD"
@@ -41,9 +38,6 @@ _RAS_SIGNS = {
 _MILLIMETRES = {"mm", ""}
 _SPATIAL_KINDS = {"domain", "space", "none", "???"}  # of an axis; others hold colours, vectors or time points
 _TYPES = {"float32": "float", "float64": "double"}  # NumPy's names of integer types are NRRD's too
-_COMPRESSED = {"gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
-_OF_COMPRESSED = {"data file", "datafile", "line skip", "lineskip", "byteskip"}
-_LARGEST_TYPE = 8  # bytes of a voxel
 _COMPRESSION = 1  # of 9: labels shrink hardly further, and writing is several times as fast
 
 
@@ -57,12 +51,7 @@ def read(path: Path) -> list[Volume]:
         UserError: no data file, not 2D or 3D, no single number a voxel, a geometry that places voxels nowhere, in an
             unknown space or not in millimetres.
     """
-    try:
-        voxels, header = _voxels(path)
-    except FileNotFoundError as error:
-        if not path.is_file():
-            raise
-        raise UserError(f"{path} keeps its voxels in {error.filename}, which does not exist: copy both.") from error
+    voxels, header = read_voxels(path)
     _spatial_shape(path, header)
     if voxels.dtype.kind not in "iuf":
         raise UserError(f"{path} holds {voxels.dtype}, not one number a voxel: export it again.")
@@ -110,32 +99,6 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
     with path.open("wb") as file:
         file.write(f"NRRD0004\n{lines}\n".encode())
         file.write(gzip.compress(content, _COMPRESSION, mtime=0))  # no time: one scan gives one file
-
-
-def _voxels(path: Path) -> tuple[Array, Header]:
-    """The voxels, in the shape of the header, and the header."""
-    with path.open("rb") as file:
-        header = nrrd.read_header(file)
-        kind = _COMPRESSED.get(header["encoding"])
-        if kind is None:
-            first = file.tell()
-            voxels = nrrd.read_data(header, file, str(path))
-            attached = not {"data file", "datafile"} & header.keys()
-            if attached and header["encoding"] == "raw" and path.stat().st_size - first < voxels.nbytes:
-                raise EOFError("its voxels would begin inside its header")
-            return voxels, header
-        with ExitStack() as stack:
-            apart = header.get("data file", header.get("datafile"))
-            data = file if apart is None else stack.enter_context((path.parent / apart).open("rb"))
-            for _ in range(header.get("line skip", header.get("lineskip", 0))):
-                if not data.readline():
-                    raise EOFError("it ends within the lines that its header skips")
-            skipped = header.get("byte skip", header.get("byteskip", 0))  # -1: all but the voxels
-            largest = _LARGEST_TYPE * math.prod(int(n) for n in header["sizes"])
-            content = decompressed(data, kind, largest + max(skipped, 0))
-    plain = {field: value for field, value in header.items() if field not in _OF_COMPRESSED}
-    plain |= {"encoding": "raw", "byte skip": skipped}
-    return nrrd.read_data(plain, io.BytesIO(content), str(path)), header
 
 
 def _row(values: Any) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
 from crossmatch.formats import nifti, nrrd, pictures
-from crossmatch.formats.geometry import settled
+from crossmatch.formats.placement import settled
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume
 
