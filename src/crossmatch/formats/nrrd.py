@@ -83,7 +83,7 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
         "encoding": "gzip",
         "kinds": _row(["domain"] * len(like.shape) + ["list"] * maps),
     }
-    if like.spacing_mm is not None:
+    if like.spacing_mm is not None or not np.array_equal(like.affine, np.eye(4)):
         space = str(like.native.get("space", "")) if isinstance(like.native, dict) else ""
         flat = len(like.shape) == 2 and not like.affine[2, [0, 1, 3]].any()
         known = space if space.lower() in _RAS_SIGNS else _LPS
