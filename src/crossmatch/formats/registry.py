@@ -15,7 +15,7 @@ import numpy as np
 
 from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
-from crossmatch.formats import nifti, nrrd, pictures
+from crossmatch.formats import itk, nifti, nrrd, pictures, slicer
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume
 
@@ -68,7 +68,7 @@ class Format(Protocol):
         """
 
 
-FORMATS: tuple[Format, ...] = (nifti, nrrd, pictures)
+FORMATS: tuple[Format, ...] = (nifti, nrrd, slicer, pictures, itk)
 
 DEFAULT_ENDING = nifti.ENDINGS[0]  # of files that follow no other: imported datasets, phantoms
 BY_ENDING = {ending: each for each in FORMATS for ending in each.ENDINGS}
