@@ -10,16 +10,21 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset, dcmread
+from pydicom.errors import BytesLengthException
 from pydicom.misc import is_dicom
 from pydicom.pixels.decoders.base import get_decoder
 
 from crossmatch.errors import UserError
 from crossmatch.formats.seal import refuse_sealed
+from crossmatch.formats.sizes import check_claim
 from crossmatch.formats.volume import Array
 
 ORIENTATION_TOLERANCE = 1e-3  # of a unit vector; chosen here: half a voxel over 512
 _NEEDED = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3}  # tag: numbers in it
-_UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, struct.error)
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, OverflowError),
+    *(MemoryError, struct.error, BytesLengthException),  # a length of 4 GB in a small file
+)
 _INT16 = np.iinfo(np.int16)
 _PHYSICAL = {"CT", "PT"}  # modalities whose rescaled values have a unit, however they are to be shown
 # Tag: the sequence in which files of several frames keep it, for all frames or for each (PS3.3, C.7.6.16).
@@ -147,7 +152,10 @@ def read_pixels(slices: Sequence[Slice]) -> list[Array]:
                 f"{path} is compressed ({syntax.name}, {syntax}) and no decoder for it is installed: pip install "
                 "'crossmatch[dicom]'; or decompress the series first, with gdcmconv --raw or dcmdjpeg."
             )
-        frames = data.pixel_array.reshape(-1, int(data.Rows), int(data.Columns))
+        size = (int(data.Rows), int(data.Columns))
+        claimed = int(data.get("NumberOfFrames") or 1) * size[0] * size[1] * int(data.get("BitsAllocated") or 1) // 8
+        check_claim(path, claimed, compressed=bool(syntax.is_compressed))
+        frames = data.pixel_array.reshape(-1, *size)
         return [_rescaled(path, data, frames[one.frame], one.frame) for one in slices]
     except _UNREADABLE as error:
         raise _damaged(path, error) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch.formats import pictures, slicer
+from crossmatch.formats.placement import settled
 from crossmatch.formats.registry import ending, format_of, opening, read, read_grid
 from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel
 
@@ -38,7 +39,7 @@ def read_label(
         label = read(path)
     else:
         with opening(path):
-            label = reader(path, labels or {})
+            label = settled(path, reader(path, labels or {}))
     if image is None:
         return label
     grid = _placed(path, label, image)

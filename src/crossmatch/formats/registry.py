@@ -16,6 +16,7 @@ import numpy as np
 from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
 from crossmatch.formats import dicom, itk, nifti, nrrd, pictures, slicer
+from crossmatch.formats.placement import settled
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume
 
@@ -136,7 +137,7 @@ def read_channels(paths: Iterable[str | os.PathLike[str]]) -> list[Volume]:
     found: list[Volume] = []
     for path in map(Path, paths):
         with opening(path) as chosen:
-            found += chosen.read(path)
+            found += [settled(path, volume) for volume in chosen.read(path)]
     return found
 
 
@@ -144,7 +145,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
     """Read shape, affine, spacing and number of channels of one file without its voxels. Errors as in `read`."""
     path = Path(path)
     with opening(path) as chosen:
-        return chosen.read_grid(path)
+        return settled(path, chosen.read_grid(path))
 
 
 def write(path: str | os.PathLike[str], voxels: Array, like: Volume, labels: Mapping[str, int] | None = None) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from crossmatch.errors import UserError
 from crossmatch.formats import nrrd
+from crossmatch.formats.nrrd_voxels import read_voxels
 from crossmatch.formats.volume import Array, Grid, Volume
 
 NAME = "NRRD segmentation"
@@ -51,7 +52,7 @@ def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
         UserError: some segments have names of labels and others not, two segments share a voxel or a label value, or a
             voxel has a value that no segment has.
     """
-    stored, header = pynrrd.read(str(path))
+    stored, header = read_voxels(path)
     spatial = _spatial(header)
     layers = stored if stored.ndim == len(spatial["sizes"]) + 1 else stored[np.newaxis]
     segments = _segments(header)
