@@ -12,11 +12,12 @@ from rich.console import Console
 from crossmatch.benchmark.cells import CELLS, Cell
 from crossmatch.benchmark.columns import duration
 from crossmatch.benchmark.jobs import run_here, run_on_cluster
-from crossmatch.benchmark.prepare import fingerprints, idle, only_one
+from crossmatch.benchmark.prepare import fingerprints, idle
 from crossmatch.benchmark.report import write_results
 from crossmatch.benchmark.run_cell import CellFailed, Processes, is_finished, refuse_another, result_of, run_cell
 from crossmatch.errors import UserError
 from crossmatch.runs.devices import choose_device
+from crossmatch.runs.lock import only_writer
 
 
 def run_benchmark(
@@ -51,7 +52,7 @@ def run_benchmark(
         UserError: a mistake that concerns every cell, before the first one runs.
         KeyboardInterrupt: Ctrl-C; results so far are written, and the same command goes on from there.
     """
-    with only_one(out) as lock:
+    with only_writer(out) as lock:
         if slurm is None:
             choose_device(device)
         digests = fingerprints(cells, checkpoint, console)

@@ -1,9 +1,6 @@
 """Checks before the first cell runs: data, test cases, and that no other benchmark runs in the folder."""
 
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -59,26 +56,3 @@ def idle(cells: Sequence[Cell]) -> list[Cell]:
         for root, labelled in {(cell.data, cell.labelled) for cell in cells}
     }
     return [c for c in cells if METHODS[c.method].needs_unlabelled and none_left[c.data, c.labelled]]
-
-
-@contextmanager
-def only_one(out: Path) -> Iterator[int]:
-    """Keep a second benchmark out of the folder. Gives a file descriptor; the lock lasts while a process holds it."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"Another benchmark is running in {out}, process {file.read() or 'unknown'} or a training that it "
-                "started: wait for it, stop it, or choose another --out."
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"{out} lies on a disk that cannot lock files ({error.strerror}): choose another."
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield file.fileno()

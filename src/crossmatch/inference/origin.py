@@ -42,15 +42,19 @@ def origin(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: b
     }
 
 
+def refuse_file(target: Path) -> None:
+    """Raise UserError if the place for masks is a file, or named like one."""
+    if (target.exists() and not target.is_dir()) or stem(target) is not None:
+        raise UserError(f"{target} is a file: name a folder for the masks.")
+
+
 def note_origin(target: Path, facts: dict[str, Any]) -> None:
     """Make the folder of masks and write down what makes them, before the first mask.
 
     Raises:
-        UserError: the folder holds masks of another origin, or is a file.
+        UserError: the folder holds masks of another origin.
     """
     path = target / ORIGIN
-    if (target.exists() and not target.is_dir()) or stem(target) is not None:
-        raise UserError(f"{target} is a file: name a folder for the masks.")
     if path.exists():
         with contextlib.suppress(UserError):
             if read_json(path, dict[str, Any], "") == json.loads(json.dumps(facts)):

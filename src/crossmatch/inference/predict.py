@@ -18,11 +18,12 @@ from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Volume, same_grid
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.origin import ORIGIN, note_origin, origin
+from crossmatch.inference.origin import ORIGIN, note_origin, origin, refuse_file
 from crossmatch.inference.predictor import Predictor, check_voxels
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
+from crossmatch.runs.lock import only_writer
 from crossmatch.runs.run import Run, open_run
 
 Files = tuple[Path, ...]
@@ -81,11 +82,12 @@ def predict(
 
     network, checkpoint = run.load_network(options.checkpoint)
     device = choose_device(options.device)
-    note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
-
     predictor = predictor_of(run, network.to(device), device, options)
-    with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-        segment(predictor, list(zip(scans, made, strict=True)), progress)
+    refuse_file(target)
+    with only_writer(target):
+        note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
+        with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
+            segment(predictor, list(zip(scans, made, strict=True)), progress)
     return [files[0] for files in made]
 
 

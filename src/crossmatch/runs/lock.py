@@ -1,4 +1,4 @@
-"""One writer at a time: a lock on a run's folder that knows who holds it.
+"""One writer at a time: a lock on a folder of results that knows who holds it.
 
 The operating system frees the lock when its holder ends, however it ends: a killed process or a restarted container
 leaves none behind. The file says who holds it, for the message.
@@ -19,19 +19,23 @@ NAME = ".writer"
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the lock of an existing folder until the block ends; its file is removed then.
+def only_writer(folder: Path) -> Iterator[int]:
+    """Hold the lock of a folder until the block ends; its file is removed then. The folder is made if it is not there.
+
+    Yields:
+        A file descriptor: the lock lasts while any process has it open. Other programs do not inherit it unless asked.
 
     Raises:
         UserError: another process holds it; the message names host, process and the time since when.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
     file = _locked(path)
     try:
         os.ftruncate(file, 0)
         holder = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}
         os.pwrite(file, json.dumps(holder).encode(), 0)
-        yield
+        yield file
     finally:
         with suppress(OSError):
             path.unlink()

@@ -20,6 +20,7 @@ from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
 from crossmatch.runs.differences import changes
+from crossmatch.runs.lock import NAME as LOCK
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.record import DataFacts, RunRecord
 
@@ -128,7 +129,7 @@ def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) 
 
 
 def _is_foreign(path: Path) -> bool:
-    return not path.name.startswith(HIDDEN)  # what a process leaves that is killed while it writes
+    return path.name != LOCK and not path.name.startswith(HIDDEN)  # what a process leaves that is killed
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")

@@ -4,14 +4,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from crossmatch import formats
 from crossmatch.batches import seeding
 from crossmatch.batches.prefetch import drawing
 from crossmatch.batches.views import Batches, Drawn
@@ -22,15 +20,16 @@ from crossmatch.inference.predictor import Predictor
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.runs.display import Display
+from crossmatch.runs.lock import only_writer
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import Run, create_run, resume_run
-from crossmatch.scoring.metrics import dice_per_class
 from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.state import TrainerState
 from crossmatch.training.step import TrainingStep
 from crossmatch.training.team import Team, check_flags, check_place
+from crossmatch.training.validation import validation
 
 LOWER_MEMORY = (
     "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "
@@ -64,7 +63,7 @@ def fit(
         compiled, graphs: see `TrainingStep`.
 
     Returns:
-        Steps done: fewer than the recipe's if Ctrl-C or SIGTERM stopped the run, which can then be resumed.
+        Steps done: fewer than the recipe's if Ctrl-C, SIGTERM or SIGHUP stopped the run, which can then be resumed.
 
     Raises:
         UserError: a mistake that the user can correct; a run in `out` keeps its last good checkpoint.
@@ -76,7 +75,7 @@ def fit(
         check_flags(flags, chosen, place)
         bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
     team = Team(place, chosen, bf16)
-    with team.together():
+    with team.together(), ExitStack() as until_the_end:
         dataset = open_dataset(data)
         test = dataset.only("test").files()
         find = _checked_cases if checked else training_cases
@@ -87,8 +86,15 @@ def fit(
         if compiled and chosen.type == "cpu":
             display.warn("--compile is for GPUs: on CPUs plain steps are faster. Compiling takes a minute or more.")
         machine = Machine(team.device, "bf16" if bf16 else "float32", place.count, flags)
-        begin = resume_run if resume else create_run
-        run = team.first(lambda: begin(out, recipe, cases.facts, machine))
+
+        def begin() -> Run:
+            if out.is_dir() or not (out.exists() or resume):  # of anything else there is nothing to be written
+                until_the_end.enter_context(only_writer(out))
+            return (resume_run if resume else create_run)(out, recipe, cases.facts, machine)
+
+        run = team.first(begin)
+        if resume and (remark := machine.remark(run.record["device"])):
+            display.warn(remark)
         with sealed(test), memory_advice(LOWER_MEMORY):
             torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # for the initial weights
             state = TrainerState.fresh(recipe, run.build_network(), team.device, graphs)
@@ -157,7 +163,7 @@ def _train(
             if book and validate and validates:
                 try:
                     dice = validate()
-                except UserError:  # a file cannot be read any more: keep the steps so far
+                except Exception:  # a file that has changed, above all: keep the steps so far
                     keep()
                     raise
                 book.write(state.step, "validation", dice)
@@ -169,25 +175,12 @@ def _train(
             if book and saves:
                 keep()
             display.step(state.step, settings.steps, shown)
-        # stopped by Ctrl-C or SIGTERM
+        # stopped by a signal
         if state.step < settings.steps:
             if recorder.steps:
                 read_scalars()
             if book:
                 keep()
-
-
-def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
-    """Mean Dice over the validation cases of each class and of all, at native size, as `evaluate` computes it."""
-    predictor.network.eval()
-    names = [name for name, value in dataset.labels.items() if value > 0]
-    rows = []
-    for case in dataset.split("val"):
-        assert case.label is not None
-        labels, _ = predictor([formats.read(path) for path in case.images], case.images[0])
-        rows.append(dice_per_class(labels, formats.read(case.label).voxels, len(dataset.labels)))
-    per_class = np.mean(rows, axis=0)
-    return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
 
 
 def _checked_cases(recipe: Recipe, dataset: Dataset, loading: Callable[[int, int], None]) -> TrainingCases:
@@ -207,7 +200,10 @@ def _advice(run: Run) -> str:
 
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the event, and the current step is finished. A second signal stops at once."""
+    """Ctrl-C, SIGTERM and SIGHUP (a closed terminal) set the event, and the current step is finished.
+
+    A second signal stops at once. One that is ignored, as under nohup, stays ignored.
+    """
     event = threading.Event()
     previous: dict[signal.Signals, Any] = {}
 
@@ -217,7 +213,9 @@ def _interrupts() -> Iterator[threading.Event]:
             signal.signal(known, handler)
 
     if threading.current_thread() is threading.main_thread():
-        previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        heard = [number for number in asked if signal.getsignal(number) is not signal.SIG_IGN]
+        previous = {number: signal.signal(number, note) for number in heard}
     try:
         yield event
     finally:
