@@ -19,6 +19,7 @@ from crossmatch.batches.items import stored_shape, to_items
 from crossmatch.batches.resample import resize_image, resize_labels
 from crossmatch.batches.writer import Writer
 from crossmatch.dataset.dataset import Case
+from crossmatch.dataset.orientation import Frame, into_frame, put_onto
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.perturb.geometry import Lookup
@@ -114,6 +115,7 @@ def load_store(
     slice_axis: int,
     normalise: Normalise,
     spacing_mm: Sequence[float] = (),
+    frame: Frame | None = None,
     device: torch.device,
     memory_map: Path | None = None,
     progress: Callable[[], None] = lambda: None,
@@ -125,20 +127,23 @@ def load_store(
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
         normalise: see `intensity.py`.
         spacing_mm: voxel size that items are resampled to; empty: as stored.
+        frame: of the dataset, see `orientation.py`; None: the axes of scans stay as stored.
         device: where the voxels go if `memory_map` is None.
         memory_map: a file that holds the voxels; the labels go into a second one beside it.
         progress: called after each case.
 
     Raises:
-        UserError: a file cannot be read, has fewer axes than the recipe, or does not state a voxel size that is needed.
+        UserError: a file cannot be read, has fewer axes than the recipe, or does not state a voxel size that is needed;
+            a channel or label lies on another grid than the first channel.
     """
     label_map = memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}")
     rows: list[tuple[int, int, int, tuple[int, ...]]] = []  # of a case: items, first voxel, first label, item's size
     windows: list[Sequence[Window]] = []
     with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
         for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-            volumes = [formats.read(path) for path in case.images]
-            first, path = volumes[0], case.images[0]
+            path = case.images[0]
+            volumes, _ = into_frame([formats.read(one) for one in case.images], frame, path)
+            first = volumes[0]
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
             stored, seen = zip(
@@ -146,7 +151,8 @@ def load_store(
             )
             start = writer.append(np.stack(stored))
             if group == 0 and case.label is not None:
-                items = to_items(formats.read(case.label).voxels, dims, slice_axis, case.label)
+                drawn = put_onto(first, formats.read(case.label), case.label, "its image")
+                items = to_items(drawn.voxels, dims, slice_axis, case.label)
                 label = np.stack([resize_labels(item, size) for item in items])
                 label_start = label_writer.append(label.astype(np.uint8))
             rows.append((count, start, label_start, size))

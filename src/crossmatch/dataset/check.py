@@ -8,6 +8,7 @@ have no label. Warnings: see `check_warnings`.
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,20 @@ from crossmatch.dataset.fingerprint import (
     stamps,
 )
 from crossmatch.dataset.layout import refuse
+from crossmatch.dataset.orientation import (
+    UNTURNED,
+    Frame,
+    Turn,
+    difference,
+    states_axes,
+    turn_into,
+    turn_onto,
+    turn_volume,
+    turn_voxels,
+)
 from crossmatch.dataset.warnings import check_warnings
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Array, Volume, same_grid
+from crossmatch.formats import Array, Volume
 
 _WORKERS = 4  # threads: decompressing and hashing run in parallel, and each thread holds one case in memory
 
@@ -56,9 +68,10 @@ def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fing
 
 def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     scanned: list[CasePrint] = []
+    frame = _frame(dataset)
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda case: _scan(dataset, case), dataset.cases)
+        results = pool.map(lambda case: _scan(dataset, case, frame), dataset.cases)
         for done, (found, wrong) in enumerate(results, start=1):
             problems += wrong
             scanned += [found] if found is not None else []
@@ -82,7 +95,19 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     return fingerprint
 
 
-def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
+def _frame(dataset: Dataset) -> Frame | None:
+    """As `Fingerprint.frame`, from the headers; a file that cannot be read is left to `_scan`."""
+    for case in dataset.split("train"):
+        with suppress(UserError):
+            grid = formats.read_grid(case.images[0])
+            if len(grid.shape) != 3:
+                return None
+            if states_axes(grid):
+                return _rows(grid.affine)
+    return None
+
+
+def _scan(dataset: Dataset, case: Case, frame: Frame | None) -> tuple[CasePrint | None, list[str]]:
     """Look at one case: what was found, or None where there are problems, and the problems."""
     try:
         files = stamps(dataset, case)  # before the voxels are read: a file changed meanwhile makes this stale
@@ -92,25 +117,33 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
     intensity: list[Intensity] = []
     digest = hashlib.sha256()
     first: Volume | None = None
+    stored = UNTURNED  # the turn of the image into the frame
     for path in case.images:
         image = _read(path, problems)
         if image is None:
             continue
-        first = first or image
-        if not same_grid(first, image):
-            problems.append(f"{path} lies on another grid than {case.images[0].name}: {_difference(first, image)}")
+        if first is None:
+            stored = turn_into(frame, image)
+            first = image = turn_volume(image, stored)
+        elif (turn := turn_onto(first, image)) is not None:
+            image = turn_volume(image, turn)
+        else:
+            problems.append(f"{path} lies on another grid than {case.images[0].name}: {difference(first, image)}")
         found = _intensity(path, image.voxels, problems)
         intensity += [found] if found is not None else []
         _hash(digest, image.voxels)
     label_voxels: tuple[int, ...] | None = None
     label_sha256: str | None = None
+    drawn_on: Turn | None = None
     label = _read(case.label, problems) if case.label is not None else None
     if case.label is not None and label is not None:
-        if first is not None and not same_grid(first, label):
-            problems.append(f"{case.label} lies on another grid than its image: {_difference(first, label)}")
+        drawn_on = None if first is None else turn_onto(first, label)
+        if first is not None and drawn_on is None:
+            problems.append(f"{case.label} lies on another grid than its image: {difference(first, label)}")
         label_voxels = _count(case.label, label.voxels, dataset.labels, problems)
         label_digest = hashlib.sha256()
-        _hash(label_digest, label.voxels.astype(np.uint16) if label_voxels is not None else label.voxels)
+        placed = turn_voxels(label.voxels, drawn_on or UNTURNED)
+        _hash(label_digest, placed.astype(np.uint16) if label_voxels is not None else placed)
         label_sha256 = label_digest.hexdigest()
     if problems or first is None:
         return None, problems
@@ -118,8 +151,10 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
         id=case.id,
         split=case.split,
         shape=first.shape,
-        affine=tuple(tuple(float(value) for value in row) for row in first.affine),
+        affine=_rows(first.affine),
         spacing_mm=first.spacing_mm,
+        oriented=states_axes(first),
+        label_turned=drawn_on not in (None, stored),
         dtype=first.voxels.dtype.name,
         intensity=tuple(intensity),
         label_voxels=label_voxels,
@@ -127,6 +162,10 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
         label_sha256=label_sha256,
         files=files,
     ), []
+
+
+def _rows(affine: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(value) for value in row) for row in affine)
 
 
 def _read(path: Path, problems: list[str]) -> Volume | None:
@@ -175,10 +214,3 @@ def _count(path: Path, voxels: Array, labels: dict[str, int], problems: list[str
         )
         return None
     return tuple(found.get(value, 0) for value in labels.values())
-
-
-def _difference(a: Volume, b: Volume) -> str:
-    """What differs between two grids, and the way out."""
-    if a.shape != b.shape:
-        return f"shape {b.shape}, not {a.shape}; resample it onto the image"
-    return f"affine {b.affine.round(4).tolist()}, not {a.affine.round(4).tolist()}; resample it, or correct its affine"

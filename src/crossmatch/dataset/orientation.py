@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Grid, Volume, same_grid
 
+Frame = Sequence[Sequence[float]]  # an affine, as JSON has it
+
 CLEARLY_NEARER = 0.6  # of the sum of three cosines; a mirrored order of axes is worse by 0.9 or more
 
 
@@ -38,7 +40,8 @@ def turn_voxels(voxels: Array, turn: Turn) -> Array:
         return voxels
     before = voxels.ndim - len(turn.axes)
     moved = np.transpose(voxels, [*range(before), *(before + axis for axis in turn.axes)])
-    return np.flip(moved, [before + k for k, flipped in enumerate(turn.flipped) if flipped])
+    turned: Array = np.flip(moved, tuple(before + k for k, flipped in enumerate(turn.flipped) if flipped))
+    return turned
 
 
 def turn_grid(grid: Grid | Volume, turn: Turn) -> Grid:
@@ -79,7 +82,7 @@ def states_axes(grid: Grid | Volume) -> bool:
     return len(grid.shape) == 3 and grid.spacing_mm is not None and grid.oriented
 
 
-def turn_into(frame: ArrayLike | None, grid: Grid | Volume) -> Turn:
+def turn_into(frame: Frame | None, grid: Grid | Volume) -> Turn:
     """The turn that brings a scan's axes nearest to those of the frame.
 
     None is made where the frame or the scan's axes are unknown. A scan that lies so oblique that two orders of axes are
@@ -102,24 +105,24 @@ def turn_onto(target: Grid | Volume, grid: Grid | Volume) -> Turn | None:
     return turn if same_grid(target, turn_grid(grid, turn)) else None
 
 
-def put_onto(target: Grid | Volume, volume: Volume, path: Path, other: str) -> Volume:
+def put_onto(target: Grid | Volume, volume: Volume, what: Path | str, other: str) -> Volume:
     """A label, or a further channel, turned onto the voxels of its scan.
 
     Args:
         target: the scan.
         volume: the label.
-        path: its file; other: what the target is; both for messages.
+        what: its file; other: what the target is; both for messages.
 
     Raises:
         UserError: no turn by whole axes does it.
     """
     turn = turn_onto(target, volume)
     if turn is None:
-        raise UserError(f"{path} lies on another grid than {other}: {difference(target, volume)}.")
+        raise UserError(f"{what} lies on another grid than {other}: {difference(target, volume)}.")
     return turn_volume(volume, turn)
 
 
-def into_frame(channels: Sequence[Volume], frame: ArrayLike | None, path: Path) -> tuple[list[Volume], Turn]:
+def into_frame(channels: Sequence[Volume], frame: Frame | None, path: Path) -> tuple[list[Volume], Turn]:
     """The channels of a scan in the frame, all on the grid of the first, and the turn that the first one took.
 
     Args:
@@ -130,9 +133,7 @@ def into_frame(channels: Sequence[Volume], frame: ArrayLike | None, path: Path) 
     """
     turn = turn_into(frame, channels[0])
     first = turn_volume(channels[0], turn)
-    others = [
-        put_onto(first, one, path, f"channel 0 does in its channel {k}") for k, one in enumerate(channels[1:], start=1)
-    ]
+    others = [put_onto(first, one, f"{path}: channel {k}", "channel 0") for k, one in enumerate(channels[1:], start=1)]
     return [first, *others], turn
 
 
@@ -145,11 +146,13 @@ def difference(target: Grid | Volume, grid: Grid | Volume) -> str:
     turn = _whole_turn(target, grid)
     turned = turn_grid(grid, turn)
     if turned.shape != target.shape:
-        return f"shape {grid.shape}, not {target.shape}; {way_out}"
+        how = " when its axes are swapped as its affine says" if grid.shape == target.shape else ""
+        return f"shape {grid.shape}, not {target.shape}{how}; {way_out}"
     cosines = np.clip(np.diag(_cosines(target.affine, turned.affine)), -1, 1)
     found, wanted = (one.affine[:3].round(4).tolist() for one in (grid, target))
     degrees = np.rad2deg(np.arccos(cosines)).max()
-    return f"affine {found}, not {wanted}, which no whole turn makes equal (axes differ by {degrees:.3g} degrees); {way_out}"
+    turned_by = f"which no whole turn makes equal (axes differ by {degrees:.3g} degrees)"
+    return f"affine {found}, not {wanted}, {turned_by}; {way_out}"
 
 
 def _whole_turn(target: Grid | Volume, grid: Grid | Volume) -> Turn:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from crossmatch import formats
 from crossmatch.batches.items import stored_shape
-from crossmatch.dataset.orientation import WAY_OUT, stored_otherwise
+from crossmatch.dataset.orientation import difference, states_axes, turn_grid, turn_into, turn_onto
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import DEFAULT_ENDING, Grid, same_grid
+from crossmatch.formats import DEFAULT_ENDING, Grid
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.run import Run
 
@@ -24,7 +24,7 @@ class Scan(NamedTuple):
 
     name: str
     channels: tuple[Path, ...]  # one file a channel, in order
-    grid: Grid  # of all of them
+    grid: Grid  # of the first, as stored
 
 
 def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], None]) -> list[Scan]:
@@ -43,19 +43,22 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
     scans = []
     for name, paths in group_channels(source, len(run.data["channels"])).items():
         grid, *others = (formats.read_grid(path) for path in paths)
-        if not all(same_grid(grid, other) for other in others):
-            places = " and ".join(str(path) for path in paths)
-            raise UserError(f"The channels of {name} lie on different grids ({places}): resample them onto one.")
+        for path, other in zip(paths[1:], others, strict=True):
+            if turn_onto(grid, other) is None:
+                raise UserError(
+                    f"The channels of {name} lie on different grids. {path} against {paths[0].name}: "
+                    f"{difference(grid, other)}."
+                )
         wanted = (recipe.data.spacing_mm, recipe.dims, run.data["slice_axis"], paths[0])
-        stored_shape(grid.shape, grid.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
+        turned = turn_grid(grid, turn_into(run.frame, grid))
+        stored_shape(turned.shape, turned.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
         scans.append(Scan(name, paths, grid))
-    if "affine" in run.data:
-        turned = [scan.name for scan in scans if stored_otherwise(scan.grid.affine, run.data["affine"])]
-        if turned:
-            warn(
-                "stored with other axes than the scans of the training, swapped or flipped: "
-                f"{listed(turned)}; {WAY_OUT}"
-            )
+    deep = [scan for scan in scans if len(scan.grid.shape) == 3]
+    unknown = [scan.name for scan in deep if not states_axes(scan.grid)]
+    if unknown and run.frame is not None:
+        warn(f"of unknown orientation, so used as stored: {listed(unknown)}; look at a mask over its scan")
+    elif run.frame is None and len(unknown) < len(deep):
+        warn("the training scans do not state their orientation, so all scans are used as stored")
     return scans
 
 

@@ -100,7 +100,15 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
     recipe = _recipe(run, options)
     if options.batch is not None:
         recipe = _changed(recipe, batch=options.batch)
-    return Predictor(network, recipe, run.data["slice_axis"], device, options.flips, options.probabilities)
+    return Predictor(
+        network,
+        recipe,
+        run.data["slice_axis"],
+        device,
+        flips=options.flips,
+        probabilities=options.probabilities,
+        frame=run.frame,
+    )
 
 
 def segment(predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None]) -> None:

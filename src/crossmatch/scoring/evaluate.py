@@ -13,8 +13,9 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.atomic import read_json, write_json, write_text
 from crossmatch.dataset.layout import read_description
+from crossmatch.dataset.orientation import difference, put_onto, turn_onto
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Array, Volume, same_grid
+from crossmatch.formats import Array, Volume
 from crossmatch.scoring.metrics import dice, jaccard, surface_distances
 from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -149,23 +150,15 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _check_grids(predicted: Path, reference: Path) -> None:
-    """A UserError unless both files lie on one voxel grid; no voxel is read."""
+    """A UserError unless both files lie on one voxel grid, perhaps with other axes; no voxel is read."""
     ours, theirs = formats.read_grid(predicted), formats.read_grid(reference)
-    if ours.shape != theirs.shape:
-        what, found = "shape", f"{ours.shape} and {theirs.shape}"
-    elif not same_grid(ours, theirs):
-        what, found = "affine", f"{ours.affine[:3].round(3).tolist()} and {theirs.affine[:3].round(3).tolist()}"
-    else:
-        return
-    raise UserError(
-        f"{predicted} and {reference} differ in {what} ({found}): predict at the scan's own grid, or resample the "
-        "prediction to the reference's grid (order 0)."
-    )
+    if turn_onto(theirs, ours) is None:
+        raise UserError(f"{predicted} lies on another grid than {reference}: {difference(theirs, ours)}.")
 
 
-def _read_labels(path: Path) -> tuple[Volume, Array]:
-    """A label volume and its voxels as integers (*S)."""
-    volume = formats.read(path)
+def _read_labels(path: Path, onto: Volume | None = None) -> tuple[Volume, Array]:
+    """A label volume and its voxels as integers (*S), with the axes of another volume where one is given."""
+    volume = formats.read(path) if onto is None else put_onto(onto, formats.read(path), path, "its reference")
     voxels = volume.voxels
     if voxels.dtype.kind == "f":
         if not np.isfinite(voxels).all() or not (voxels == np.round(voxels)).all():
@@ -181,7 +174,8 @@ def _values(paths: Iterable[Path]) -> list[int]:
 
 def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int]) -> list[ClassScores]:
     """The rows of one case."""
-    ours, theirs = _read_labels(predicted)[1], _read_labels(reference)
+    theirs = _read_labels(reference)
+    _, ours = _read_labels(predicted, theirs[0])
     for path, voxels in ((predicted, ours), (reference, theirs[1])):
         unknown = sorted({int(value) for value in np.unique(voxels)} - {0, *classes.values()})
         if unknown:

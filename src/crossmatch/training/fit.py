@@ -112,7 +112,7 @@ def fit(
                 patches=recipe.data.sampling == "patch",
                 share=(place.rank, place.count),
             )
-            predictor = Predictor(state.predictor, recipe, cases.dataset.slice_axis, team.device)
+            predictor = Predictor(state.predictor, recipe, cases.dataset.slice_axis, team.device, frame=run.frame)
             validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
             take_step = TrainingStep(run, team, state, batches, compiled, graphs)
             team.wait()  # until the slowest rank has read its scans

@@ -45,6 +45,7 @@ class TrainingCases:
             slice_axis=self.dataset.slice_axis,
             normalise=recipe.data.normalise,
             spacing_mm=recipe.data.spacing_mm,
+            frame=self.facts["affine"],
             device=device,
             memory_map=None if fits else folder / (f"voxels-{rank}.bin" if rank else "voxels.bin"),
             progress=lambda: loading(next(counter), count),
@@ -98,11 +99,12 @@ def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str
     Args:
         labelled: names of the labelled training cases; unlabelled: the number of the others.
     """
+    frame = fingerprint.frame
     return {
         "root": str(dataset.root.resolve()),
         "name": dataset.name,
         "fingerprint": fingerprint.digest,
-        "affine": [list(row) for row in fingerprint.cases[0].affine],  # the orientation that scans are stored in
+        "affine": None if frame is None else [list(row) for row in frame],  # the frame, see `dataset/orientation.py`
         "labels": dataset.labels,
         "channels": list(dataset.channels),
         "slice_axis": dataset.slice_axis,
