@@ -1,5 +1,6 @@
 """However its files are stored, a dataset gives the same batches, and a scan the same mask in its own order of axes."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ OBLIQUE = np.array([[-1.4, 0.3, 0.8, 12], [-0.3, -1.4, 0.4, -7], [0.2, -0.2, 8, 
 VOLUMES = ["data.sampling=patch", "data.size=[8, 8, 8]"]
 RECIPES = {
     "slices": ["data.labelled=2"],
-    "resampled slices": ["data.labelled=2", "data.sampling=patch", "data.spacing_mm=[2, 3]"],
+    "resampled slices": ["data.labelled=2", "data.sampling=patch", "data.spacing_mm=[1.2, 1]"],
     "volumes": [*VOLUMES, "data.labelled=2"],
     "resampled volumes": [*VOLUMES, "data.labelled=2", "data.spacing_mm=[2, 2, 5]"],
 }
@@ -76,14 +77,14 @@ def equal(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> bool:
 @pytest.mark.parametrize("name", RECIPES)
 def test_turned_files_give_the_same_batches(tmp_path: Path, name: str) -> None:
     """All 48 turns: of the first scan the label, of the second image and label, of an unlabelled one the image."""
-    data = write_dataset(tmp_path, n_train=4, n_val=1, n_test=0, unlabelled=1, shape=(16, 14, 5), affine=OBLIQUE)
+    data = write_dataset(tmp_path / "data", n_train=4, n_val=1, n_test=0, unlabelled=1, shape=(16, 14, 5), affine=OBLIQUE)
     recipe, before = store_of(data, name)
     first_batch = batch_of(recipe, before)
+    straight = shutil.copytree(data, tmp_path / "straight")
     for number, order in enumerate(ORDERS):
-        store_again(data / "labelsTr" / "case_001.nii.gz", order)
-        store_again(data / "imagesTr" / "case_002_0000.nii.gz", order)
-        store_again(data / "labelsTr" / "case_002.nii.gz", ORDERS[7 * number % 48])
-        store_again(data / "imagesTr" / "case_004_0000.nii.gz", order)
+        for file in ("labelsTr/case_001", "imagesTr/case_002_0000", "labelsTr/case_002", "imagesTr/case_004_0000"):
+            turn = ORDERS[7 * number % 48] if file == "labelsTr/case_002" else order
+            store_again(data / f"{file}.nii.gz", turn, straight / f"{file}.nii.gz")
         _, after = store_of(data, name)
         assert equal(content(before), content(after)), IDS[number]
         assert equal(first_batch, batch_of(recipe, after)), IDS[number]
