@@ -13,6 +13,7 @@ from crossmatch.batches.store import Store, grey_values, label_maps, load_store,
 from crossmatch.dataset.dataset import Case, open_dataset
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
+from reading import note_reads
 from tiny import write_dataset, write_nifti
 
 CPU = torch.device("cpu")
@@ -139,13 +140,7 @@ def test_labels_of_unlabelled_cases_are_never_opened(tmp_path, monkeypatch):
     root = write_dataset(tmp_path, n_train=3, unlabelled=0, subsets=(1,))
     labelled, unlabelled = open_dataset(root).labelled("1")
     opened: list[str] = []
-    read = formats.read
-
-    def watch(path: Path) -> object:
-        opened.append(f"{path.parent.name}/{path.name}")
-        return read(path)
-
-    monkeypatch.setattr(formats, "read", watch)
+    note_reads(monkeypatch, lambda path: opened.append(f"{path.parent.name}/{path.name}"))
     with_label = tuple(open_dataset(root).split("train")[1:])  # even where a case still names its label file
     for group in (unlabelled, with_label):
         opened.clear()

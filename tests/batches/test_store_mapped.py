@@ -51,7 +51,8 @@ def test_without_a_label_there_is_still_something_to_map(tmp_path):
 def test_neither_voxels_nor_labels_are_held_in_memory(tmp_path, monkeypatch):
     image = new_volume(np.arange(32**3, dtype=np.int16).reshape(32, 32, 32))
     label = new_volume((image.voxels > 100).astype(np.uint8))
-    monkeypatch.setattr(formats, "read", lambda path: label if path.name == "label" else image)
+    monkeypatch.setattr(formats, "read_channels", lambda paths: [image])
+    monkeypatch.setattr(formats, "read_label", lambda path, *rest: label)
     cases = [Case(str(n), (Path("image"),), Path("label"), "train", str(n)) for n in range(64)]
 
     def peak(memory_map: Path | None) -> float:

@@ -130,7 +130,7 @@ def test_the_older_spelling_of_channels(tmp_path):
     [
         ({"channel_names": {"1": "MRI"}}, "channel_names"),
         ({"channel_names": {}}, "channel_names"),
-        ({"file_ending": ".png"}, "file_ending '.png'"),
+        ({"file_ending": ".gif"}, "file_ending '.gif'"),
         ({"slice_axis": 3}, "slice_axis 3"),
         ({"patient_regex": "("}, "no regular expression"),
         ({"patient_regex": "p\\d+"}, "put the patient in a group"),

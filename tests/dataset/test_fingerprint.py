@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossmatch import formats
 from crossmatch.dataset.check import check, load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.fingerprint import fingerprint_path
 from crossmatch.errors import UserError
+from reading import note_reads
 from tiny import write_dataset, write_nifti
 
 IMAGE = "imagesTr/case_001_0000.nii.gz"
@@ -24,13 +24,7 @@ SHAPE = (16, 14, 4)
 def scans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of all files whose voxels are read."""
     read: list[str] = []
-    original = formats.read
-
-    def spy(path: Path):
-        read.append(Path(path).name)
-        return original(path)
-
-    monkeypatch.setattr(formats, "read", spy)
+    note_reads(monkeypatch, lambda path: read.append(path.name))
     return read
 
 

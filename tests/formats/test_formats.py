@@ -1,4 +1,7 @@
-"""What every format must do, by every ending that is read: round trips, geometry, damaged and missing files, names."""
+"""What every format must do, by ending: round trips, geometry, damaged and missing files, names.
+
+The first part is for formats that are written and hold any voxels, the second for all that are read.
+"""
 
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.formats import FORMATS, Volume, endings, new_volume, same_grid
 from crossmatch.formats.seal import SealedError, sealed
+from samples import shape_of, write_sample
 
 # Turned about two axes, with three different steps; the first is exact in float32, as NIfTI stores it.
 OBLIQUE = np.array(
@@ -17,7 +21,9 @@ OBLIQUE = np.array(
 PLAIN = np.diag([1.5, 2.0, 6.0, 1.0])
 TYPES = ("uint8", "int8", "uint16", "int16", "int32", "uint32", "int64", "float32")
 
-pytestmark = pytest.mark.parametrize("ending", endings())
+VOLUMES = [ending for each in FORMATS if each.MAPS for ending in each.WRITTEN]
+written = pytest.mark.parametrize("ending", VOLUMES)
+read = pytest.mark.parametrize("ending", endings())
 
 
 def noise(*shape: int, kind: str = "int16", seed: int = 0) -> np.ndarray:
@@ -33,6 +39,7 @@ def name_of(ending: str) -> str:
     return next(each.NAME for each in FORMATS if ending in each.ENDINGS)
 
 
+@written
 @pytest.mark.parametrize("kind", TYPES)
 def test_voxels_come_back_in_their_type(tmp_path: Path, ending: str, kind: str) -> None:
     voxels = noise(5, 4, 3, kind=kind)
@@ -42,6 +49,7 @@ def test_voxels_come_back_in_their_type(tmp_path: Path, ending: str, kind: str) 
     assert found.voxels.dtype.isnative
 
 
+@written
 @pytest.mark.parametrize(("kind", "stored"), [("bool", "uint8"), ("float16", "float32"), ("float64", "float32")])
 def test_types_that_come_back_as_another(tmp_path: Path, ending: str, kind: str, stored: str) -> None:
     voxels = noise(5, 4, 3) % 2 == 1 if kind == "bool" else noise(5, 4, 3, kind=kind) / 4
@@ -50,6 +58,7 @@ def test_types_that_come_back_as_another(tmp_path: Path, ending: str, kind: str,
     assert found.voxels.dtype == np.dtype(stored)
 
 
+@written
 @pytest.mark.parametrize("shape", [(5, 4, 3), (7, 1, 2), (6, 5)], ids=str)
 @pytest.mark.parametrize("affine", [OBLIQUE, PLAIN, PLAIN @ np.diag([-1, -1, 1, 1])], ids=["oblique", "plain", "LPS"])
 def test_the_place_comes_back_exactly(tmp_path: Path, ending: str, shape: tuple[int, ...], affine: np.ndarray) -> None:
@@ -64,6 +73,7 @@ def test_the_place_comes_back_exactly(tmp_path: Path, ending: str, shape: tuple[
     assert same_grid(new_volume(noise(*shape), affine), grid)
 
 
+@written
 @pytest.mark.parametrize("shape", [(5, 4, 3), (6, 5)], ids=str)
 def test_an_unknown_spacing_stays_unknown_and_1_mm_known(tmp_path: Path, ending: str, shape: tuple[int, ...]) -> None:
     for affine, spacing in ((None, None), (np.eye(4), (1.0,) * len(shape))):
@@ -72,8 +82,9 @@ def test_an_unknown_spacing_stays_unknown_and_1_mm_known(tmp_path: Path, ending:
         np.testing.assert_array_equal(formats.read(path).affine, np.eye(4))
 
 
+@written
 @pytest.mark.parametrize("affine", [OBLIQUE, None], ids=["known", "unknown"])
-@pytest.mark.parametrize("other", endings())
+@pytest.mark.parametrize("other", VOLUMES)
 @pytest.mark.parametrize("shape", [(5, 4, 3), (6, 5)], ids=str)
 def test_a_mask_lies_on_its_scan_whatever_format_either_has(
     tmp_path: Path, ending: str, other: str, shape: tuple[int, ...], affine: np.ndarray | None
@@ -87,55 +98,66 @@ def test_a_mask_lies_on_its_scan_whatever_format_either_has(
     assert [path.name for path in (tmp_path / "new").iterdir()] == [f"mask{other}"]
 
 
+@written
 def test_maps_have_their_classes_along_a_last_axis(tmp_path: Path, ending: str) -> None:
     """Written, but no scan: read back they are a time series or a file of several channels."""
     like = new_volume(noise(5, 4, 3), OBLIQUE)
     formats.write(tmp_path / f"a{ending}", np.full((5, 4, 3, 2), 0.25, np.float32), like=like)
-    for read in (formats.read, formats.read_grid):
+    for reader in (formats.read, formats.read_grid):
         with pytest.raises(UserError, match=rf"a{ending} has 4 axes \(5, 4, 3, 2\), only 2D and 3D are used"):
-            read(tmp_path / f"a{ending}")
+            reader(tmp_path / f"a{ending}")
     with pytest.raises(ValueError, match="do not lie on the grid"):
         formats.write(tmp_path / f"b{ending}", np.zeros((5, 4, 2)), like=like)
     assert not (tmp_path / f"b{ending}").exists()
 
 
+@written
 def test_one_volume_gives_one_file(tmp_path: Path, ending: str) -> None:
     """No time and no name in it."""
     first, second = (write(tmp_path / f"{name}{ending}", noise(5, 4, 3)).read_bytes() for name in "ab")
     assert first == second
 
 
+@read
 def test_truncated_files_are_named(tmp_path: Path, ending: str) -> None:
-    whole = write(tmp_path / f"good{ending}", noise(20, 20, 20)).read_bytes()
-    path = tmp_path / f"bad{ending}"
-    for length in (0, 3, 20, 100, len(whole) // 2, len(whole) - 20):
-        path.write_bytes(whole[:length])
-        with pytest.raises(UserError, match=rf"bad{ending} cannot be read: .*no {name_of(ending)} file.*copy it again"):
-            formats.read(path)
+    """In the file itself, and in the one that holds its voxels."""
+    path = write_sample(tmp_path / f"bad{ending}", ending)
+    for part in formats.parts(path):
+        whole = part.read_bytes()
+        for length in (0, 3, 20, 100, len(whole) // 2, len(whole) - 20):
+            part.write_bytes(whole[:length])
+            with pytest.raises(UserError, match=rf"bad{ending} cannot .*no {name_of(ending)} file.*copy it again"):
+                formats.read(path)
+        part.write_bytes(whole)
+    assert formats.read(path).shape == shape_of(ending)
 
 
+@read
 def test_files_of_another_kind_are_named(tmp_path: Path, ending: str) -> None:
+    write_sample(tmp_path / f"a{ending}", ending)
     for content in (b"not an image" * 100, bytes(1000), b"\x1f\x8b" + bytes(100)):
         (tmp_path / f"a{ending}").write_bytes(content)
-        for read in (formats.read, formats.read_grid):
+        for reader in (formats.read, formats.read_grid):
             with pytest.raises(UserError, match=rf"a{ending} cannot be read"):
-                read(tmp_path / f"a{ending}")
+                reader(tmp_path / f"a{ending}")
 
 
+@read
 def test_files_that_are_none(tmp_path: Path, ending: str) -> None:
     (tmp_path / f"folder{ending}").mkdir()
-    for read in (formats.read, formats.read_grid):
+    for reader in (formats.read, formats.read_grid):
         with pytest.raises(UserError, match=rf"folder{ending} is a folder, not a {name_of(ending)} file"):
-            read(tmp_path / f"folder{ending}")
+            reader(tmp_path / f"folder{ending}")
         with pytest.raises(UserError, match=rf"gone{ending} does not exist: check the name"):
-            read(tmp_path / f"gone{ending}")
+            reader(tmp_path / f"gone{ending}")
 
 
+@written
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / f"a{ending}", noise(5, 4, 3))
     before = path.read_bytes()
 
-    def broken(aside: Path, voxels: np.ndarray, like: Volume) -> None:
+    def broken(aside: Path, voxels: np.ndarray, like: Volume, labels: dict[str, int]) -> None:
         aside.write_bytes(b"half")
         raise OSError("disk full")
 
@@ -146,19 +168,21 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, ending: str, m
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
+@read
 def test_a_sealed_file_is_refused_under_any_name(tmp_path: Path, ending: str) -> None:
-    path, other = (write(tmp_path / f"{name}{ending}", noise(5, 4, 3)) for name in ("test", "train"))
+    path, other = (write_sample(tmp_path / f"{name}{ending}", ending, (5, 4, 3)) for name in ("test", "train"))
     (tmp_path / f"hard{ending}").hardlink_to(path)
     (tmp_path / f"link{ending}").symlink_to(path)
     with sealed([path]):
         for name in ("test", "hard", "link"):
-            for read in (formats.read, formats.read_grid):
+            for reader in (formats.read, formats.read_grid):
                 with pytest.raises(SealedError, match=rf"{name}{ending} belongs to a test case"):
-                    read(tmp_path / f"{name}{ending}")
-        assert formats.read(other).shape == (5, 4, 3)
-    assert formats.read(path).shape == (5, 4, 3)
+                    reader(tmp_path / f"{name}{ending}")
+        assert formats.read(other).shape == shape_of(ending, (5, 4, 3))
+    assert formats.read(path).shape == shape_of(ending, (5, 4, 3))
 
 
+@written
 def test_names(tmp_path: Path, ending: str) -> None:
     """In any case of letters, with dots, spaces and accents."""
     for name, stem in (("a", "a"), ("a b.c é", "a b.c é"), ("u\u0308", "ü")):
@@ -168,13 +192,32 @@ def test_names(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path / f"A{ending.upper()}", noise(5, 4, 3))
     np.testing.assert_array_equal(formats.read(path).voxels, noise(5, 4, 3))
     assert formats.stem(ending) is None  # a hidden file without a name
-    for name in ("picture.png", "notes", f"a{ending}.part"):
+    for name in ("picture.gif", "notes", f"a{ending}.part"):
         assert formats.stem(name) is None
         with pytest.raises(UserError, match=rf"{name} is no scan by its name: use a file that ends in \.nii\.gz or"):
             formats.read(tmp_path / name)
 
 
+@read
 def test_the_files_of_a_folder(tmp_path: Path, ending: str) -> None:
     for name in (f"b{ending}", f"a{ending.upper()}", f".hidden{ending}", "notes.txt"):
         (tmp_path / name).touch()
     assert formats.files_in(tmp_path) == [("a", tmp_path / f"a{ending.upper()}"), ("b", tmp_path / f"b{ending}")]
+
+
+@read
+def test_what_lies_beside_scans_is_told_apart(tmp_path: Path, ending: str) -> None:
+    """Desktops' own files are passed over, a file with the voxels of another belongs to it, all else is named."""
+    write_sample(tmp_path / f"a{ending}", ending)
+    for name in (".DS_Store", f"._a{ending}", "Thumbs.db", "notes.txt", f"a{ending}.bak", f".b{ending}", "other.img"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
+    assert formats.files_in(tmp_path) == [("a", tmp_path / f"a{ending}")]
+    found = [path.name for path in formats.unclaimed_in(tmp_path)]
+    assert found == sorted([f".b{ending}", f"a{ending}.bak", "folder", "notes.txt", "other.img"])
+
+
+@read
+def test_every_file_of_a_scan_is_known(tmp_path: Path, ending: str) -> None:
+    path = write_sample(tmp_path / f"a{ending}", ending)
+    assert sorted(formats.parts(path)) == sorted(tmp_path.iterdir())

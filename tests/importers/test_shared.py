@@ -81,7 +81,8 @@ def test_the_fingerprint_is_found_under_the_new_name(tmp_path, monkeypatch, cach
     told: list[str] = []
     dataset = _import(tmp_path / "data" / "out", _read(_image(1)), told)
     assert told == ["case_a and case_b (train) are the same image"]
-    monkeypatch.setattr(formats, "read", None)
+    monkeypatch.setattr(formats, "read_channels", None)
+    monkeypatch.setattr(formats, "read_label", None)
     assert len(load_fingerprint(dataset).cases) == 3
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["out"]
     where = tmp_path / ("cache" if cache else "data")

@@ -42,10 +42,10 @@ def test_one_file_whatever_lies_beside_it(tmp_path: Path) -> None:
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    folder = touch(tmp_path / "in", "a_0000.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz", "picture.png")
+    folder = touch(tmp_path / "in", "a_0000.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz", "picture.gif")
     for source, channels, told in (
         (tmp_path / "none", 1, "none does not exist"),
-        (folder / "picture.png", 1, r"picture\.png is no scan by its name"),
+        (folder / "picture.gif", 1, r"picture\.gif is no scan by its name"),
         (touch(tmp_path / "empty"), 1, "empty holds no image"),
         (folder, 2, r"takes 2 channels a case \(CASE_0000 to CASE_0001\), but a in .*in have others"),
         (folder, 3, "but a, b in"),

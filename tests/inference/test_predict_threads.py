@@ -48,14 +48,14 @@ class Watch:
         self.scans: list[weakref.ref[np.ndarray]] = []
         self.changed = threading.Condition()
         self.begin = begin
-        read, write, compute = formats.read, formats.write, Predictor.__call__
+        read, write, compute = formats.read_channels, formats.write, Predictor.__call__
 
-        def watched_read(path: Path) -> Any:
-            volume = self._watched("read", path, lambda: read(path))
-            self.scans.append(weakref.ref(volume.voxels))
-            return volume
+        def watched_read(paths: list[Path]) -> Any:
+            volumes = self._watched("read", paths[0], lambda: read(paths))
+            self.scans += [weakref.ref(volume.voxels) for volume in volumes]
+            return volumes
 
-        patch.setattr(formats, "read", watched_read)
+        patch.setattr(formats, "read_channels", watched_read)
         patch.setattr(formats, "write", lambda path, *rest: self._watched("write", path, lambda: write(path, *rest)))
         patch.setattr(
             Predictor,

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
@@ -15,6 +14,7 @@ from crossmatch.runs.logbook import Recorder, read_metrics
 from crossmatch.runs.run import open_run
 from crossmatch.training import fit as train_module
 from crossmatch.training.fit import fit
+from reading import note_reads
 from tiny import write_dataset
 from train_tiny import TINY, Quiet, weights
 
@@ -106,13 +106,7 @@ def test_labels_of_unlabelled_and_test_cases_are_never_opened(
 ) -> None:
     fit(recipe("train.steps=1"), data, tmp_path / "before", Quiet())  # the fingerprint is made here
     opened: list[str] = []
-    read = formats.read
-
-    def spy(path: Path) -> object:
-        opened.append(f"{Path(path).parent.name}/{Path(path).name}")
-        return read(path)
-
-    monkeypatch.setattr(formats, "read", spy)
+    note_reads(monkeypatch, lambda path: opened.append(f"{path.parent.name}/{path.name}"))
     fit(recipe("train.steps=5"), data, tmp_path / "run", Quiet())
     assert {name for name in opened if name.startswith("labels")} == {
         "labelsTr/case_001.nii.gz",

@@ -3,7 +3,7 @@
 Shapes: I items (see `items.py`), C channels, D spatial axes, N voxels in all; B items of a batch, *S a view's size.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from crossmatch.batches.items import stored_shape, to_items
 from crossmatch.batches.resample import resize_image, resize_labels
 from crossmatch.batches.writer import Writer
 from crossmatch.dataset.dataset import Case
-from crossmatch.dataset.orientation import Frame, into_frame, put_onto
+from crossmatch.dataset.orientation import Frame, into_frame, read_label, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.perturb.geometry import Lookup
@@ -114,6 +114,8 @@ def load_store(
     dims: int,
     slice_axis: int,
     normalise: Normalise,
+    labels: Mapping[str, int] | None = None,
+    fixed: Sequence[Window] = (),
     spacing_mm: Sequence[float] = (),
     frame: Frame | None = None,
     device: torch.device,
@@ -125,7 +127,8 @@ def load_store(
     Args:
         labelled, unlabelled: training cases; only labels of the labelled ones are opened.
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
-        normalise: see `intensity.py`.
+        normalise: see `intensity.py`; fixed: the windows of ``ct``, one a channel.
+        labels: name -> value, for label files that name their segments.
         spacing_mm: voxel size that items are resampled to; empty: as stored.
         frame: of the dataset, see `orientation.py`; None: the axes of scans stay as stored.
         device: where the voxels go if `memory_map` is None.
@@ -141,18 +144,22 @@ def load_store(
     windows: list[Sequence[Window]] = []
     with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
         for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-            path = case.images[0]
-            volumes, _ = into_frame([formats.read(one) for one in case.images], frame, path)
+            stored, path = formats.read_channels(case.images), case.images[0]
+            volumes, turn = into_frame(stored, frame, path)
             first = volumes[0]
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
-            stored, seen = zip(
-                *(_channel(volume, dims, slice_axis, normalise, size, path) for volume in volumes), strict=True
+            integers, seen = zip(
+                *(
+                    _channel(volume, dims, slice_axis, normalise, size, path, fixed[k] if fixed else None)
+                    for k, volume in enumerate(volumes)
+                ),
+                strict=True,
             )
-            start = writer.append(np.stack(stored))
+            start = writer.append(np.stack(integers))
             if group == 0 and case.label is not None:
-                drawn = put_onto(first, formats.read(case.label), case.label, "its image")
-                items = to_items(drawn.voxels, dims, slice_axis, case.label)
+                drawn = turn_voxels(read_label(case.label, stored[0], labels).voxels, turn)
+                items = to_items(drawn, dims, slice_axis, case.label)
                 label = np.stack([resize_labels(item, size) for item in items])
                 label_start = label_writer.append(label.astype(np.uint8))
             rows.append((count, start, label_start, size))
@@ -160,7 +167,7 @@ def load_store(
             progress()
         if not rows:
             raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
-        voxels, labels = writer.finish(device), label_writer.finish(device)
+        voxels, label_voxels = writer.finish(device), label_writer.finish(device)
     counts, starts, label_starts, sizes = (torch.tensor(column) for column in zip(*rows, strict=True))
     case_of = torch.repeat_interleave(torch.arange(len(rows)), counts)  # (I,)
     before = (torch.arange(len(case_of)) - (counts.cumsum(0) - counts)[case_of]) * sizes.prod(1)[case_of]
@@ -168,7 +175,7 @@ def load_store(
     labelled_items = int(counts[: len(labelled)].sum())
     return Store(
         voxels=voxels,
-        labels=labels,
+        labels=label_voxels,
         offset=starts[case_of] + before,
         channel_stride=(counts * sizes.prod(1))[case_of],
         label_offset=torch.where(label_starts[case_of] < 0, -1, label_starts[case_of] + before),
@@ -184,13 +191,19 @@ def load_store(
 
 
 def _channel(
-    volume: Volume, dims: int, slice_axis: int, normalise: Normalise, size: tuple[int, ...], path: Path
+    volume: Volume,
+    dims: int,
+    slice_axis: int,
+    normalise: Normalise,
+    size: tuple[int, ...],
+    path: Path,
+    fixed: Window | None,
 ) -> tuple[NDArray[np.int16], Window]:
     """One channel of a scan as items (I, *N), int16, and its window in units of the stored integers."""
     items = to_items(volume.voxels, dims, slice_axis, path)
     if items.shape[1:] == size:
-        return _to_int16(items, window(items, normalise))
-    scaled = to_items(scale(volume.voxels, normalise), dims, slice_axis, path)
+        return _to_int16(items, window(items, normalise, fixed))
+    scaled = to_items(scale(volume.voxels, normalise, fixed), dims, slice_axis, path)
     resized = np.stack([resize_image(item, size) for item in scaled])
     return _to_int16(resized, window(resized, "none"))
 

@@ -32,6 +32,7 @@ from crossmatch.dataset.orientation import (
     Turn,
     difference,
     states_axes,
+    turn_grid,
     turn_into,
     turn_onto,
     turn_volume,
@@ -117,47 +118,54 @@ def _scan(dataset: Dataset, case: Case, frame: Frame | None) -> tuple[CasePrint 
     intensity: list[Intensity] = []
     digest = hashlib.sha256()
     first: Volume | None = None
-    stored = UNTURNED  # the turn of the image into the frame
     for path in case.images:
-        image = _read(path, problems)
-        if image is None:
-            continue
-        if first is None:
-            stored = turn_into(frame, image)
-            first = image = turn_volume(image, stored)
-        elif (turn := turn_onto(first, image)) is not None:
-            image = turn_volume(image, turn)
-        else:
-            problems.append(f"{path} lies on another grid than {case.images[0].name}: {difference(first, image)}")
-        found = _intensity(path, image.voxels, problems)
-        intensity += [found] if found is not None else []
-        _hash(digest, image.voxels)
+        for image in _read(path, problems):
+            first = first or image
+            turn = turn_onto(first, image)
+            if turn is None:
+                problems.append(f"{path} lies on another grid than {case.images[0].name}: {difference(first, image)}")
+            placed = turn_volume(turn_volume(image, turn or UNTURNED), turn_into(frame, first)).voxels
+            found = _intensity(path, placed, problems)
+            intensity += [found] if found is not None else []
+            _hash(digest, placed)
+    if not problems and len(intensity) != len(dataset.channels):
+        problems.append(
+            f"{case.images[0]} holds {len(intensity)} channel{'s' * (len(intensity) > 1)}, dataset.json names "
+            f"{len(dataset.channels)} ({', '.join(dataset.channels)}): correct channel_names, or save the image as the "
+            "others are"
+        )
     label_voxels: tuple[int, ...] | None = None
     label_sha256: str | None = None
-    drawn_on: Turn | None = None
-    label = _read(case.label, problems) if case.label is not None else None
+    box: tuple[int, ...] | None = None
+    onto_image: Turn | None = UNTURNED
+    label = _read_label(case.label, first, dataset.labels, problems) if case.label is not None else None
     if case.label is not None and label is not None:
-        drawn_on = None if first is None else turn_onto(first, label)
-        if first is not None and drawn_on is None:
+        onto_image = UNTURNED if first is None else turn_onto(first, label)
+        if first is not None and onto_image is None:
             problems.append(f"{case.label} lies on another grid than its image: {difference(first, label)}")
-        label_voxels = _count(case.label, label.voxels, dataset.labels, problems)
+        drawn = turn_voxels(label.voxels, onto_image or UNTURNED)
+        drawn = drawn if first is None else turn_voxels(drawn, turn_into(frame, first))
+        label_voxels = _count(case.label, drawn, dataset.labels, problems)
+        if case.split == "train":
+            box = _box(drawn)
         label_digest = hashlib.sha256()
-        placed = turn_voxels(label.voxels, drawn_on or UNTURNED)
-        _hash(label_digest, placed.astype(np.uint16) if label_voxels is not None else placed)
+        _hash(label_digest, drawn.astype(np.uint16) if label_voxels is not None else drawn)
         label_sha256 = label_digest.hexdigest()
     if problems or first is None:
         return None, problems
+    grid = turn_grid(first, turn_into(frame, first))
     return CasePrint(
         id=case.id,
         split=case.split,
-        shape=first.shape,
-        affine=_rows(first.affine),
-        spacing_mm=first.spacing_mm,
-        oriented=states_axes(first),
-        label_turned=drawn_on not in (None, stored),
+        shape=grid.shape,
+        affine=_rows(grid.affine),
+        spacing_mm=grid.spacing_mm,
+        oriented=states_axes(grid),
+        label_turned=onto_image != UNTURNED,
         dtype=first.voxels.dtype.name,
         intensity=tuple(intensity),
         label_voxels=label_voxels,
+        box=box,
         image_sha256=digest.hexdigest(),
         label_sha256=label_sha256,
         files=files,
@@ -168,9 +176,18 @@ def _rows(affine: Array) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(value) for value in row) for row in affine)
 
 
-def _read(path: Path, problems: list[str]) -> Volume | None:
+def _read(path: Path, problems: list[str]) -> list[Volume]:
+    """The channels in one file; none where it cannot be read."""
     try:
-        return formats.read(path)
+        return formats.read_channels([path])
+    except UserError as error:
+        problems.append(str(error).rstrip("."))
+        return []
+
+
+def _read_label(path: Path, image: Volume | None, labels: dict[str, int], problems: list[str]) -> Volume | None:
+    try:
+        return formats.read_label(path, image, labels)
     except UserError as error:
         problems.append(str(error).rstrip("."))
         return None
@@ -214,3 +231,15 @@ def _count(path: Path, voxels: Array, labels: dict[str, int], problems: list[str
         )
         return None
     return tuple(found.get(value, 0) for value in labels.values())
+
+
+def _box(label: Array) -> tuple[int, ...] | None:
+    """Voxels along each axis of the box around all that is not background; None where there is nothing."""
+    shown = label > 0
+    extents = []
+    for axis in range(label.ndim):
+        found = np.flatnonzero(shown.any(axis=tuple(other for other in range(label.ndim) if other != axis)))
+        if not found.size:
+            return None
+        extents.append(int(found[-1] - found[0] + 1))
+    return tuple(extents)

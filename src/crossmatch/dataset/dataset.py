@@ -14,6 +14,7 @@ from typing import Literal
 
 from crossmatch.dataset.layout import Description, Listing, list_cases, read_description, read_list, refuse
 from crossmatch.errors import UserError
+from crossmatch.formats import parts
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -23,10 +24,10 @@ _REPEAT = re.compile(r"(?:[_-](?:frame|slice|time|timepoint|phase|visit|session|
 
 @dataclass(frozen=True)
 class Case:
-    """One scan: a file for each channel, and its label. A label that must not be used is None: nothing can open it."""
+    """One scan: its files, and its label. A label that must not be used is None: nothing can open it."""
 
     id: str
-    images: tuple[Path, ...]  # one per channel
+    images: tuple[Path, ...]  # one per channel, or one that holds several channels
     label: Path | None  # None: unlabelled
     split: Split
     patient: str  # cases of one patient must lie in one split
@@ -42,6 +43,7 @@ class Dataset:
     labels: dict[str, int]  # name -> value; values are 0..K-1, 0 is background
     slice_axis: int  # the axis along which 3D volumes are cut into 2D slices
     cases: tuple[Case, ...]
+    unused: tuple[Path, ...] = ()  # what lies in its folders and is no scan
 
     def split(self, split: Split) -> tuple[Case, ...]:
         """The cases of one split, in the order of its list."""
@@ -52,8 +54,9 @@ class Dataset:
         return replace(self, cases=tuple(case for case in self.cases if case.split in splits))
 
     def files(self) -> list[Path]:
-        """Every image and label of its cases."""
-        return [path for case in self.cases for path in (*case.images, case.label) if path is not None]
+        """Every file of its cases, images and labels."""
+        named = [path for case in self.cases for path in (*case.images, case.label) if path is not None]
+        return [file for path in named for file in parts(path)]
 
     def labelled(self, subset: str) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
         """The training cases, as (labelled, unlabelled); the unlabelled ones have `label=None`.
@@ -149,7 +152,8 @@ def open_dataset(root: str | os.PathLike[str], splits: Collection[Split] = SPLIT
         if split in splits
         for name in members[split]
     )
-    return Dataset(root, description.name, description.channels, description.labels, description.slice_axis, cases)
+    described = (description.name, description.channels, description.labels, description.slice_axis)
+    return Dataset(root, *described, cases, listing.unused)
 
 
 def _members(root: Path, listing: Listing, problems: list[str]) -> dict[Split, list[str]]:

@@ -16,6 +16,7 @@ from crossmatch.atomic import read_json, write_text
 from crossmatch.dataset.dataset import Case, Dataset, Split, uncollected
 from crossmatch.dataset.orientation import Frame
 from crossmatch.errors import UserError
+from crossmatch.formats import parts
 
 VERSION = 4  # of the JSON; a fingerprint of another version is not used
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
@@ -56,6 +57,7 @@ class CasePrint:
     dtype: str  # of the voxels as read
     intensity: tuple[Intensity, ...]  # one per channel
     label_voxels: tuple[int, ...] | None  # voxels of each label value 0..K-1; None without a label file
+    box: tuple[int, ...] | None  # voxels along each axis of the box around a training label's foreground; else None
     image_sha256: str
     label_sha256: str | None
     files: tuple[Stamp, ...]
@@ -131,7 +133,8 @@ def read_fresh(dataset: Dataset) -> Fingerprint | None:
 def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
     """Size and time of the files of a case, without opening them; a UserError for a broken link."""
     found, above = [], len(dataset.root.parts)
-    for path in (*case.images, *([case.label] if case.label else [])):
+    named = (*case.images, *([case.label] if case.label else []))
+    for path in (file for each in named for file in parts(each)):
         try:
             stat = path.stat()
         except OSError as error:

@@ -12,12 +12,13 @@ from typing import Any
 
 from crossmatch.atomic import parse_json
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import DEFAULT_ENDING, ending, endings, files_in
+from crossmatch.formats import DEFAULT_ENDING, ending, endings, files_in, holds_channels, unclaimed_in
 
 TREE = f"""\
 DIR/
   dataset.json                     {{"channel_names": {{"0": "MRI"}}, "labels": {{"background": 0, "organ": 1}}}}
-  imagesTr/CASE_0000{DEFAULT_ENDING}        training images, one file a channel: _0000, _0001, ...
+  imagesTr/CASE_0000{DEFAULT_ENDING}        training images, one file a channel: _0000, _0001, ...; a picture in
+                                   colours is one file for three channels
   labelsTr/CASE{DEFAULT_ENDING}             their labels; a training image without one is unlabelled
   imagesTs/ labelsTs/              test cases, optional
   splits/train.txt val.txt test.txt train_N_label.txt   one case a line, optional
@@ -44,6 +45,7 @@ class Listing:
     labels: dict[str, Path]
     training: tuple[str, ...]  # names in imagesTr, sorted
     test: tuple[str, ...]  # names in imagesTs, sorted
+    unused: tuple[Path, ...]  # what lies in the folders and is no scan
     problems: tuple[str, ...]
 
 
@@ -106,6 +108,7 @@ def list_cases(root: Path, description: Description) -> Listing:
     images: dict[str, tuple[Path, ...]] = {}
     labels: dict[str, Path] = {}
     names: dict[str, tuple[str, ...]] = {}
+    unused: list[Path] = []
     for kind in ("Tr", "Ts"):
         found = _images(root / f"images{kind}", description, problems)
         problems += [f"case {name} is in both imagesTr and imagesTs: rename one" for name in found if name in images]
@@ -116,6 +119,14 @@ def list_cases(root: Path, description: Description) -> Listing:
                 labels[name] = path
             else:
                 problems.append(f"{path} is a label without an image images{kind}/{name}_0000{ending(path)}")
+        for part in ("images", "labels"):
+            folder = root / f"{part}{kind}"
+            unused += unclaimed_in(folder) if folder.is_dir() else []
+    problems += [
+        f"{path} is no label by its name: use a file that ends in {' or '.join(endings())}, or take it away"
+        for path in unused
+        if path.parent.name == "labelsTr" and not path.name.startswith(".")
+    ]
     if not images:
         problems.append(
             f"no image named CASE_0000{DEFAULT_ENDING} in imagesTr or imagesTs; a dataset looks like this:\n{TREE}"
@@ -125,7 +136,7 @@ def list_cases(root: Path, description: Description) -> Listing:
         other = lower.setdefault(name.casefold(), name)
         if other != name:
             problems.append(f"cases {other} and {name} differ in upper and lower case only: rename one")
-    return Listing(images, labels, names["Tr"], names["Ts"], tuple(problems))
+    return Listing(images, labels, names["Tr"], names["Ts"], tuple(unused), tuple(problems))
 
 
 def _files(folder: Path, problems: list[str]) -> dict[str, Path]:
@@ -149,6 +160,8 @@ def _images(folder: Path, description: Description, problems: list[str]) -> dict
             by_case.setdefault(match[1], {})[int(match[2])] = path
     wanted = range(len(description.channels))
     for name, files in by_case.items():
+        if len(wanted) > 1 and list(files) == [0] and holds_channels(files[0]):
+            continue  # one file in colours; `check` counts its channels
         usual = ending(next(iter(files.values())))
         missing = ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files)
         if missing:

@@ -8,7 +8,7 @@ world and are never turned.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Grid, Volume, same_grid
 
@@ -135,6 +136,18 @@ def into_frame(channels: Sequence[Volume], frame: Frame | None, path: Path) -> t
     first = turn_volume(channels[0], turn)
     others = [put_onto(first, one, f"{path}: channel {k}", "channel 0") for k, one in enumerate(channels[1:], start=1)]
     return [first, *others], turn
+
+
+def read_label(path: Path, image: Volume, labels: Mapping[str, int] | None) -> Volume:
+    """The label of a scan, turned onto the voxels of its image as that is stored.
+
+    Args:
+        labels: name -> value, for label files that name their segments.
+
+    Raises:
+        UserError: of `formats.read_label`, or no turn by whole axes puts it onto the image.
+    """
+    return put_onto(image, formats.read_label(path, image, labels), path, "its image")
 
 
 def difference(target: Grid | Volume, grid: Grid | Volume) -> str:

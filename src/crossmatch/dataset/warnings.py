@@ -11,6 +11,7 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
     """All warnings about a dataset, those about leaks first."""
     return (
         *_equal_images(cases),
+        *_unused_files(dataset),
         *_absent_labels(dataset, cases),
         *_empty_labels(cases),
         *_turned_labels(cases),
@@ -33,6 +34,14 @@ def _equal_images(cases: tuple[CasePrint, ...]) -> list[str]:
         elif len(group) > 1:
             doubles.append(f"{' and '.join(case.id for case in group)} ({group[0].split}) are the same image")
     return leaks + doubles
+
+
+def _unused_files(dataset: Dataset) -> list[str]:
+    """What lies beside the scans and is none: perhaps a scan under a name that nothing knows."""
+    if not dataset.unused:
+        return []
+    names = listed(path.relative_to(dataset.root) for path in dataset.unused)
+    return [f"not used, as no format claims the name: {names}"]
 
 
 def _absent_labels(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:

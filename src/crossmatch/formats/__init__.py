@@ -1,24 +1,35 @@
 """Formats: reading and writing the files that scans come in. Nothing outside this folder knows one of them.
 
     volume = formats.read("scan.nrrd")                       # voxels, affine, spacing_mm
+    red, green, blue = formats.read_channels(["photo.png"])
+    label = formats.read_label("mask.png", image=volume)     # label values, on the grid of their scan
     formats.write("mask.nrrd", labels, like=volume)          # by ending, in the geometry of the scan
 
-DICOM series and HDF5 pairs are not one file for one volume: `dicom` and `hdf5` read them for importers.
+HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
 """
 
+from crossmatch.formats.labels import read_label, read_label_grid
+from crossmatch.formats.names import (
+    files_in,
+    holds_channels,
+    maps_ending,
+    mask_ending,
+    parts,
+    stem,
+    unclaimed_in,
+)
 from crossmatch.formats.registry import (
     DEFAULT_ENDING,
     FORMATS,
     Format,
     ending,
     endings,
-    files_in,
     read,
+    read_channels,
     read_grid,
-    stem,
     write,
 )
-from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, new_volume, same_grid, spacing_of
+from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel, new_volume, same_grid, spacing_of
 
 __all__ = [
     "DEFAULT_ENDING",
@@ -31,11 +42,20 @@ __all__ = [
     "ending",
     "endings",
     "files_in",
+    "first_voxel",
+    "holds_channels",
+    "maps_ending",
+    "mask_ending",
     "new_volume",
+    "parts",
     "read",
+    "read_channels",
     "read_grid",
+    "read_label",
+    "read_label_grid",
     "same_grid",
     "spacing_of",
     "stem",
+    "unclaimed_in",
     "write",
 ]

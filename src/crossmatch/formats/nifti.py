@@ -1,4 +1,4 @@
-"""NIfTI, single files: the affine is that of the sform, else of the qform.
+"""NIfTI, single files and pairs of .hdr and .img: the affine is that of the sform, else of the qform.
 
 Format: nifti.nimh.nih.gov/nifti-1. Shapes and affines as in volume.py.
 """
@@ -6,6 +6,7 @@ Format: nifti.nimh.nih.gov/nifti-1. Shapes and affines as in volume.py.
 import copy
 import gzip
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,24 @@ from crossmatch.errors import UserError
 from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 
 NAME = "NIfTI"
-ENDINGS = (".nii.gz", ".nii")
+ENDINGS = (".nii.gz", ".nii", ".hdr")
+WRITTEN = (".nii.gz", ".nii")
+COMPANIONS = {".hdr": (".img", ".img.gz")}
+PLACED, CHANNELS, MAPS = True, False, True
 DAMAGED = (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError)
 
 _MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
 
-def read(path: Path) -> Volume:
+def read(path: Path) -> list[Volume]:
     """Read a file with its voxels: integers as stored, everything else as float32.
 
     The spacing is unknown (None) where the file names no unit and every step is 1: programs write this when nobody told
     them the spacing. Units are converted to millimetres. Steps other than 1 without a unit are taken as millimetres.
 
     Raises:
-        UserError: not a single file, voxels that are no single numbers, not 2D or 3D, an affine that places voxels
-            nowhere.
+        UserError: of an older kind (Analyze), a pair without .img, voxels that are no single numbers, not 2D or 3D, an
+            affine that places voxels nowhere.
     """
     image = _open(path)
     shape = _spatial_shape(path, image.header)
@@ -45,7 +49,7 @@ def read(path: Path) -> Volume:
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
         header.set_data_shape(shape)
-    return Volume(voxels, _affine(path, image), _spacing_mm(header), header, _oriented(header))
+    return [Volume(voxels, _affine(path, image), _spacing_mm(header), header, _oriented(header))]
 
 
 def read_grid(path: Path) -> Grid:
@@ -54,10 +58,10 @@ def read_grid(path: Path) -> Grid:
     shape = _spatial_shape(path, image.header)
     header = image.header.copy()
     header.set_data_shape(shape)
-    return Grid(shape, _affine(path, image), _spacing_mm(header), _oriented(header))
+    return Grid(shape, _affine(path, image), _spacing_mm(header), oriented=_oriented(header))
 
 
-def write(path: Path, voxels: Array, like: Volume) -> None:
+def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
     """Write (*S), or (*S, K) for K maps, in the type of `voxels`, unscaled.
 
     Affine, units and the codes of sform and qform are those of `like`. A volume that was not read from NIfTI has its
@@ -72,7 +76,7 @@ def write(path: Path, voxels: Array, like: Volume) -> None:
             image.set_sform(like.affine, code="scanner")
             image.set_qform(like.affine, code="scanner")
     else:
-        header = copy.deepcopy(header)
+        header = copy.deepcopy(header) if header.is_single else _single(header, kind.header_class)
         header.set_data_dtype(voxels.dtype)
         header["cal_min"] = header["cal_max"] = 0  # the display window of the scan means nothing for other voxels
         image = kind(voxels, like.affine, header)
@@ -80,11 +84,24 @@ def write(path: Path, voxels: Array, like: Volume) -> None:
     nib.save(image, path)
 
 
+def _single(pair: Any, single: Any) -> Any:
+    """The header of a pair of files as that of a single one."""
+    header = single(pair.binaryblock, pair.endianness, check=False)
+    header["magic"], header["vox_offset"] = single()["magic"], 0
+    return header
+
+
 def _open(path: Path) -> Any:  # Any: nibabel is untyped
     """The nibabel image of a file, its voxels not yet read."""
-    image = nib.load(path)
-    if not isinstance(image, nib.Nifti1Image):
-        raise UserError(f"{path} is {type(image).__name__}, not single-file NIfTI: convert it to .nii.gz.")
+    voxels = [each for ending in COMPANIONS[".hdr"] if (each := path.with_suffix(ending)).exists()]
+    if path.suffix.lower() == ".hdr" and path.is_file() and not voxels:
+        raise UserError(f"{path} keeps its voxels in {path.stem}.img, which does not exist: copy both.")
+    image: Any = nib.load(path)
+    if not isinstance(image, nib.Nifti1Pair):
+        raise UserError(
+            f"{path} is {type(image).__name__}, not NIfTI: of such a file left and right are not known for certain; "
+            "convert it to .nii.gz with a program that knows where it comes from."
+        )
     return image
 
 

@@ -6,6 +6,7 @@ Format: teem.sourceforge.net/nrrd/format.html. Shapes and affines as in volume.p
 
 import gzip
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from crossmatch.errors import UserError
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume, places_voxels, spacing_of
 
 NAME = "NRRD"
-ENDINGS = (".nrrd",)
+ENDINGS = (".nrrd", ".nhdr")
+WRITTEN = (".nrrd",)
+COMPANIONS = {".nhdr": (".raw", ".raw.gz", ".raw.bz2", ".gz")}
+PLACED, CHANNELS, MAPS = True, False, True
 DAMAGED = (nrrd.NRRDError, OSError, EOFError, ValueError, LookupError, TypeError, StopIteration, zlib.error)
 
 Header = dict[str, Any]
@@ -37,7 +41,7 @@ _TYPES = {"float32": "float", "float64": "double"}  # NumPy's names of integer t
 _COMPRESSION = 1  # of 9: labels shrink hardly further, and writing is several times as fast
 
 
-def read(path: Path) -> Volume:
+def read(path: Path) -> list[Volume]:
     """Read a file with its voxels: integers as stored, everything else as float32.
 
     The affine comes from `space`, `space directions` and `space origin` (0 without one). A file with `spacings` alone
@@ -58,7 +62,7 @@ def read(path: Path) -> Volume:
         raise UserError(f"{path} holds {voxels.dtype}, not one number a voxel: export it again.")
     stored = voxels.dtype.newbyteorder("=") if voxels.dtype.kind in "iu" else np.dtype(np.float32)
     volume = new_volume(voxels.astype(stored, copy=False), _affine(path, header), header)
-    return replace(volume, oriented="space directions" in header)
+    return [replace(volume, oriented="space directions" in header)]
 
 
 def read_grid(path: Path) -> Grid:
@@ -70,7 +74,7 @@ def read_grid(path: Path) -> Grid:
     return Grid(shape, affine, spacing_of(affine, len(shape)), oriented="space directions" in header)
 
 
-def write(path: Path, voxels: Array, like: Volume) -> None:
+def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
     """Write (*S), or (*S, K) for K maps, compressed, in the type of `voxels`.
 
     A volume that was read from NRRD keeps its space; any other is written in LPS+. No number is rounded: the file that

@@ -1,13 +1,12 @@
-"""Reading and writing of scans through the format that claims a file by its ending.
+"""Reading and writing of scans through the format that claims a file by its ending, or a folder of DICOM files.
 
 A further format is a module with what `Format` asks for, and one entry in `FORMATS`. Everything that holds for all of
 them is here: endings in any case of letters, files that are missing or damaged, the seal on test cases, files that
-appear whole or not at all.
+appear whole or not at all. `names` has what is said of names alone, `labels` how labels are read.
 """
 
 import os
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -16,13 +15,13 @@ import numpy as np
 
 from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
-from crossmatch.formats import nifti, nrrd
+from crossmatch.formats import nifti, nrrd, pictures
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume
 
 
 class Format(Protocol):
-    """What a module must have to be a format: one file is one volume, 2D or 3D."""
+    """What a module must have to be a format: one file (or folder) is one scan, 2D or 3D, of one channel or several."""
 
     @property
     def NAME(self) -> str:
@@ -30,43 +29,62 @@ class Format(Protocol):
 
     @property
     def ENDINGS(self) -> tuple[str, ...]:
-        """In lower case, with the dot; the first is the usual one."""
+        """Of the files that are read, in lower case, with the dot."""
+
+    @property
+    def WRITTEN(self) -> tuple[str, ...]:
+        """Those that can be written, the usual one first; none where masks are written as `DEFAULT_ENDING`."""
+
+    @property
+    def COMPANIONS(self) -> Mapping[str, tuple[str, ...]]:
+        """Ending -> those of the files that hold its voxels and have the same name: .hdr -> .img."""
+
+    @property
+    def PLACED(self) -> bool:
+        """Whether files can say where their voxels lie."""
+
+    @property
+    def CHANNELS(self) -> bool:
+        """Whether one file may hold several channels."""
+
+    @property
+    def MAPS(self) -> bool:
+        """Whether probabilities can be written: float32, with a further axis."""
 
     @property
     def DAMAGED(self) -> tuple[type[Exception], ...]:
         """What `read` and `read_grid` raise on files that are truncated, damaged or of another kind."""
 
-    def read(self, path: Path, /) -> Volume:
-        """The voxels and their place; a UserError where the file holds no 2D or 3D volume of single numbers."""
+    def read(self, path: Path, /) -> list[Volume]:
+        """Each channel with its place; a UserError where the file holds no 2D or 3D scan."""
 
     def read_grid(self, path: Path, /) -> Grid:
-        """The place of the voxels alone, without reading them."""
+        """The place of the voxels and the number of channels, without reading the voxels."""
 
-    def write(self, path: Path, voxels: Array, like: Volume, /) -> None:
-        """Write (*S), or (*S, K) for K maps, on the grid of `like`, in the type of `voxels`."""
+    def write(self, path: Path, voxels: Array, like: Volume, labels: Mapping[str, int], /) -> None:
+        """Write (*S), or (*S, K) for K maps, on the grid of `like`, in the type of `voxels`.
+
+        `labels` names the values, for formats that store names.
+        """
 
 
-FORMATS: tuple[Format, ...] = (nifti, nrrd)
+FORMATS: tuple[Format, ...] = (nifti, nrrd, pictures)
 
-DEFAULT_ENDING = FORMATS[0].ENDINGS[0]  # of files that follow no other: imported datasets, phantoms
-_BY_ENDING = {ending: each for each in FORMATS for ending in each.ENDINGS}
-_ENDINGS = tuple(_BY_ENDING)
+DEFAULT_ENDING = nifti.ENDINGS[0]  # of files that follow no other: imported datasets, phantoms
+BY_ENDING = {ending: each for each in FORMATS for ending in each.ENDINGS}
 _NOT_STORED: dict[str, type[np.generic]] = {"bool": np.uint8, "float16": np.float32}  # types that formats lack
 
 
 def endings() -> tuple[str, ...]:
     """All endings that are read, in lower case."""
-    return _ENDINGS
+    return tuple(BY_ENDING)
 
 
-def stem(path: str | os.PathLike[str]) -> str | None:
-    """The name of a file without its ending; None where no format claims it.
-
-    Accented letters come in one spelling (NFC): some file systems store them decomposed.
-    """
-    name = os.path.basename(path)
-    found = _claimed(name)
-    return unicodedata.normalize("NFC", name[: -len(found)]) if found else None
+def claimed(name: str) -> str | None:
+    """The ending by which a format claims a file name, if one does: the longest."""
+    lower = name.lower()
+    found = [each for each in BY_ENDING if lower.endswith(each) and len(each) < len(name)]
+    return max(found, key=len, default=None)
 
 
 def ending(path: str | os.PathLike[str]) -> str:
@@ -75,40 +93,58 @@ def ending(path: str | os.PathLike[str]) -> str:
     Raises:
         UserError: no format claims the file.
     """
-    found = _claimed(os.path.basename(path))
+    found = claimed(os.path.basename(path))
     if found is None:
-        raise UserError(f"{path} is no scan by its name: use a file that ends in {' or '.join(_ENDINGS)}.")
+        raise UserError(f"{path} is no scan by its name: use a file that ends in {' or '.join(BY_ENDING)}.")
     return found
 
 
-def files_in(folder: Path) -> list[tuple[str, Path]]:
-    """(stem, path) of every visible file of a folder that a format claims, sorted by name."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    return [(found, folder / name) for name in names if (found := stem(name)) is not None]
+def format_of(path: Path) -> Format:
+    """The format of a file by its ending.
+
+    Raises:
+        UserError: no format claims it.
+    """
+    return BY_ENDING[ending(path)]
 
 
 def read(path: str | os.PathLike[str]) -> Volume:
     """Read one file with its voxels.
 
     Raises:
-        UserError: no such file, of no known format, truncated or damaged, no 2D or 3D volume of single numbers, a
-            geometry that places voxels nowhere.
+        UserError: no such file, of no known format, truncated or damaged, no 2D or 3D volume of single numbers, several
+            channels, a geometry that places voxels nowhere.
         SealedError: the file of a test case while a network learns.
     """
-    path = Path(path)
-    with _opening(path) as chosen:
-        return chosen.read(path)
+    first, *others = read_channels([path])
+    if others:
+        raise UserError(
+            f"{path} holds {1 + len(others)} channels, such as colours, and one is needed here: save it in grey, or "
+            "each channel as a file of its own."
+        )
+    return first
+
+
+def read_channels(paths: Iterable[str | os.PathLike[str]]) -> list[Volume]:
+    """Read the channels of a scan from its files, in order: one each, or several from a file in colours.
+
+    Errors as in `read`; the number of channels is not checked.
+    """
+    found: list[Volume] = []
+    for path in map(Path, paths):
+        with opening(path) as chosen:
+            found += chosen.read(path)
+    return found
 
 
 def read_grid(path: str | os.PathLike[str]) -> Grid:
-    """Read shape, affine and spacing of one file without its voxels. Errors as in `read`."""
+    """Read shape, affine, spacing and number of channels of one file without its voxels. Errors as in `read`."""
     path = Path(path)
-    with _opening(path) as chosen:
+    with opening(path) as chosen:
         return chosen.read_grid(path)
 
 
-def write(path: str | os.PathLike[str], voxels: Array, like: Volume) -> None:
+def write(path: str | os.PathLike[str], voxels: Array, like: Volume, labels: Mapping[str, int] | None = None) -> None:
     """Write voxels on the grid of another volume, in the format of the ending and the type of the voxels.
 
     The file appears under its name only when it is complete. Missing folders are made.
@@ -118,32 +154,30 @@ def write(path: str | os.PathLike[str], voxels: Array, like: Volume) -> None:
         voxels: (*S), or (*S, K) for K maps on one grid; bool is stored as uint8, float16 as float32.
         like: the volume whose grid the voxels lie on. A file of the format it was read from also keeps what else that
             format says of geometry, such as units.
+        labels: name -> value, of a mask, for formats that store names.
 
     Raises:
-        UserError: of no known format, or the folder cannot be written to.
+        UserError: of no known format or one that is only read, values that it cannot hold, or the folder cannot be
+            written to.
         ValueError: `voxels` is not of the shape of `like`.
     """
     path = Path(path)
-    chosen = _BY_ENDING[ending(path)]
+    found = ending(path)
+    chosen = BY_ENDING[found]
+    if found not in chosen.WRITTEN:
+        known = " or ".join(each for one in FORMATS for each in one.WRITTEN)
+        raise UserError(f"{path} cannot be written: files that end in {found} are only read, {known} are written.")
     if voxels.shape[: len(like.shape)] != like.shape or voxels.ndim > len(like.shape) + 1:
         raise ValueError(f"voxels of shape {voxels.shape} do not lie on the grid {like.shape}")
     stored = voxels.astype(_NOT_STORED.get(voxels.dtype.name, voxels.dtype), copy=False)
     with written_aside(path) as aside:
-        chosen.write(aside, stored, like)
-
-
-def _claimed(name: str) -> str | None:
-    """The ending by which a format claims a file name, if one does."""
-    lower = name.lower()
-    if not lower.endswith(_ENDINGS):
-        return None
-    return next((each for each in _ENDINGS if lower.endswith(each) and len(each) < len(name)), None)
+        chosen.write(aside, stored, like, labels or {})
 
 
 @contextmanager
-def _opening(path: Path) -> Iterator[Format]:
+def opening(path: Path) -> Iterator[Format]:
     """The format of a file that may be opened; what goes wrong while it is read becomes a UserError."""
-    chosen = _BY_ENDING[ending(path)]
+    chosen = format_of(path)
     refuse_sealed(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a {chosen.NAME} file: name the file itself.")

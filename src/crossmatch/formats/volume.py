@@ -1,7 +1,8 @@
 """Volumes and grids: voxels with their place in the world, whatever file they come from.
 
-Shapes: *S is (x, y) or (x, y, z), the file's own axis order. Affines are 4 x 4 float64: voxel index to world coordinate
-in millimetres, world axes to the right, front and top of the patient (RAS+).
+Shapes: *S is (x, y) or (x, y, z), the file's own axis order. Of a picture (PNG, JPEG, ...) x is the column and y the
+row, so that every format counts along a row first. Affines are 4 x 4 float64: voxel index to world coordinate in
+millimetres, world axes to the right, front and top of the patient (RAS+).
 """
 
 import itertools
@@ -32,12 +33,13 @@ class Grid:
     shape: tuple[int, ...]  # (*S), 2 or 3 axes
     affine: Array  # (4, 4) float64
     spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
+    channels: int = 1  # volumes that the file holds on this grid: 3 for a colour picture
     oriented: bool = True  # whether the file says how its axes run in the world
 
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """The voxels of one file and where they lie."""
+    """The voxels of one channel of a scan and where they lie."""
 
     voxels: Array  # (*S); the stored integer type where the file has no scaling, else float32
     affine: Array  # (4, 4) float64
@@ -73,6 +75,26 @@ def spacing_of(affine: Array, ndim: int = 3) -> tuple[float, ...]:
 def places_voxels(affine: Array) -> bool:
     """Whether an affine (4, 4) gives every voxel a place of its own: finite, and invertible."""
     return bool(np.isfinite(affine).all() and abs(np.linalg.det(affine)) >= 1e-12)
+
+
+def first_voxel(part: HasGrid, whole: HasGrid, tolerance: float = 1e-3) -> tuple[int, ...] | None:
+    """Where a grid begins in another that it is a part of: the index of its first voxel; None where it is no part.
+
+    A part has the other's axes and steps and does not reach beyond it. No corner may lie more than `tolerance` voxels
+    from where it should.
+    """
+    ndim = len(whole.shape)
+    if len(part.shape) != ndim:
+        return None
+    try:
+        start = np.rint(np.linalg.solve(whole.affine, part.affine)[:ndim, 3]).astype(int)
+    except (np.linalg.LinAlgError, ValueError):
+        return None
+    if any(start < 0) or any(start + part.shape > whole.shape):
+        return None
+    shift = np.eye(4)
+    shift[:ndim, 3] = start
+    return tuple(start.tolist()) if same_grid(part, Grid(tuple(part.shape), whole.affine @ shift, None)) else None
 
 
 def same_grid(a: HasGrid, b: HasGrid, tolerance: float = 1e-3) -> bool:

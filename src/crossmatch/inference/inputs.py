@@ -4,7 +4,7 @@ Shapes: *S is a scan in its file's axis order.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from crossmatch.batches.items import stored_shape
 from crossmatch.dataset.orientation import difference, states_axes, turn_grid, turn_into, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING, Grid
+from crossmatch.inference.familiar import strange_spacing
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.run import Run
 
@@ -23,8 +24,13 @@ class Scan(NamedTuple):
     """A case to segment."""
 
     name: str
-    channels: tuple[Path, ...]  # one file a channel, in order
+    channels: tuple[Path, ...]  # one file a channel in order, or one that holds them all
     grid: Grid  # of the first, as stored
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is read from."""
+        return tuple(part for path in self.channels for part in formats.parts(path))
 
 
 def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], None]) -> list[Scan]:
@@ -43,6 +49,12 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
     scans = []
     for name, paths in group_channels(source, len(run.data["channels"])).items():
         grid, *others = (formats.read_grid(path) for path in paths)
+        count, names = grid.channels + sum(other.channels for other in others), run.data["channels"]
+        if count != len(names):
+            raise UserError(
+                f"{paths[0]} holds {count} channel{'s' * (count > 1)}, but the network takes {len(names)} "
+                f"({', '.join(names)}): save it as the training images are, or choose another run."
+            )
         for path, other in zip(paths[1:], others, strict=True):
             if turn_onto(grid, other) is None:
                 raise UserError(
@@ -53,20 +65,32 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
         turned = turn_grid(grid, turn_into(run.frame, grid))
         stored_shape(turned.shape, turned.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
         scans.append(Scan(name, paths, grid))
+    _warn_of_strange(scans, run, warn)
+    return scans
+
+
+def _warn_of_strange(scans: Sequence[Scan], run: Run, warn: Callable[[str], None]) -> None:
+    """Warn of scans with other voxel sizes than the training's, and of those that are used as stored."""
+    strange = []
+    for scan in scans:
+        turned = turn_grid(scan.grid, turn_into(run.frame, scan.grid))
+        if told := strange_spacing(run, turned.spacing_mm):
+            strange.append(f"{scan.name} ({told})")
+    if strange:
+        warn(f"of another voxel size than the training knows: {listed(strange, '; ')}; masks may be wrong")
     deep = [scan for scan in scans if len(scan.grid.shape) == 3]
     unknown = [scan.name for scan in deep if not states_axes(scan.grid)]
     if unknown and run.frame is not None:
         warn(f"of unknown orientation, so used as stored: {listed(unknown)}; look at a mask over its scan")
     elif run.frame is None and len(unknown) < len(deep):
         warn("the training scans do not state their orientation, so all scans are used as stored")
-    return scans
 
 
 def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
     """The files of each case, one a channel in order.
 
-    CASE_0000 and CASE_0001 are the channels of CASE. Where the network takes one channel, a file of any other name is a
-    case of its own.
+    CASE_0000 and CASE_0001 are the channels of CASE. Where the network takes one channel, or one file may hold them all
+    (a picture in colours), a file of any other name is a case of its own.
 
     Args:
         source: a file (of any channel of a case), or a folder; hidden files are left out.
@@ -94,13 +118,17 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
         found[case][channel] = path
     if not found:
         raise UserError(f"{source} holds no image: put files named CASE_0000{DEFAULT_ENDING} into it.")
-    wrong = [case for case, files in found.items() if sorted(files) != list(range(channels))]
+    wrong = [
+        case
+        for case, files in found.items()
+        if sorted(files) != list(range(channels)) and not (list(files) == [0] and formats.holds_channels(files[0]))
+    ]
     if wrong:
         raise UserError(
             f"The network takes {channels} channels a case (CASE_0000 to CASE_{channels - 1:04d}), but "
             f"{listed(wrong)} in {folder} have others: add or rename files."
         )
-    return {case: tuple(files[k] for k in range(channels)) for case, files in found.items()}
+    return {case: tuple(files[k] for k in sorted(files)) for case, files in found.items()}
 
 
 def _split(stem: str, channels: int) -> tuple[str, int]:

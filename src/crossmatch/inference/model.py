@@ -128,6 +128,7 @@ class Model:
         probabilities: bool = False,
         stride: Stride | None = None,
         batch: int | None = None,
+        format: str | None = None,
         progress: Counted = True,
     ) -> list[Path]:
         """Segment a file or a folder of files; each mask has the size, geometry and format of its scan.
@@ -143,6 +144,7 @@ class Model:
             probabilities: write them too, into out/probabilities.
             stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.
             batch: slices or windows at a time; None: as the recipe says.
+            format: of the masks, such as ``nrrd``; None: that of each scan, where masks can be written in it.
             progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
 
         Returns:
@@ -156,7 +158,7 @@ class Model:
                 self.run.folder,
                 Path(source),
                 Path(out),
-                Options(self.checkpoint, str(self.device), flips, probabilities, stride, batch),
+                Options(self.checkpoint, str(self.device), flips, probabilities, stride, batch, format),
                 progress=count,
                 warn=lambda text: warnings.warn(text, stacklevel=2),
             )

@@ -4,7 +4,7 @@ Three parts: what can be checked without voxels, the record of what makes the ma
 network computes one scan, a thread reads the next and another writes the masks of the one before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Volume, same_grid
+from crossmatch.formats import Volume
+from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.origin import ORIGIN, note_origin, origin, refuse_file
+from crossmatch.inference.origin import origin, refuse_file
+from crossmatch.inference.outputs import files_to_make
 from crossmatch.inference.predictor import Predictor, check_voxels
+from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.lock import only_writer
 from crossmatch.runs.run import Run, open_run
-
-Files = tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Options:
     # axis), with Gaussian weights; numbers count every window alike.
     stride: Stride | None = None
     batch: int | None = None  # slices or windows at a time, instead of the recipe's
+    format: str | None = None  # ending of the masks without its dot; None: the format of each scan, where that can be
 
 
 def predict(
@@ -54,9 +56,12 @@ def predict(
 ) -> list[Path]:
     """Segment a file or a folder of files with a finished run; write `target/<case>` in each input's format.
 
+    Where that format cannot hold masks they become PNG (for pictures) or NIfTI (for all else).
+
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
-    stopped half-way can be repeated. Those older than their scan, or on another grid, are made again. Errors of a scan,
-    and Ctrl-C, are raised after the files that are being read and written are finished; what is written stays.
+    stopped half-way can be repeated. Those that were made from another scan of that name are made again, and `warn` is
+    told. Errors of a scan, and Ctrl-C, are raised after the files that are being read and written are finished; what is
+    written stays.
 
     Args:
         run_folder: a run.
@@ -78,16 +83,24 @@ def predict(
     run = open_run(run_folder)
     recipe = _recipe(run, options)
     scans = find_scans(source, run, recipe, warn)
-    made = _files_to_make(target, scans, options.probabilities)
+    if told := unfinished(run, options.checkpoint):
+        warn(told)
+    made = files_to_make(target, scans, options.format, options.probabilities)
 
     network, checkpoint = run.load_network(options.checkpoint)
     device = choose_device(options.device)
     predictor = predictor_of(run, network.to(device), device, options)
     refuse_file(target)
-    with only_writer(target):
-        note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
-        with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-            segment(predictor, list(zip(scans, made, strict=True)), progress)
+    facts = origin(run, recipe, checkpoint, options.checkpoint, options.flips)
+    pairs = list(zip(scans, made, strict=True))
+    with (
+        only_writer(target),
+        known_sources(target, facts, pairs, warn) as sources,
+        memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."),
+    ):
+        strange = segment(predictor, pairs, progress, sources, run)
+    if strange:
+        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
 
 
@@ -105,39 +118,57 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
         recipe,
         run.data["slice_axis"],
         device,
-        flips=options.flips,
-        probabilities=options.probabilities,
-        frame=run.frame,
+        options.flips,
+        options.probabilities,
+        run.fixed_windows,
+        run.frame,
     )
 
 
-def segment(predictor: Predictor, scans: Sequence[tuple[Scan, Files]], progress: Callable[[int, int], None]) -> None:
+def segment(
+    predictor: Predictor,
+    scans: Sequence[tuple[Scan, Files]],
+    progress: Callable[[int, int], None],
+    sources: Sources,
+    run: Run,
+) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
 
     Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
     of the scans: one of writing before those of the scans after it.
+
+    Args:
+        sources: knows the scans that have their files already, and is told of each scan that is read.
+        run: of the network; says which grey values the training knows, and what the labels are called.
+
+    Returns:
+        The scans with other grey values, a few words each.
     """
+    strange = []
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        reading = reader.submit(_read_scan, *scans[0])
+        reading = reader.submit(_read_scan, scans[0][0], sources)
         writing: Future[None] | None = None
         try:
             for done, (scan, made) in enumerate(scans):
                 progress(done, len(scans))
                 volumes = reading.result()
                 if done + 1 < len(scans):
-                    reading = reader.submit(_read_scan, *scans[done + 1])
+                    reading = reader.submit(_read_scan, scans[done + 1][0], sources)
                 if volumes is None:
                     continue
+                if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
+                    strange.append(f"{scan.name} ({told})")
                 labels, probability = predictor(volumes, scan.channels[0])
                 if writing is not None:
                     writing.result()
                 grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
-                writing = writer.submit(_write_files, made, labels, probability, grid)
+                writing = writer.submit(_write_files, made, labels, probability, grid, run.data["labels"])
                 del volumes, labels, probability  # before the next are made
         finally:
             if writing is not None:
                 writing.result()
     progress(len(scans), len(scans))
+    return strange
 
 
 def _recipe(run: Run, options: Options) -> Recipe:
@@ -162,55 +193,31 @@ def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
 
 
-def _files_to_make(target: Path, scans: Sequence[Scan], probabilities: bool) -> list[Files]:
-    """For each scan the file of its mask, then of its probabilities if wanted, in the format of the scan.
-
-    Raises:
-        UserError: the folder holds the scans themselves, masks of unknown origin, or a mask in another format.
-    """
-    folder = target.resolve()
-    of_dataset = folder.name in ("imagesTr", "imagesTs") and (folder.parent / "dataset.json").is_file()
-    if of_dataset or any(path.resolve().parent == folder for scan in scans for path in scan.channels):
-        raise UserError(f"{target} holds the images themselves: name another folder for the masks.")
-    folders = (target, target / "probabilities") if probabilities else (target,)
-    made = [tuple(place / f"{scan.name}{formats.ending(scan.channels[0])}" for place in folders) for scan in scans]
-    names, wanted = {scan.name for scan in scans}, {path for files in made for path in files}
-    there = [found for place in folders if place.is_dir() for found in formats.files_in(place) if found[0] in names]
-    if there and not (target / ORIGIN).is_file():
-        raise UserError(
-            f"{target} has masks already ({listed(dict.fromkeys(name for name, _ in there))}), and no {ORIGIN} that "
-            "says whose: choose another folder, or remove them; nothing was overwritten."
-        )
-    if others := [path for _, path in there if path not in wanted]:
-        raise UserError(
-            f"{target} has masks in another format than their scans ({listed(path.name for path in others)}): choose "
-            "another folder, or remove them; nothing was overwritten."
-        )
-    return made
-
-
-def _read_scan(scan: Scan, made: Files) -> list[Volume] | None:
+def _read_scan(scan: Scan, sources: Sources) -> list[Volume] | None:
     """A scan's channels, or None where an earlier call made its files."""
-    return None if _made_before(scan, made) else [_read_image(path) for path in scan.channels]
+    if scan.name in sources.kept:
+        return None
+    volumes = [volume for path in scan.channels for volume in _read_image(path)]
+    sources.read(scan.name, scan.files)
+    return volumes
 
 
-def _made_before(scan: Scan, made: Files) -> bool:
-    """Whether an earlier call made the files of a scan, mask first: all there, no older than the scan, on its grid."""
-    changed = max(path.stat().st_mtime_ns for path in scan.channels)
-    if not all(path.is_file() and path.stat().st_mtime_ns >= changed for path in made):
-        return False
-    return same_grid(formats.read_grid(made[0]), scan.grid)
+def _read_image(path: Path) -> list[Volume]:
+    """The channels in one file of a scan; a UserError where their voxels can give no mask."""
+    volumes = formats.read_channels([path])
+    for volume in volumes:
+        check_voxels(volume.voxels, str(path))
+    return volumes
 
 
-def _read_image(path: Path) -> Volume:
-    """One channel of a scan; a UserError where its voxels can give no mask."""
-    volume = formats.read(path)
-    check_voxels(volume.voxels, str(path))
-    return volume
-
-
-def _write_files(made: Files, labels: NDArray[np.uint8], probability: NDArray[np.float32] | None, like: Volume) -> None:
+def _write_files(
+    made: Files,
+    labels: NDArray[np.uint8],
+    probability: NDArray[np.float32] | None,
+    like: Volume,
+    names: Mapping[str, int],
+) -> None:
     """Write a scan's files; the mask last, so that it is there only when all of them are."""
     if probability is not None:
         formats.write(made[1], np.moveaxis(probability, 0, -1), like)
-    formats.write(made[0], labels, like)
+    formats.write(made[0], labels, like, names)

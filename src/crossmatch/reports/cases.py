@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from crossmatch import formats
 from crossmatch.dataset.layout import list_cases, read_description
-from crossmatch.dataset.orientation import into_frame, put_onto
+from crossmatch.dataset.orientation import read_label, turn_into, turn_volume
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume
 from crossmatch.reports.overlays import plane_figures, stack_figures
@@ -62,16 +62,19 @@ def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) ->
     root = Path(run.data["root"])
     if not (root / "dataset.json").is_file():
         raise UserError(f"the dataset is not at {root} any more.")
-    listing = list_cases(root, read_description(root))
+    description = read_description(root)
+    listing = list_cases(root, description)
     if case not in listing.images or case not in listing.labels:
         raise UserError(f"the dataset {root} has no image or no label of that name.")
     mask = dict(formats.files_in(predictions)).get(case) if predictions.is_dir() else None
     if mask is None:
         raise UserError(f"there is no mask of {case} in {predictions}.")
-    image, reference, prediction = map(formats.read, (listing.images[case][0], listing.labels[case], mask))
-    (image,), _ = into_frame([image], run.frame, listing.images[case][0])
-    reference = put_onto(image, reference, listing.labels[case], "its image")
-    prediction = put_onto(image, prediction, mask, "its scan")
+    image = formats.read_channels(listing.images[case][:1])[0]
+    turn = turn_into(run.frame, image)
+    reference, prediction = (
+        turn_volume(read_label(path, image, description.labels), turn) for path in (listing.labels[case], mask)
+    )
+    image = turn_volume(image, turn)
     for row in evaluation.rows:
         if row.case == case:
             now = dice(prediction.voxels == row.value, reference.voxels == row.value)

@@ -15,7 +15,7 @@ from crossmatch.atomic import read_json, write_json, write_text
 from crossmatch.dataset.layout import read_description
 from crossmatch.dataset.orientation import difference, put_onto, turn_onto
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Array, Volume
+from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.metrics import dice, jaccard, surface_distances
 from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -115,7 +115,11 @@ def _refuse_others(out: Path, pred: Path, ref: Path, prediction: Prediction | No
 def _origin(pred: Path) -> Prediction | None:
     """What `crossmatch predict` wrote beside its masks: run, checkpoint, recipe."""
     path = (pred if pred.is_dir() else pred.parent) / "prediction.json"
-    return read_json(path, Prediction, "predict again, or remove it") if path.is_file() else None
+    if not path.is_file():
+        return None
+    found = read_json(path, Prediction, "predict again, or remove it")
+    found.pop("scans", None)  # paths of this machine, of no use elsewhere
+    return found
 
 
 def _name(path: Path) -> str:
@@ -151,14 +155,21 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _check_grids(predicted: Path, reference: Path) -> None:
     """A UserError unless both files lie on one voxel grid, perhaps with other axes; no voxel is read."""
-    ours, theirs = formats.read_grid(predicted), formats.read_grid(reference)
+    theirs = formats.read_label_grid(reference, formats.read_grid(predicted))
+    ours = formats.read_label_grid(predicted, theirs)
     if turn_onto(theirs, ours) is None:
         raise UserError(f"{predicted} lies on another grid than {reference}: {difference(theirs, ours)}.")
 
 
-def _read_labels(path: Path, onto: Volume | None = None) -> tuple[Volume, Array]:
-    """A label volume and its voxels as integers (*S), with the axes of another volume where one is given."""
-    volume = formats.read(path) if onto is None else put_onto(onto, formats.read(path), path, "its reference")
+def _read_labels(path: Path, other: Grid | Volume | None, classes: Mapping[str, int]) -> tuple[Volume, Array]:
+    """A label volume and its voxels as integers (*S).
+
+    Args:
+        other: the file that it is compared with. A volume's axes are those of the result; a grid's are not.
+    """
+    volume = formats.read_label(path, other, classes)
+    if isinstance(other, Volume):
+        volume = put_onto(other, volume, path, "its reference")
     voxels = volume.voxels
     if voxels.dtype.kind == "f":
         if not np.isfinite(voxels).all() or not (voxels == np.round(voxels)).all():
@@ -169,13 +180,13 @@ def _read_labels(path: Path, onto: Volume | None = None) -> tuple[Volume, Array]
 
 def _values(paths: Iterable[Path]) -> list[int]:
     """The values in label volumes, without background."""
-    return sorted({int(value) for path in paths for value in np.unique(_read_labels(path)[1])} - {0})
+    return sorted({int(value) for path in paths for value in np.unique(_read_labels(path, None, {})[1])} - {0})
 
 
 def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int]) -> list[ClassScores]:
     """The rows of one case."""
-    theirs = _read_labels(reference)
-    _, ours = _read_labels(predicted, theirs[0])
+    theirs = _read_labels(reference, formats.read_grid(predicted), classes)
+    ours = _read_labels(predicted, theirs[0], classes)[1]
     for path, voxels in ((predicted, ours), (reference, theirs[1])):
         unknown = sorted({int(value) for value in np.unique(voxels)} - {0, *classes.values()})
         if unknown:

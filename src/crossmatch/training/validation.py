@@ -20,8 +20,10 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
     rows = []
     for case in dataset.split("val"):
         assert case.label is not None
-        images, reference = [formats.read(path) for path in case.images], formats.read(case.label)
-        for path, volume in zip((*case.images, case.label), (*images, reference), strict=True):
+        files = [(path, volume) for path in case.images for volume in formats.read_channels([path])]
+        images = [volume for _, volume in files]
+        reference = formats.read_label(case.label, images[0], dataset.labels)
+        for path, volume in (*files, (case.label, reference)):
             _check_unchanged(path, volume, images[0], None if path != case.label else len(dataset.labels))
         labels, _ = predictor(images, case.images[0])
         drawn = put_onto(images[0], reference, case.label, "its image")

@@ -1,0 +1,135 @@
+"""Datasets of several endings, colours in one file, and files that nothing claims."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crossmatch.dataset.check import check
+from crossmatch.dataset.dataset import open_dataset
+from crossmatch.errors import UserError
+from tiny import write_dataset, write_nifti
+
+SIZE = (18, 16)  # columns, rows
+
+
+def draw(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_colours(root: Path, cases: int = 2, image: str = ".png", label: str = ".png") -> Path:
+    """A dataset of pictures in colours with masks of 0 and 1; the last case is unlabelled."""
+    rng = np.random.default_rng(0)
+    root.mkdir(parents=True)
+    channels = {"0": "R", "1": "G", "2": "B"}
+    (root / "dataset.json").write_text(
+        json.dumps({"channel_names": channels, "labels": {"background": 0, "lesion": 1}, "file_ending": ".png"})
+    )
+    for n in range(cases):
+        mask = np.zeros(SIZE[::-1], np.uint8)
+        mask[4 : 10 + n, 5:12] = 1
+        draw(root / f"imagesTr/case_{n}_0000{image}", rng.integers(0, 200, (*mask.shape, 3)).astype(np.uint8))
+        if n < cases - 1:
+            draw(root / f"labelsTr/case_{n}{label}", mask)
+    return root
+
+
+def test_a_picture_in_colours_is_a_case_of_three_channels(tmp_path: Path) -> None:
+    root = write_colours(tmp_path / "data", image=".jpg")
+    found = check(root)
+    first, second = found.cases
+    assert (first.shape, first.spacing_mm, len(first.intensity)) == (SIZE, None, 3)
+    assert first.label_voxels == (18 * 16 - 42, 42)
+    assert second.label_voxels is None
+    assert first.intensity[0] != first.intensity[1]
+
+
+def test_a_dataset_may_hold_several_endings_and_labels_others_than_images(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path, n_train=3, n_val=0, n_test=0, shape=(18, 16), subsets=())
+    draw(root / "imagesTr/schräg und neu_0000.png", np.arange(288, dtype=np.uint8).reshape(16, 18))
+    draw(root / "labelsTr/schräg und neu.png", (np.arange(288) % 3).astype(np.uint8).reshape(16, 18))
+    (root / "labelsTr/case_001.nii.gz").unlink()
+    draw(root / "labelsTr/case_001.png", np.ones((16, 18), np.uint8))
+    (root / "splits/train.txt").unlink()
+    (root / "splits/test.txt").unlink()
+    (root / "splits/val.txt").unlink()
+    cases = {case.id: case for case in check(root).cases}
+    assert cases["schräg und neu"].label_voxels == (96, 96, 96)
+    assert cases["case_001"].label_voxels == (0, 288, 0)
+    assert len(cases) == 4
+
+
+def test_images_of_another_number_of_channels(tmp_path: Path) -> None:
+    root = write_colours(tmp_path / "data")
+    draw(root / "imagesTr/case_1_0000.png", np.arange(288, dtype=np.uint8).reshape(16, 18))
+    with pytest.raises(UserError, match=r"case_1_0000\.png holds 1 channel, dataset\.json names 3 \(R, G, B\)"):
+        check(root)
+    write_dataset(tmp_path / "grey", n_train=1, n_val=0, n_test=0, shape=(18, 16), subsets=())
+    draw(
+        tmp_path / "grey/imagesTr/a_0000.png", np.zeros((16, 18, 3), np.uint8) + np.arange(18, dtype=np.uint8)[:, None]
+    )
+    (tmp_path / "grey/splits/train.txt").unlink()
+    with pytest.raises(UserError, match=r"a_0000\.png holds 3 channels, dataset\.json names 1 \(C0\)"):
+        check(tmp_path / "grey")
+
+
+def test_a_mask_of_another_size_and_a_mask_in_jpeg(tmp_path: Path) -> None:
+    root = write_colours(tmp_path / "data")
+    draw(root / "labelsTr/case_0.png", np.zeros((16, 17), np.uint8))
+    with pytest.raises(UserError, match=r"case_0\.png lies on another grid.* shape \(17, 16\), not \(18, 16\)"):
+        check(root)
+    (root / "labelsTr/case_0.png").unlink()
+    mask = np.zeros((16, 18), np.uint8)
+    mask[4:9, 3:11] = 255
+    draw(root / "labelsTr/case_0.jpg", mask)
+    with pytest.raises(UserError, match=r"case_0\.jpg is a JPEG file, .*Save masks as PNG"):
+        check(root)
+
+
+def test_what_nothing_claims_is_named(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path, subsets=())
+    strange = ("imagesTr/notes.txt", "imagesTs/b.gif", "labelsTs/old", "labelsTr/.hidden.nii.gz")
+    for name in (*strange, "imagesTr/.DS_Store"):
+        (root / name).touch()
+    (root / "imagesTr/sub").mkdir()
+    (warning,) = check(root).warnings
+    assert warning.startswith("not used, as no format claims the name: ")
+    for name in (*strange, "imagesTr/sub"):
+        assert name in warning
+    assert "DS_Store" not in warning
+
+
+@pytest.mark.parametrize("name", ["case_001.gif", "case_001.nii.gz.bak", "sub"])
+def test_in_the_folder_of_labels_it_is_an_error(tmp_path: Path, name: str) -> None:
+    root = write_dataset(tmp_path)
+    (root / "labelsTr" / name).mkdir() if name == "sub" else (root / "labelsTr" / name).touch()
+    with pytest.raises(UserError, match=rf"labelsTr/{name} is no label by its name: use a file that ends in"):
+        open_dataset(root)
+
+
+def test_a_changed_data_file_of_a_pair_makes_the_fingerprint_stale(tmp_path: Path) -> None:
+    import nibabel as nib
+
+    from crossmatch.dataset.fingerprint import read_fresh
+
+    root = write_dataset(tmp_path, n_train=1, n_val=0, n_test=0, subsets=())
+    (root / "imagesTr/case_001_0000.nii.gz").unlink()
+    image = nib.Nifti1Pair(np.arange(896, dtype=np.int16).reshape(16, 14, 4), np.diag([-1.5, -1.5, 8, 1]))
+    image.header.set_xyzt_units("mm")
+    nib.save(image, root / "imagesTr/case_001_0000.hdr")
+    check(root)
+    assert read_fresh(open_dataset(root)) is not None
+    with (root / "imagesTr/case_001_0000.img").open("ab") as file:
+        file.write(b"\0")
+    assert read_fresh(open_dataset(root)) is None
+
+
+def test_one_name_and_two_endings(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path)
+    write_nifti(root / "imagesTr/case_001_0000.nii", np.zeros((16, 14, 4), np.int16))
+    with pytest.raises(UserError, match=r"case_001_0000.* have one name and two endings: take one away"):
+        open_dataset(root)
