@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from axis_turns import IDS, ORDERS, reordered
 from command import call
@@ -28,7 +29,10 @@ from train_tiny import TINY
 from untrained import untrained_run
 
 CPU = torch.device("cpu")
-OBLIQUE = np.array([[-1.4, 0.3, 0.8, 12], [-0.3, -1.4, 0.4, -7], [0.2, -0.2, 8, 60], [0, 0, 0, 1]])
+OBLIQUE = np.eye(4)
+OBLIQUE[:3] = np.column_stack(
+    [Rotation.from_euler("zx", [12, 20], degrees=True).as_matrix() * (-1.4, -1.5, 8), (5, -7, 60)]
+)
 VOLUMES = ["data.sampling=patch", "data.size=[8, 8, 8]"]
 RANGE = ["views.strong.brightness=0", "views.strong.contrast=0"]  # these are for values in [0, 1]
 RECIPES = {

@@ -132,6 +132,25 @@ def test_truncated_files_are_named(tmp_path: Path, ending: str) -> None:
     assert formats.read(path).shape == shape_of(ending)
 
 
+@written
+def test_compressed_files_are_read_to_their_end(tmp_path: Path, ending: str) -> None:
+    """One flipped bit, a lost or wrong checksum, a lost length: the voxels read well enough, and may be wrong."""
+    path = tmp_path / f"a{ending}"
+    whole = write(path, np.random.default_rng(0).normal(100, 20, (64, 64, 20)).astype(np.int16)).read_bytes()
+    compressed = whole if whole[:2] == b"\x1f\x8b" else whole[whole.find(b"\n\n") + 2 :]
+    if compressed[:2] != b"\x1f\x8b":
+        return  # not a format that is compressed
+    start = len(whole) - len(compressed)
+    for place in (start + len(compressed) // 5, len(whole) - 6, len(whole) - 2):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=rf"a{ending} cannot be read: .*damaged"):
+            formats.read(path)
+    for length in (1, 4, 8):
+        path.write_bytes(whole[:-length])
+        with pytest.raises(UserError, match=rf"a{ending} cannot be read: .*damaged"):
+            formats.read(path)
+
+
 @read
 def test_files_of_another_kind_are_named(tmp_path: Path, ending: str) -> None:
     write_sample(tmp_path / f"a{ending}", ending)

@@ -70,11 +70,13 @@ def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fing
 def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     scanned: list[CasePrint] = []
     frame = _frame(dataset)
+    doubted: list[tuple[str, str | None]] = []
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda case: _scan(dataset, case, frame), dataset.cases)
-        for done, (found, wrong) in enumerate(results, start=1):
+        for done, (found, wrong, doubtful) in enumerate(results, start=1):
             problems += wrong
+            doubted += doubtful
             scanned += [found] if found is not None else []
             if progress is not None:
                 progress(done, len(dataset.cases))
@@ -89,7 +91,7 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
         labels=dataset.labels,
         slice_axis=dataset.slice_axis,
         digest=content_digest(dataset, cases),
-        warnings=check_warnings(dataset, cases),
+        warnings=(*check_warnings(dataset, cases), *formats.doubts(doubted)),
         cases=cases,
     )
     save_fingerprint(dataset.root, fingerprint)
@@ -104,29 +106,34 @@ def _frame(dataset: Dataset) -> Frame | None:
             if len(grid.shape) != 3:
                 return None
             if states_axes(grid):
-                return _rows(grid.affine)
+                affine: Frame = grid.affine.tolist()
+                return affine
     return None
 
 
-def _scan(dataset: Dataset, case: Case, frame: Frame | None) -> tuple[CasePrint | None, list[str]]:
-    """Look at one case: what was found, or None where there are problems, and the problems."""
+def _scan(
+    dataset: Dataset, case: Case, frame: Frame | None
+) -> tuple[CasePrint | None, list[str], list[tuple[str, str | None]]]:
+    """Look at one case: what was found, or None where there are problems; the problems; files with their doubts."""
     try:
         files = stamps(dataset, case)  # before the voxels are read: a file changed meanwhile makes this stale
     except UserError as error:
-        return None, [str(error).rstrip(".")]
+        return None, [str(error).rstrip(".")], []
     problems: list[str] = []
+    doubtful: list[tuple[str, str | None]] = []
     intensity: list[Intensity] = []
     digest = hashlib.sha256()
     first: Volume | None = None
     for path in case.images:
         for image in _read(path, problems):
             first = first or image
+            doubtful.append((path.name, image.doubt))
             turn = turn_onto(first, image)
             if turn is None:
                 problems.append(f"{path} lies on another grid than {case.images[0].name}: {difference(first, image)}")
             placed = turn_volume(turn_volume(image, turn or UNTURNED), turn_into(frame, first)).voxels
-            found = _intensity(path, placed, problems)
-            intensity += [found] if found is not None else []
+            values = _intensity(path, placed, problems)
+            intensity += [values] if values is not None else []
             _hash(digest, placed)
     if not problems and len(intensity) != len(dataset.channels):
         problems.append(
@@ -140,6 +147,7 @@ def _scan(dataset: Dataset, case: Case, frame: Frame | None) -> tuple[CasePrint 
     onto_image: Turn | None = UNTURNED
     label = _read_label(case.label, first, dataset.labels, problems) if case.label is not None else None
     if case.label is not None and label is not None:
+        doubtful.append((case.label.name, label.doubt))
         onto_image = UNTURNED if first is None else turn_onto(first, label)
         if first is not None and onto_image is None:
             problems.append(f"{case.label} lies on another grid than its image: {difference(first, label)}")
@@ -152,13 +160,13 @@ def _scan(dataset: Dataset, case: Case, frame: Frame | None) -> tuple[CasePrint 
         _hash(label_digest, drawn.astype(np.uint16) if label_voxels is not None else drawn)
         label_sha256 = label_digest.hexdigest()
     if problems or first is None:
-        return None, problems
+        return None, problems, []
     grid = turn_grid(first, turn_into(frame, first))
-    return CasePrint(
+    found = CasePrint(
         id=case.id,
         split=case.split,
         shape=grid.shape,
-        affine=_rows(grid.affine),
+        affine=tuple(map(tuple, grid.affine.tolist())),
         spacing_mm=grid.spacing_mm,
         oriented=states_axes(grid),
         label_turned=onto_image != UNTURNED,
@@ -169,11 +177,8 @@ def _scan(dataset: Dataset, case: Case, frame: Frame | None) -> tuple[CasePrint 
         image_sha256=digest.hexdigest(),
         label_sha256=label_sha256,
         files=files,
-    ), []
-
-
-def _rows(affine: Array) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(float(value) for value in row) for row in affine)
+    )
+    return found, [], doubtful
 
 
 def _read(path: Path, problems: list[str]) -> list[Volume]:

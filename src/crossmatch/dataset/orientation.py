@@ -80,7 +80,8 @@ def inverse(turn: Turn) -> Turn:
 
 def states_axes(grid: Grid | Volume) -> bool:
     """Whether a 3D file says how its axes run in the world."""
-    return len(grid.shape) == 3 and grid.spacing_mm is not None and grid.oriented
+    stated = grid.spacing_mm is not None or not np.array_equal(grid.affine[:3, :3], np.eye(3))
+    return len(grid.shape) == 3 and grid.oriented and stated
 
 
 def turn_into(frame: Frame | None, grid: Grid | Volume) -> Turn:

@@ -18,6 +18,7 @@ from crossmatch.formats.names import (
     stem,
     unclaimed_in,
 )
+from crossmatch.formats.placement import doubts, in_mm, refuse_implausible
 from crossmatch.formats.registry import (
     DEFAULT_ENDING,
     FORMATS,
@@ -39,11 +40,13 @@ __all__ = [
     "Grid",
     "HasGrid",
     "Volume",
+    "doubts",
     "ending",
     "endings",
     "files_in",
     "first_voxel",
     "holds_channels",
+    "in_mm",
     "maps_ending",
     "mask_ending",
     "new_volume",
@@ -53,6 +56,7 @@ __all__ = [
     "read_grid",
     "read_label",
     "read_label_grid",
+    "refuse_implausible",
     "same_grid",
     "spacing_of",
     "stem",

@@ -5,6 +5,7 @@ Format: nifti.nimh.nih.gov/nifti-1. Shapes and affines as in volume.py.
 
 import copy
 import gzip
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from crossmatch.errors import UserError
+from crossmatch.formats.nifti_header import in_millimetres, in_unit, refuse_header, stated_spacing_mm
+from crossmatch.formats.sizes import check_claim, read_to_end
 from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 
 NAME = "NIfTI"
@@ -23,42 +27,48 @@ ENDINGS = (".nii.gz", ".nii", ".hdr")
 WRITTEN = (".nii.gz", ".nii")
 COMPANIONS = {".hdr": (".img", ".img.gz")}
 PLACED, CHANNELS, MAPS = True, False, True
-DAMAGED = (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError)
-
-_MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+DAMAGED = (
+    *(OSError, EOFError, ValueError, OverflowError, KeyError),
+    *(zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError),
+)
 
 
 def read(path: Path) -> list[Volume]:
     """Read a file with its voxels: integers as stored, everything else as float32.
 
-    The spacing is unknown (None) where the file names no unit and every step is 1: programs write this when nobody told
-    them the spacing. Units are converted to millimetres. Steps other than 1 without a unit are taken as millimetres.
+    Affine and spacing are converted to millimetres. What is read as which spacing: see `nifti_header`.
 
     Raises:
         UserError: of an older kind (Analyze), a pair without .img, voxels that are no single numbers, not 2D or 3D, an
             affine that places voxels nowhere.
     """
+    refuse_header(path)
     image = _open(path)
     shape = _spatial_shape(path, image.header)
-    plain = image.dataobj.slope == 1 and image.dataobj.inter == 0
-    if plain and np.dtype(image.header.get_data_dtype()).kind in "iu":
-        voxels = np.asarray(image.dataobj)
+    if not _compressed(image):
+        voxels = _stored(image, image.dataobj)
     else:
-        voxels = np.asarray(image.dataobj, dtype=np.float32)
+        with gzip.open(_with_voxels(image)) as stream:
+            proxy = image.dataobj
+            form = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
+            voxels = _stored(image, ArrayProxy(stream, form))  # type: ignore[no-untyped-call]
+            read_to_end(stream)  # the checksum stands there
     voxels = voxels.reshape(shape, order="F").astype(voxels.dtype.newbyteorder("="), copy=False)
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
         header.set_data_shape(shape)
-    return [Volume(voxels, _affine(path, image), _spacing_mm(header), header, _oriented(header))]
+    spacing = stated_spacing_mm(path, header)
+    return [Volume(voxels, _affine(path, image), spacing, header, oriented=_oriented(header))]
 
 
 def read_grid(path: Path) -> Grid:
     """Read the header alone. Errors as in `read`."""
+    refuse_header(path)
     image = _open(path)
     shape = _spatial_shape(path, image.header)
     header = image.header.copy()
     header.set_data_shape(shape)
-    return Grid(shape, _affine(path, image), _spacing_mm(header), oriented=_oriented(header))
+    return Grid(shape, _affine(path, image), stated_spacing_mm(path, header), oriented=_oriented(header))
 
 
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
@@ -79,7 +89,7 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
         header = copy.deepcopy(header) if header.is_single else _single(header, kind.header_class)
         header.set_data_dtype(voxels.dtype)
         header["cal_min"] = header["cal_max"] = 0  # the display window of the scan means nothing for other voxels
-        image = kind(voxels, like.affine, header)
+        image = kind(voxels, in_unit(like.affine, header), header)
     image.header.set_slope_inter(1, 0)
     nib.save(image, path)
 
@@ -92,7 +102,11 @@ def _single(pair: Any, single: Any) -> Any:
 
 
 def _open(path: Path) -> Any:  # Any: nibabel is untyped
-    """The nibabel image of a file, its voxels not yet read."""
+    """The nibabel image of a file, its voxels not yet read.
+
+    Raises:
+        ValueError: the header claims more voxels than the file can hold.
+    """
     voxels = [each for ending in COMPANIONS[".hdr"] if (each := path.with_suffix(ending)).exists()]
     if path.suffix.lower() == ".hdr" and path.is_file() and not voxels:
         raise UserError(f"{path} keeps its voxels in {path.stem}.img, which does not exist: copy both.")
@@ -102,7 +116,27 @@ def _open(path: Path) -> Any:  # Any: nibabel is untyped
             f"{path} is {type(image).__name__}, not NIfTI: of such a file left and right are not known for certain; "
             "convert it to .nii.gz with a program that knows where it comes from."
         )
+    proxy: Any = image.dataobj
+    claimed = int(proxy.offset) + math.prod(int(n) for n in proxy.shape) * proxy.dtype.itemsize
+    check_claim(_with_voxels(image), claimed, _compressed(image))
     return image
+
+
+def _with_voxels(image: Any) -> Path:
+    """The file in which the voxels lie: the image's own, or the second of a pair."""
+    return Path(image.file_map["image"].filename)
+
+
+def _compressed(image: Any) -> bool:
+    return _with_voxels(image).name.lower().endswith(".gz")
+
+
+def _stored(image: Any, proxy: Any) -> Array:
+    """The voxels of an image: integers as stored where they are not scaled, else float32."""
+    plain = proxy.slope == 1 and proxy.inter == 0
+    if plain and np.dtype(image.header.get_data_dtype()).kind in "iu":
+        return np.asarray(proxy)
+    return np.asarray(proxy, dtype=np.float32)
 
 
 def _spatial_shape(path: Path, header: Any) -> tuple[int, ...]:
@@ -126,7 +160,7 @@ def _spatial_shape(path: Path, header: Any) -> tuple[int, ...]:
 
 
 def _affine(path: Path, image: Any) -> Array:
-    affine = np.array(image.affine, dtype=np.float64)
+    affine = in_millimetres(np.array(image.affine, dtype=np.float64), image.header)
     if not places_voxels(affine):
         raise UserError(f"{path} has an affine that places voxels nowhere ({affine.tolist()}): repair its header.")
     return affine
@@ -135,14 +169,3 @@ def _affine(path: Path, image: Any) -> Array:
 def _oriented(header: Any) -> bool:
     """Whether sform or qform is in use; else nibabel takes axes that run to the left, front and top."""
     return bool(header["sform_code"] > 0 or header["qform_code"] > 0)
-
-
-def _spacing_mm(header: Any) -> tuple[float, ...] | None:
-    """Millimetres between voxel centres along each axis, or None when the header does not know them."""
-    zooms = [float(zoom) for zoom in header.get_zooms()]
-    unit = header.get_xyzt_units()[0]
-    if unit == "unknown" and all(zoom == 1 for zoom in zooms):
-        return None
-    if not all(np.isfinite(zoom) and zoom > 0 for zoom in zooms):
-        return None
-    return tuple(zoom * _MM_PER_UNIT[unit] for zoom in zooms)

@@ -15,6 +15,7 @@ import nrrd
 import numpy as np
 
 from crossmatch.errors import UserError
+from crossmatch.formats.nrrd_voxels import read_voxels
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume, places_voxels, spacing_of
 
 NAME = "NRRD"
@@ -51,12 +52,7 @@ def read(path: Path) -> list[Volume]:
         UserError: no data file, not 2D or 3D, no single number a voxel, a geometry that places voxels nowhere, in an
             unknown space or not in millimetres.
     """
-    try:
-        voxels, header = nrrd.read(str(path))
-    except FileNotFoundError as error:
-        if not path.is_file():
-            raise
-        raise UserError(f"{path} keeps its voxels in {error.filename}, which does not exist: copy both.") from error
+    voxels, header = read_voxels(path)
     _spatial_shape(path, header)
     if voxels.dtype.kind not in "iuf":
         raise UserError(f"{path} holds {voxels.dtype}, not one number a voxel: export it again.")
@@ -89,7 +85,7 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
         "encoding": "gzip",
         "kinds": _row(["domain"] * len(like.shape) + ["list"] * maps),
     }
-    if like.spacing_mm is not None:
+    if like.spacing_mm is not None or not np.array_equal(like.affine, np.eye(4)):
         space = str(like.native.get("space", "")) if isinstance(like.native, dict) else ""
         flat = len(like.shape) == 2 and not like.affine[2, [0, 1, 3]].any()
         known = space if space.lower() in _RAS_SIGNS else _LPS

@@ -16,6 +16,7 @@ import numpy as np
 from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
 from crossmatch.formats import nifti, nrrd, pictures
+from crossmatch.formats.placement import settled
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume
 
@@ -133,7 +134,7 @@ def read_channels(paths: Iterable[str | os.PathLike[str]]) -> list[Volume]:
     found: list[Volume] = []
     for path in map(Path, paths):
         with opening(path) as chosen:
-            found += chosen.read(path)
+            found += [settled(path, volume) for volume in chosen.read(path)]
     return found
 
 
@@ -141,7 +142,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
     """Read shape, affine, spacing and number of channels of one file without its voxels. Errors as in `read`."""
     path = Path(path)
     with opening(path) as chosen:
-        return chosen.read_grid(path)
+        return settled(path, chosen.read_grid(path))
 
 
 def write(path: str | os.PathLike[str], voxels: Array, like: Volume, labels: Mapping[str, int] | None = None) -> None:

@@ -35,6 +35,7 @@ class Grid:
     spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
     channels: int = 1  # volumes that the file holds on this grid: 3 for a colour picture
     oriented: bool = True  # whether the file says how its axes run in the world
+    doubt: str | None = None  # what the header says against itself, in words
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Volume:
     spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
     native: object = None  # what the format needs to write another file like this one; only the format looks into it
     oriented: bool = True  # whether the file says how its axes run in the world
+    doubt: str | None = None  # what the header says against itself, in words
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -65,6 +65,8 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
         turned = turn_grid(grid, turn_into(run.frame, grid))
         stored_shape(turned.shape, turned.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
         scans.append(Scan(name, paths, grid))
+    for doubt in formats.doubts((scan.name, scan.grid.doubt) for scan in scans):
+        warn(doubt)
     _warn_of_strange(scans, run, warn)
     return scans
 
