@@ -31,6 +31,7 @@ from crossmatch.dataset.orientation import (
     Frame,
     Turn,
     difference,
+    read_beside,
     states_axes,
     turn_grid,
     turn_into,
@@ -106,8 +107,7 @@ def _frame(dataset: Dataset) -> Frame | None:
             if len(grid.shape) != 3:
                 return None
             if states_axes(grid):
-                affine: Frame = grid.affine.tolist()
-                return affine
+                return tuple(map(tuple, grid.affine.tolist()))
     return None
 
 
@@ -192,7 +192,7 @@ def _read(path: Path, problems: list[str]) -> list[Volume]:
 
 def _read_label(path: Path, image: Volume | None, labels: dict[str, int], problems: list[str]) -> Volume | None:
     try:
-        return formats.read_label(path, image, labels)
+        return formats.read_label(path, None, labels) if image is None else read_beside(path, image, labels)
     except UserError as error:
         problems.append(str(error).rstrip("."))
         return None

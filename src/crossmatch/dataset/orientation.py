@@ -148,7 +148,12 @@ def read_label(path: Path, image: Volume, labels: Mapping[str, int] | None) -> V
     Raises:
         UserError: of `formats.read_label`, or no turn by whole axes puts it onto the image.
     """
-    return put_onto(image, formats.read_label(path, image, labels), path, "its image")
+    return put_onto(image, read_beside(path, image, labels), path, "its image")
+
+
+def read_beside(path: Path, image: Grid | Volume, labels: Mapping[str, int] | None) -> Volume:
+    """As `formats.read_label`, in the label's own axes; one that covers a part of the image may have others than it."""
+    return formats.read_label(path, turn_grid(image, _whole_turn(formats.read_grid(path), image)), labels)
 
 
 def difference(target: Grid | Volume, grid: Grid | Volume) -> str:

@@ -111,7 +111,7 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
             return {chosen: (source,)}
     folder = source if source.is_dir() else source.parent
     found: dict[str, dict[int, Path]] = {}
-    for stem, path in formats.files_in(folder):
+    for stem, path in [*formats.files_in(folder), *(formats.series_in(folder) if chosen is None else [])]:
         case, channel = _split(stem, channels)
         if chosen is not None and case != chosen:
             continue
