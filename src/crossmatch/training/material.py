@@ -14,7 +14,7 @@ from crossmatch.batches.items import stored_shape
 from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset
-from crossmatch.dataset.fingerprint import Fingerprint
+from crossmatch.dataset.fingerprint import Fingerprint, content_digest
 from crossmatch.dataset.orientation import Frame, into_frame, read_label, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.inference.familiar import seen_in_training
@@ -140,6 +140,7 @@ def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str
         "root": str(dataset.root.resolve()),
         "name": dataset.name,
         "fingerprint": fingerprint.digest,
+        "learned_from": content_digest(dataset, (*fingerprint.split("train"), *fingerprint.split("val"))),
         "affine": None if frame is None else [list(row) for row in frame],  # the frame, see `dataset/orientation.py`
         "labels": dataset.labels,
         "channels": list(dataset.channels),
