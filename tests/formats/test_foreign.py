@@ -41,6 +41,7 @@ def test_nibabel_has_files_of_both_kinds() -> None:
     assert {"anatomical.nii", "standard.nii.gz", "functional.nii", "analyze.hdr"} <= names
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's own, of its broken files
 def test_the_files_of_pydicom(tmp_path: Path) -> None:
     """None of its files is a whole series: each is refused with its name or that of its folder."""
     pytest.importorskip("data_store")
