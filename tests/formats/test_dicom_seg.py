@@ -73,7 +73,7 @@ def test_it_needs_a_series_and_the_package(tmp_path: Path, monkeypatch: pytest.M
     other = formats.new_volume(mask(), np.eye(4))
     with pytest.raises(UserError, match=r"a\.seg\.dcm would refer to a DICOM series, and the scan is none"):
         formats.write(tmp_path / "a.seg.dcm", mask(), like=other, labels=LABELS)
-    with pytest.raises(UserError, match="x.nii.gz is no DICOM series, which a DICOM segmentation refers to"):
+    with pytest.raises(UserError, match=r"x\.nii\.gz is no DICOM series, which a DICOM segmentation refers to"):
         formats.mask_ending(Path("x.nii.gz"), "dicom-seg", formats.Grid(SHAPE, np.eye(4), None))
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(UserError, match=r"needs the package highdicom: pip install 'crossmatch\[dicom\]'"):
