@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.dataset.misnamed import likely_folders
 from crossmatch.dataset.orientation import WAY_OUT, others
 from crossmatch.errors import listed
 
@@ -12,7 +13,9 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
     """All warnings about a dataset, those about leaks first."""
     return (
         *_equal_images(cases),
+        *likely_folders(dataset.root),
         *_unused_files(dataset),
+        *_no_labels(cases),
         *_absent_labels(dataset, cases),
         *_empty_labels(cases),
         *_mixed_orientations(cases),
@@ -42,6 +45,13 @@ def _unused_files(dataset: Dataset) -> list[str]:
         return []
     names = listed(path.relative_to(dataset.root) for path in dataset.unused)
     return [f"not used, as no format claims the name: {names}"]
+
+
+def _no_labels(cases: tuple[CasePrint, ...]) -> list[str]:
+    """Nothing to learn from."""
+    if any(case.label_voxels is not None for case in cases if case.split == "train"):
+        return []
+    return ["no training case has a label, so nothing can be trained: put label files into labelsTr, named as cases"]
 
 
 def _absent_labels(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:
