@@ -115,8 +115,9 @@ def _explain(tree: dict[str, Any], problem: dict[str, Any]) -> str:
         section = "".join(f"{key}." for key in keys[:-1])
         valid = _valid_keys(tree, keys[:-1])
         return f"unknown key {where}; {offered(keys[-1], valid, 'valid keys here are', section)}"
-    if isinstance(problem["input"], str) and (problem["type"] == "tuple_type" or problem["input"].startswith("[")):
-        return f"{where}: write it like {_as_list(problem['input'])} (found {problem['input']!r})"
+    found = problem["input"]
+    if problem["type"] == "tuple_type" or (isinstance(found, str) and found.startswith("[")):
+        return f"{where.removesuffix('.word')}: write it like {_as_list(str(found))} (found {found!r})"
     message: str = problem["msg"].removeprefix("Value error, ")
     if not where or isinstance(problem["input"], dict):  # a rule about several settings, which it names itself
         return message
@@ -124,13 +125,13 @@ def _explain(tree: dict[str, Any], problem: dict[str, Any]) -> str:
 
 
 def _as_list(text: str) -> str:
-    """A list as TOML has it, with the numbers of a text that was meant as one; without numbers an example.
+    """A list as TOML has it, with the numbers of a text that was meant as one; an example where there are none.
 
     >>> _as_list("[64,32")
     '[64, 32]'
     """
     numbers = re.findall(r"[0-9]+(?:\.[0-9]+)?", text)
-    return f"[{', '.join(numbers or ['128', '128'])}]"
+    return f"[{', '.join(numbers if len(numbers) > 1 else 2 * (numbers or ['128']))}]"
 
 
 def _valid_keys(tree: dict[str, Any], path: list[str]) -> list[str]:

@@ -57,7 +57,9 @@ def surface_rows(
                 figures.append(_figure(stored, f"{name}, {kind}", more))
         if theirs is not None and ours is not None:
             shares = np.clip(distances(ours, theirs) / far[name], 0, 1)[:, None]
-            stored = picture(ours, (1 - shares) * picture_colour("near") + shares * picture_colour("far"), *frame(shown))
+            stored = picture(
+                ours, (1 - shares) * picture_colour("near") + shares * picture_colour("far"), *frame(shown)
+            )
             title = f"{name}, distance to the reference"
             figures.append(_figure(stored, title, f': 0 <i class="scale"></i> {scale} and more'))
         rows.append(f'<div class="slices surfaces">{"".join(figures)}</div>')
