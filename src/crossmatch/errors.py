@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 
 SHOWN = 10  # names spelled out in one message
+NEAR = 0.7  # share of letters in common, from which on one name may be a misspelling of another
 _DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # marks that turn the order of letters
 
 
@@ -44,6 +45,6 @@ def offered(wrong: object, known: Iterable[str], opening: str = "there are", pre
     'did you mean train.steps? Valid keys are steps, batch'
     """
     names = list(known)
-    near = difflib.get_close_matches(str(wrong), names, 1)
+    near = difflib.get_close_matches(str(wrong), names, 1, NEAR)
     every = f"{opening} {', '.join(names)}"
     return f"did you mean {prefix}{near[0]}? {every[0].upper()}{every[1:]}" if near else every
