@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch.atomic import parse_json
-from crossmatch.dataset.misnamed import label_without_image, likely_folders
+from crossmatch.dataset.misnamed import label_without_image
 from crossmatch.dataset.repetition import nests_repetitions
+from crossmatch.dataset.unread import unread_folders
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import DEFAULT_ENDING, ending, endings, files_in, holds_channels, unclaimed_in
+from crossmatch.formats import DEFAULT_ENDING, endings, files_in, holds_channels, unclaimed_in
 
 TREE = f"""\
 DIR/
@@ -123,7 +124,7 @@ def list_cases(root: Path, description: Description) -> Listing:
                 problems.append(label_without_image(path, name, f"images{kind}", found))
         for part in ("images", "labels"):
             folder = root / f"{part}{kind}"
-            unused += unclaimed_in(folder) if folder.is_dir() else []
+            unused += unclaimed_in(folder, series=part == "images") if folder.is_dir() else []
     problems += [
         f"{path} is no label by its name: use a file that ends in {' or '.join(endings())}, or take it away"
         for path in unused
@@ -131,7 +132,7 @@ def list_cases(root: Path, description: Description) -> Listing:
     ]
     if not images:
         looked_for = f"no image named CASE_0000{DEFAULT_ENDING} in imagesTr or imagesTs"
-        problems.append("; ".join([looked_for, *likely_folders(root), f"a dataset looks like this:\n{TREE}"]))
+        problems.append("; ".join([looked_for, *unread_folders(root), f"a dataset looks like this:\n{TREE}"]))
     lower: dict[str, str] = {}
     for name in images:
         other = lower.setdefault(name.casefold(), name)
@@ -140,10 +141,10 @@ def list_cases(root: Path, description: Description) -> Listing:
     return Listing(images, labels, names["Tr"], names["Ts"], tuple(unused), tuple(problems))
 
 
-def _files(folder: Path, problems: list[str]) -> dict[str, Path]:
+def _files(folder: Path, problems: list[str], series: bool = False) -> dict[str, Path]:
     """The scans of a folder by name without ending; nothing when there is no such folder."""
     found: dict[str, Path] = {}
-    for stem, path in files_in(folder) if folder.is_dir() else []:
+    for stem, path in files_in(folder, series) if folder.is_dir() else []:
         other = found.setdefault(stem, path)
         if other is not path:
             problems.append(f"{other} and {path.name} have one name and two endings: take one away")
@@ -153,23 +154,24 @@ def _files(folder: Path, problems: list[str]) -> dict[str, Path]:
 def _images(folder: Path, description: Description, problems: list[str]) -> dict[str, tuple[Path, ...]]:
     """The images of a folder: the files of all channels, by case."""
     by_case: dict[str, dict[int, Path]] = {}
-    for stem, path in _files(folder, problems).items():
+    for stem, path in _files(folder, problems, series=True).items():
         match = re.fullmatch(r"(.+)_(\d{4})", stem)
         if match is None:
-            problems.append(f"{path} has no channel number: rename it to {stem}_0000{ending(path)}")
+            what = ", if it is a DICOM series, or take it away" if path.is_dir() else ""
+            problems.append(f"{path} has no channel number: rename it to {stem}_0000{path.name[len(stem) :]}{what}")
         else:
             by_case.setdefault(match[1], {})[int(match[2])] = path
     wanted = range(len(description.channels))
     for name, files in by_case.items():
         if len(wanted) > 1 and list(files) == [0] and holds_channels(files[0]):
             continue  # one file in colours; `check` counts its channels
-        usual = ending(next(iter(files.values())))
+        usual = next(iter(files.values())).name[len(name) + 5 :]
         missing = ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files)
         if missing:
             problems.append(f"case {name} lacks a channel: {folder / missing} is missing")
-        extra = ", ".join(path.name for n, path in files.items() if n not in wanted)
-        if extra:
-            problems.append(f"case {name} has more channels than dataset.json names: {folder / extra}")
+        if extra := ", ".join(path.name for n, path in files.items() if n not in wanted):
+            numbers = f"; if {min(files):04d} is a case number, add a channel: {name}_{min(files):04d}_0000{usual}, ..."
+            problems.append(f"case {name} has more channels than dataset.json names: {folder / extra}{numbers}")
     return {name: tuple(files[n] for n in sorted(files)) for name, files in by_case.items()}
 
 
@@ -189,6 +191,8 @@ def _labels(path: Path, stated: Any) -> dict[str, int]:
         raise UserError(f"{path} has labels {stated!r}: {way_out}.")
     pairs = [(name, value) if not isinstance(value, str) else (value, name) for name, value in stated.items()]
     labels = {name: _whole(value) for name, value in pairs}
+    if len(labels) > 256:  # of uint8
+        raise UserError(f"{path} declares {len(labels)} labels, at most 256 are stored: leave some out.")
     if "ignore" in labels or len(labels) < 2 or {*labels.values()} != {*range(len(pairs))}:
         raise UserError(f"{path} has labels {stated!r}: {way_out} (0 is background; regions and ignore are not used).")
     if unfit := [name for name in labels if name == "mean" or not name.isprintable() or not name.strip()]:

@@ -1,45 +1,10 @@
-"""Files and folders of a dataset under a name that is nearly right: what its owner probably meant."""
+"""Labels and lines of lists under a name that is nearly right: which case their owner probably meant."""
 
-import difflib
 import re
 from collections.abc import Collection
 from pathlib import Path
 
 from crossmatch.formats import ending, stem
-
-FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
-_OTHER_WORDS = {
-    **dict.fromkeys(("images", "image", "img", "imgs", "scans", "imagesun", "imageun", "imagestrain"), "imagesTr"),
-    **dict.fromkeys(("labels", "label", "masks", "mask", "segmentations", "labelstrain"), "labelsTr"),
-    **dict.fromkeys(("imagestest", "imagetest"), "imagesTs"),
-    **dict.fromkeys(("labelstest", "labeltest"), "labelsTs"),
-}  # in lower case -> the folder that is read
-
-
-def likely_folders(root: Path) -> list[str]:
-    """A remark for each folder that is not read, and has nearly the name of one that is: labels_tr, imagesUn."""
-    remarks = []
-    for folder in sorted(root.iterdir()):
-        meant = _meant(folder.name)
-        if meant is None or not folder.is_dir():
-            continue
-        right = root / meant
-        if not right.exists():
-            remarks.append(f"the folder {folder.name} is not read: rename it to {meant}")
-        elif not right.samefile(folder):  # disks that know no upper and lower case have one folder under both names
-            remarks.append(f"the folder {folder.name} is not read: move its files to {meant} if they are to be used")
-    return remarks
-
-
-def _meant(name: str) -> str | None:
-    """The folder that is read, of which a name is a misspelling; None where it is right, or something else."""
-    if name in FOLDERS:
-        return None
-    plain = re.sub(r"[^a-z]", "", name.lower())
-    if plain in _OTHER_WORDS:
-        return _OTHER_WORDS[plain]
-    near = difflib.get_close_matches(plain, [folder.lower() for folder in FOLDERS], 1, cutoff=0.85)
-    return next((folder for folder in FOLDERS if folder.lower() in near), None)
 
 
 def label_without_image(path: Path, name: str, images: str, known: Collection[str]) -> str:
