@@ -1,7 +1,9 @@
 """The one error a person is meant to read: what is wrong, where, and the way out."""
 
+import shlex
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 SHOWN = 10  # names spelled out in one message
 _DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # marks that turn the order of letters
@@ -23,6 +25,11 @@ def _written_out(character: str) -> str:
     hidden = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")  # control, surrogates, ends of lines
     turned = unicodedata.bidirectional(character) in _DIRECTIONS
     return ascii(character)[1:-1] if (hidden and character != "\n") or turned else character
+
+
+def quoted(path: Path) -> str:
+    """A path as a shell takes it, for commands that are shown to be copied."""
+    return shlex.quote(str(path))
 
 
 def listed(items: Iterable[object], separator: str = ", ") -> str:

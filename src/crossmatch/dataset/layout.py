@@ -128,9 +128,8 @@ def list_cases(root: Path, description: Description) -> Listing:
         if path.parent.name == "labelsTr" and not path.name.startswith(".")
     ]
     if not images:
-        problems.append(
-            f"no image named CASE_0000{DEFAULT_ENDING} in imagesTr or imagesTs; a dataset looks like this:\n{TREE}"
-        )
+        wanted = f"no image named CASE_0000{DEFAULT_ENDING} in imagesTr or imagesTs"
+        problems.append(f"{wanted}; a dataset looks like this:\n{TREE}")
     lower: dict[str, str] = {}
     for name in images:
         other = lower.setdefault(name.casefold(), name)
