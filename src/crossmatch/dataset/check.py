@@ -32,6 +32,14 @@ from crossmatch.formats import Array, Volume, same_grid
 _WORKERS = 4  # threads: decompressing and hashing run in parallel, and each thread holds one case in memory
 
 
+class UnfitCases(UserError):
+    """What is wrong with a dataset, also case by case for those who can go on without some."""
+
+    def __init__(self, message: str, by_case: dict[str, list[str]]) -> None:
+        super().__init__(message)
+        self.by_case = by_case  # name of a case -> its problems
+
+
 def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fingerprint:
     """Scan all cases of all splits, write the fingerprint (`fingerprint_path(root)` says where) and return it.
 
@@ -56,11 +64,13 @@ def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fing
 
 def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     scanned: list[CasePrint] = []
+    by_case: dict[str, list[str]] = {}
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda case: _scan(dataset, case), dataset.cases)
         for done, (found, wrong) in enumerate(results, start=1):
             problems += wrong
+            by_case |= {dataset.cases[done - 1].id: wrong} if wrong else {}
             scanned += [found] if found is not None else []
             if progress is not None:
                 progress(done, len(dataset.cases))
@@ -68,7 +78,10 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
         flat = next(case.id for case in scanned if len(case.shape) == 2)
         deep = next(case.id for case in scanned if len(case.shape) == 3)
         problems.append(f"{flat} is 2D and {deep} is 3D: keep them in two datasets, or store slices as (x, y, 1)")
-    refuse(dataset.root, problems)
+    try:
+        refuse(dataset.root, problems)
+    except UserError as error:
+        raise UnfitCases(str(error), by_case) from None
     cases = tuple(scanned)
     fingerprint = Fingerprint(
         channels=dataset.channels,

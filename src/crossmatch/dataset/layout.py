@@ -98,7 +98,7 @@ def read_description(root: Path) -> Description:
         channels=_channels(path, stated.get("channel_names", stated.get("modality"))),
         labels=_labels(path, stated.get("labels")),
         slice_axis=axis,
-        patient_regex=_regex(path, stated.get("patient_regex")),
+        patient_regex=patient_pattern(path, stated.get("patient_regex")),
     )
 
 
@@ -207,7 +207,8 @@ def _whole(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _regex(path: Path, stated: Any) -> re.Pattern[str] | None:
+def patient_pattern(path: Path, stated: Any) -> re.Pattern[str] | None:
+    """The regular expression that finds the patient in the name of a case; `path` is where it stands."""
     if stated is None:
         return None
     try:

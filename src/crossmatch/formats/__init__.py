@@ -15,6 +15,7 @@ from crossmatch.formats.names import (
     maps_ending,
     mask_ending,
     parts,
+    stands_alone,
     stem,
     unclaimed_in,
 )
@@ -27,6 +28,7 @@ from crossmatch.formats.registry import (
     read,
     read_channels,
     read_grid,
+    read_stack,
     write,
 )
 from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel, new_volume, same_grid, spacing_of
@@ -53,8 +55,10 @@ __all__ = [
     "read_grid",
     "read_label",
     "read_label_grid",
+    "read_stack",
     "same_grid",
     "spacing_of",
+    "stands_alone",
     "stem",
     "unclaimed_in",
     "write",

@@ -40,16 +40,38 @@ def read(path: Path) -> list[Volume]:
     """
     image = _open(path)
     shape = _spatial_shape(path, image.header)
+    return [_volume(path, image, _voxels(image).reshape(shape, order="F"))]
+
+
+def read_stack(path: Path) -> list[Volume]:
+    """Read the channels along the fourth axis of a file. Errors as in `read`, which is used where it has no such axis.
+
+    Memory: all channels at once.
+    """
+    image = _open(path)
+    if len(image.shape) != 4 or image.shape[-1] == 1:
+        return read(path)
+    voxels = _voxels(image)
+    return [_volume(path, image, voxels[..., k]) for k in range(image.shape[-1])]
+
+
+def _voxels(image: Any) -> Array:
+    """The voxels of an image, all axes: integers as stored, everything else as float32."""
     plain = image.dataobj.slope == 1 and image.dataobj.inter == 0
     if plain and np.dtype(image.header.get_data_dtype()).kind in "iu":
         voxels = np.asarray(image.dataobj)
     else:
         voxels = np.asarray(image.dataobj, dtype=np.float32)
-    voxels = voxels.reshape(shape, order="F").astype(voxels.dtype.newbyteorder("="), copy=False)
+    return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+
+
+def _volume(path: Path, image: Any, voxels: Array) -> Volume:
+    """Voxels (*S) with the place that an image says."""
+    shape = voxels.shape
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
         header.set_data_shape(shape)
-    return [Volume(voxels, _affine(path, image), _spacing_mm(header), header)]
+    return Volume(voxels, _affine(path, image), _spacing_mm(header), header)
 
 
 def read_grid(path: Path) -> Grid:
