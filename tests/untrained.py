@@ -22,6 +22,7 @@ SMALL = [
     "network.dropout=[0.0, 0.0]",
     "train.precision=float32",
     "data.normalise=minmax",
+    "train.steps=3",
 ]
 
 

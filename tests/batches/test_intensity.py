@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmatch.batches.intensity import scale, window
+from crossmatch.batches.intensity import foreground_window, scale, window
 
 
 def test_minmax_by_hand():
@@ -72,3 +72,37 @@ def test_the_result_is_float32_in_range_and_monotone(low, spread, kind, normalis
     assert (np.diff(scaled) >= 0).all()
     if normalise == "minmax" and voxels[-1] > voxels[0]:
         assert (scaled[0], scaled[-1]) == pytest.approx((0, 1), abs=1e-6)
+
+
+def test_zscore_leaves_the_zeros_out():
+    """Of 2, 4, 4, 6 the mean is 4 and the variance 2; the zero beside them is not counted, but moved with them."""
+    voxels = np.array([0, 2, 4, 4, 6], np.int16)
+    np.testing.assert_allclose(scale(voxels, "zscore"), (voxels - 4) / np.sqrt(2), atol=1e-6)
+
+
+def test_zscore_of_a_constant_channel_is_zero():
+    assert not scale(np.full((3, 4), 7), "zscore").any()
+
+
+@pytest.mark.parametrize(("highest", "white"), [(200, 255), (300, 65535)])
+def test_colour_is_scaled_by_what_the_type_holds(highest, white):
+    np.testing.assert_allclose(scale(np.array([0, 10, highest]), "colour"), np.array([0, 10, highest]) / white)
+
+
+def test_colours_that_are_shares_stay():
+    assert scale(np.array([0.25, 0.5]), "colour").tolist() == [0.25, 0.5]
+
+
+def test_ct_takes_the_foreground_of_all_scans_together():
+    """1,001 values -500..500 in two parts: percentiles -495 and 495, mean 0, variance (n^2 - 1) / 12."""
+    values = np.arange(-500, 501, dtype=np.int16)
+    fixed = foreground_window([values[:300], values[300:]])
+    assert fixed == pytest.approx((-495, 495, 0, np.sqrt((1001**2 - 1) / 12)))
+    scaled = scale(np.array([-3000, -495, 0, 100, 3000]), "ct", fixed)
+    np.testing.assert_allclose(scaled * fixed.unit, [-495, -495, 0, 100, 495], atol=1e-3)
+
+
+def test_ct_of_a_constant_foreground_can_be_computed():
+    fixed = foreground_window([np.full(9, 40, np.int16)])
+    assert (fixed.low, fixed.zero, fixed.unit) == (40, 40, 1)
+    assert np.isfinite(scale(np.array([0.0, 80.0]), "ct", fixed)).all()

@@ -18,6 +18,7 @@ from untrained import SMALL
 
 MAIN = [sys.executable, "-c", "from crossmatch.cli.app import main; main()"]
 COMMANDS = {
+    "plan",
     "train",
     "predict",
     "evaluate",
@@ -75,11 +76,11 @@ def test_the_whole_chain_from_data_to_report(tmp_path: Path) -> None:
         finally:
             running.kill()
     text = out.read_text()
-    stopped = re.search(r"Stopped at step (\d+) of 300; go on by adding --resume", text)
+    stopped = re.search(r"Stopped at step (\d+) of 300; go on with crossmatch train --resume --out run", text)
     assert stopped, text
     assert "Traceback" not in text
 
-    assert "Done: run" in process(*train, "--resume", cwd=tmp_path)
+    assert "Done: run" in process("train", "--resume", "--out", "run", cwd=tmp_path)
     assert int(stopped[1]) < 300
 
     assert "2 masks in run/test" in process("predict", "run", "data/imagesTs", "run/test", "--flips", cwd=tmp_path)

@@ -1,15 +1,19 @@
 """Repeated predictions: masks that are kept, masks that are made again, and places that masks must not go to."""
 
+import json
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from command import call
+from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.inference.predict import predict
+from crossmatch.runs.checkpoint import load_checkpoint, save_checkpoint
 from crossmatch.training.fit import fit
 from refusal import refuse
 from tiny import AFFINE, write_dataset, write_nifti
@@ -27,31 +31,113 @@ def run(data: Path, tmp_path: Path) -> Path:
     return untrained_run(tmp_path / "run", data).folder
 
 
-def test_a_mask_of_a_scan_that_changed_is_made_again(run: Path, tmp_path: Path) -> None:
-    scans, out = tmp_path / "scans", tmp_path / "out"
-    drawn = np.random.default_rng(0)
-    scan = write_nifti(scans / "anna_0000.nii.gz", drawn.integers(0, 99, (12, 10, 3), dtype=np.int16))
-    (mask,) = predict(run, scans, out)
-    made = mask.stat().st_mtime_ns
-    predict(run, scans, out)
-    assert mask.stat().st_mtime_ns == made  # kept
-    write_nifti(scan, drawn.integers(0, 99, (12, 10, 3), dtype=np.int16))
-    os.utime(scan, ns=(made + 1, made + 1))  # younger than the mask
-    predict(run, scans, out)
-    assert mask.stat().st_mtime_ns > made
+def write_scan(path: Path, seed: int, affine: np.ndarray = AFFINE, *, age: int = 1) -> Path:
+    """A scan of noise, older than any mask."""
+    voxels = np.random.default_rng(seed).integers(0, 99, (12, 10, 3), dtype=np.int16)
+    write_nifti(path, voxels, affine)
+    os.utime(path, ns=(age, age))
+    return path
 
 
-def test_a_mask_on_another_grid_is_made_again(run: Path, tmp_path: Path) -> None:
-    """A scan replaced by an older file: its time alone does not tell."""
-    scans, out = tmp_path / "scans", tmp_path / "out"
-    voxels = np.random.default_rng(0).integers(0, 99, (12, 10, 3), dtype=np.int16)
-    scan = write_nifti(scans / "anna_0000.nii.gz", voxels)
-    (mask,) = predict(run, scans, out)
-    write_nifti(scan, voxels, AFFINE @ np.diag([1, 1, 2, 1]))
-    os.utime(scan, ns=(1, 1))
-    before = mask.read_bytes()
-    predict(run, scans, out)
-    assert mask.read_bytes() != before
+def correct(mask: Path) -> bytes:
+    """Change a mask by hand: what is kept is told from what is made again."""
+    here = formats.read(mask)
+    formats.write(mask, np.full(here.shape, 2, np.uint8), like=here)
+    return mask.read_bytes()
+
+
+def predicted(run: Path, scans: Path, out: Path) -> tuple[bytes, list[str]]:
+    """The one mask of a folder of scans, and what was told."""
+    told: list[str] = []
+    (mask,) = predict(run, scans, out, warn=told.append)
+    return mask.read_bytes(), told
+
+
+def test_the_mask_of_another_patient_with_the_same_file_name_is_made_again(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for seed in (1, 2):
+        write_scan(tmp_path / f"patient_{seed}" / "img.nii.gz", seed)
+    alone, _ = predicted(run, tmp_path / "patient_2", tmp_path / "alone")
+    _, told = predicted(run, tmp_path / "patient_1", out)
+    assert told == []
+    assert correct(out / "img.nii.gz") != alone
+    second, told = predicted(run, tmp_path / "patient_2", out)
+    assert second == alone
+    assert len(told) == 1
+    assert "predicted again, because their masks" in told[0]
+    assert told[0].endswith("img")
+    assert predicted(run, tmp_path / "patient_2", out) == (alone, [])
+
+
+def test_a_mask_of_the_same_scan_is_kept(run: Path, tmp_path: Path) -> None:
+    """Whatever time or folder the scan has: its content is what counts."""
+    out = tmp_path / "out"
+    scan = write_scan(tmp_path / "scans" / "anna_0000.nii.gz", 1)
+    predicted(run, scan.parent, out)
+    corrected = correct(out / "anna.nii.gz")
+    os.utime(scan, ns=(2, 2))
+    assert predicted(run, scan.parent, out) == (corrected, [])
+    scan.parent.rename(tmp_path / "moved")
+    assert predicted(run, tmp_path / "moved", out) == (corrected, [])
+
+
+@pytest.mark.parametrize("affine", [AFFINE, AFFINE @ np.diag([1, 1, 2, 1])])
+def test_a_scan_replaced_by_an_older_file_is_predicted_again(run: Path, tmp_path: Path, affine: np.ndarray) -> None:
+    out = tmp_path / "out"
+    scan = write_scan(tmp_path / "scans" / "anna_0000.nii.gz", 1, age=10**9)
+    predicted(run, scan.parent, out)
+    before = correct(out / "anna.nii.gz")
+    write_scan(scan, 2, affine)
+    after, told = predicted(run, scan.parent, out)
+    assert after != before
+    assert len(told) == 1
+
+
+def test_masks_are_of_the_scan_recorded_wherever_a_prediction_stops(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the new mask: the old one must not lie beside the new scan's record, nor count as its mask."""
+    out = tmp_path / "out"
+    scan = write_scan(tmp_path / "scans" / "anna_0000.nii.gz", 1)
+    predicted(run, scan.parent, out)
+    write_scan(scan, 2)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crossmatch.inference.predict.segment", killed)
+    with pytest.raises(KeyboardInterrupt):
+        predict(run, scan.parent, out)
+    monkeypatch.undo()
+    assert not (out / "anna.nii.gz").exists()
+    mask, told = predicted(run, scan.parent, out)
+    assert told == []
+    assert mask == predicted(run, scan.parent, tmp_path / "alone")[0]
+
+
+def test_masks_of_unknown_scans_are_made_again(run: Path, tmp_path: Path) -> None:
+    """prediction.json of earlier versions names no scans."""
+    out = tmp_path / "out"
+    scan = write_scan(tmp_path / "scans" / "anna_0000.nii.gz", 1)
+    mask, _ = predicted(run, scan.parent, out)
+    record = json.loads((out / "prediction.json").read_text())
+    assert [file["sha256"] for file in record["scans"].pop("anna")] == [sha256(scan.read_bytes()).hexdigest()]
+    (out / "prediction.json").write_text(json.dumps(record))
+    again, told = predicted(run, scan.parent, out)
+    assert again == mask
+    assert len(told) == 1
+
+
+def test_masks_of_other_weights_in_a_file_of_the_same_name_are_refused(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    scan = write_scan(tmp_path / "scans" / "anna_0000.nii.gz", 1)
+    predicted(run, scan.parent, out)
+    path = run / "checkpoints" / "last.safetensors"
+    checkpoint = load_checkpoint(path)
+    checkpoint.network[next(iter(checkpoint.network))].add_(1)
+    save_checkpoint(path, checkpoint)
+    with pytest.raises(UserError, match="another run, checkpoint or setting"):
+        predict(run, scan.parent, out)
 
 
 @pytest.mark.parametrize("place", ["imagesTr", "imagesTs"])

@@ -18,11 +18,34 @@ def _batch_norms(method: Method) -> Iterator[nn.Module]:
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_a_crossmatch_step_moves_batch_statistics_three_times(dims):
-    """The lean step: partners, weak and strong views, one pass of the encoder each (the released code: four)."""
-    method = build("crossmatch", dims)
+@pytest.mark.parametrize(("grouping", "passes"), [("lean", 3), ("released", 4)])
+def test_batch_statistics_move_once_in_each_pass(dims, grouping, passes):
+    """The lean step: partners, weak and strong views, one pass of the encoder each. The released code has four."""
+    method = build("crossmatch", dims, grouping=grouping)
     first_loss(method, noise(dims))
-    assert {int(norm.num_batches_tracked) for norm in _batch_norms(method)} == {3}
+    assert {int(norm.num_batches_tracked) for norm in _batch_norms(method)} == {passes}
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_released_grouping_differs_by_batch_statistics_alone(dims, monkeypatch):
+    """In `eval()` both groupings give the objective the same logits; in training the partners' differ."""
+    for training in (False, True):
+        methods = [build("crossmatch", dims, grouping=grouping) for grouping in ("lean", "released")]
+        lean, released = (_streams(method.train(training), noise(dims), monkeypatch) for method in methods)
+        same = [torch.allclose(lean[name], released[name], rtol=1e-4, atol=1e-5) for name in lean if "mix" in name]
+        assert all(same) is not training
+
+
+def test_the_released_grouping_passes_labelled_images_beside_the_partners(monkeypatch):
+    method, batch = build("crossmatch", 2, grouping="released"), noise(2)
+    assert batch.mix is not None
+    seen: list[Tensor] = []
+    encode = method.network.encode
+    monkeypatch.setattr(method.network, "encode", lambda x: (seen.append(x), encode(x))[1])
+    first_loss(method, batch)
+    torch.testing.assert_close(seen[0], batch.mix.weak)
+    torch.testing.assert_close(seen[1], torch.cat([batch.x, batch.mix.weak]))
+    assert len(seen) == 4
 
 
 @pytest.mark.parametrize("dims", [2, 3])

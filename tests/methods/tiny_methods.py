@@ -39,6 +39,7 @@ SURE = {
     "dtc": {},
     "admt": {"threshold": 0.3},
     "ssnet": {"unlabelled_weight": 1.0},
+    "sassnet": {"unlabelled_weight": 1.0},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }
@@ -66,7 +67,17 @@ def teacher(dims: int, channels: int = 2, classes: int = 3) -> str:
     recipe = small_recipe(f"data.size={[16] * dims}")
     names = [str(value) for value in range(channels)]
     labels = {str(value): value for value in range(classes)}
-    facts = {"root": "", "labels": labels, "channels": names, "slice_axis": None}
+    facts = {
+        "root": "",
+        "name": "tiny",
+        "fingerprint": "",
+        "labels": labels,
+        "channels": names,
+        "slice_axis": 2,
+        "labelled": [],
+        "unlabelled": 0,
+        "validation": [],
+    }
     with torch.random.fork_rng():
         run = create_run(
             Path(tempfile.mkdtemp(dir=RUNS.name)) / "run", recipe, facts, Machine(torch.device("cpu"), "float32")

@@ -114,6 +114,7 @@ def load_store(
     slice_axis: int,
     normalise: Normalise,
     labels: Mapping[str, int] | None = None,
+    fixed: Sequence[Window] = (),
     spacing_mm: Sequence[float] = (),
     device: torch.device,
     memory_map: Path | None = None,
@@ -124,7 +125,7 @@ def load_store(
     Args:
         labelled, unlabelled: training cases; only labels of the labelled ones are opened.
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
-        normalise: see `intensity.py`.
+        normalise: see `intensity.py`; fixed: the windows of ``ct``, one a channel.
         labels: name -> value, for label files that name their segments.
         spacing_mm: voxel size that items are resampled to; empty: as stored.
         device: where the voxels go if `memory_map` is None.
@@ -144,7 +145,11 @@ def load_store(
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
             stored, seen = zip(
-                *(_channel(volume, dims, slice_axis, normalise, size, path) for volume in volumes), strict=True
+                *(
+                    _channel(volume, dims, slice_axis, normalise, size, path, fixed[k] if fixed else None)
+                    for k, volume in enumerate(volumes)
+                ),
+                strict=True,
             )
             start = writer.append(np.stack(stored))
             if group == 0 and case.label is not None:
@@ -181,13 +186,19 @@ def load_store(
 
 
 def _channel(
-    volume: Volume, dims: int, slice_axis: int, normalise: Normalise, size: tuple[int, ...], path: Path
+    volume: Volume,
+    dims: int,
+    slice_axis: int,
+    normalise: Normalise,
+    size: tuple[int, ...],
+    path: Path,
+    fixed: Window | None,
 ) -> tuple[NDArray[np.int16], Window]:
     """One channel of a scan as items (I, *N), int16, and its window in units of the stored integers."""
     items = to_items(volume.voxels, dims, slice_axis, path)
     if items.shape[1:] == size:
-        return _to_int16(items, window(items, normalise))
-    scaled = to_items(scale(volume.voxels, normalise), dims, slice_axis, path)
+        return _to_int16(items, window(items, normalise, fixed))
+    scaled = to_items(scale(volume.voxels, normalise, fixed), dims, slice_axis, path)
     resized = np.stack([resize_image(item, size) for item in scaled])
     return _to_int16(resized, window(resized, "none"))
 

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 from crossmatch.batches import seeding
 from crossmatch.batches.batch import Batch, Unlabelled
+from crossmatch.batches.foreground import Foreground
 from crossmatch.batches.store import Locations, Store, Stored, grey_values, label_maps
 from crossmatch.perturb.cutmix import CutMixSettings, box_mask, draw_boxes
 from crossmatch.perturb.geometry import WeakSettings, draw_weak, look_up, output_grid, patch_map, resize_map
@@ -70,6 +71,7 @@ class Batches:
         patches: cut views of `size` from the images; else images are resized to it.
         share: (r, n) gives the r-th of n equal parts of the batch, counted from 0: of labelled images, unlabelled
             images and partners. Random numbers are drawn for the whole batch: all parts together are what (0, 1) gives.
+        foreground: share of the labelled images that show a class drawn for them, see `Foreground`.
     """
 
     def __init__(
@@ -83,9 +85,11 @@ class Batches:
         unlabelled: bool,
         patches: bool = False,
         share: tuple[int, int] = (0, 1),
+        foreground: float = 0.0,
     ) -> None:
         self.store, self.size, self.views, self.seed, self.device = store, size, views, seed, device
         self.patches, self.share = patches, share
+        self.foreground = Foreground(store, foreground, seed) if foreground else None
         self.grid = output_grid(size, store.voxels.device)
         self.labelled = seeding.Shuffled(len(store.labelled), batch.labelled, seed, seeding.LABELLED)
         self.unlabelled, self.partners = (
@@ -99,9 +103,11 @@ class Batches:
 
     def draw(self, step: int) -> Drawn:
         """The host's work for a batch: draw random parameters and, with a mapped store, look up the voxels."""
-        items = self.store.labelled[self.labelled(step)]
+        items, around = self.store.labelled[self.labelled(step)], None
+        if self.foreground:
+            items, around = self.foreground(items, step)
         drawn = seeding.generator(self.seed, seeding.LABELLED_VIEWS, step)
-        labelled = self._draw_weak(items, drawn, self._part(len(items)), labels=True)
+        labelled = self._draw_weak(items, drawn, self._part(len(items)), labels=True, around=around)
         if self.unlabelled is None or self.partners is None:
             return Drawn(labelled, None, None, None)
         drawn = seeding.generator(self.seed, seeding.UNLABELLED_VIEWS, step)
@@ -132,13 +138,16 @@ class Batches:
         number, shares = self.share
         return torch.arange(count // shares) + number * (count // shares)
 
-    def _draw_weak(self, items: Tensor, drawn: torch.Generator, part: Tensor, labels: bool) -> Weak:
+    def _draw_weak(
+        self, items: Tensor, drawn: torch.Generator, part: Tensor, labels: bool, around: Tensor | None = None
+    ) -> Weak:
         """Draw weak views for all items; keep those whose numbers are in `part`."""
         draw = draw_weak(self.views.weak, len(items), drawn).of(part)
         place = torch.rand(*self.store.size[items].shape, generator=drawn)[part] if self.patches else None
         locations = self.store.locate(items[part])
         if place is not None:
-            matrix, centre = patch_map(draw, locations.size, self.size, place)
+            shown = None if around is None else around[part]
+            matrix, centre = patch_map(draw, locations.size, self.size, place, shown)
         else:
             matrix, centre = resize_map(draw, locations.size)
         weak = Weak(locations, matrix, centre, labels, None)

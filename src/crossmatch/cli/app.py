@@ -1,6 +1,5 @@
 """The command line: parse, call, print. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,9 +7,10 @@ import typer
 
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
-from crossmatch.cli.ending import STOPPED, one_paragraph
+from crossmatch.cli.ending import one_paragraph
+from crossmatch.cli.plan import Device, plan
+from crossmatch.cli.train import train
 from crossmatch.errors import UserError
-from crossmatch.training.ranks import find_place, start
 
 app = typer.Typer(
     help="Semi-supervised medical image segmentation: train from a handful of labelled scans and many unlabelled ones.",
@@ -19,78 +19,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(check)
+app.command()(plan)
+app.command()(train)
 app.command()(phantom)
 app.command()(methods)
 app.command()(benchmark)
 app.add_typer(importer, name="import")
-
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
 
 
 def main() -> None:
     """Entry point; see `ending` for exit codes."""
     with one_paragraph():
         app()
-
-
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="a recipe's name (see `crossmatch recipes`) or a .toml file")],
-    data: Annotated[Path, typer.Option(help="a dataset's folder, see docs/datasets.md")],
-    out: Annotated[Path, typer.Option(help="the run's folder: a new one, or with --resume an existing run")],
-    seed: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="change a setting: section.key=value")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out, same settings")] = False,
-    checked: Annotated[
-        bool,
-        typer.Option("--checked", help="refuse data that `check` has not read: no test case is opened"),
-    ] = False,
-    device: Device = "auto",
-    devices: Annotated[
-        int | None, typer.Option(min=1, help="train on so many devices, which share the batch; see docs/parallel.md")
-    ] = None,
-    compiled: Annotated[
-        bool,
-        typer.Option("--compile", help="compile the step, a minute or more; faster on GPUs, slower on CPUs"),
-    ] = False,
-    graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
-) -> None:
-    """Train a network. After Ctrl-C the same command with --resume goes on."""
-    from crossmatch.recipes.load import load_recipe
-    from crossmatch.runs.devices import choose_device
-    from crossmatch.runs.display import Terminal, TrainingDisplay
-    from crossmatch.training.fit import fit
-    from crossmatch.training.team import check_place
-
-    place = find_place(devices)
-    with place.one_message():
-        changes = [*(set_ or []), f"seed={seed}"] if seed is not None else set_ or []
-        chosen = load_recipe(recipe, changes)
-        check_place(chosen, choose_device(device), place)
-    if not place.started:
-        sys.exit(start(place.count))
-    console = Terminal(quiet=place.rank > 0)
-    what = f"{chosen.dims}D {chosen.network.name}, {chosen.method.name}"
-    size = " x ".join(map(str, chosen.data.size))
-    form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
-    console.print(f"{recipe}: {what}, {form} {size}, {chosen.train.steps} steps", soft_wrap=True, highlight=False)
-    with TrainingDisplay(console, chosen.method.name) as display:
-        done = fit(
-            chosen,
-            data,
-            out,
-            display,
-            device=device,
-            place=place,
-            resume=resume,
-            checked=checked,
-            compiled=compiled,
-            graphs=graphs,
-        )
-    if done < chosen.train.steps:
-        console.print(f"Stopped at step {done} of {chosen.train.steps}; go on by adding --resume.")
-        sys.exit(STOPPED)
-    console.print(f"Done: {out}. Next: crossmatch predict {out} IMAGES {out}/predictions", soft_wrap=True)
 
 
 @app.command()

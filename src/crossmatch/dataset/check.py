@@ -121,11 +121,14 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
         )
     label_voxels: tuple[int, ...] | None = None
     label_sha256: str | None = None
+    box: tuple[int, ...] | None = None
     label = _read_label(case.label, first, dataset.labels, problems) if case.label is not None else None
     if case.label is not None and label is not None:
         if first is not None and not same_grid(first, label):
             problems.append(f"{case.label} lies on another grid than its image: {_difference(first, label)}")
         label_voxels = _count(case.label, label.voxels, dataset.labels, problems)
+        if case.split == "train":
+            box = _box(label.voxels)
         label_digest = hashlib.sha256()
         _hash(label_digest, label.voxels.astype(np.uint16) if label_voxels is not None else label.voxels)
         label_sha256 = label_digest.hexdigest()
@@ -140,6 +143,7 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
         dtype=first.voxels.dtype.name,
         intensity=tuple(intensity),
         label_voxels=label_voxels,
+        box=box,
         image_sha256=digest.hexdigest(),
         label_sha256=label_sha256,
         files=files,
@@ -201,6 +205,18 @@ def _count(path: Path, voxels: Array, labels: dict[str, int], problems: list[str
         )
         return None
     return tuple(found.get(value, 0) for value in labels.values())
+
+
+def _box(label: Array) -> tuple[int, ...] | None:
+    """Voxels along each axis of the box around all that is not background; None where there is nothing."""
+    shown = label > 0
+    extents = []
+    for axis in range(label.ndim):
+        found = np.flatnonzero(shown.any(axis=tuple(other for other in range(label.ndim) if other != axis)))
+        if not found.size:
+            return None
+        extents.append(int(found[-1] - found[0] + 1))
+    return tuple(extents)
 
 
 def _difference(a: Volume, b: Volume) -> str:

@@ -17,7 +17,7 @@ from crossmatch.dataset.dataset import Case, Dataset, Split, uncollected
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
 
-VERSION = 2  # of the JSON; a fingerprint of another version is not used
+VERSION = 3  # of the JSON; a fingerprint of another version is not used
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
 
 
@@ -54,6 +54,7 @@ class CasePrint:
     dtype: str  # of the voxels as read
     intensity: tuple[Intensity, ...]  # one per channel
     label_voxels: tuple[int, ...] | None  # voxels of each label value 0..K-1; None without a label file
+    box: tuple[int, ...] | None  # voxels along each axis of the box around a training label's foreground; else None
     image_sha256: str
     label_sha256: str | None
     files: tuple[Stamp, ...]
@@ -148,7 +149,7 @@ def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
 class _Stored(Fingerprint):
     """The content of fingerprint.json."""
 
-    version: Literal[2]  # VERSION
+    version: Literal[3]  # VERSION
 
 
 @uncollected()

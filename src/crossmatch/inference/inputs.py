@@ -13,6 +13,7 @@ from crossmatch.batches.items import stored_shape
 from crossmatch.dataset.orientation import WAY_OUT, stored_otherwise
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING, Grid, same_grid
+from crossmatch.inference.familiar import strange_spacing
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.run import Run
 
@@ -25,6 +26,11 @@ class Scan(NamedTuple):
     name: str
     channels: tuple[Path, ...]  # one file a channel in order, or one that holds them all
     grid: Grid  # of all of them
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is read from."""
+        return tuple(part for path in self.channels for part in formats.parts(path))
 
 
 def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], None]) -> list[Scan]:
@@ -55,6 +61,9 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
         wanted = (recipe.data.spacing_mm, recipe.dims, run.data["slice_axis"], paths[0])
         stored_shape(grid.shape, grid.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
         scans.append(Scan(name, paths, grid))
+    strange = [f"{scan.name} ({told})" for scan in scans if (told := strange_spacing(run, scan.grid.spacing_mm))]
+    if strange:
+        warn(f"of another voxel size than the training knows: {listed(strange, '; ')}; masks may be wrong")
     if "affine" in run.data:
         turned = [scan.name for scan in scans if stored_otherwise(scan.grid.affine, run.data["affine"])]
         if turned:

@@ -1,9 +1,15 @@
-"""Where predicted masks come from: `prediction.json` in their folder says which run, checkpoint and settings."""
+"""Where predicted masks come from: `prediction.json` in their folder says which run, checkpoint, settings and scans."""
 
 import contextlib
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
+
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from torch import Tensor
+from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 from crossmatch.atomic import read_json, write_json
 from crossmatch.errors import UserError
@@ -13,6 +19,20 @@ from crossmatch.runs.checkpoint import Checkpoint, load_facts
 from crossmatch.runs.run import Run
 
 ORIGIN = "prediction.json"
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SourceFile(TypedDict):
+    """A file of a scan as it was when its mask was made."""
+
+    path: str  # from the folder of the masks
+    size: int  # bytes
+    mtime_ns: int
+    ctime_ns: int  # changes with every change of the file, whatever its time says
+    sha256: str | None  # of its bytes; None until it is read
+
+
+Recorded = dict[str, list[SourceFile]]  # case -> the files of its channels, in order
 
 
 def origin(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: bool) -> dict[str, Any]:
@@ -29,6 +49,7 @@ def origin(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: b
         "run": run.folder.resolve().name,
         "checkpoint": Path(name).name,
         "step": checkpoint.facts["step"],
+        "weights_sha256": _weights_digest(checkpoint.network),
         "flips": flips,
         "recipe": recipe.model_dump(mode="json"),
         "data": {**run.data, "root": Path(run.data["root"]).name},
@@ -48,20 +69,46 @@ def refuse_file(target: Path) -> None:
         raise UserError(f"{target} is a file: name a folder for the masks.")
 
 
-def note_origin(target: Path, facts: dict[str, Any]) -> None:
-    """Make the folder of masks and write down what makes them, before the first mask.
+def read_recorded(target: Path, facts: dict[str, Any]) -> Recorded:
+    """The scans that the masks in a folder were made from, by case; none where nothing is recorded.
+
+    Args:
+        target: the folder; it need not exist.
+        facts: what will make the masks now, see `origin`.
 
     Raises:
         UserError: the folder holds masks of another origin.
     """
     path = target / ORIGIN
-    if path.exists():
-        with contextlib.suppress(UserError):
-            if read_json(path, dict[str, Any], "") == json.loads(json.dumps(facts)):
-                return
-        raise UserError(
-            f"{target} holds predictions of another run, checkpoint or setting, see {path}: choose another folder, "
-            "or empty this one; nothing was overwritten."
-        )
+    if not path.exists():
+        return {}
+    with contextlib.suppress(UserError):
+        found = read_json(path, dict[str, Any], "")
+        recorded = found.pop("scans", {})
+        if found == json.loads(json.dumps(facts)):
+            with contextlib.suppress(ValidationError):
+                return _RECORDED.validate_python(recorded, strict=True)
+            return {}
+    raise UserError(
+        f"{target} holds predictions of another run, checkpoint or setting, see {path}: choose another folder, "
+        "or empty this one; nothing was overwritten."
+    )
+
+
+def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded) -> None:
+    """Make the folder of masks and write down what makes them, and from which scans."""
     target.mkdir(parents=True, exist_ok=True)
-    write_json(path, facts)
+    write_json(target / ORIGIN, {**facts, "scans": recorded})
+
+
+def _weights_digest(network: dict[str, Tensor]) -> str:
+    """SHA-256 of a network's weights: files of one name and step may hold different ones."""
+    digest = hashlib.sha256()
+    for name in sorted(network):
+        weights = network[name].detach().cpu().contiguous()
+        digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
+        digest.update(weights.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+_RECORDED = TypeAdapter(Recorded)

@@ -4,7 +4,7 @@ Three parts: what can be checked without voxels, the record of what makes the ma
 network computes one scan, a thread reads the next and another writes the masks of the one before.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Volume, same_grid
+from crossmatch.formats import Volume
+from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.origin import ORIGIN, note_origin, origin, refuse_file
+from crossmatch.inference.origin import origin, refuse_file
+from crossmatch.inference.outputs import files_to_make
 from crossmatch.inference.predictor import Predictor, check_voxels
+from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.lock import only_writer
 from crossmatch.runs.run import Run, open_run
-
-Files = tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def predict(
     Where that format cannot hold masks they become PNG (for pictures) or NIfTI (for all else).
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
-    stopped half-way can be repeated. Those older than their scan, or on another grid, are made again. Errors of a scan,
-    and Ctrl-C, are raised after the files that are being read and written are finished; what is written stays.
+    stopped half-way can be repeated. Those that were made from another scan of that name are made again, and `warn` is
+    told. Errors of a scan, and Ctrl-C, are raised after the files that are being read and written are finished; what is
+    written stays.
 
     Args:
         run_folder: a run.
@@ -81,16 +83,24 @@ def predict(
     run = open_run(run_folder)
     recipe = _recipe(run, options)
     scans = find_scans(source, run, recipe, warn)
-    made = _files_to_make(target, scans, options)
+    if told := unfinished(run, options.checkpoint):
+        warn(told)
+    made = files_to_make(target, scans, options.format, options.probabilities)
 
     network, checkpoint = run.load_network(options.checkpoint)
     device = choose_device(options.device)
     predictor = predictor_of(run, network.to(device), device, options)
     refuse_file(target)
-    with only_writer(target):
-        note_origin(target, origin(run, recipe, checkpoint, options.checkpoint, options.flips))
-        with memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."):
-            segment(predictor, list(zip(scans, made, strict=True)), run.data["labels"], progress)
+    facts = origin(run, recipe, checkpoint, options.checkpoint, options.flips)
+    pairs = list(zip(scans, made, strict=True))
+    with (
+        only_writer(target),
+        known_sources(target, facts, pairs, warn) as sources,
+        memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."),
+    ):
+        strange = segment(predictor, pairs, progress, sources, run)
+    if strange:
+        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
 
 
@@ -103,43 +113,61 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
     recipe = _recipe(run, options)
     if options.batch is not None:
         recipe = _changed(recipe, batch=options.batch)
-    return Predictor(network, recipe, run.data["slice_axis"], device, options.flips, options.probabilities)
+    return Predictor(
+        network,
+        recipe,
+        run.data["slice_axis"],
+        device,
+        options.flips,
+        options.probabilities,
+        run.fixed_windows,
+    )
 
 
 def segment(
     predictor: Predictor,
     scans: Sequence[tuple[Scan, Files]],
-    names: Mapping[str, int],
     progress: Callable[[int, int], None],
-) -> None:
+    sources: Sources,
+    run: Run,
+) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
-
-    `names` are those of the label values, for formats that store names.
 
     Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
     of the scans: one of writing before those of the scans after it.
+
+    Args:
+        sources: knows the scans that have their files already, and is told of each scan that is read.
+        run: of the network; says which grey values the training knows, and what the labels are called.
+
+    Returns:
+        The scans with other grey values, a few words each.
     """
+    strange = []
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        reading = reader.submit(_read_scan, *scans[0])
+        reading = reader.submit(_read_scan, scans[0][0], sources)
         writing: Future[None] | None = None
         try:
             for done, (scan, made) in enumerate(scans):
                 progress(done, len(scans))
                 volumes = reading.result()
                 if done + 1 < len(scans):
-                    reading = reader.submit(_read_scan, *scans[done + 1])
+                    reading = reader.submit(_read_scan, scans[done + 1][0], sources)
                 if volumes is None:
                     continue
+                if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
+                    strange.append(f"{scan.name} ({told})")
                 labels, probability = predictor(volumes, scan.channels[0])
                 if writing is not None:
                     writing.result()
                 grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
-                writing = writer.submit(_write_files, made, labels, probability, grid, names)
+                writing = writer.submit(_write_files, made, labels, probability, grid, run.data["labels"])
                 del volumes, labels, probability  # before the next are made
         finally:
             if writing is not None:
                 writing.result()
     progress(len(scans), len(scans))
+    return strange
 
 
 def _recipe(run: Run, options: Options) -> Recipe:
@@ -164,54 +192,13 @@ def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
 
 
-def _files_to_make(target: Path, scans: Sequence[Scan], options: Options) -> list[Files]:
-    """For each scan the file of its mask, then of its probabilities if wanted, in the format of the scan.
-
-    Raises:
-        UserError: a format that cannot be written or cannot hold the masks, a folder that holds the scans themselves,
-            masks of unknown origin, or a mask in another format.
-    """
-    folder = target.resolve()
-    of_dataset = folder.name in ("imagesTr", "imagesTs") and (folder.parent / "dataset.json").is_file()
-    if of_dataset or any(path.resolve().parent == folder for scan in scans for path in scan.channels):
-        raise UserError(f"{target} holds the images themselves: name another folder for the masks.")
-    folders = (target, target / "probabilities") if options.probabilities else (target,)
-    made = [tuple(_made(scan, target, options)) for scan in scans]
-    names, wanted = {scan.name for scan in scans}, {path for files in made for path in files}
-    there = [found for place in folders if place.is_dir() for found in formats.files_in(place) if found[0] in names]
-    if there and not (target / ORIGIN).is_file():
-        raise UserError(
-            f"{target} has masks already ({listed(dict.fromkeys(name for name, _ in there))}), and no {ORIGIN} that "
-            "says whose: choose another folder, or remove them; nothing was overwritten."
-        )
-    if others := [path for _, path in there if path not in wanted]:
-        raise UserError(
-            f"{target} has masks in another format than their scans ({listed(path.name for path in others)}): choose "
-            "another folder, or remove them; nothing was overwritten."
-        )
-    return made
-
-
-def _made(scan: Scan, target: Path, options: Options) -> Iterator[Path]:
-    """The file of a scan's mask, then of its probabilities if wanted."""
-    image = scan.channels[0]
-    ending = formats.mask_ending(image, options.format, scan.grid)
-    yield target / f"{scan.name}{ending}"
-    if options.probabilities:
-        yield target / "probabilities" / f"{scan.name}{formats.maps_ending(ending)}"
-
-
-def _read_scan(scan: Scan, made: Files) -> list[Volume] | None:
+def _read_scan(scan: Scan, sources: Sources) -> list[Volume] | None:
     """A scan's channels, or None where an earlier call made its files."""
-    return None if _made_before(scan, made) else [image for path in scan.channels for image in _read_image(path)]
-
-
-def _made_before(scan: Scan, made: Files) -> bool:
-    """Whether an earlier call made the files of a scan, mask first: all there, no older than the scan, on its grid."""
-    changed = max(path.stat().st_mtime_ns for image in scan.channels for path in formats.parts(image))
-    if not all(path.is_file() and path.stat().st_mtime_ns >= changed for path in made):
-        return False
-    return same_grid(formats.read_label_grid(made[0], scan.grid), scan.grid)
+    if scan.name in sources.kept:
+        return None
+    volumes = [volume for path in scan.channels for volume in _read_image(path)]
+    sources.read(scan.name, scan.files)
+    return volumes
 
 
 def _read_image(path: Path) -> list[Volume]:

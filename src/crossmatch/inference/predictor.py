@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossmatch.batches.intensity import scale
+from crossmatch.batches.intensity import Window, scale
 from crossmatch.batches.items import from_items, stored_shape, to_items
 from crossmatch.batches.resample import resize_maps
 from crossmatch.errors import UserError
@@ -48,6 +48,7 @@ class Predictor:
     device: torch.device
     flips: bool = False  # average over the mirror images in the plane that training flips in
     probabilities: bool = False  # return them too: 8 K bytes a voxel of memory
+    fixed: Sequence[Window] = ()  # of data.normalise = "ct", one a channel: see `Run.fixed_windows`
 
     @torch.inference_mode()
     def __call__(self, channels: Sequence[Volume], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
@@ -66,7 +67,8 @@ class Predictor:
         shape = to_items(first.voxels, self.recipe.dims, axis, path).shape
         images = torch.empty(shape[0], len(channels), *shape[1:])
         for k, one in enumerate(channels):
-            images[:, k] = torch.from_numpy(to_items(scale(one.voxels, data.normalise), self.recipe.dims, axis, path))
+            scaled = scale(one.voxels, data.normalise, self.fixed[k] if self.fixed else None)
+            images[:, k] = torch.from_numpy(to_items(scaled, self.recipe.dims, axis, path))
         labels = np.empty(shape, np.uint8)
         maps = np.empty((self.network.classes, *labels.shape), np.float32) if self.probabilities else None
         if data.sampling == "patch":

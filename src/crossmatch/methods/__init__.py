@@ -12,6 +12,7 @@ from crossmatch.methods.mcnet import MCNet
 from crossmatch.methods.mean_teacher import MeanTeacher
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo_label import PseudoLabel
+from crossmatch.methods.sassnet import SASSNet
 from crossmatch.methods.self_distillation import SelfDistillation
 from crossmatch.methods.ssnet import SSNet
 from crossmatch.methods.supervised import Supervised
@@ -37,6 +38,7 @@ METHODS: dict[str, type[Method]] = {
     "dtc": DTC,
     "admt": ADMT,
     "ssnet": SSNet,
+    "sassnet": SASSNet,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

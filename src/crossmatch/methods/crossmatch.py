@@ -9,7 +9,7 @@ Source: Zhao, Wang, Ding, "CrossMatch", IEEE JBHI 2024; constants of the release
 github.com/AiEson/CrossMatch, commit 59772e0.
 """
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -51,6 +51,8 @@ class CrossMatchSettings(MethodSettings):
     """Dropout rate of the weak feature view."""
     strong_rate: BelowOne = 0.75
     """Dropout rate of the strong feature view."""
+    grouping: Literal["lean", "released"] = "lean"
+    """Passes over the CutMix partners. `lean`: one. `released`: two, the second beside the labelled images."""
 
 
 class Decodings(NamedTuple, Generic[T]):
@@ -135,11 +137,11 @@ def objective(
 
 
 class CrossMatch(Method):
-    """The method, in the lean step: one encoder pass and one decoder pass each for partners, weak and strong views.
+    """The method. The lean step has one encoder pass and one decoder pass each for partners, weak and strong views.
 
-    The released code makes two more passes: it encodes the labelled images again beside the partners, and it decodes
-    the clean partners by themselves. Leaving these out saves 8 % of the arithmetic. It also changes batch
-    normalisation: other images meet in the pass without gradient, and running statistics move 3 times a step, not 4.
+    The released code passes over the partners twice: the clean ones by themselves, then all feature views of them with
+    the labelled images beside them. Leaving one pass out saves 8 % of the arithmetic. It also changes batch
+    normalisation: other images meet in the passes without gradient, and running statistics move 3 times a step, not 4.
     """
 
     about = "weak and strong image views and feature views of one network teach each other"
@@ -160,7 +162,7 @@ class CrossMatch(Method):
         image1, image2 = (cutmix(mix.strong[:, i], u.strong[:, i], u.box[:, i]) for i in (0, 1))
 
         with torch.no_grad():
-            _, partner = self._decode_views(mix.weak)
+            partner = self._decode_partners(mix.weak, beside=batch.x)
         x, weak = self._decode_views(u.weak, clean_only=batch.x)
         strong1, strong2 = self._decode_views(image2, clean_only=image1)
 
@@ -169,6 +171,13 @@ class CrossMatch(Method):
         return objective(
             x, batch.y, weak, strong1, strong2, partner, u.box, chosen, self.dice, threshold, unlabelled=warmth
         )
+
+    def _decode_partners(self, images: Tensor, beside: Tensor) -> Decodings[Tensor]:
+        """Logits of the partners (B, C, *S); in the released grouping the labelled images `beside` share a pass."""
+        if self.settings.grouping == "lean":
+            return self._decode_views(images)[1]
+        clean = self.network(images)
+        return self._decode_views(images, clean_only=beside)[1]._replace(clean=clean)
 
     def _decode_views(self, images: Tensor, clean_only: Tensor | None = None) -> tuple[Tensor, Decodings[Tensor]]:
         """One encoder pass and one decoder pass.

@@ -66,6 +66,15 @@ class DTC(Method):
         return dtc_loss(network.head(features), distances, batch.y, weight, self.settings, self.dice)
 
 
+def labelled_terms(probability: Tensor, distances: Tensor, label: Tensor, dice: DiceSettings) -> dict[str, Tensor]:
+    """``sup``, the Dice of the segmentation, and ``distance``, mean (s - D)^2; arguments as for `dtc_loss`."""
+    target, count = one_hot(label, probability.shape[1]), len(label)
+    return {
+        "sup": dice_loss(probability[:count], target, None, dice),
+        "distance": functional.mse_loss(distances[:count], signed_distance(target[:, 1:] > 0)),
+    }
+
+
 def dtc_loss(
     logits: Tensor, distances: Tensor, label: Tensor, weight: Tensor, settings: DTCSettings, dice: DiceSettings
 ) -> dict[str, Tensor]:
@@ -78,10 +87,8 @@ def dtc_loss(
         weight: scalar, of the consistency at this step.
         settings, dice: weights and slope; background and smoothing.
     """
-    probability, target = logits.float().softmax(1), one_hot(label, logits.shape[1])
-    terms = {
-        "sup": dice_loss(probability[: len(label)], target, None, dice),
-        "distance": functional.mse_loss(distances[: len(label)], signed_distance(target[:, 1:] > 0)),
+    probability = logits.float().softmax(1)
+    terms = labelled_terms(probability, distances, label, dice) | {
         "consistency": (torch.sigmoid(-settings.slope * distances) - probability[:, 1:]).square().mean(),
         "weight": weight,
     }

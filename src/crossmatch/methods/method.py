@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from crossmatch.batches.batch import Batch
@@ -79,6 +80,17 @@ class Method(nn.Module, ABC):
 
     def after_step(self) -> None:
         """Called after each optimiser step, e.g. to move a teacher. Nothing by default."""
+
+    def second_optimizer(self, capturable: bool) -> torch.optim.Optimizer | None:
+        """An optimiser for weights that the recipe's one must not move, e.g. a discriminator's. None by default.
+
+        Its rate stays as it is. Both optimisers step on the gradients of ``total``, so `loss` detaches what must not
+        push the other's weights. Checkpoints keep its state.
+
+        Args:
+            capturable: the step is to be a CUDA graph; PyTorch's optimisers take this argument.
+        """
+        return None
 
     def predictor(self) -> Segmenter:
         """The network to validate, evaluate and export."""

@@ -112,7 +112,7 @@ class SSNet(Method):
         return distance(self.settings.change * unit_length(worst))
 
     def separation(self, features: Tensor, logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Class separation of labelled and of unlabelled images; the memory is filled first.
+        """Class separation of labelled and of unlabelled images; in train mode the memory is filled first.
 
         Args:
             features: (B, E, *S), what the head sees; logits: (B, K, *S), what it makes of them.
@@ -121,7 +121,8 @@ class SSNet(Method):
         guess = logits.argmax(1)
         x, u = voxels(features[: len(label)]), voxels(features[len(label) :])
         true, guess_x, guess_u = label.flatten(), guess[: len(label)].flatten(), guess[len(label) :].flatten()
-        self._remember(self.projection.fixed(x), true, guess_x)
+        if self.training:
+            self._remember(self.projection.fixed(x), true, guess_x)
         return (
             self._separated(self.prediction(self.projection(x)), true),
             self._separated(self.prediction(self.projection(u)), guess_u),

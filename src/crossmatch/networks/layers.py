@@ -34,9 +34,13 @@ def conv(dims: int, inputs: int, outputs: int, kernel: int) -> nn.Module:
     return _CONV[dims](inputs, outputs, kernel, padding=kernel // 2)
 
 
-def conv_halving(dims: int, inputs: int, outputs: int) -> nn.Module:
-    """Convolution of kernel 2 and stride 2, without overlap: (B, inputs, *S) -> (B, outputs, *S / 2)."""
-    return _CONV[dims](inputs, outputs, 2, stride=2)
+def conv_halving(dims: int, inputs: int, outputs: int, kernel: int = 2) -> nn.Module:
+    """Convolution of stride 2: (B, inputs, *S) -> (B, outputs, *S / 2).
+
+    Args:
+        kernel: 2, without overlap, or a larger even number; then zeros lie around the image.
+    """
+    return _CONV[dims](inputs, outputs, kernel, stride=2, padding=kernel // 2 - 1)
 
 
 def conv_doubling(dims: int, inputs: int, outputs: int) -> nn.Module:

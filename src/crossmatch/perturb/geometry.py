@@ -82,7 +82,9 @@ def resize_map(draw: WeakDraw, size: Tensor) -> tuple[Tensor, Tensor]:
     return matrix, centre
 
 
-def patch_map(draw: WeakDraw, size: Tensor, patch: tuple[int, ...], place: Tensor) -> tuple[Tensor, Tensor]:
+def patch_map(
+    draw: WeakDraw, size: Tensor, patch: tuple[int, ...], place: Tensor, around: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Look-up of the weak view of a patch of each image, without resizing. Returns what `resize_map` returns.
 
     The patch is cut after turning, so its edges turn too. All places within the image are equally likely. On an axis
@@ -92,12 +94,18 @@ def patch_map(draw: WeakDraw, size: Tensor, patch: tuple[int, ...], place: Tenso
         draw, size: as of `resize_map`.
         patch: voxels of the output on each axis.
         place: (B, D) numbers in [0, 1), which choose the place.
+        around: (B, D) int64, a voxel that lies in the middle half of the patch, or as near to it as the image's edges
+            allow; -1 where there is none to show.
     """
     dims, edges = len(patch), torch.tensor(patch)
     turned = _turn_and_flip(draw, dims)
     extent = (turned.abs() @ edges.float()).round().long()  # (B, D) voxels that the patch takes of the source
     room = size - extent
     start = torch.where(room >= 0, (place * (room + 1)).long(), torch.div(room, 2, rounding_mode="floor"))
+    if around is not None:
+        near = around - ((0.25 + 0.5 * place) * extent).long()
+        near = torch.minimum(near.clamp(min=0), room)
+        start = torch.where((around >= 0) & (room >= 0), near, start)
     half = torch.diag_embed((edges.float() - 1) / 2)
     return turn(draw.angle, draw.plane, dims) @ turned @ half, start + (extent - 1) / 2
 

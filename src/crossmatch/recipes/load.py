@@ -1,5 +1,6 @@
 """Recipes with changes, `--set section.key=value`: put together, checked, and every mistake explained."""
 
+import copy
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -25,9 +26,9 @@ def recipe_text(recipe: str) -> str:
 
 
 def load_recipe(
-    recipe: str | os.PathLike[str] | Recipe, overrides: Sequence[str] | Mapping[str, object] = ()
+    recipe: str | os.PathLike[str] | Recipe | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, object] = ()
 ) -> Recipe:
-    """A recipe by name, by the path of a TOML file, or one that is at hand, with changes applied.
+    """A recipe by name, by the path of a TOML file, or one that is at hand (or its tree), with changes applied.
 
     Changes come as text, ``["train.steps=1000"]``, or as values, ``{"train.steps": 1000}``.
 
@@ -38,8 +39,11 @@ def load_recipe(
     Raises:
         UserError: unknown recipe, unknown key (the valid ones are listed), or a value that does not fit.
     """
-    origin = "given" if isinstance(recipe, Recipe) else os.fspath(recipe)
-    tree = recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else read_tree(origin)
+    origin = "given" if isinstance(recipe, Recipe | Mapping) else os.fspath(recipe)
+    if isinstance(recipe, Recipe):
+        tree = recipe.model_dump(mode="json")
+    else:
+        tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else read_tree(origin)
     if isinstance(overrides, Mapping):
         changes = [(key.split("."), value) for key, value in overrides.items()]
     else:

@@ -17,12 +17,12 @@ from pydantic import (
     model_validator,
 )
 
-from crossmatch.batches.intensity import Normalise
+from crossmatch.batches.intensity import UNBOUNDED, Normalise
 from crossmatch.batches.views import BatchSizes, ViewSettings
 from crossmatch.methods import METHODS, Method, MethodSettings
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS, NetworkSettings, Segmenter
-from crossmatch.settings import BelowOne, Count, NonNegative, Positive, Settings
+from crossmatch.settings import BelowOne, Count, Fraction, NonNegative, Positive, Settings
 
 # of sliding windows: "even", or voxels from window to window, one number an axis
 Stride = Annotated[
@@ -66,14 +66,18 @@ class DataSettings(Settings):
     labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = "all"
     """Which cases count as labelled: those of `splits/train_<labelled>_label.txt`, or `all` with labels."""
     normalise: Normalise = "minmax"
-    """What becomes 0 and 1: minimum and maximum, or the 0.5 and 99.5 percentiles. `none` keeps values as stored, for
-    data that were normalised on import."""
+    """How grey values are scaled. To [0, 1]: by a scan's minimum and maximum, by its 0.5 and 99.5 percentiles, or
+    (`colour`) by what 8 or 16 bits can hold. To mean 0 and spread 1: by a scan's voxels that are not 0 (`zscore`), or
+    by the labelled foreground of all training scans (`ct`). `none` keeps values as stored."""
     sampling: Literal["resize", "patch"] = "resize"
     """Whole images resized to `size`, or random patches of `size`."""
     size: tuple[Count, ...] = (256, 256)
     """Voxels of what the network sees: two numbers for slices, three for volumes."""
     spacing_mm: tuple[Positive, ...] = ()
     """Voxel size that scans are resampled to before patches are cut, one number an axis. Empty: as stored."""
+    foreground: Fraction = 0.0
+    """Of the labelled images of a step, the share that is made to show a class, every class equally often: a slice with
+    it, or a patch around a voxel of it."""
     memory_gb: NonNegative = 4.0
     """Voxels stay on the compute device up to this size. Larger data lie in a file."""
 
@@ -179,10 +183,11 @@ class Recipe(Settings):
         check_stride(self.predict.stride, self.data)
         if self.predict.resize == "labels" and self.data.sampling == "patch":
             raise ValueError("predict.resize=labels has no effect where data.sampling is patch: leave it out")
-        if self.data.normalise == "none" and (self.views.strong.brightness or self.views.strong.contrast):
+        strong = self.views.strong
+        if self.data.normalise in UNBOUNDED and (strong.brightness or strong.contrast):
             raise ValueError(
                 "views.strong.brightness and contrast cut grey values to [0, 1]: set both to 0 (and bias and gamma "
-                "instead) where data.normalise is none"
+                f"instead) where data.normalise is {self.data.normalise}"
             )
         return self
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 LINE = 100  # longer lists are written one value a line
 
 
-def to_toml(tree: Mapping[str, object], path: tuple[str, ...] = ()) -> str:
+def to_toml(tree: Mapping[str, object], remarks: Mapping[str, str] = {}, path: tuple[str, ...] = ()) -> str:
     """A tree of numbers, text, truth values, lists and tables as TOML, which reads back equal.
+
+    Args:
+        remarks: dotted key -> a comment beside its value; path: the tables that the tree lies in.
 
     >>> print(to_toml({"steps": 3, "data": {"size": [64, 64]}}))
     steps = 3
@@ -17,11 +20,16 @@ def to_toml(tree: Mapping[str, object], path: tuple[str, ...] = ()) -> str:
     """
     values = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
     tables = {key: value for key, value in tree.items() if isinstance(value, Mapping)}
-    parts = ["\n".join(f"{key} = {_value(value)}" for key, value in values.items())]
+    parts = ["\n".join(_line((*path, key), value, remarks) for key, value in values.items())]
     if path and (values or not tables):
         parts[0] = f"[{'.'.join(path)}]\n{parts[0]}".rstrip()
-    parts += [to_toml(table, (*path, key)) for key, table in tables.items()]
+    parts += [to_toml(table, remarks, (*path, key)) for key, table in tables.items()]
     return "\n\n".join(part for part in parts if part)
+
+
+def _line(path: tuple[str, ...], value: object, remarks: Mapping[str, str]) -> str:
+    remark = remarks.get(".".join(path))
+    return f"{path[-1]} = {_value(value)}" + (f"  # {' '.join(remark.split())}" if remark else "")
 
 
 def _value(value: object) -> str:

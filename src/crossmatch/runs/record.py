@@ -16,6 +16,13 @@ def _numbered(labels: dict[str, int]) -> dict[str, int]:
     return labels
 
 
+class Seen(TypedDict):
+    """What the training scans are like, see `familiar`."""
+
+    spacing_mm: list[list[Number]] | None  # smallest and largest, axis by axis
+    grey_values: list[list[Number]]  # five numbers a channel
+
+
 class DataFacts(TypedDict):
     """The dataset that a run learns from."""
 
@@ -29,6 +36,8 @@ class DataFacts(TypedDict):
     labelled: list[str]
     unlabelled: Natural
     validation: list[str]
+    seen: NotRequired[Seen]
+    ct: NotRequired[list[Quadruple]]  # the window of each channel where data.normalise is "ct"
 
 
 class Code(TypedDict):
@@ -49,6 +58,14 @@ class DeviceFacts(TypedDict):
     threads: NotRequired[Natural]
 
 
+class Extension(TypedDict):
+    """How a finished run went on."""
+
+    before: Natural  # steps it had done
+    steps: Natural  # in all
+    schedule: str  # in words
+
+
 class RunRecord(TypedDict):
     """The content of run.json."""
 
@@ -57,6 +74,8 @@ class RunRecord(TypedDict):
     code: Code
     versions: dict[str, str]
     device: DeviceFacts
+    begun_from: NotRequired[str]  # the folder of the run whose weights it began with
+    extended: NotRequired[list[Extension]]
 
 
 @with_config(ConfigDict(extra="allow"))

@@ -8,17 +8,20 @@ RUN/checkpoints/last.safetensors, best.safetensors (by validation only)
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from crossmatch.atomic import HIDDEN, read_json, write_json
+from crossmatch.batches.intensity import Window
 from crossmatch.errors import UserError, listed
+from crossmatch.methods.schedules import poly_decay
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
+from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, load_weights
 from crossmatch.runs.differences import changes
 from crossmatch.runs.lock import NAME as LOCK
 from crossmatch.runs.machine import Machine
@@ -42,6 +45,11 @@ class Run:
     def classes(self) -> int:
         """K, background included."""
         return len(self.data["labels"])
+
+    @property
+    def fixed_windows(self) -> tuple[Window, ...]:
+        """How grey values are scaled, one window a channel, where data.normalise is "ct"; else none."""
+        return tuple(Window(*numbers) for numbers in self.data.get("ct", []))
 
     @property
     def metrics(self) -> Path:
@@ -82,27 +90,45 @@ def open_run(folder: Path) -> Run:
     return Run(folder, parse_recipe(record["recipe"], str(path)), record)
 
 
-def create_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) -> Run:
+PLANNED = "recipe.toml"  # what `train auto` writes into a run's folder before the run is made
+
+
+def create_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine, begun_from: Path | None = None) -> Run:
     """Make the folder and write run.json.
+
+    Args:
+        begun_from: the run whose weights this one begins with.
 
     Raises:
         UserError: the folder holds something else than a run that has learned nothing yet; nothing in it is touched.
     """
-    if (folder / "checkpoints").exists():
-        raise UserError(f"{folder} holds a run already: go on with it by adding --resume, or choose another --out.")
-    started = (folder / "run.json").is_file()  # but nothing was learned: memory ran out, or it was stopped at once
-    if folder.exists() and not started and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
-        raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
-    record: RunRecord = {
+    check_new(folder)
+    record = new_record(recipe, data, machine)
+    if begun_from is not None:
+        record["begun_from"] = str(begun_from.resolve())
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "run.json", record)
+    return Run(folder, recipe, record)
+
+
+def new_record(recipe: Recipe, data: DataFacts, machine: Machine) -> RunRecord:
+    """What run.json says of a run that is made now."""
+    return {
         "recipe": recipe.model_dump(mode="json"),
         "data": data,
         "code": {"crossmatch": version("crossmatch"), "commit": _commit()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
         "device": machine.record(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", record)
-    return Run(folder, recipe, record)
+
+
+def check_new(folder: Path) -> None:
+    """Raise UserError where a folder holds something else than a run that has learned nothing yet."""
+    if (folder / "checkpoints").exists():
+        raise UserError(f"{folder} holds a run already: go on with it by adding --resume, or choose another --out.")
+    started = (folder / "run.json").is_file()  # but nothing was learned: memory ran out, or it was stopped at once
+    if folder.exists() and not started and (not folder.is_dir() or any(map(_is_foreign, folder.iterdir()))):
+        raise UserError(f"{folder} exists and is not a run: choose another --out; nothing was written.")
 
 
 def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) -> Run:
@@ -122,14 +148,54 @@ def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) 
     if changed:
         raise UserError(
             f"The run {folder} cannot go on with other settings or data: {listed(changed, '; ')}. "
-            "Repeat the settings it was started with, or start a new run in another --out."
+            f"{_way_out(folder, changed)}"
         )
     machine.check_resume(folder, run.record["device"])
     return run
 
 
+def extend_run(run: Run, steps: int) -> tuple[Run, str]:
+    """A finished run that goes on to more steps, and what that means for its schedule; run.json records both.
+
+    Raises:
+        UserError: the run is not finished, or has as many steps.
+    """
+    before = run.recipe.train.steps
+    done = load_facts(run.checkpoint("last"))["step"] if run.checkpoint("last").is_file() else 0
+    if done < before:
+        raise UserError(
+            f"The run {run.folder} stands at step {done} of {before}: finish it with --resume alone, then extend it."
+        )
+    if steps <= before:
+        raise UserError(f"The run {run.folder} has done {done} steps: --steps must be more to go on.")
+    train = run.recipe.train.model_copy(update={"steps": steps})
+    recipe = run.recipe.model_copy(update={"train": train})
+    rate = train.learning_rate * poly_decay(before / steps, train.poly_power, train.poly_horizon)
+    told = (
+        f"from step {before} on, all goes as in a training of {steps} steps: the learning rate starts again at "
+        f"{rate:.3g} and falls to its end at step {steps}; warm-ups and thresholds go by the share of {steps} steps"
+    )
+    record: RunRecord = {**run.record, "recipe": recipe.model_dump(mode="json")}
+    record["extended"] = [*record.get("extended", []), {"before": before, "steps": steps, "schedule": told}]
+    write_json(run.folder / "run.json", record)
+    return Run(run.folder, recipe, record), told
+
+
+def _way_out(folder: Path, changed: Sequence[str]) -> str:
+    """What to do about settings or data that differ."""
+    if any(text.startswith(("data.fingerprint ", "data.labelled ", "data.labels.")) for text in changed):
+        return (
+            "Cases that were added, labelled or corrected are for a new run, which can begin with the weights of this "
+            f"one: crossmatch train --from {folder} --out another folder."
+        )
+    if [text.split()[0] for text in changed] == ["recipe.train.steps"]:
+        return "To extend a finished run, give --steps with --resume."
+    return "Repeat the settings it was started with, or start a new run in another --out."
+
+
 def _is_foreign(path: Path) -> bool:
-    return path.name != LOCK and not path.name.startswith(HIDDEN)  # what a process leaves that is killed
+    """Neither a lock, nor what a process leaves that is killed while it writes, nor a planned recipe."""
+    return path.name not in (LOCK, PLANNED) and not path.name.startswith(HIDDEN)
 
 
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")

@@ -114,7 +114,11 @@ def _refuse_others(out: Path, pred: Path, ref: Path, prediction: Prediction | No
 def _origin(pred: Path) -> Prediction | None:
     """What `crossmatch predict` wrote beside its masks: run, checkpoint, recipe."""
     path = (pred if pred.is_dir() else pred.parent) / "prediction.json"
-    return read_json(path, Prediction, "predict again, or remove it") if path.is_file() else None
+    if not path.is_file():
+        return None
+    found = read_json(path, Prediction, "predict again, or remove it")
+    found.pop("scans", None)  # paths of this machine, of no use elsewhere
+    return found
 
 
 def _name(path: Path) -> str:

@@ -35,15 +35,17 @@ class Training(TypedDict, total=False):
 
 @with_config(ConfigDict(extra="allow"))
 class Prediction(TypedDict, total=False):
-    """prediction.json: which run, checkpoint and settings made the masks beside it."""
+    """prediction.json: which run, checkpoint, settings and scans made the masks beside it."""
 
     run: str
     checkpoint: str
     step: _Natural
+    weights_sha256: str
     flips: bool
     recipe: dict[str, Any]
     data: dict[str, Any]
     training: Training
+    scans: dict[str, list[Any]]  # what each mask was made from
 
 
 class StoredScores(BaseModel):

@@ -8,28 +8,27 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from crossmatch.batches import seeding
 from crossmatch.batches.prefetch import drawing
-from crossmatch.batches.views import Batches, Drawn
+from crossmatch.batches.views import Drawn
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.errors import UserError
 from crossmatch.formats.seal import SealedError, sealed
-from crossmatch.inference.predictor import Predictor
+from crossmatch.networks import Segmenter
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device, memory_advice, uses_bf16
 from crossmatch.runs.display import Display
 from crossmatch.runs.lock import only_writer
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.machine import Machine
-from crossmatch.runs.run import Run, create_run, resume_run
+from crossmatch.runs.run import Run, create_run, extend_run, open_run, resume_run
 from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
-from crossmatch.training.state import TrainerState
+from crossmatch.training.session import open_session
 from crossmatch.training.step import TrainingStep
 from crossmatch.training.team import Team, check_flags, check_place
+from crossmatch.training.transfer import begin_with
 from crossmatch.training.validation import validation
+from crossmatch.training.warnings import PACE_STEPS, long_run
 
 LOWER_MEMORY = (
     "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "
@@ -47,6 +46,8 @@ def fit(
     device: str = "auto",
     place: Place = ALONE,
     resume: bool = False,
+    extend_to: int | None = None,
+    begin_from: Path | None = None,
     checked: bool = False,
     compiled: bool = False,
     graphs: bool = False,
@@ -58,6 +59,8 @@ def fit(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         place: of this process among those that train one network (docs/parallel.md); each of them calls `fit`.
         resume: go on with the run in `out`, with the same settings and data.
+        extend_to: with `resume`, steps that a finished run goes on to, see `extend_run`; `recipe` has those it did.
+        begin_from: a run whose weights this one begins with: see `transfer`.
         checked: refuse data that `check` has not read, so that test cases are sealed from the start. Otherwise data
             that is new or has changed is checked before the seal.
         compiled, graphs: see `TrainingStep`.
@@ -90,35 +93,27 @@ def fit(
         def begin() -> Run:
             if out.is_dir() or not (out.exists() or resume):  # of anything else there is nothing to be written
                 until_the_end.enter_context(only_writer(out))
-            return (resume_run if resume else create_run)(out, recipe, cases.facts, machine)
+            if resume:
+                return resume_run(out, recipe, cases.facts, machine)
+            return create_run(out, recipe, cases.facts, machine, begin_from)
 
         run = team.first(begin)
         if resume and (remark := machine.remark(run.record["device"])):
             display.warn(remark)
+        if extend_to is not None:
+            run, told = team.first(lambda: extend_run(run, extend_to))
+            display.warn(told)
         with sealed(test), memory_advice(LOWER_MEMORY):
-            torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # for the initial weights
-            state = TrainerState.fresh(recipe, run.build_network(), team.device, graphs)
-            state.restore(run)
-            state.method = team.joined(state.method)
-            store = cases.load(recipe, out, team.device, display.loading, place.rank)
-            batches = Batches(
-                store,
-                recipe.data.size,
-                recipe.views,
-                recipe.train.batch,
-                recipe.seed,
-                team.device,
-                unlabelled=bool(cases.unlabelled),
-                patches=recipe.data.sampling == "patch",
-                share=(place.rank, place.count),
+            weights = _weights_of(run, display)
+            session = open_session(
+                run, cases, team, display.loading, begin_with=weights, compiled=compiled, graphs=graphs
             )
-            predictor = Predictor(state.predictor, recipe, cases.dataset.slice_axis, team.device)
-            validate = (lambda: validation(predictor, cases.dataset)) if cases.dataset.split("val") else None
-            take_step = TrainingStep(run, team, state, batches, compiled, graphs)
+            predictor, dataset = session.predictor, cases.dataset
+            validate = (lambda: validation(predictor, dataset)) if dataset.split("val") else None
             team.wait()  # until the slowest rank has read its scans
-            with drawing(batches, recipe.train.steps) as draw:
-                _train(take_step, draw, validate, display)
-    return state.step
+            with drawing(session.batches, run.recipe.train.steps) as draw:
+                _train(session.take_step, draw, validate, display)
+    return session.state.step
 
 
 def _train(
@@ -134,7 +129,8 @@ def _train(
     recorder = Recorder()
     shown: dict[str, float] = {}
     rate = take_step.learning_rate
-    started = time.monotonic()
+    first, started = state.step, time.monotonic()
+    began = started
 
     def read_scalars() -> None:
         """Read the scalars, the only wait for the device. One that is not finite, on any rank, stops the run."""
@@ -175,6 +171,11 @@ def _train(
             if book and saves:
                 keep()
             display.step(state.step, settings.steps, shown)
+            # once: a run that takes days
+            if state.step - first == PACE_STEPS:
+                seconds = (time.monotonic() - began) / PACE_STEPS
+                if told := long_run(settings.steps - state.step, seconds):
+                    display.warn(told)
         # stopped by a signal
         if state.step < settings.steps:
             if recorder.steps:
@@ -190,6 +191,23 @@ def _checked_cases(recipe: Recipe, dataset: Dataset, loading: Callable[[int, int
     except SealedError:
         root = dataset.root
         raise UserError(f"{root} has changed since it was checked: run `crossmatch check {root}` first.") from None
+
+
+def _weights_of(run: Run, display: Display) -> Callable[[Segmenter], None]:
+    """What puts weights into a fresh network: those of the run that this one begins with, where it has done no step."""
+    if "begun_from" not in run.record or run.checkpoint("last").is_file():
+        return lambda network: None
+    other = open_run(Path(run.record["begun_from"]))
+
+    def begin(network: Segmenter) -> None:
+        found = begin_with(network, run, other)
+        if found.fresh:
+            display.warn(
+                f"begins with the weights of {other.folder} after step {found.step}; not in there, and fresh: "
+                f"{'; '.join(found.fresh)}"
+            )
+
+    return begin
 
 
 def _advice(run: Run) -> str:

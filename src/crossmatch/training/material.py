@@ -1,21 +1,26 @@
 """What a run learns from: its cases, checked before the run's folder is made, and their voxels, loaded later."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from crossmatch import formats
+from crossmatch.batches.intensity import Window, foreground_window
 from crossmatch.batches.items import stored_shape
 from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset
 from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
+from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.record import DataFacts
+from crossmatch.training.warnings import data_warnings
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class TrainingCases:
     labelled: tuple[Case, ...]
     unlabelled: tuple[Case, ...]  # empty for a method that needs none
     facts: DataFacts  # what run.json says of them
-    warnings: tuple[str, ...]  # of `check`
+    warnings: tuple[str, ...]  # of `check`, and of settings that do not suit the scans
     voxel_bytes: int  # the size of their voxels in a store
 
     def load(
@@ -45,6 +50,7 @@ class TrainingCases:
             slice_axis=self.dataset.slice_axis,
             normalise=recipe.data.normalise,
             labels=self.dataset.labels,
+            fixed=[Window(*numbers) for numbers in self.facts.get("ct", [])],
             spacing_mm=recipe.data.spacing_mm,
             device=device,
             memory_map=None if fits else folder / (f"voxels-{rank}.bin" if rank else "voxels.bin"),
@@ -74,6 +80,8 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     _check(recipe, labelled, unlabelled, needs_unlabelled)
     fingerprint = load_fingerprint(whole, loading)
     facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
+    if recipe.data.normalise == "ct":
+        facts["ct"] = [list(window) for window in foreground_windows(labelled, dataset.labels)]
     learned = unlabelled if needs_unlabelled else ()
     prints = {case.id: case for case in fingerprint.cases}
     learned_from = {case.id for case in (*labelled, *learned)}
@@ -90,7 +98,32 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
         if case.id in learned_from or case.split == "val"
     }
     size = voxel_bytes([shapes[name] for name in learned_from], len(dataset.channels))
-    return TrainingCases(dataset, labelled, learned, facts, fingerprint.warnings, size)
+    scans = sorted(learned_from)
+    unsuited = data_warnings(
+        recipe, [prints[name] for name in scans], [shapes[name] for name in scans], dataset.slice_axis
+    )
+    return TrainingCases(dataset, labelled, learned, facts, (*fingerprint.warnings, *unsuited), size)
+
+
+def foreground_windows(labelled: Sequence[Case], labels: Mapping[str, int]) -> list[Window]:
+    """The window of each channel for data.normalise = "ct", from all foreground voxels of the labelled cases.
+
+    Raises:
+        UserError: no label shows a foreground voxel.
+    """
+    values: dict[int, list[formats.Array]] = defaultdict(list)
+    for case in labelled:
+        assert case.label is not None
+        images = formats.read_channels(case.images)
+        shown = formats.read_label(case.label, images[0], labels).voxels > 0
+        for channel, image in enumerate(images):
+            values[channel].append(image.voxels[shown])
+    if not any(part.size for part in values[0]):
+        raise UserError(
+            "data.normalise=ct takes its numbers from the labelled structures, and no training label shows one: "
+            "label a case, or choose --set data.normalise=percentile."
+        )
+    return [foreground_window(channel) for channel in values.values()]
 
 
 def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> DataFacts:
@@ -107,6 +140,7 @@ def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str
         "labels": dataset.labels,
         "channels": list(dataset.channels),
         "slice_axis": dataset.slice_axis,
+        "seen": seen_in_training(fingerprint.split("train")),
         "labelled": labelled,
         "unlabelled": unlabelled,
         "validation": [case.id for case in dataset.split("val")],

@@ -1,10 +1,12 @@
 """All that changes while a run trains, and how a checkpoint keeps and restores it bit for bit."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS, Method
@@ -28,6 +30,7 @@ class TrainerState:
     method: Method
     average: Average | None
     optimizer: torch.optim.Optimizer
+    second_optimizer: torch.optim.Optimizer | None  # the method's own, see `Method.second_optimizer`
     step: int = 0  # steps done
     best: float | None = None  # the highest validation Dice so far
     validation: float | None = None  # the last one
@@ -42,7 +45,16 @@ class TrainerState:
         """
         method = _method(recipe, network).to(device)
         average = Average(method.predictor(), recipe.train.ema) if recipe.train.ema else None
-        return cls(method, average, _optimizer(method, recipe.train, device if graphs else None))
+        second = method.second_optimizer(capturable=graphs and device.type == "cuda")
+        taken = {id(weight) for weight in second.param_groups[0]["params"]} if second else set()
+        weights = [weight for weight in method.parameters() if weight.requires_grad and id(weight) not in taken]
+        return cls(method, average, _optimizer(weights, recipe.train, device if graphs else None), second)
+
+    @property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """All optimisers, by their names in a checkpoint."""
+        second = {"second_optimizer": self.second_optimizer} if self.second_optimizer else {}
+        return {"optimizer": self.optimizer, **second}
 
     @property
     def predictor(self) -> Segmenter:
@@ -92,27 +104,15 @@ class TrainerState:
         if not path.is_file():
             return
         checkpoint = load_checkpoint(path)
-        groups: dict[str, dict[str, Tensor]] = {"method": {}, "average": {}, "optimizer": {}}
+        groups: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
         for key, value in checkpoint.training.items():
             group, _, name = key.partition("/")
-            groups.setdefault(group, {})[name] = value
+            groups[group][name] = value
         load_weights(self.method, groups["method"], str(path))
         if self.average:
             load_weights(self.average, groups["average"], str(path))
-        state: dict[int, dict[str, Tensor]] = {}
-        weights = self.optimizer.param_groups[0]["params"]
-        for name, value in groups["optimizer"].items():
-            index, _, kind = name.partition("/")
-            if not (index.isdecimal() and int(index) < len(weights)):
-                raise UserError(f"{path} is damaged (there is no weight {index!r}): start a new run.")
-            weight = weights[int(index)]
-            if value.shape == weight.shape:  # in the weight's memory layout, which fused optimisers rely on
-                value = torch.empty_like(weight).copy_(value)
-            state.setdefault(int(index), {})[kind] = value
-        try:
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        except ValueError as error:
-            raise UserError(f"{path} belongs to another optimiser ({error}): start a new run.") from None
+        for name, optimizer in self.optimizers.items():
+            _restore(optimizer, groups[name], path)
         facts = checkpoint.facts
         self.step, self.seconds = facts["step"], facts["seconds"]
         self.best, self.validation = facts.get("best"), facts.get("validation")
@@ -122,13 +122,31 @@ class TrainerState:
         kept: dict[str, Tensor] = {f"method/{name}": value for name, value in self.method.state_dict().items()}
         if self.average:
             kept |= {f"average/{name}": value for name, value in self.average.state_dict().items()}
-        state: dict[int, dict[str, Any]] = self.optimizer.state_dict()["state"]
         return kept | {
-            f"optimizer/{index}/{kind}": value
-            for index, values in state.items()
+            f"{name}/{index}/{kind}": value
+            for name, optimizer in self.optimizers.items()
+            for index, values in optimizer.state_dict()["state"].items()
             for kind, value in values.items()
             if isinstance(value, Tensor)
         }
+
+
+def _restore(optimizer: torch.optim.Optimizer, kept: Mapping[str, Tensor], path: Path) -> None:
+    """Give an optimiser the state that a checkpoint kept, by ``number of the weight/kind``."""
+    state: dict[int, dict[str, Tensor]] = {}
+    weights = optimizer.param_groups[0]["params"]
+    for name, value in kept.items():
+        index, _, kind = name.partition("/")
+        if not (index.isdecimal() and int(index) < len(weights)):
+            raise UserError(f"{path} is damaged (there is no weight {index!r}): start a new run.")
+        weight = weights[int(index)]
+        if value.shape == weight.shape:  # in the weight's memory layout, which fused optimisers rely on
+            value = torch.empty_like(weight).copy_(value)
+        state.setdefault(int(index), {})[kind] = value
+    try:
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    except ValueError as error:
+        raise UserError(f"{path} belongs to another optimiser ({error}): start a new run.") from None
 
 
 def _method(recipe: Recipe, network: Segmenter) -> Method:
@@ -138,9 +156,10 @@ def _method(recipe: Recipe, network: Segmenter) -> Method:
     return kind(network, settings, recipe.dice, load_teacher(settings.taught_by, network))
 
 
-def _optimizer(method: Method, settings: TrainSettings, device: torch.device | None) -> torch.optim.Optimizer:
-    """The optimiser of all trained weights; with a `device`, its step and learning rate lie there."""
-    weights = [weight for weight in method.parameters() if weight.requires_grad]
+def _optimizer(
+    weights: list[nn.Parameter], settings: TrainSettings, device: torch.device | None
+) -> torch.optim.Optimizer:
+    """The recipe's optimiser; with a `device`, its step and learning rate lie there."""
     decay, momentum = settings.weight_decay, settings.momentum
     rate = torch.tensor(settings.learning_rate, device=device) if device else settings.learning_rate
     if settings.optimizer == "adamw":

@@ -27,7 +27,8 @@ class TrainingStep:
         self, run: Run, team: Team, state: TrainerState, batches: Batches, compiled: bool = False, graphs: bool = False
     ) -> None:
         self.run, self.team, self.state = run, team, state
-        self.model, self.optimizer = team.fabric.setup(state.method, state.optimizer, move_to_device=False)
+        optimizers = state.optimizers.values()
+        self.model, *self.optimizers = team.fabric.setup(state.method, *optimizers, move_to_device=False)
         self.make = batches.make
         if compiled:
             state.method.compile(fullgraph=True, dynamic=False)
@@ -71,9 +72,11 @@ class TrainingStep:
     def _compute(self, drawn: Drawn) -> Terms:
         """What happens on the device."""
         terms = self.model(self.make(drawn), self.progress)
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         self.team.fabric.backward(terms["total"])
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.state.method.after_step()
         if self.state.average:
             self.state.average.update(self.state.method.predictor())

@@ -1,0 +1,101 @@
+"""Scans that are unlike those of the training: voxel size, grey values; and runs with steps left."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossmatch.inference.familiar import strange_grey_values, strange_spacing
+from crossmatch.inference.predict import predict
+from crossmatch.runs.run import Run
+from tiny import AFFINE, write_dataset, write_nifti
+from untrained import small_recipe, untrained_run
+
+MR = [0, 5, 400, 1200, 700]  # lowest, highest of the 0.5th percentiles; of the 99.5th; median range
+CT = [-1024, -1000, 900, 1500, 2200]
+
+
+def seen(spacing: object = None, grey_values: object = ()) -> Run:
+    data = {"channels": ["scan"], "seen": {"spacing_mm": spacing, "grey_values": grey_values}}
+    return Run(Path("run"), small_recipe(), {"data": data})
+
+
+@pytest.mark.parametrize(
+    ("spacing", "strange"),
+    [
+        ((1, 1, 4), False),
+        ((2, 2, 8), False),
+        ((4, 1, 4), True),
+        ((0.5, 1, 4), False),
+        ((0.3, 1, 4), True),
+        ((1, 1, 16), True),
+        (None, False),
+        ((9, 9), False),
+    ],
+)
+def test_spacings_beyond_twice_those_of_the_training(spacing, strange):
+    """The training had 1 x 1 x 4 to 1.2 x 1.2 x 5 mm."""
+    told = strange_spacing(seen([[1, 1, 4], [1.2, 1.2, 5]]), spacing)
+    assert bool(told) == strange
+    if told:
+        assert "1 x 1 x 4 to 1.2 x 1.2 x 5 mm" in told
+
+
+def test_runs_that_know_nothing_of_their_scans_warn_of_nothing():
+    assert strange_spacing(seen(), (9, 9, 9)) is None
+    assert strange_grey_values(Run(Path("run"), small_recipe(), {"data": {"channels": ["scan"]}}), [np.ones(3)]) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "low", "high", "strange"),
+    [
+        (MR, 0, 700, False),
+        (MR, 0, 2500, False),
+        (MR, 30, 7000, False),
+        (MR, -1000, 1500, True),
+        (MR, 0, 60_000, True),
+        (MR, 0, 1, True),
+        (CT, -1024, 1800, False),
+        (CT, 0, 800, True),
+        (CT, -1024, 3000, True),
+    ],
+)
+def test_grey_values_far_outside(known, low, high, strange):
+    voxels = np.linspace(low, high, 5000).reshape(50, 100)
+    assert bool(strange_grey_values(seen(grey_values=[known]), [voxels])) == strange
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    return untrained_run(folder / "run", write_dataset(folder / "data"), "train.steps=3")
+
+
+class TestCommand:
+    """Warnings of a prediction of files."""
+
+    def told(self, run: Run, scans: Path, tmp_path: Path) -> list[str]:
+        warnings: list[str] = []
+        predict(run.folder, scans, tmp_path / "masks", warn=warnings.append)
+        return warnings
+
+    def test_scans_like_those_of_the_training_are_fine(self, run, tmp_path):
+        data = write_dataset(tmp_path / "data", seed=3)
+        assert self.told(run, data / "imagesTs", tmp_path) == []
+
+    def test_voxels_of_four_times_the_size(self, run, tmp_path):
+        data = write_dataset(tmp_path / "data", affine=AFFINE @ np.diag([4.0, 4.0, 4.0, 1.0]))
+        (told,) = self.told(run, data / "imagesTs", tmp_path)
+        assert "case_005 (voxels of 6 x 6 x 32 mm, where the training scans have 1.5 x 1.5 x 8" in told
+
+    def test_other_grey_values(self, run, tmp_path):
+        scan = np.random.default_rng(0).integers(-1000, 3000, (16, 14, 4), dtype=np.int16)
+        write_nifti(tmp_path / "scans/ct.nii.gz", scan)
+        (told,) = self.told(run, tmp_path / "scans", tmp_path)
+        assert told.startswith("with other grey values than the training knows: ct (C0 from -9")
+
+    def test_an_unfinished_run(self, tmp_path):
+        data = write_dataset(tmp_path / "data")
+        run = untrained_run(tmp_path / "run", data, "train.steps=600")
+        (told,) = self.told(run, data / "imagesTs", tmp_path)
+        assert "is unfinished, at step 3 of 600: finish it first with crossmatch train --resume --out" in told

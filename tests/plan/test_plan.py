@@ -1,0 +1,180 @@
+"""Whole plans: every recipe loads, levels go by minutes, reasons stand beside what was chosen."""
+
+import itertools
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import CT, facts
+
+from crossmatch.dataset.check import check
+from crossmatch.dataset.dataset import open_dataset
+from crossmatch.errors import UserError
+from crossmatch.formats import read
+from crossmatch.plan import plan as module
+from crossmatch.plan.facts import training_facts
+from crossmatch.plan.levels import LEVELS
+from crossmatch.plan.measure import Cost
+from crossmatch.plan.plan import LEAST_STEPS, Plan, fit_minutes, make_plan, told_bytes, told_minutes
+from crossmatch.plan.propose import GIVEN, Proposal, propose
+from crossmatch.plan.rules import Choice
+from crossmatch.recipes.load import load_recipe
+from reading import note_reads
+from tiny import write_dataset
+
+DATASETS = {
+    "ct": facts(channels=("CT",), grey=CT),
+    "thick": facts(spacings=((1.5, 1.5, 8.0), (1.2, 1.2, 8.0), (1.8, 1.8, 9.0), (1.5, 1.5, 8.0))),
+    "unknown": facts(shapes=((224, 154, 16),) * 4, spacings=None),
+    "unknown volumes": facts(spacings=None),
+    "photographs": facts(
+        shapes=((640, 480), (300, 200), (64, 64), (512, 512)), spacings=None, channels=("R", "G", "B")
+    ),
+    "labelled": facts(labelled=4, classes=("kidney_left", "kidney_right"), shares=(0.001, 0.0001)),
+    "tiny scans": facts(shapes=((8, 8, 4),) * 4, spacings=((1.0, 1.0, 1.0),) * 4, box=(3, 3, 2)),
+}
+
+
+@pytest.mark.parametrize(("name", "level"), list(itertools.product(DATASETS, LEVELS)))
+def test_every_proposal_is_a_recipe_and_reads_back(name, level, tmp_path):
+    proposal = propose(DATASETS[name], level, Choice(700, "a test"))
+    (tmp_path / "plan.toml").write_text(proposal.toml("Head\nof two lines"), encoding="utf-8")
+    assert load_recipe(str(tmp_path / "plan.toml")) == proposal.recipe
+    tree = tomllib.loads((tmp_path / "plan.toml").read_text(encoding="utf-8"))
+    for key, reason in proposal.reasons.items():
+        node = tree
+        for part in key.split("."):
+            node = node[part]  # every choice stands in the file
+        assert reason
+
+
+def test_a_ct_is_planned_as_ct():
+    recipe = propose(DATASETS["ct"], LEVELS[0], Choice(10_000, "")).recipe
+    assert (recipe.data.normalise, recipe.data.sampling, recipe.network.name) == ("ct", "patch", "vnet")
+    assert (recipe.views.strong.brightness, recipe.views.strong.gamma) == (0, 0.5)
+    assert recipe.data.spacing_mm == (1, 1, 1)
+    assert recipe.method.name == "crossmatch"
+
+
+def test_thick_slices_are_resampled_in_their_plane():
+    recipe = propose(DATASETS["thick"], LEVELS[0], Choice(10_000, "")).recipe
+    assert (recipe.dims, recipe.data.sampling, recipe.data.spacing_mm) == (2, "patch", (1.5, 1.5))
+    assert recipe.train.optimizer == "sgd"
+    assert recipe.data.size == (208, 208)
+
+
+def test_sides_are_never_flipped_whatever_the_method():
+    proposal = propose(DATASETS["labelled"], LEVELS[3], Choice(500, ""))
+    assert proposal.recipe.method.name == "supervised_strong"
+    assert proposal.recipe.method.settings.augment.mirror_probability == 0
+    assert proposal.recipe.views.weak.turn_probability == 0
+    assert (proposal.recipe.data.foreground, proposal.recipe.dice.background) == (0.5, False)
+
+
+def test_changes_count_more_than_rules():
+    changes = ["data.size=[32, 32, 32]", "method.name=fixmatch", "train.steps=9"]
+    proposal = propose(DATASETS["ct"], LEVELS[3], Choice(500, ""), changes)
+    assert proposal.recipe.data.size == (32, 32, 32)
+    assert (proposal.recipe.method.name, proposal.recipe.train.steps) == ("fixmatch", 9)
+    assert proposal.recipe.method.settings.threshold == 0.75  # from own_3d
+    assert "crossmatch" in proposal.others
+    assert [proposal.reasons[key] for key in ("data.size", "method.name", "train.steps")] == [GIVEN] * 3
+
+
+def by_voxels(proposal: Proposal) -> Cost:
+    """A machine that takes 10 microseconds a voxel of a labelled batch."""
+    size, batch = proposal.recipe.data.size, proposal.recipe.train.batch.labelled
+    voxels = batch
+    for n in size:
+        voxels *= n
+    return Cost(step=1e-5 * voxels, validation=2.0, saving=0.1, start=10.0, memory=2**30, disk=2**20)
+
+
+@pytest.mark.parametrize("minutes", [5, 20, 60, 240, 2000])
+def test_a_plan_fills_its_minutes(minutes):
+    plan = fit_minutes(DATASETS["thick"], minutes, (), by_voxels)
+    assert 0.93 * minutes <= plan.minutes <= minutes
+    assert plan.proposal.recipe.train.steps >= LEAST_STEPS
+
+
+def test_more_minutes_never_give_a_smaller_size():
+    found = [fit_minutes(DATASETS["thick"], minutes, (), by_voxels) for minutes in (5, 20, 60, 240, 2000)]
+    sizes = [plan.proposal.recipe.data.size for plan in found]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] == (208, 208)
+
+
+def test_too_few_minutes_name_the_least():
+    """64 x 64 with 4 slices take 0.164 s a step: 100 steps, a validation of 2.1 s and 10 s make 0.5 minutes."""
+    with pytest.raises(UserError, match=r"0\.2 minutes are too few: .*100 steps takes 0\.5 minutes .*--minutes 0\.5"):
+        fit_minutes(DATASETS["thick"], 0.2, (), by_voxels)
+    assert fit_minutes(DATASETS["thick"], 0.5, (), by_voxels).proposal.recipe.train.steps >= LEAST_STEPS
+
+
+def test_the_cost_is_told_with_the_way_to_lower_it():
+    plan = Plan(propose(DATASETS["thick"], LEVELS[4], Choice(1000, "")), Cost(0.5, 2.0, 0.1, 10.0, 3 * 2**30, 2**25))
+    told = " ".join(plan.cost_lines())
+    for part in ("A step takes 0.5 s", "1000 steps take 9 minutes", "3.0 GB", "32 MB", "--minutes", "train.batch"):
+        assert part in told
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(0.5, "30 seconds"), (9.2, "9 minutes"), (600, "10.0 hours")])
+def test_times_in_words(minutes, told):
+    assert told_minutes(minutes) == told
+
+
+def test_bytes_in_words():
+    assert (told_bytes(2**20), told_bytes(5 * 2**29)) == ("1 MB", "2.5 GB")
+
+
+class TestOnFiles:
+    """Facts and plans of small datasets on disk."""
+
+    def test_facts_are_of_training_cases_and_their_labels(self, tmp_path):
+        data = write_dataset(tmp_path / "data", n_train=4, unlabelled=1, n_val=2, n_test=2, shape=(32, 28, 4))
+        found = training_facts(open_dataset(data), "2")
+        assert (found.labelled, found.unlabelled, found.validation, len(found.shapes)) == (2, 2, 2, 4)
+        assert found.median_shape == (32, 28, 4)
+        assert found.median_spacing_mm == (1.5, 1.5, 8)
+        label = read(data / "labelsTr/case_001.nii.gz").voxels
+        assert found.label_voxels[0][1] == (label == 1).sum()
+        assert found.boxes[0] == tuple(int(np.ptp(places)) + 1 for places in label.nonzero())
+
+    def test_test_files_are_not_opened_for_a_plan(self, tmp_path):
+        """Once the data are checked, the test files may be damaged: a plan does not see it."""
+        data = write_dataset(tmp_path / "data", shape=(32, 28, 4))
+        check(data)
+        with pytest.MonkeyPatch.context() as patch:
+            opened: list[Path] = []
+            original = module.measure
+
+            def spy(recipe, dataset, device, loading):
+                note_reads(patch, opened.append)
+                return original(recipe, dataset, device, loading)
+
+            patch.setattr(module, "measure", spy)
+            plan = make_plan(data, changes=["train.steps=20", "data.labelled=1"], device="cpu")
+        assert opened
+        assert not any("Ts" in path.parent.name for path in opened)
+        assert plan.cost.step > 0
+        assert plan.cost.memory > 2**20
+
+    def test_no_labelled_case(self, tmp_path):
+        data = write_dataset(tmp_path / "data", n_train=2, unlabelled=2, subsets=())
+        with pytest.raises(UserError, match=r"no labelled training case, .*labelsTr"):
+            make_plan(data, device="cpu")
+
+    def test_spacings_that_some_scans_do_not_know(self, tmp_path):
+        data = write_dataset(tmp_path / "data", n_train=2, shape=(16, 14, 4))
+        other = write_dataset(tmp_path / "other", n_train=2, shape=(16, 14, 4), affine=np.eye(4), unit="unknown")
+        for folder in ("imagesTr/case_002_0000.nii.gz", "labelsTr/case_002.nii.gz"):
+            (data / folder).write_bytes((other / folder).read_bytes())
+        with pytest.raises(UserError, match="case_002 does not know the voxel size"):
+            make_plan(data, device="cpu")
+
+    def test_unknown_spacings_are_planned_as_stored(self, tmp_path):
+        data = write_dataset(tmp_path / "data", shape=(32, 28, 4), affine=np.eye(4), unit="unknown")
+        plan = make_plan(data, changes=["train.steps=3", "data.labelled=1"], device="cpu")
+        assert plan.proposal.recipe.data.spacing_mm == ()
+        assert "unknown" in plan.proposal.reasons["data.sampling"]

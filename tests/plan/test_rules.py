@@ -1,0 +1,146 @@
+"""Each rule of a plan by value, on made-up facts."""
+
+import pytest
+from made_up import CT, MR, facts
+
+from crossmatch.plan import rules
+
+FLAT = {"shapes": ((300, 200),) * 4, "spacings": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"channels": ("CT",)}, "CT"),
+        ({"channels": ("CT",), "grey": (0.0, 1.0)}, "CT"),
+        ({"channels": ("T1", "T1ce", "T2", "FLAIR")}, "MR"),
+        ({"channels": ("cine_MRI",), "grey": CT}, "MR"),
+        ({"channels": ("R", "G", "B"), **FLAT}, "colour"),
+        ({"channels": ("red", "green", "blue")}, "colour"),
+        ({"channels": ("X-Ray",), **FLAT}, "X-ray"),
+        ({"channels": ("a", "b", "c"), **FLAT}, "colour"),
+        ({"channels": ("image",), **FLAT}, "X-ray"),
+        ({"channels": ("0000",), "grey": CT}, "CT"),
+        ({"channels": ("0000",), "grey": MR}, "MR"),
+        ({"channels": ("CT", "PET"), "grey": MR}, "MR"),
+        ({"channels": ("factor",), "grey": MR}, "MR"),
+    ],
+)
+def test_kind_of_image(given, kind):
+    assert rules.kind_of_image(facts(**given)).value == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "normalise"), [("CT", "ct"), ("MR", "zscore"), ("colour", "colour"), ("X-ray", "percentile")]
+)
+def test_normalisation(kind, normalise):
+    assert rules.normalisation(kind).value == normalise
+
+
+@pytest.mark.parametrize(
+    ("given", "dims", "reason"),
+    [
+        (FLAT, 2, "the images are flat"),
+        ({"spacings": ((1.5, 1.5, 8.0),) * 4}, 2, "8 mm apart, 5.3 times"),
+        ({"spacings": ((1.0, 1.0, 3.0),) * 4}, 3, "1 x 1 x 3 mm have nearly equal sides"),
+        ({"spacings": ((1.0, 1.0, 3.1),) * 4}, 2, "3.1 times"),
+        ({"spacings": ((1.0, 2.9, 3.1),) * 4}, 3, "nearly equal"),
+        ({"spacings": ((5.0, 1.0, 1.0),) * 4}, 3, 'with "slice_axis": 0 in dataset.json'),
+        ({"spacings": ((5.0, 1.0, 1.0),) * 4, "slice_axis": 0}, 2, "5 mm apart"),
+        ({"shapes": ((224, 154, 16),) * 4, "spacings": None}, 2, "unknown, and scans have 16 slices of 224 x 154"),
+        ({"shapes": ((100, 90, 80),) * 4, "spacings": None}, 3, "unknown"),
+        ({"shapes": ((100, 90, 1),) * 4}, 2, "a single slice"),
+    ],
+)
+def test_dimensions(given, dims, reason):
+    found = rules.dimensions(facts(**given))
+    assert found.value == dims
+    assert reason in found.reason
+
+
+def test_spacing_is_the_median():
+    found = rules.spacing(facts(spacings=((1, 1, 1), (2, 2, 2), (2, 2, 3), (4, 4, 4))), 3)
+    assert found.value == (2, 2, 2.5)
+    assert "1 x 1 x 1 to 4 x 4 x 4 mm" in found.reason
+
+
+def test_spacing_of_the_coarse_axis_is_a_low_percentile():
+    """4 of 5 scans have 8 mm, one 4 mm: the 10th percentile lies at 0.4 of the way from 4 to 8."""
+    five = facts(shapes=((9, 9, 9),) * 5, spacings=((1, 1, 8),) * 4 + ((1, 1, 4),))
+    found = rules.spacing(five, 3)
+    assert found.value == pytest.approx((1, 1, 5.6))
+    assert "coarse axis 2" in found.reason
+    assert rules.spacing(five, 2).value == (1, 1)
+
+
+def test_an_unknown_spacing_leaves_scans_as_they_are():
+    assert rules.spacing(facts(spacings=None), 3).value == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "resized"),
+    [
+        ({"spacings": None}, True),
+        ({}, True),
+        ({"shapes": ((200, 200, 9), (209, 200, 9), (200, 200, 9), (200, 200, 9))}, True),
+        ({"shapes": ((200, 200, 9), (230, 200, 9), (200, 200, 9), (200, 200, 9))}, False),
+        ({"spacings": ((1, 1, 8), (1, 1, 4), (1, 1, 9), (1, 1, 9))}, True),
+    ],
+)
+def test_slices_of_one_size_are_resized_whole(given, resized):
+    assert rules.resizes(facts(**given), 2).value == resized
+    assert not rules.resizes(facts(**given), 3).value
+
+
+@pytest.mark.parametrize(
+    ("classes", "pair"),
+    [
+        (("left_kidney", "right_kidney", "liver"), ("left_kidney", "right_kidney")),
+        (("lung_R", "lung_L"), ("lung_R", "lung_L")),
+        (("LeftAtrium", "LeftVentricle"), None),
+        (("LeftAtrium", "RightAtrium"), ("LeftAtrium", "RightAtrium")),
+        (("hippocampus lh", "hippocampus rh"), ("hippocampus lh", "hippocampus rh")),
+        (("RV", "MYO", "LV"), None),
+        (("left_kidney", "right_lung"), None),
+        (("vertebra_L1", "vertebra_L2"), None),
+        (("liver", "tumour"), None),
+        (("left", "right"), None),
+    ],
+)
+def test_paired_sides_by_name(classes, pair):
+    assert rules.paired_sides(classes) == pair
+
+
+def test_turns():
+    assert rules.turns(facts(), "MR", 2).value
+    assert not rules.turns(facts(), "MR", 3).value
+    assert not rules.turns(facts(), "X-ray", 2).value
+    sides = rules.turns(facts(classes=("left_kidney", "right_kidney"), shares=(0.1, 0.1)), "CT", 2)
+    assert not sides.value
+    assert "left_kidney and right_kidney" in sides.reason
+
+
+@pytest.mark.parametrize(
+    ("spacing", "plane"), [((1, 1, 3), (0, 1)), ((3, 1, 1), (1, 2)), ((1, 3, 1), (0, 2)), ((1, 1, 1), (0, 1))]
+)
+def test_rotations_lie_in_the_plane_of_the_finest_voxels(spacing, plane):
+    assert rules.plane(facts(spacings=(spacing,) * 4), 3).value == plane
+    assert rules.plane(facts(spacings=(spacing,) * 4), 2).value == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("shares", "seen", "wanted"),
+    [((0.1,), 1.0, 0.0), ((0.1,), 0.3, 0.33), ((0.1, 0.004), 1.0, 0.33), ((0.1, 0.0004), 1.0, 0.5)],
+)
+def test_rare_classes_are_shown_more_often(shares, seen, wanted):
+    classes = ("organ", "tumour")[: len(shares)]
+    assert rules.foreground_share(facts(classes=classes, shares=shares), seen).value == wanted
+
+
+def test_a_class_that_no_label_shows_is_no_rare_class():
+    assert rules.foreground_share(facts(classes=("organ", "tumour"), shares=(0.1, 0.0)), 1.0).value == 0.0
+
+
+@pytest.mark.parametrize(("share", "counted"), [(0.1, True), (0.004, False)])
+def test_dice_counts_the_background_unless_structures_are_tiny(share, counted):
+    assert rules.dice_with_background(facts(shares=(share,))).value is counted

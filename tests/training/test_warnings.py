@@ -1,0 +1,97 @@
+"""What training warns of, by value and in a run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossmatch.dataset.check import check
+from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.recipes.load import load_recipe
+from crossmatch.recipes.schema import Recipe
+from crossmatch.training import fit as module
+from crossmatch.training.fit import fit
+from crossmatch.training.warnings import data_warnings, long_run
+from tiny import AFFINE, write_dataset
+from train_tiny import TINY, Quiet
+
+PATCHES = ["data.sampling=patch", "data.labelled=all", "method.name=supervised", "train.steps=1"]
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> tuple[CasePrint, ...]:
+    """Three scans of 16 x 14 x 4 voxels of 1.5 x 1.5 x 8 mm."""
+    return check(write_dataset(tmp_path_factory.mktemp("data") / "tiny")).split("train")
+
+
+def recipe(*changes: str) -> Recipe:
+    return load_recipe("phantom", [*TINY, *PATCHES, *changes])
+
+
+def spaced(scans: tuple[CasePrint, ...], *spacings: tuple[float, ...]) -> list[CasePrint]:
+    return [CasePrint(**{**vars(scan), "spacing_mm": mm}) for scan, mm in zip(scans, spacings, strict=True)]
+
+
+SHAPES = [(4, 16, 14)] * 3
+
+
+def test_spacings_that_differ_by_two_and_are_not_resampled(scans):
+    different = spaced(scans, (1, 1, 8), (1.4, 1, 8), (2, 1, 8))
+    (told,) = data_warnings(recipe(), different, SHAPES, 2)
+    assert "measure 1 x 1 to 2 x 1 mm, and nothing resamples them" in told
+    assert "data.spacing_mm, for instance to [1.4, 1]" in told
+    assert data_warnings(recipe("data.spacing_mm=[1.5, 1.5]"), different, SHAPES, 2) == []
+    assert data_warnings(recipe("data.sampling=resize"), different, SHAPES, 2) == []
+
+
+def test_nearer_spacings_and_other_slice_distances_are_fine(scans):
+    assert data_warnings(recipe(), spaced(scans, (1, 1, 4), (1.4, 1, 8), (1.9, 1, 16)), SHAPES, 2) == []
+    assert data_warnings(recipe(), spaced(scans, None, None, None), SHAPES, 2) == []
+
+
+def test_a_patch_larger_than_most_scans(scans):
+    """16 x 14 voxels fill 44 % of 16 x 32, and 88 % of 16 x 16."""
+    (told,) = data_warnings(recipe("data.size=[16, 32]"), scans, SHAPES, 2)
+    assert "the patch of 16 x 32 voxels is larger than most scans, which have 16 x 14" in told
+    assert data_warnings(recipe("data.size=[16, 16]"), scans, SHAPES, 2) == []
+    one_large = [(4, 16, 14), (4, 40, 40), (4, 40, 40)]
+    assert data_warnings(recipe("data.size=[16, 32]"), scans, one_large, 2) == []
+
+
+def test_they_are_told_when_a_training_starts(tmp_path: Path):
+    data = write_dataset(tmp_path / "data", n_train=2)
+    other = write_dataset(tmp_path / "other", n_train=2, affine=AFFINE @ np.diag([3.0, 3.0, 1.0, 1.0]))
+    for name in ("imagesTr/case_002_0000.nii.gz", "labelsTr/case_002.nii.gz"):
+        (data / name).write_bytes((other / name).read_bytes())
+    display = Quiet()
+    fit(recipe("data.size=[16, 64]"), data, tmp_path / "run", display)
+    told = " ".join(display.warnings)
+    assert "1.5 x 1.5 to 4.5 x 4.5 mm" in told
+    assert "larger than most scans" in told
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds", "days"), [(1000, 80.0, None), (1000, 90.0, "1.0"), (10_000, 86.4, "10.0")]
+)
+def test_a_run_over_a_day(steps, seconds, days):
+    told = long_run(steps, seconds)
+    assert told is None if days is None else told is not None and f"take {days} days" in told
+
+
+def test_it_is_told_once_by_measured_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A clock that runs 400 hours a look."""
+    data = write_dataset(tmp_path / "data", n_train=2, n_val=0)
+    hours = iter(range(100_000))
+    monkeypatch.setattr(module.time, "monotonic", lambda: 3600.0 * 400 * next(hours))
+    display = Quiet()
+    fit(recipe("train.steps=14", "train.checkpoint_every=100"), data, tmp_path / "run", display)
+    told = [text for text in display.warnings if "days" in text]
+    assert len(told) == 1
+    assert "the 4 steps that are left" in told[0]
+
+
+def test_a_quick_run_is_told_nothing(tmp_path: Path):
+    data = write_dataset(tmp_path / "data", n_train=2, n_val=0)
+    display = Quiet()
+    fit(recipe("train.steps=12"), data, tmp_path / "run", display)
+    assert display.warnings == []
