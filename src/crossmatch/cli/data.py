@@ -126,7 +126,7 @@ def import_folder(
     """
     from crossmatch.errors import SHOWN, UserError
     from crossmatch.importers.carry_out import carry_out
-    from crossmatch.importers.proposal import propose
+    from crossmatch.importers.proposal import propose_import
     from crossmatch.importers.sources import Wishes, parse_names, parse_values
     from crossmatch.runs.display import Terminal, say
 
@@ -143,7 +143,7 @@ def import_folder(
         fold=fold,
     )
     console = Terminal()
-    proposal = propose(source, wishes)
+    proposal = propose_import(source, wishes)
     for number, line in enumerate(proposal.pairs()):
         if dry_run or number < SHOWN:
             say(console, "", line)

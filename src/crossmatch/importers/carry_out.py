@@ -16,7 +16,7 @@ from crossmatch.dataset.fingerprint import Fingerprint, Progress, fingerprint_pa
 from crossmatch.dataset.writing import write_description
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING
-from crossmatch.importers.proposal import Proposal
+from crossmatch.importers.proposal import ImportProposal
 from crossmatch.importers.shared import Tell, finished
 from crossmatch.importers.sources import SourceCase
 
@@ -24,7 +24,12 @@ Written = dict[Path, Path]  # file of the dataset -> file of the source
 
 
 def carry_out(
-    target: str | os.PathLike[str], proposal: Proposal, progress: Progress | None, tell: Tell, *, link: bool = False
+    target: str | os.PathLike[str],
+    proposal: ImportProposal,
+    progress: Progress | None,
+    tell: Tell,
+    *,
+    link: bool = False,
 ) -> tuple[Dataset, dict[str, str]]:
     """Write the dataset of a proposal. It appears under its name when it is complete and checked.
 
@@ -60,7 +65,7 @@ def carry_out(
     return finished(target, fingerprint, kept, tell), left_out
 
 
-def _write(folder: Path, case: SourceCase, proposal: Proposal, written: Written, link: bool) -> None:
+def _write(folder: Path, case: SourceCase, proposal: ImportProposal, written: Written, link: bool) -> None:
     """Write the images and the label of a case, and note the origin of each file before it is written."""
     part = "Ts" if case.split == "test" else "Tr"
     images, labels = folder / f"images{part}", folder / f"labels{part}"
@@ -101,7 +106,7 @@ def _copy(path: Path, file: Path, written: Written, link: bool) -> None:
 def _checked(
     folder: Path,
     target: Path,
-    proposal: Proposal,
+    proposal: ImportProposal,
     cases: dict[str, SourceCase],
     written: dict[str, Written],
     left_out: dict[str, str],
@@ -133,7 +138,7 @@ def _checked(
     raise AssertionError("the second check returns or raises")
 
 
-def _stated(target: Path, proposal: Proposal) -> dict[str, object]:
+def _stated(target: Path, proposal: ImportProposal) -> dict[str, object]:
     """The content of dataset.json."""
     stated: dict[str, object] = {
         "name": target.resolve().name,

@@ -50,9 +50,10 @@ def find(source: Path, wishes: Wishes) -> Source:
         labels = [(file, _role(file, ())) for file, _ in labels]
     elif wanted and len(wanted) == 1:
         images = [(file, role) for file, role in images if role.channel == wanted[0]]
-    if len({role.key[-1:] for _, role in images}) == 1 and all(len(role.key) > 1 for _, role in images):
-        # one file of one name in each folder: the folder is the case
-        images = [(file, role._replace(key=role.key[:-1], parts=role.parts[:-1])) for file, role in images]
+    if _one_for_all(role.parts for _, role in images):  # ct.nii.gz in each folder: the folder is the case
+        images = [(file, role._replace(parts=role.parts[:-1])) for file, role in images]
+    if _one_for_all(role.key for _, role in images):
+        images = [(file, role._replace(key=role.key[:-1])) for file, role in images]
     alone = tuple(name for name in named if name) if len(named) == 1 else ()
     found.channels = tuple(wishes.channels) or tuple(channels) or alone
     cases = _grouped(images, channels, found)
@@ -92,6 +93,12 @@ def _channels(images: list[tuple[ChosenFile, Role]], wanted: list[str]) -> list[
         return wanted
     usual = [channel for channel in SEQUENCES if counts[channel] > _USUAL * len(by_case)]
     return usual if len(usual) > 1 else []
+
+
+def _one_for_all(names: Iterable[tuple[str, ...]]) -> bool:
+    """Whether all files have one name and lie in folders."""
+    found = set(names)
+    return len({parts[-1:] for parts in found}) == 1 and all(len(parts) > 1 for parts in found)
 
 
 def _grouped(

@@ -29,7 +29,7 @@ _COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ImportProposal:
     """What an import is going to do."""
 
     root: Path  # the source
@@ -71,7 +71,7 @@ class Proposal:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
-def propose(root: Path, wishes: Wishes) -> Proposal:
+def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
     """Look at a source and decide.
 
     Args:
@@ -110,7 +110,7 @@ def propose(root: Path, wishes: Wishes) -> Proposal:
     usual = Counter(count for _, count in surveyed).most_common(1)[0][0]
     named = source.labels is not None or len(source.channels) == usual  # dataset.json stands, and `check` compares
     channels = source.channels if named else _channel_names(usual)
-    return Proposal(
+    return ImportProposal(
         root=root,
         cases=tuple(kept),
         channels=channels,

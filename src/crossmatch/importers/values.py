@@ -86,21 +86,29 @@ def choose_values(
     everywhere = set().union(*found.values())
     changed = {old: new for old, new in wanted.items() if old != new}
     if stated is not None:
-        called = {value: name for name, value in stated.items()}
+        given = {value: name for name, value in stated.items()}
         changed = changed or _closed(stated.values())
         new_names: dict[int, str] = {}
-        for value in sorted(called, key=lambda value: (value in changed, value)):  # a value that stays keeps its name
-            new_names.setdefault(changed.get(value, value), called[value])
+        for value in sorted(given, key=lambda value: (value in changed, value)):  # a value that stays keeps its name
+            new_names.setdefault(changed.get(value, value), given[value])
         return _named(changed, max(new_names), {**new_names, **names})
-    if wanted:
-        return _named(changed, max([*wanted.values(), *names]), names)
+    if any(wanted.values()):
+        highest = max([*wanted.values(), *names])
+        known = {*names, *wanted.values(), *(changed.get(value, value) for value in everywhere)}
+        if gap := [value for value in range(1, highest) if value not in known]:
+            raise UserError(
+                f"Labels up to {highest} are given, and no file holds a label {gap[0]}: map values onto 0, 1, 2, ... "
+                "without gaps."
+            )
+        return _named(changed, highest, names)
     if names:
-        changed = _closed(names)
-        return _named(changed, len({0, *names}) - 1, {changed.get(value, value): name for value, name in names.items()})
-    for values in (everywhere, _common(found)):
+        closed = _closed(names)
+        called = {closed.get(value, value): name for value, name in names.items()}
+        return _named(changed | closed, len({0, *names}) - 1, called)
+    for values in (everywhere - set(wanted), _common(found) - set(wanted)):  # what is mapped is mapped to background
         proposed = _proposal(values)
-        if proposed is not None:
-            return _named(proposed, max(1, len({0, *values}) - 1), {})
+        if proposed is not None and (values - {0} or not wanted):
+            return _named(changed | proposed, max(1, len({0, *values}) - 1), {})
     raise UserError(
         f"The label files hold the values {listed(sorted(everywhere))}, and what they mean cannot be guessed: say it, "
         'for example --map "500=1,600=2", or --names "1=liver,2=tumour" where values 1 and 2 stand for these; a mask '
@@ -133,12 +141,8 @@ def _named(changed: dict[int, int], highest: int, names: Mapping[int, str]) -> L
     """Labels 0 to `highest`; those without a name are label_1, label_2, ..."""
     beyond = [value for value in names if not 0 <= value <= highest]
     if beyond:
-        raise UserError(
-            f"A name is given to the label value {beyond[0]}, but values are 0 to {highest}: correct --names."
-        )
+        raise UserError(f"--names names the label value {beyond[0]}, but values are 0 to {highest}: correct it.")
     labels = {names.get(v, "background" if v == 0 else f"label_{v}"): v for v in range(highest + 1)}
     if len(labels) <= highest:
         raise UserError(f"Two labels have one name ({listed(names.values())}): correct --names.")
-    if len(labels) < 2:
-        raise UserError("Only background is left of the labels: map at least one value to 1.")
     return LabelValues(changed, labels)
