@@ -86,7 +86,7 @@ def settings_exist(words: list[str]) -> None:
         known = [change.split(",")[0] if "[" not in change else change for change in changes if "." in change]
         load_recipe(recipe, [change for change in known if "key=" not in change and "..." not in change])
     else:
-        assert re.fullmatch(r"[A-Z]+|mine\.toml|\.\.\.", recipe), recipe
+        assert re.fullmatch(r"[A-Z]+|auto|(mine|plan)\.toml|\.\.\.|--(resume|from)", recipe), recipe
 
 
 @pytest.mark.parametrize("line", PROGRAMS)

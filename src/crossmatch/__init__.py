@@ -3,7 +3,7 @@
     import crossmatch
 
     crossmatch.check("my_scans")                               # is the data sound?
-    model = crossmatch.train("own_2d", "my_scans", "runs/first", train__steps=1000)
+    model = crossmatch.train("auto", "my_scans", "runs/first", minutes=60)  # settings chosen from the data
     model = crossmatch.load("runs/first")                      # or a run that was trained before
     scan = crossmatch.formats.read(path)                       # or an array from anywhere
     labels = model.predict(scan.voxels, affine=scan.affine)    # an array of labels, of the scan's own size

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
+from crossmatch.errors import UserError
 from crossmatch.inference.model import Model
+from crossmatch.plan.make import make_plan
 from crossmatch.recipes import Recipe, load_recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.devices import choose_device
@@ -48,6 +50,7 @@ def train(
     data: AnyPath,
     out: AnyPath,
     *,
+    minutes: float | None = None,
     seed: int | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -59,8 +62,10 @@ def train(
     PyTorch's random generator is seeded. Training on several devices is for the command line (docs/parallel.md).
 
     Args:
-        recipe: the name of a recipe (`recipes.recipe_names()`), the path of a TOML file, or a `Recipe`.
+        recipe: ``auto`` chooses one from the data; or the name of a recipe (`recipes.recipe_names()`), the path of a
+            TOML file, or a `Recipe`.
         data: a dataset's folder.
+        minutes: with ``auto``, how long the training may take.
         out: the run's folder, which does not exist yet; with `resume` an existing run.
         seed: instead of the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
@@ -77,8 +82,15 @@ def train(
         UserError: a recipe, setting, dataset or folder that cannot be used; a run in `out` keeps its last checkpoint.
         KeyboardInterrupt: Ctrl-C; what was learned is kept.
     """
-    chosen = load_recipe(recipe, _settings(changes if seed is None else {**changes, "seed": seed}))
-    out = Path(out)
+    settings, out = _settings(changes if seed is None else {**changes, "seed": seed}), Path(out)
+    if minutes is not None and (recipe != "auto" or resume):
+        raise UserError("minutes is for the recipe 'auto' of a new run, which chooses the size: leave it out.")
+    if recipe != "auto":
+        chosen = load_recipe(recipe, settings)
+    elif resume:
+        chosen = load_recipe(open_run(out).recipe, settings)
+    else:
+        chosen = make_plan(Path(data), minutes=minutes, changes=settings, device=device).proposal.recipe
     with _showing(progress, chosen.method.name) as display:
         done = fit(chosen, Path(data), out, display, device=device, resume=resume)
     if done < chosen.train.steps:

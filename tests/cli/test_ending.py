@@ -47,8 +47,8 @@ def test_defects_stay_tracebacks(error):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("told_by_typer", [False, True])
-def test_signals_stop_a_command(number, told_by_typer):
-    before = signal.getsignal(number)
+def test_signals_stop_a_command(number, told_by_typer, monkeypatch):
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def work() -> None:
         try:
@@ -61,7 +61,12 @@ def test_signals_stop_a_command(number, told_by_typer):
     with pytest.raises(SystemExit) as ended, one_paragraph():
         work()
     assert ended.value.code == 130
-    assert signal.getsignal(number) == before
+    code = []
+    monkeypatch.setattr(os, "_exit", code.append)
+    signal.raise_signal(number)  # while the process ends
+    assert code == [130]
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, before[each])
 
 
 def test_an_ignored_signal_stays_ignored():

@@ -89,7 +89,8 @@ def disturb(scene: Scene, inputs: Inputs, folder: Path, right: Undisturbed, trou
     again = go_on(scene, inputs, folder)
     if again.code != 0 or again.wrong:
         return [*faults, fault(f"cannot go on: {again.wrong or again.said[-500:]}")]
-    return faults + [fault(f"after going on {what}") for what in compare(folder, right)]
+    stopped = trouble.signals is not None
+    return faults + [fault(f"after going on {what}") for what in compare(folder, right, stopped)]
 
 
 def on_small_disk(scene: Scene, inputs: Inputs, folder: Path, right: Undisturbed, kilobytes: int) -> list[Fault]:

@@ -7,6 +7,7 @@ Commands that start commands, as a benchmark does, fork them too.
 import fcntl
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import time
@@ -84,7 +85,8 @@ class Command:
         writing.close()
 
     def send(self, number: int) -> None:
-        """Send a signal, unless the command has ended."""
+        """Send a signal once the command begins, unless it has ended."""
+        select.select([self._reading], [], [], HANGS_SECONDS)
         if self.process.is_alive() and self.process.pid:
             os.kill(self.process.pid, number)
 
@@ -102,7 +104,7 @@ class Command:
             while part := os.read(self._reading.fileno(), 2**20):
                 said += part
         self._reading.close()
-        return Ended(code, said.decode(errors="replace"), took)
+        return Ended(code, said.decode(errors="replace").lstrip("\n"), took)
 
 
 def run(words: Sequence[object], folder: Path, before: Callable[[], None] | None = None) -> Ended:
@@ -131,9 +133,16 @@ def _command(words: list[str], said: Connection, cache: Path, before: Callable[[
     os.environ.update({"COLUMNS": "100", "CROSSMATCH_CACHE": str(cache)})
     torch.set_num_threads(1)
     run_cell.subprocess = SimpleNamespace(Popen=Forked)  # type: ignore[assignment]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # before the command has begun
+        signal.signal(number, _leave)
+    print(flush=True)  # says that the command begins
     if before is not None:
         before()
     _main(words)
+
+
+def _leave(number: int, frame: object) -> None:
+    os._exit(130)
 
 
 def _main(words: list[str]) -> None:

@@ -23,6 +23,7 @@ ANOTHER_TIME = {
     "seconds",
     "training_seconds",
     "peak_memory",
+    "commit",
     "peak_memory_bytes",
     "mtime_ns",
     "size",

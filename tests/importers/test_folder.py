@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folder_files import brats, decathlon, label, nnunet, pairs, photographs, scan
 
 from crossmatch import formats
 from crossmatch.dataset.check import load_fingerprint
@@ -14,7 +15,6 @@ from crossmatch.importers.carry_out import carry_out
 from crossmatch.importers.proposal import propose_import
 from crossmatch.importers.roles import SEQUENCES, role_of
 from crossmatch.importers.sources import Wishes
-from folder_files import brats, decathlon, label, nnunet, pairs, photographs, scan
 from refusal import tree
 
 LABELS = {"background": 0, "liver": 1, "tumour": 2}

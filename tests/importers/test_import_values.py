@@ -82,7 +82,7 @@ def test_a_source_that_names_its_labels_is_believed() -> None:
 def test_values_are_whole_numbers() -> None:
     assert values_in(A, np.array([0.0, 2.0, 1.0], np.float32)) == {0, 1, 2}
     for odd in (0.5, np.nan):
-        with pytest.raises(UserError, match="a holds .* which is no whole number"):
+        with pytest.raises(UserError, match=r"a holds .* which is no whole number"):
             values_in(A, np.array([0.0, odd]))
 
 

@@ -40,6 +40,7 @@ SURE = {
     "admt": {"threshold": 0.3},
     "ssnet": {"unlabelled_weight": 1.0},
     "sassnet": {"unlabelled_weight": 1.0},
+    "caml": {"vectors": 4},
     "bcp": {},
     "crossmatch": {"threshold": 0.3},
 }

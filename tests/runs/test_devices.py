@@ -95,3 +95,11 @@ def test_peak_memory_is_this_processes_own() -> None:
     before, after = (int(number) for number in found.stdout.split())
     assert 50 << 20 < before < 600 << 20
     assert 290 << 20 < after - before < 310 << 20
+
+
+@pytest.mark.parametrize("said", ["[enforce fail] can't allocate memory: 3 GB", "could not create a primitive"])
+def test_what_libraries_say_when_memory_is_short(said):
+    with pytest.raises(UserError, match=r"Out of memory\. Lower something"), memory_advice("Lower something."):
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="a defect"), memory_advice("Lower something."):
+        raise RuntimeError("a defect")

@@ -56,12 +56,18 @@ def one_paragraph() -> Iterator[None]:
 
 @contextmanager
 def _stoppable() -> Iterator[threading.Event]:
-    """Signals that ask a process to end raise KeyboardInterrupt, unless they are ignored (nohup)."""
+    """Signals that ask a process to end raise KeyboardInterrupt, unless they are ignored (nohup).
+
+    After one of them has ended the block, a further one ends the process at once.
+    """
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.set()
         raise KeyboardInterrupt
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os._exit(STOPPED)
 
     caught = {}
     if threading.current_thread() is threading.main_thread():
@@ -73,7 +79,7 @@ def _stoppable() -> Iterator[threading.Event]:
         yield stopped
     finally:
         for number, handler in caught.items():
-            signal.signal(number, handler)
+            signal.signal(number, leave if stopped.is_set() else handler)
 
 
 def _end(text: str) -> NoReturn:

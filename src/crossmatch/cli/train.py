@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from crossmatch.cli.ending import STOPPED
-from crossmatch.cli.plan import Device, Minutes, shown_plan
+from crossmatch.cli.planning import Device, Minutes, shown_plan
 from crossmatch.errors import UserError
 from crossmatch.training.ranks import Place, find_place, start
 

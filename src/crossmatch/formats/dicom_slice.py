@@ -9,16 +9,21 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset, dcmread
+from pydicom.errors import BytesLengthException
 from pydicom.misc import is_dicom
 from pydicom.pixels.decoders.base import get_decoder
 
 from crossmatch.errors import UserError
 from crossmatch.formats.seal import refuse_sealed
+from crossmatch.formats.sizes import check_claim
 from crossmatch.formats.volume import Array
 
 ORIENTATION_TOLERANCE = 1e-3  # of a unit vector; chosen here: half a voxel over 512
 _NEEDED = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3}  # tag: numbers in it
-_UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, struct.error)
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, OverflowError),
+    *(MemoryError, struct.error, BytesLengthException),  # a length of 4 GB in a small file
+)
 _INT16 = np.iinfo(np.int16)
 _DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 
@@ -112,6 +117,9 @@ def read_pixels(one: Slice) -> Array:
                 f"{one.path} is compressed ({syntax.name}, {syntax}) and no decoder for it is installed: {_DECODERS}; "
                 "or decompress the series first, with gdcmconv --raw or dcmdjpeg."
             )
+        bits = int(data.get("BitsAllocated") or 1)
+        claimed = int(data.Rows) * int(data.Columns) * bits // 8
+        check_claim(one.path, claimed, compressed=bool(syntax.is_compressed))
         values = data.pixel_array.astype(np.float64)
         (slope,) = _numbers(one.path, data, "RescaleSlope", 1) or [1.0]
         (intercept,) = _numbers(one.path, data, "RescaleIntercept", 1) or [0.0]

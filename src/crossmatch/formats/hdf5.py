@@ -7,6 +7,7 @@ import numpy as np
 
 from crossmatch.errors import UserError
 from crossmatch.formats.seal import refuse_sealed
+from crossmatch.formats.sizes import check_claim
 from crossmatch.formats.volume import Array
 
 
@@ -43,8 +44,13 @@ def read_pair(path: Path, rank: int, classes: int) -> tuple[Array, Array]:
 
 def _array(path: Path, file: h5py.File, key: str, kinds: str) -> Array:
     """The array under a name, whose type must be one of NumPy's `kinds`."""
+    if not isinstance(file.get(key, getlink=True), h5py.HardLink):
+        raise UserError(f"{path} keeps '{key}' elsewhere, or lacks it: copy the file again, with all it holds.")
     stored = file[key]
     if not isinstance(stored, h5py.Dataset) or stored.dtype.kind not in kinds:
         what = f"values of type {stored.dtype}" if isinstance(stored, h5py.Dataset) else "no array"
         raise UserError(f"{path} holds {what} under '{key}', numbers are needed, one a voxel: copy the file again.")
+    if stored.is_virtual or stored.external:
+        raise UserError(f"{path} keeps '{key}' in other files: write it into one.")
+    check_claim(path, stored.nbytes, compressed=True)
     return np.asarray(stored[()])

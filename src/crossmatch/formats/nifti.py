@@ -5,6 +5,7 @@ Format: nifti.nimh.nih.gov/nifti-1. Shapes and affines as in volume.py.
 
 import copy
 import gzip
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from crossmatch.errors import UserError
+from crossmatch.formats.sizes import check_claim, read_to_end
 from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 
 NAME = "NIfTI"
@@ -23,7 +26,10 @@ ENDINGS = (".nii.gz", ".nii", ".hdr")
 WRITTEN = (".nii.gz", ".nii")
 COMPANIONS = {".hdr": (".img", ".img.gz")}
 PLACED, CHANNELS, MAPS = True, False, True
-DAMAGED = (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError)
+DAMAGED = (
+    *(OSError, EOFError, ValueError, OverflowError, KeyError),
+    *(zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError),
+)
 
 _MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
@@ -57,11 +63,14 @@ def read_stack(path: Path) -> list[Volume]:
 
 def _voxels(image: Any) -> Array:
     """The voxels of an image, all axes: integers as stored, everything else as float32."""
-    plain = image.dataobj.slope == 1 and image.dataobj.inter == 0
-    if plain and np.dtype(image.header.get_data_dtype()).kind in "iu":
-        voxels = np.asarray(image.dataobj)
+    if not _compressed(image):
+        voxels = _stored(image, image.dataobj)
     else:
-        voxels = np.asarray(image.dataobj, dtype=np.float32)
+        with gzip.open(_with_voxels(image)) as stream:
+            proxy = image.dataobj
+            form = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
+            voxels = _stored(image, ArrayProxy(stream, form))  # type: ignore[no-untyped-call]
+            read_to_end(stream)  # the checksum stands there
     return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
 
 
@@ -114,7 +123,11 @@ def _single(pair: Any, single: Any) -> Any:
 
 
 def _open(path: Path) -> Any:  # Any: nibabel is untyped
-    """The nibabel image of a file, its voxels not yet read."""
+    """The nibabel image of a file, its voxels not yet read.
+
+    Raises:
+        ValueError: the header claims more voxels than the file can hold.
+    """
     voxels = [each for ending in COMPANIONS[".hdr"] if (each := path.with_suffix(ending)).exists()]
     if path.suffix.lower() == ".hdr" and path.is_file() and not voxels:
         raise UserError(f"{path} keeps its voxels in {path.stem}.img, which does not exist: copy both.")
@@ -124,7 +137,27 @@ def _open(path: Path) -> Any:  # Any: nibabel is untyped
             f"{path} is {type(image).__name__}, not NIfTI: of such a file left and right are not known for certain; "
             "convert it to .nii.gz with a program that knows where it comes from."
         )
+    proxy: Any = image.dataobj
+    claimed = int(proxy.offset) + math.prod(int(n) for n in proxy.shape) * proxy.dtype.itemsize
+    check_claim(_with_voxels(image), claimed, _compressed(image))
     return image
+
+
+def _with_voxels(image: Any) -> Path:
+    """The file in which the voxels lie: the image's own, or the second of a pair."""
+    return Path(image.file_map["image"].filename)
+
+
+def _compressed(image: Any) -> bool:
+    return _with_voxels(image).name.lower().endswith(".gz")
+
+
+def _stored(image: Any, proxy: Any) -> Array:
+    """The voxels of an image: integers as stored where they are not scaled, else float32."""
+    plain = proxy.slope == 1 and proxy.inter == 0
+    if plain and np.dtype(image.header.get_data_dtype()).kind in "iu":
+        return np.asarray(proxy)
+    return np.asarray(proxy, dtype=np.float32)
 
 
 def _spatial_shape(path: Path, header: Any) -> tuple[int, ...]:

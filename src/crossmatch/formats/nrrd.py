@@ -14,6 +14,7 @@ import nrrd
 import numpy as np
 
 from crossmatch.errors import UserError
+from crossmatch.formats.nrrd_voxels import read_voxels
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume, places_voxels, spacing_of
 
 NAME = "NRRD"
@@ -50,12 +51,7 @@ def read(path: Path) -> list[Volume]:
         UserError: no data file, not 2D or 3D, no single number a voxel, a geometry that places voxels nowhere, in an
             unknown space or not in millimetres.
     """
-    try:
-        voxels, header = nrrd.read(str(path))
-    except FileNotFoundError as error:
-        if not path.is_file():
-            raise
-        raise UserError(f"{path} keeps its voxels in {error.filename}, which does not exist: copy both.") from error
+    voxels, header = read_voxels(path)
     _spatial_shape(path, header)
     if voxels.dtype.kind not in "iuf":
         raise UserError(f"{path} holds {voxels.dtype}, not one number a voxel: export it again.")

@@ -2,6 +2,7 @@
 
 from crossmatch.methods.admt import ADMT
 from crossmatch.methods.bcp import BCP
+from crossmatch.methods.caml import CAML
 from crossmatch.methods.cps import CPS
 from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.distillation import Distillation
@@ -39,6 +40,7 @@ METHODS: dict[str, type[Method]] = {
     "admt": ADMT,
     "ssnet": SSNet,
     "sassnet": SASSNet,
+    "caml": CAML,
     "bcp": BCP,
     "crossmatch": CrossMatch,
 }

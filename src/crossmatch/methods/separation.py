@@ -97,6 +97,48 @@ class ClassMemory(nn.Module):
         self.filled[value] = torch.where(some, valid, self.filled[value])
 
 
+class ClassQueue(nn.Module):
+    """The newest Q vectors of each class, taken at random from those that count in each step.
+
+    Args:
+        classes: K; length: Q; width: E.
+    """
+
+    vectors: Tensor  # (K, Q, E) float32, the newest first
+    filled: Tensor  # (K, Q) bool
+
+    def __init__(self, classes: int, length: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.zeros(classes, length, width))
+        self.register_buffer("filled", torch.zeros(classes, length, dtype=torch.bool))
+
+    @torch.no_grad()
+    def push(self, value: int, candidates: Tensor, counted: Tensor, count: int) -> None:
+        """Put at most `count` of a class's candidates (n, E) at the front, of those that count, (n,) bool."""
+        chosen = _at_random(counted, count)
+        filled = torch.cat([counted[chosen], self.filled[value]])
+        vectors = torch.cat([candidates[chosen].float(), self.vectors[value]])
+        order = filled.logical_not().byte().argsort(stable=True)[: self.filled.shape[1]]
+        self.vectors[value], self.filled[value] = vectors[order], filled[order]
+
+    @torch.no_grad()
+    def sample(self, count: int) -> tuple[Tensor, Tensor]:
+        """Vectors (K, M, E), M = `count`, of each class at random, and which are there, (K, M) bool.
+
+        A class that has fewer than `count` has none.
+        """
+        chosen = torch.stack([_at_random(filled, count) for filled in self.filled])
+        there = self.filled.sum(1, keepdim=True) >= count
+        return self.vectors.gather(1, chosen.unsqueeze(2).expand(-1, -1, self.vectors.shape[2])), there.expand(
+            -1, count
+        )
+
+
+def _at_random(counted: Tensor, count: int) -> Tensor:
+    """Numbers of `count` (or all) entries of a mask (n,), first those that count, in random order."""
+    return (torch.rand(counted.shape, device=counted.device) + counted).topk(min(count, len(counted))).indices
+
+
 def class_separation(
     predicted: Tensor,
     label: Tensor,
@@ -123,7 +165,7 @@ def class_separation(
         share = filled / filled.sum().clamp(min=1)
         if memory_selectors is not None:
             share = _shares(memory_selectors[value](vectors, filled), filled)
-        distance = share.sum() - direction @ (share.unsqueeze(1) * vectors).sum(0)
+        distance = share.sum() - (direction * (share.unsqueeze(1) * vectors).sum(0)).sum(1)
         mean = (_shares(selector(predicted.detach(), counted), counted) * distance).sum()
         total = total + torch.where((counted.sum() > 1) & (filled.sum() > 1), mean, 0.0)
     return total / len(selectors)

@@ -51,7 +51,7 @@ class Segmenter(nn.Module):
         Settings: the class of the network's settings.
         HEAD_KERNEL: kernel size of the network's head.
         UPSAMPLING: how the network's decoder enlarges feature maps.
-        encoder: images (B, C, *S) -> list of feature maps, finest first.
+        encoder: images (B, C, *S) -> list of feature maps, finest first. It has ``blocks``, one module a level.
         decoder: that list -> list of decoded maps, finest first; level l is of size S / 2^l.
         head: finest decoded map -> logits (B, K, *S).
         decoder_channels: channels of the decoded maps, finest first.

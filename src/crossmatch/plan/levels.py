@@ -10,7 +10,7 @@ from math import floor, log2, prod
 import numpy as np
 
 from crossmatch.plan.facts import Facts
-from crossmatch.plan.rules import Choice
+from crossmatch.plan.rules import Chosen
 
 PATCH_MULTIPLE = 16  # of the V-Net
 COARSENED = 2.0  # times: how much voxels may grow so that a patch holds the structures
@@ -38,16 +38,16 @@ LEVELS = (
 )
 
 
-def usual_level(device: str, cores: int, dims: int) -> Choice[Level]:
+def usual_level(device: str, cores: int, dims: int) -> Chosen[Level]:
     """The level where nobody names minutes."""
     if device == "cuda":
-        return Choice(LEVELS[0], "a GPU takes the full setting")
+        return Chosen(LEVELS[0], "a GPU takes the full setting")
     number = {True: 1, False: 2}[cores >= 16] + (dims == 3)
     level = LEVELS[number]
-    return Choice(level, f"{cores} CPU core{'s' * (cores != 1)}: the {level.name} of five settings")
+    return Chosen(level, f"{cores} CPU core{'s' * (cores != 1)}: the {level.name} of five settings")
 
 
-def slice_size(facts: Facts, level: Level, spacing_mm: tuple[float, ...]) -> tuple[Choice[tuple[int, int]], float]:
+def slice_size(facts: Facts, level: Level, spacing_mm: tuple[float, ...]) -> tuple[Chosen[tuple[int, int]], float]:
     """Voxels of a slice, and by how much the voxel size grows so that a slice of usual size fits.
 
     Args:
@@ -64,7 +64,7 @@ def slice_size(facts: Facts, level: Level, spacing_mm: tuple[float, ...]) -> tup
     first, second = (min(n, -(-level.edge // multiple) * multiple) for n in (first, second))
     what = f"scans have {usual[0]:.0f} x {usual[1]:.0f}"
     cut = f", at most {level.edge} in the {level.name} setting" if shrunk > 1 else ""
-    return Choice((first, second), f"{what}{cut}; multiples of {multiple}"), shrunk
+    return Chosen((first, second), f"{what}{cut}; multiples of {multiple}"), shrunk
 
 
 def unet_levels(size: list[float]) -> int:
@@ -72,7 +72,7 @@ def unet_levels(size: list[float]) -> int:
     return int(np.clip(floor(log2(max(min(size), 2 * DEEPEST) / DEEPEST)) + 1, 2, 5))
 
 
-def patch_size(facts: Facts, level: Level, spacing_mm: tuple[float, ...]) -> tuple[Choice[tuple[int, ...]], float]:
+def patch_size(facts: Facts, level: Level, spacing_mm: tuple[float, ...]) -> tuple[Chosen[tuple[int, ...]], float]:
     """Voxels of a patch, and by how much the voxel size grows so that a patch holds the labelled structures.
 
     Args:
@@ -94,7 +94,7 @@ def patch_size(facts: Facts, level: Level, spacing_mm: tuple[float, ...]) -> tup
         f"at most {level.voxels} voxels in the {level.name} setting, of scans with {scan}; shows {seen} of the "
         f"structures; multiples of {PATCH_MULTIPLE}"
     )
-    return Choice(patch, reason), grown
+    return Chosen(patch, reason), grown
 
 
 def _near_cube(shape: np.ndarray, voxels: int) -> tuple[int, ...]:

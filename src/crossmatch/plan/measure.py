@@ -52,9 +52,18 @@ class Cost:
 
 
 def measure(
-    recipe: Recipe, dataset: Dataset, device: str, loading: Callable[[int, int], None] = lambda done, total: None
+    recipe: Recipe,
+    dataset: Dataset,
+    device: str,
+    loading: Callable[[int, int], None] = lambda done, total: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Cost:
     """Time a recipe on a dataset that was opened with all its splits.
+
+    Args:
+        device: as for training.
+        loading: called with (cases scanned, cases in all) where the dataset has no fresh fingerprint.
+        clock: gives seconds.
 
     Raises:
         UserError: what training would refuse too, and memory that is too small for a step.
@@ -66,21 +75,21 @@ def measure(
         bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
         run = Run(Path(place), recipe, new_record(recipe, cases.facts, Machine(chosen, "bf16" if bf16 else "float32")))
         team = Team(ALONE, chosen, bf16)
-        began = time.perf_counter()
+        began = clock()
         session = open_session(run, few, team, lambda done, total: None)
         read = len(few.labelled) + len(few.unlabelled)
-        opening = time.perf_counter() - began
+        opening = clock() - began
         ends = []
         for step in range(WARM_UP + TIMED):
             terms = session.take_step(to_device(session.batches.draw(step), session.batches.device))
             float(terms["total"])  # waits for the device
-            ends.append(time.perf_counter())
+            ends.append(clock())
         seconds = sorted(after - before for before, after in zip(ends[WARM_UP - 1 :], ends[WARM_UP:], strict=False))
-        began = time.perf_counter()
+        began = clock()
         session.state.save(run, "last")
-        saving = time.perf_counter() - began
+        saving = clock() - began
         size = run.checkpoint("last").stat().st_size
-        validation = _validation_seconds(session.predictor, cases)
+        validation = _validation_seconds(session.predictor, cases, clock)
         memory = peak_memory(team.device)
     whole = len(cases.labelled) + len(cases.unlabelled)
     fits = cases.voxel_bytes <= recipe.data.memory_gb * 2**30
@@ -95,13 +104,13 @@ def measure(
     )
 
 
-def _validation_seconds(predictor: Predictor, cases: TrainingCases) -> float:
+def _validation_seconds(predictor: Predictor, cases: TrainingCases, clock: Callable[[], float]) -> float:
     """Of all validation cases, from the first one."""
     found = cases.dataset.split("val")
     if not found:
         return 0.0
     case = found[0]
     predictor.network.eval()
-    began = time.perf_counter()
+    began = clock()
     predictor(formats.read_channels(case.images), case.images[0])
-    return (time.perf_counter() - began) * len(found)
+    return (clock() - began) * len(found)

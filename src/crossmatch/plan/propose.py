@@ -4,7 +4,7 @@ The rules about the data are in `rules`, those about size in `levels`. Here are 
 batch, length, optimiser, perturbations, method.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from crossmatch.batches.intensity import UNBOUNDED
 from crossmatch.plan import rules
 from crossmatch.plan.facts import Facts
 from crossmatch.plan.levels import Level, patch_size, slice_size, unet_levels
-from crossmatch.plan.rules import Choice
+from crossmatch.plan.rules import Chosen
 from crossmatch.recipes.files import read_tree
-from crossmatch.recipes.load import load_recipe, parse_change
+from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.recipes.toml import to_toml
 
@@ -48,30 +48,30 @@ class Proposal:
 def propose(
     facts: Facts,
     level: Level,
-    steps: Choice[int],
-    changes: Sequence[str] = (),
+    steps: Chosen[int],
+    changes: Mapping[str, object] = {},
     validations: int = VALIDATIONS,
 ) -> Proposal:
     """The recipe for a dataset at a level.
 
     Args:
         steps: of the training; validations: how many there are meanwhile, at most.
-        changes: ``section.key=value``, which count more than the rules.
+        changes: ``{"section.key": value}``, which count more than the rules.
 
     Raises:
         UserError: a change that does not fit the recipe.
     """
     kind, dims = rules.kind_of_image(facts), rules.dimensions(facts)
-    chosen: dict[str, Choice[Any]] = {}
+    chosen: dict[str, Chosen[Any]] = {}
     share = _geometry(facts, level, dims.value, dims.reason, chosen)
     chosen["data.normalise"] = rules.normalisation(kind.value)
-    chosen["data.normalise"] = Choice(
+    chosen["data.normalise"] = Chosen(
         chosen["data.normalise"].value, f"{chosen['data.normalise'].reason} ({kind.reason})"
     )
     chosen["data.foreground"] = rules.foreground_share(facts, share)
     turned = rules.turns(facts, kind.value, dims.value)
-    chosen["views.weak.turn_probability"] = Choice(0.5 if turned.value else 0.0, turned.reason)
-    chosen["views.weak.rotation_probability"] = Choice(
+    chosen["views.weak.turn_probability"] = Chosen(0.5 if turned.value else 0.0, turned.reason)
+    chosen["views.weak.rotation_probability"] = Chosen(
         0.5 if turned.value else 1.0, "of the others half are rotated" if turned.value else "small angles instead"
     )
     chosen["views.weak.plane"] = rules.plane(facts, dims.value)
@@ -97,22 +97,22 @@ def propose(
         else ("supervised_strong", "every training scan has a label")
     )
     tree["method"] = {"name": method, **others[method]}
-    chosen["method.name"] = Choice(method, reason)
+    chosen["method.name"] = Chosen(method, reason)
     for key, choice in chosen.items():
         _put(tree, key, list(choice.value) if isinstance(choice.value, tuple) else choice.value)
     recipe = load_recipe(tree, changes)
     reasons = {key: choice.reason for key, choice in chosen.items()}
-    reasons |= {".".join(keys): GIVEN for keys, _ in map(parse_change, changes) if keys[0] != "methods"}
+    reasons |= {key: GIVEN for key in changes if not key.startswith("methods.")}
     others.pop(recipe.method.name, None)
     return Proposal(recipe, level, reasons, others)
 
 
-def _geometry(facts: Facts, level: Level, dims: int, why: str, chosen: dict[str, Choice[Any]]) -> float:
+def _geometry(facts: Facts, level: Level, dims: int, why: str, chosen: dict[str, Chosen[Any]]) -> float:
     """Voxel size, sampling and size; returns the share of a scan that one view sees."""
     resized, wanted = rules.resizes(facts, dims), rules.spacing(facts, dims)
-    chosen["data.sampling"] = Choice("resize" if resized.value else "patch", f"{dims}D: {why}; {resized.reason}")
+    chosen["data.sampling"] = Chosen("resize" if resized.value else "patch", f"{dims}D: {why}; {resized.reason}")
     spacing_mm = () if resized.value else wanted.value
-    size: Choice[Any]
+    size: Chosen[Any]
     if dims == 2:
         size, grown = slice_size(facts, level, spacing_mm)
     else:
@@ -121,7 +121,7 @@ def _geometry(facts: Facts, level: Level, dims: int, why: str, chosen: dict[str,
     if spacing_mm:
         larger = f", times {grown:.2f} so that more fits into {' x '.join(map(str, size.value))}" if grown > 1 else ""
         spacing_mm = tuple(float(f"{mm * grown:.3g}") for mm in spacing_mm)
-        chosen["data.spacing_mm"] = Choice(spacing_mm, f"{wanted.reason}{larger}")
+        chosen["data.spacing_mm"] = Chosen(spacing_mm, f"{wanted.reason}{larger}")
     if resized.value or dims == 2:
         return 1.0
     voxels = 1.0
@@ -133,53 +133,53 @@ def _geometry(facts: Facts, level: Level, dims: int, why: str, chosen: dict[str,
     return voxels
 
 
-def _strong_views(chosen: dict[str, Choice[Any]], dims: int) -> None:
+def _strong_views(chosen: dict[str, Chosen[Any]], dims: int) -> None:
     normalise, size = chosen["data.normalise"].value, chosen["data.size"].value
     if normalise in UNBOUNDED or dims == 3:
         why = "grey values are not cut to [0, 1]" if normalise in UNBOUNDED else "as scanners differ in 3D"
         for key, value in {"brightness": 0.0, "contrast": 0.0, "bias": 0.5, "gamma": 0.5}.items():
-            chosen[f"views.strong.{key}"] = Choice(value, f"bias and gamma instead of brightness and contrast: {why}")
+            chosen[f"views.strong.{key}"] = Chosen(value, f"bias and gamma instead of brightness and contrast: {why}")
     if dims == 3:
-        chosen["views.strong.blur_each_axis"] = Choice(True, "voxels may differ in their sides")
+        chosen["views.strong.blur_each_axis"] = Chosen(True, "voxels may differ in their sides")
     factor = min(1.0, max(size) / RELEASED_EDGE) if dims == 2 else 0.5 if max(size) < 80 else 1.0
     sigma = (round(0.1 * factor, 4), round(2.0 * factor, 4))
-    chosen["views.strong.blur_sigma"] = Choice(sigma, "in voxels: the released blur, scaled with the size")
+    chosen["views.strong.blur_sigma"] = Chosen(sigma, "in voxels: the released blur, scaled with the size")
 
 
-def _network(facts: Facts, level: Level, dims: int, chosen: dict[str, Choice[Any]]) -> None:
+def _network(facts: Facts, level: Level, dims: int, chosen: dict[str, Chosen[Any]]) -> None:
     if dims == 3:
-        chosen["network.name"] = Choice("vnet", "volumes")
-        chosen["network.width"] = Choice(level.width, f"the {level.name} setting")
-        chosen["network.normalisation"] = Choice("instance", "of two volumes, statistics of a batch are poor")
+        chosen["network.name"] = Chosen("vnet", "volumes")
+        chosen["network.width"] = Chosen(level.width, f"the {level.name} setting")
+        chosen["network.normalisation"] = Chosen("instance", "of two volumes, statistics of a batch are poor")
         return
     size = chosen["data.size"].value
     depth = unet_levels([float(n) for n in size])
-    chosen["network.name"] = Choice("unet", "slices")
-    chosen["network.width"] = Choice(level.width, f"the {level.name} setting")
-    chosen["network.dropout"] = Choice(
+    chosen["network.name"] = Chosen("unet", "slices")
+    chosen["network.width"] = Chosen(level.width, f"the {level.name} setting")
+    chosen["network.dropout"] = Chosen(
         (0.0,) * depth, f"{depth} levels, so that the coarsest map has 4 voxels or more along an axis; no dropout"
     )
 
 
 def _training(
-    level: Level, dims: int, steps: Choice[int], validated: bool, validations: int, chosen: dict[str, Choice[Any]]
+    level: Level, dims: int, steps: Chosen[int], validated: bool, validations: int, chosen: dict[str, Chosen[Any]]
 ) -> None:
     count = level.slices if dims == 2 else level.volumes
-    batch = Choice(count, f"the {level.name} setting")
+    batch = Chosen(count, f"the {level.name} setting")
     chosen |= {"train.batch.labelled": batch, "train.batch.unlabelled": batch, "train.steps": steps}
     short = steps.value < SHORT
     if dims == 3 or short:
         rate = 0.003 if short and level.width < 16 else 0.001
-        chosen["train.optimizer"] = Choice("adamw", "a short training" if short else "volumes, as released")
-        chosen["train.learning_rate"] = Choice(rate, "of AdamW, higher in a short training of a narrow network")
+        chosen["train.optimizer"] = Chosen("adamw", "a short training" if short else "volumes, as released")
+        chosen["train.learning_rate"] = Chosen(rate, "of AdamW, higher in a short training of a narrow network")
     else:
-        chosen["train.optimizer"] = Choice("sgd", "slices, as released")
-        chosen["train.learning_rate"] = Choice(0.01, "of SGD, as released")
+        chosen["train.optimizer"] = Chosen("sgd", "slices, as released")
+        chosen["train.learning_rate"] = Chosen(0.01, "of SGD, as released")
     every = max(1, -(-steps.value // max(1, validations)))
     why = f"{max(1, validations)} times in all" if validated else "no validation case, so without effect"
-    chosen["train.validate_every"] = Choice(every, why)
-    chosen["train.checkpoint_every"] = Choice(max(1, min(250, steps.value // 4 or 1)), "at most so many steps are lost")
-    chosen["predict.batch"] = Choice(16 if dims == 2 else 4 if level.width < 16 else 1, "slices or windows at a time")
+    chosen["train.validate_every"] = Chosen(every, why)
+    chosen["train.checkpoint_every"] = Chosen(max(1, min(250, steps.value // 4 or 1)), "at most so many steps are lost")
+    chosen["predict.batch"] = Chosen(16 if dims == 2 else 4 if level.width < 16 else 1, "slices or windows at a time")
 
 
 def _put(tree: dict[str, Any], key: str, value: object) -> None:

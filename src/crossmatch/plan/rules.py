@@ -32,71 +32,71 @@ _SIDE = re.compile(r"(?<![a-z])(left|right|l|r|lh|rh|lt|rt|links|rechts)(?![a-z]
 _LEFT = {"left", "l", "lh", "lt", "links"}
 
 
-class Choice(NamedTuple, Generic[T]):
+class Chosen(NamedTuple, Generic[T]):
     """A value and why it was chosen."""
 
     value: T
     reason: str
 
 
-def kind_of_image(facts: Facts) -> Choice[Kind]:
+def kind_of_image(facts: Facts) -> Chosen[Kind]:
     """CT, MR, colour or X-ray, by the names of the channels, else by their values."""
     names = ", ".join(facts.channels)
     for kind, pattern in _NAMES.items():
         if all(re.search(pattern, re.sub(r"[_-]+", " ", name.lower())) for name in facts.channels):
-            return Choice(kind, f"channel_names says {names}")
+            return Chosen(kind, f"channel_names says {names}")
     lowest = np.median([[channel.p00_5 for channel in scan] for scan in facts.grey_values])
     highest = np.median([[channel.p99_5 for channel in scan] for scan in facts.grey_values])
     if lowest < AIR_HU and highest > BONE_HU:
-        return Choice("CT", f"grey values from {lowest:.0f} to {highest:.0f} are Hounsfield units")
+        return Chosen("CT", f"grey values from {lowest:.0f} to {highest:.0f} are Hounsfield units")
     if facts.axes == 2 and len(facts.channels) == 3:
-        return Choice("colour", "flat images with three channels")
+        return Chosen("colour", "flat images with three channels")
     if facts.axes == 2:
-        return Choice("X-ray", "flat grey images")
-    return Choice("MR", f"grey values from {lowest:.0f} to {highest:.0f} have no absolute unit")
+        return Chosen("X-ray", "flat grey images")
+    return Chosen("MR", f"grey values from {lowest:.0f} to {highest:.0f} have no absolute unit")
 
 
-def normalisation(kind: Kind) -> Choice[Normalise]:
+def normalisation(kind: Kind) -> Chosen[Normalise]:
     """How grey values are scaled."""
     if kind == "CT":
-        return Choice("ct", "CT: by the percentiles, mean and spread of the labelled foreground, one for all scans")
+        return Chosen("ct", "CT: by the percentiles, mean and spread of the labelled foreground, one for all scans")
     if kind == "MR":
-        return Choice("zscore", "MR: grey values have no absolute unit, so by the mean and spread of each scan")
+        return Chosen("zscore", "MR: grey values have no absolute unit, so by the mean and spread of each scan")
     if kind == "colour":
-        return Choice("colour", "colour: one scale for all channels, so that hues stay")
-    return Choice("percentile", "X-ray: [0, 1] by each image's own percentiles 0.5 and 99.5")
+        return Chosen("colour", "colour: one scale for all channels, so that hues stay")
+    return Chosen("percentile", "X-ray: [0, 1] by each image's own percentiles 0.5 and 99.5")
 
 
-def dimensions(facts: Facts) -> Choice[Literal[2, 3]]:
+def dimensions(facts: Facts) -> Chosen[Literal[2, 3]]:
     """Slices or volumes."""
     if facts.axes == 2:
-        return Choice(2, "the images are flat")
+        return Chosen(2, "the images are flat")
     axis = facts.slice_axis
     plane = [other for other in range(3) if other != axis]
     spacing, shape = facts.median_spacing_mm, facts.median_shape
     if shape[axis] == 1:
-        return Choice(2, "each scan is a single slice")
+        return Chosen(2, "each scan is a single slice")
     if spacing is None:
         ratio = min(shape[other] for other in plane) / shape[axis]
         what = f"the voxel size is unknown, and scans have {shape[axis]:.0f} slices of {_by(shape, plane)} voxels"
         if ratio > ANISOTROPIC:
-            return Choice(2, f"{what}: these are taken for thick slices")
-        return Choice(3, f"{what}: these are taken for voxels of nearly equal sides")
+            return Chosen(2, f"{what}: these are taken for thick slices")
+        return Chosen(3, f"{what}: these are taken for voxels of nearly equal sides")
     ratio = spacing[axis] / max(spacing[other] for other in plane)
     if ratio > ANISOTROPIC:
-        return Choice(2, f"slices lie {spacing[axis]:.3g} mm apart, {ratio:.1f} times the voxels in them")
+        return Chosen(2, f"slices lie {spacing[axis]:.3g} mm apart, {ratio:.1f} times the voxels in them")
     coarse = int(np.argmax(spacing))
     if coarse != axis and spacing[coarse] / min(spacing) > ANISOTROPIC:
-        return Choice(
+        return Chosen(
             3, f'axis {coarse} is the coarse one: with "slice_axis": {coarse} in dataset.json slices would be cut there'
         )
-    return Choice(3, f"voxels of {_by(spacing)} mm have nearly equal sides")
+    return Chosen(3, f"voxels of {_by(spacing)} mm have nearly equal sides")
 
 
-def spacing(facts: Facts, dims: int) -> Choice[tuple[float, ...]]:
+def spacing(facts: Facts, dims: int) -> Chosen[tuple[float, ...]]:
     """The voxel size to resample to, one number an axis of an item; () leaves scans as they are."""
     if facts.spacings_mm is None:
-        return Choice((), "the voxel size is unknown, so scans are used as they are stored")
+        return Chosen((), "the voxel size is unknown, so scans are used as they are stored")
     axes = [axis for axis in range(facts.axes) if facts.axes == dims or axis != facts.slice_axis]
     values = np.array(facts.spacings_mm)[:, axes]
     wanted = np.median(values, axis=0)
@@ -107,20 +107,20 @@ def spacing(facts: Facts, dims: int) -> Choice[tuple[float, ...]]:
         reason += f", and the {COARSE_PERCENTILE}th percentile along coarse axis {axes[coarse]}"
     low, high = values.min(0), values.max(0)
     spread = f"they have {_by(low)} to {_by(high)} mm" if (low != high).any() else "all have it"
-    return Choice(tuple(float(f"{mm:.3g}") for mm in wanted), f"{reason}; {spread}")
+    return Chosen(tuple(float(f"{mm:.3g}") for mm in wanted), f"{reason}; {spread}")
 
 
-def resizes(facts: Facts, dims: int) -> Choice[bool]:
+def resizes(facts: Facts, dims: int) -> Chosen[bool]:
     """Whether whole slices are resized to one size; else patches are cut at one voxel size."""
     if dims == 3:
-        return Choice(False, "volumes are larger than what fits into a step, so patches are cut")
+        return Chosen(False, "volumes are larger than what fits into a step, so patches are cut")
     if facts.extents_mm is None:
-        return Choice(True, "without a voxel size, whole slices are brought to one size")
+        return Chosen(True, "without a voxel size, whole slices are brought to one size")
     axes = [axis for axis in range(facts.axes) if facts.axes == 2 or axis != facts.slice_axis]
     extents = np.array(facts.extents_mm)[:, axes]
     if (extents.max(0) <= EQUAL * extents.min(0)).all():
-        return Choice(True, "all slices are of nearly one size in millimetres, so they are resized whole")
-    return Choice(
+        return Chosen(True, "all slices are of nearly one size in millimetres, so they are resized whole")
+    return Chosen(
         False, f"slices measure {_by(extents.min(0))} to {_by(extents.max(0))} mm: cut or padded at one voxel size"
     )
 
@@ -140,26 +140,26 @@ def paired_sides(classes: tuple[str, ...]) -> tuple[str, str] | None:
     return None
 
 
-def turns(facts: Facts, kind: Kind, dims: int) -> Choice[bool]:
+def turns(facts: Facts, kind: Kind, dims: int) -> Chosen[bool]:
     """Whether views are turned by right angles and flipped; else they are rotated by small angles."""
     if pair := paired_sides(facts.classes):
-        return Choice(False, f"{pair[0]} and {pair[1]} are left and right of one structure: a flip would swap them")
+        return Chosen(False, f"{pair[0]} and {pair[1]} are left and right of one structure: a flip would swap them")
     if kind == "X-ray":
-        return Choice(False, "X-rays are taken upright, from a known side")
+        return Chosen(False, "X-rays are taken upright, from a known side")
     if dims == 3:
-        return Choice(False, "patients lie alike in all volumes, so a short training needs no other way round")
-    return Choice(True, "no label is one of a left and right pair")
+        return Chosen(False, "patients lie alike in all volumes, so a short training needs no other way round")
+    return Chosen(True, "no label is one of a left and right pair")
 
 
-def plane(facts: Facts, dims: int) -> Choice[tuple[int, int]]:
+def plane(facts: Facts, dims: int) -> Chosen[tuple[int, int]]:
     """The two axes that turns, flips and rotations lie in."""
     if dims == 2 or facts.median_spacing_mm is None:
-        return Choice((0, 1), "the plane of the slices")
+        return Chosen((0, 1), "the plane of the slices")
     first, second = sorted(np.argsort(facts.median_spacing_mm, kind="stable")[:2].tolist())
-    return Choice((first, second), "the axes with the finest voxels")
+    return Chosen((first, second), "the axes with the finest voxels")
 
 
-def foreground_share(facts: Facts, patch_share: float) -> Choice[float]:
+def foreground_share(facts: Facts, patch_share: float) -> Chosen[float]:
     """Of the labelled images, the share that is made to show a class.
 
     Args:
@@ -169,18 +169,18 @@ def foreground_share(facts: Facts, patch_share: float) -> Choice[float]:
     name, rarest = min(shares.items(), key=lambda item: item[1])
     what = f"{name} fills {100 * rarest:.2g} % of the labelled voxels"
     if rarest < VERY_TINY:
-        return Choice(0.5, f"{what}: half of the images show a class, each equally often")
+        return Chosen(0.5, f"{what}: half of the images show a class, each equally often")
     if rarest < TINY or patch_share < 0.5:
-        return Choice(0.33, f"{what}: a third of the images shows a class, each equally often")
-    return Choice(0.0, f"{what} or more in each class: images drawn by chance show all")
+        return Chosen(0.33, f"{what}: a third of the images shows a class, each equally often")
+    return Chosen(0.0, f"{what} or more in each class: images drawn by chance show all")
 
 
-def dice_with_background(facts: Facts) -> Choice[bool]:
+def dice_with_background(facts: Facts) -> Chosen[bool]:
     """Whether the background counts as a class of Dice."""
     share = sum(facts.class_shares.values())
     if share < TINY:
-        return Choice(False, f"structures fill {100 * share:.2g} % of the voxels, so the background is right anyway")
-    return Choice(True, f"structures fill {100 * share:.2g} % of the voxels: the background keeps them from growing")
+        return Chosen(False, f"structures fill {100 * share:.2g} % of the voxels, so the background is right anyway")
+    return Chosen(True, f"structures fill {100 * share:.2g} % of the voxels: the background keeps them from growing")
 
 
 def _by(values: object, axes: list[int] | None = None) -> str:

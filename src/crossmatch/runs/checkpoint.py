@@ -1,5 +1,6 @@
 """Checkpoints: one safetensors file, whose header holds plain facts as JSON. No pickle."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -72,7 +73,9 @@ def _opened(path: Path) -> Iterator[tuple[safe_open, CheckpointFacts]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             header = (file.metadata() or {})["crossmatch"]
             yield file, parse_json(header, CheckpointFacts, f"The header of the checkpoint {path}", "use another one")
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        if "Too many open files" in str(error):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path)) from None
         raise UserError(f"The checkpoint {path} cannot be read ({error}): it is damaged; use another one.") from None
     except KeyError:
         raise UserError(f"{path} is a safetensors file, but no checkpoint of crossmatch.") from None

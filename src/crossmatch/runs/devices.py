@@ -70,6 +70,10 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+# what PyTorch and oneDNN say on a CPU
+_OUT_OF_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory", "std::bad_alloc")
+
+
 @contextmanager
 def memory_advice(advice: str) -> Iterator[None]:
     """Turn running out of memory into a UserError that says which setting to lower."""
@@ -78,6 +82,6 @@ def memory_advice(advice: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(f"Out of memory. {advice}") from error
     except RuntimeError as error:
-        if "allocate memory" not in str(error):
+        if not any(said in str(error) for said in _OUT_OF_MEMORY):
             raise
         raise UserError(f"Out of memory. {advice}") from error

@@ -16,12 +16,11 @@ from pathlib import Path
 from crossmatch.atomic import HIDDEN, read_json, write_json
 from crossmatch.batches.intensity import Window
 from crossmatch.errors import UserError, listed
-from crossmatch.methods.schedules import poly_decay
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, load_weights
+from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
 from crossmatch.runs.differences import changes
 from crossmatch.runs.lock import NAME as LOCK
 from crossmatch.runs.machine import Machine
@@ -152,33 +151,6 @@ def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) 
         )
     machine.check_resume(folder, run.record["device"])
     return run
-
-
-def extend_run(run: Run, steps: int) -> tuple[Run, str]:
-    """A finished run that goes on to more steps, and what that means for its schedule; run.json records both.
-
-    Raises:
-        UserError: the run is not finished, or has as many steps.
-    """
-    before = run.recipe.train.steps
-    done = load_facts(run.checkpoint("last"))["step"] if run.checkpoint("last").is_file() else 0
-    if done < before:
-        raise UserError(
-            f"The run {run.folder} stands at step {done} of {before}: finish it with --resume alone, then extend it."
-        )
-    if steps <= before:
-        raise UserError(f"The run {run.folder} has done {done} steps: --steps must be more to go on.")
-    train = run.recipe.train.model_copy(update={"steps": steps})
-    recipe = run.recipe.model_copy(update={"train": train})
-    rate = train.learning_rate * poly_decay(before / steps, train.poly_power, train.poly_horizon)
-    told = (
-        f"from step {before} on, all goes as in a training of {steps} steps: the learning rate starts again at "
-        f"{rate:.3g} and falls to its end at step {steps}; warm-ups and thresholds go by the share of {steps} steps"
-    )
-    record: RunRecord = {**run.record, "recipe": recipe.model_dump(mode="json")}
-    record["extended"] = [*record.get("extended", []), {"before": before, "steps": steps, "schedule": told}]
-    write_json(run.folder / "run.json", record)
-    return Run(run.folder, recipe, record), told
 
 
 def _way_out(folder: Path, changed: Sequence[str]) -> str:

@@ -20,15 +20,16 @@ from crossmatch.runs.display import Display
 from crossmatch.runs.lock import only_writer
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.machine import Machine
-from crossmatch.runs.run import Run, create_run, extend_run, open_run, resume_run
+from crossmatch.runs.run import Run, create_run, open_run, resume_run
+from crossmatch.training.extend import extend_run
 from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.session import open_session
 from crossmatch.training.step import TrainingStep
 from crossmatch.training.team import Team, check_flags, check_place
 from crossmatch.training.transfer import begin_with
+from crossmatch.training.unsuited import PACE_STEPS, long_run
 from crossmatch.training.validation import validation
-from crossmatch.training.warnings import PACE_STEPS, long_run
 
 LOWER_MEMORY = (
     "Lower train.batch.labelled and train.batch.unlabelled, then data.size (for instance "

@@ -20,7 +20,7 @@ from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.record import DataFacts
-from crossmatch.training.warnings import data_warnings
+from crossmatch.training.unsuited import data_warnings
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from crossmatch.formats import read
-from crossmatch.plan import plan as module
+from crossmatch.plan import make as module
 from crossmatch.plan.facts import training_facts
 from crossmatch.plan.levels import LEVELS
+from crossmatch.plan.make import LEAST_STEPS, Plan, fit_minutes, make_plan, told_bytes, told_minutes
 from crossmatch.plan.measure import Cost
-from crossmatch.plan.plan import LEAST_STEPS, Plan, fit_minutes, make_plan, told_bytes, told_minutes
 from crossmatch.plan.propose import GIVEN, Proposal, propose
-from crossmatch.plan.rules import Choice
+from crossmatch.plan.rules import Chosen
 from crossmatch.recipes.load import load_recipe
 from reading import note_reads
 from tiny import write_dataset
@@ -38,7 +38,7 @@ DATASETS = {
 
 @pytest.mark.parametrize(("name", "level"), list(itertools.product(DATASETS, LEVELS)))
 def test_every_proposal_is_a_recipe_and_reads_back(name, level, tmp_path):
-    proposal = propose(DATASETS[name], level, Choice(700, "a test"))
+    proposal = propose(DATASETS[name], level, Chosen(700, "a test"))
     (tmp_path / "plan.toml").write_text(proposal.toml("Head\nof two lines"), encoding="utf-8")
     assert load_recipe(str(tmp_path / "plan.toml")) == proposal.recipe
     tree = tomllib.loads((tmp_path / "plan.toml").read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def test_every_proposal_is_a_recipe_and_reads_back(name, level, tmp_path):
 
 
 def test_a_ct_is_planned_as_ct():
-    recipe = propose(DATASETS["ct"], LEVELS[0], Choice(10_000, "")).recipe
+    recipe = propose(DATASETS["ct"], LEVELS[0], Chosen(10_000, "")).recipe
     assert (recipe.data.normalise, recipe.data.sampling, recipe.network.name) == ("ct", "patch", "vnet")
     assert (recipe.views.strong.brightness, recipe.views.strong.gamma) == (0, 0.5)
     assert recipe.data.spacing_mm == (1, 1, 1)
@@ -58,14 +58,14 @@ def test_a_ct_is_planned_as_ct():
 
 
 def test_thick_slices_are_resampled_in_their_plane():
-    recipe = propose(DATASETS["thick"], LEVELS[0], Choice(10_000, "")).recipe
+    recipe = propose(DATASETS["thick"], LEVELS[0], Chosen(10_000, "")).recipe
     assert (recipe.dims, recipe.data.sampling, recipe.data.spacing_mm) == (2, "patch", (1.5, 1.5))
     assert recipe.train.optimizer == "sgd"
     assert recipe.data.size == (208, 208)
 
 
 def test_sides_are_never_flipped_whatever_the_method():
-    proposal = propose(DATASETS["labelled"], LEVELS[3], Choice(500, ""))
+    proposal = propose(DATASETS["labelled"], LEVELS[3], Chosen(500, ""))
     assert proposal.recipe.method.name == "supervised_strong"
     assert proposal.recipe.method.settings.augment.mirror_probability == 0
     assert proposal.recipe.views.weak.turn_probability == 0
@@ -73,8 +73,8 @@ def test_sides_are_never_flipped_whatever_the_method():
 
 
 def test_changes_count_more_than_rules():
-    changes = ["data.size=[32, 32, 32]", "method.name=fixmatch", "train.steps=9"]
-    proposal = propose(DATASETS["ct"], LEVELS[3], Choice(500, ""), changes)
+    changes = {"data.size": [32, 32, 32], "method.name": "fixmatch", "train.steps": 9}
+    proposal = propose(DATASETS["ct"], LEVELS[3], Chosen(500, ""), changes)
     assert proposal.recipe.data.size == (32, 32, 32)
     assert (proposal.recipe.method.name, proposal.recipe.train.steps) == ("fixmatch", 9)
     assert proposal.recipe.method.settings.threshold == 0.75  # from own_3d
@@ -93,13 +93,13 @@ def by_voxels(proposal: Proposal) -> Cost:
 
 @pytest.mark.parametrize("minutes", [5, 20, 60, 240, 2000])
 def test_a_plan_fills_its_minutes(minutes):
-    plan = fit_minutes(DATASETS["thick"], minutes, (), by_voxels)
+    plan = fit_minutes(DATASETS["thick"], minutes, {}, by_voxels)
     assert 0.93 * minutes <= plan.minutes <= minutes
     assert plan.proposal.recipe.train.steps >= LEAST_STEPS
 
 
 def test_more_minutes_never_give_a_smaller_size():
-    found = [fit_minutes(DATASETS["thick"], minutes, (), by_voxels) for minutes in (5, 20, 60, 240, 2000)]
+    found = [fit_minutes(DATASETS["thick"], minutes, {}, by_voxels) for minutes in (5, 20, 60, 240, 2000)]
     sizes = [plan.proposal.recipe.data.size for plan in found]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1] == (208, 208)
@@ -108,12 +108,12 @@ def test_more_minutes_never_give_a_smaller_size():
 def test_too_few_minutes_name_the_least():
     """64 x 64 with 4 slices take 0.164 s a step: 100 steps, a validation of 2.1 s and 10 s make 0.5 minutes."""
     with pytest.raises(UserError, match=r"0\.2 minutes are too few: .*100 steps takes 0\.5 minutes .*--minutes 0\.5"):
-        fit_minutes(DATASETS["thick"], 0.2, (), by_voxels)
-    assert fit_minutes(DATASETS["thick"], 0.5, (), by_voxels).proposal.recipe.train.steps >= LEAST_STEPS
+        fit_minutes(DATASETS["thick"], 0.2, {}, by_voxels)
+    assert fit_minutes(DATASETS["thick"], 0.5, {}, by_voxels).proposal.recipe.train.steps >= LEAST_STEPS
 
 
 def test_the_cost_is_told_with_the_way_to_lower_it():
-    plan = Plan(propose(DATASETS["thick"], LEVELS[4], Choice(1000, "")), Cost(0.5, 2.0, 0.1, 10.0, 3 * 2**30, 2**25))
+    plan = Plan(propose(DATASETS["thick"], LEVELS[4], Chosen(1000, "")), Cost(0.5, 2.0, 0.1, 10.0, 3 * 2**30, 2**25))
     told = " ".join(plan.cost_lines())
     for part in ("A step takes 0.5 s", "1000 steps take 9 minutes", "3.0 GB", "32 MB", "--minutes", "train.batch"):
         assert part in told
@@ -154,7 +154,7 @@ class TestOnFiles:
                 return original(recipe, dataset, device, loading)
 
             patch.setattr(module, "measure", spy)
-            plan = make_plan(data, changes=["train.steps=20", "data.labelled=1"], device="cpu")
+            plan = make_plan(data, changes={"train.steps": 20, "data.labelled": "1"}, device="cpu")
         assert opened
         assert not any("Ts" in path.parent.name for path in opened)
         assert plan.cost.step > 0
@@ -175,6 +175,6 @@ class TestOnFiles:
 
     def test_unknown_spacings_are_planned_as_stored(self, tmp_path):
         data = write_dataset(tmp_path / "data", shape=(32, 28, 4), affine=np.eye(4), unit="unknown")
-        plan = make_plan(data, changes=["train.steps=3", "data.labelled=1"], device="cpu")
+        plan = make_plan(data, changes={"train.steps": 3, "data.labelled": "1"}, device="cpu")
         assert plan.proposal.recipe.data.spacing_mm == ()
         assert "unknown" in plan.proposal.reasons["data.sampling"]

@@ -11,7 +11,7 @@ from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.training import fit as module
 from crossmatch.training.fit import fit
-from crossmatch.training.warnings import data_warnings, long_run
+from crossmatch.training.unsuited import data_warnings, long_run
 from tiny import AFFINE, write_dataset
 from train_tiny import TINY, Quiet
 

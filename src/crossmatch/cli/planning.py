@@ -11,7 +11,7 @@ from crossmatch.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from crossmatch.plan.plan import Plan
+    from crossmatch.plan.make import Plan
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
 Minutes = Annotated[float | None, typer.Option(min=0, help="choose size and steps so that training takes so long")]
@@ -40,11 +40,13 @@ def plan(
 
 def shown_plan(console: "Console", data: Path, minutes: float | None, changes: Sequence[str], device: str) -> "Plan":
     """Make a plan and say what was chosen, why, and what it takes."""
-    from crossmatch.plan.plan import make_plan
+    from crossmatch.plan.make import make_plan
+    from crossmatch.recipes.load import parse_change
     from crossmatch.runs.display import progress_bar
 
+    given = {".".join(keys): value for keys, value in map(parse_change, changes)}
     with progress_bar(console, "Looking at the data") as loading:
-        found = make_plan(data, minutes=minutes, changes=changes, device=device, loading=loading)
+        found = make_plan(data, minutes=minutes, changes=given, device=device, loading=loading)
     for line in (*found.proposal.lines(), *found.cost_lines()):
         console.print(line, soft_wrap=True, highlight=False)
     return found

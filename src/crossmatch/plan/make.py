@@ -6,7 +6,7 @@ smallest one is measured first, larger ones are estimated from it by voxels and 
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,7 @@ from crossmatch.plan.facts import Facts, training_facts
 from crossmatch.plan.levels import LEVELS, Level, usual_level
 from crossmatch.plan.measure import Cost, measure
 from crossmatch.plan.propose import GIVEN, VALIDATIONS, Proposal, propose
-from crossmatch.plan.rules import Choice
-from crossmatch.recipes.load import parse_change
+from crossmatch.plan.rules import Chosen
 from crossmatch.runs.devices import choose_device
 
 FULL_STEPS = 10_000  # of a GPU's setting
@@ -69,7 +68,7 @@ def make_plan(
     data: Path,
     *,
     minutes: float | None = None,
-    changes: Sequence[str] = (),
+    changes: Mapping[str, object] = {},
     device: str = "auto",
     loading: Callable[[int, int], None] = lambda done, total: None,
 ) -> Plan:
@@ -78,7 +77,7 @@ def make_plan(
     Args:
         data: the dataset's folder; where it was not checked yet, it is checked first.
         minutes: that the whole training may take; None: as the machine usually takes.
-        changes: ``section.key=value``, which count more than the rules.
+        changes: ``{"section.key": value}``, which count more than the rules.
         device: as for training.
         loading: called with (cases scanned, cases in all) where the dataset has no fresh fingerprint.
 
@@ -86,8 +85,7 @@ def make_plan(
         UserError: no labelled case, changes that do not fit, or too few minutes; then the least possible are named.
     """
     dataset = open_dataset(data)
-    given = {".".join(keys): value for keys, value in map(parse_change, changes)}
-    facts = training_facts(dataset, str(given.get("data.labelled", "all")), loading)
+    facts = training_facts(dataset, str(changes.get("data.labelled", "all")), loading)
     kind = choose_device(device).type
 
     def costs(proposal: Proposal) -> Cost:
@@ -97,12 +95,12 @@ def make_plan(
         dims = rules.dimensions(facts).value
         level, why = usual_level(kind, _cores(), dims)
         count = FULL_STEPS if kind == "cuda" else REDUCED_STEPS[dims]
-        proposal = propose(facts, level, Choice(count, why), changes)
+        proposal = propose(facts, level, Chosen(count, why), changes)
         return Plan(proposal, costs(proposal))
     return fit_minutes(facts, minutes, changes, costs)
 
 
-def fit_minutes(facts: Facts, minutes: float, changes: Sequence[str], costs: Measure) -> Plan:
+def fit_minutes(facts: Facts, minutes: float, changes: Mapping[str, object], costs: Measure) -> Plan:
     """The plan that takes at most so many minutes.
 
     Raises:
@@ -125,12 +123,12 @@ def fit_minutes(facts: Facts, minutes: float, changes: Sequence[str], costs: Mea
     return least
 
 
-def _fitted(facts: Facts, level: Level, minutes: float, changes: Sequence[str], costs: Measure) -> Plan:
+def _fitted(facts: Facts, level: Level, minutes: float, changes: Mapping[str, object], costs: Measure) -> Plan:
     """The plan of a level that fills the minutes."""
-    cost = costs(propose(facts, level, Choice(ENOUGH_STEPS, "to measure"), changes))
+    cost = costs(propose(facts, level, Chosen(ENOUGH_STEPS, "to measure"), changes))
     steps, validations = steps_in(cost, minutes)
     reason = f"fills {minutes:g} minutes at {cost.step:.3g} s a step"
-    return Plan(propose(facts, level, Choice(steps, reason), changes, validations), cost)
+    return Plan(propose(facts, level, Chosen(steps, reason), changes, validations), cost)
 
 
 def steps_in(cost: Cost, minutes: float) -> tuple[int, int]:
@@ -142,9 +140,9 @@ def steps_in(cost: Cost, minutes: float) -> tuple[int, int]:
     return max(1, int(steps)), validations
 
 
-def _estimate(facts: Facts, level: Level, least: Plan, minutes: float, changes: Sequence[str]) -> float:
+def _estimate(facts: Facts, level: Level, least: Plan, minutes: float, changes: Mapping[str, object]) -> float:
     """Steps that a level would leave, from the cost of the least one."""
-    recipe = propose(facts, level, Choice(ENOUGH_STEPS, ""), changes).recipe
+    recipe = propose(facts, level, Chosen(ENOUGH_STEPS, ""), changes).recipe
     if recipe.data.size == least.proposal.recipe.data.size and level.width == least.proposal.level.width:
         return 0.0  # the scans are too small for more
 
