@@ -6,13 +6,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from folder_files import decathlon, label, nnunet, scan
-from test_folder import LABELS, imported
 
 from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.importers.proposal import propose_import
-from crossmatch.importers.sources import Wishes
+from crossmatch.importers.wishes import Wishes
+from folder_files import LABELS, decathlon, imported, label, nnunet, scan
 
 
 def test_a_decathlon_task_has_its_channels_split(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from crossmatch.errors import UserError
-from crossmatch.importers.sources import parse_names, parse_values
 from crossmatch.importers.values import choose_values, values_in
+from crossmatch.importers.wishes import parse_names, parse_values
 
 A, B, C = Path("a"), Path("b"), Path("c")
 

@@ -99,9 +99,9 @@ def import_folder(
     source: Annotated[Path, typer.Argument(help="a folder of scans, a Decathlon task or a folder made for nnU-Net")],
     data: Data,
     images: Annotated[
-        str | None, typer.Option(help='a folder or pattern in it: scans, "*/t1.nii.gz"; * is the case')
+        str | None, typer.Option(help='a folder or pattern in it: scans, "*/t1.*"; * is the case')
     ] = None,
-    labels: Annotated[str | None, typer.Option(help='as --images: masks, "*/seg.nii.gz"')] = None,
+    labels: Annotated[str | None, typer.Option(help='as --images: masks, "*/seg.*"')] = None,
     test: Annotated[str | None, typer.Option(help="folder or pattern of the test cases, images and labels")] = None,
     channels: Annotated[str, typer.Option(help="words in the names that tell channels apart: t1,t2,flair")] = "",
     map_: Annotated[
@@ -127,7 +127,7 @@ def import_folder(
     from crossmatch.errors import SHOWN, UserError
     from crossmatch.importers.carry_out import carry_out
     from crossmatch.importers.proposal import propose_import
-    from crossmatch.importers.sources import Wishes, parse_names, parse_values
+    from crossmatch.importers.wishes import Wishes, parse_names, parse_values
     from crossmatch.runs.display import Terminal, say
 
     wishes = Wishes(

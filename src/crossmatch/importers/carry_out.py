@@ -18,7 +18,7 @@ from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING
 from crossmatch.importers.proposal import ImportProposal
 from crossmatch.importers.shared import Tell, finished
-from crossmatch.importers.sources import SourceCase
+from crossmatch.importers.wishes import SourceCase
 
 Written = dict[Path, Path]  # file of the dataset -> file of the source
 

@@ -9,7 +9,7 @@ from crossmatch import formats
 from crossmatch.dataset.dataset import Split
 from crossmatch.errors import UserError
 from crossmatch.importers.described import Stated, channels_of, labels_of
-from crossmatch.importers.sources import Source, SourceCase, Wishes
+from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
 
 def is_msd(source: Path, stated: Stated) -> bool:

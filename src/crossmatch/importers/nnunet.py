@@ -13,7 +13,7 @@ from crossmatch.atomic import parse_json
 from crossmatch.dataset.dataset import Split
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.described import Stated, channels_of, labels_of
-from crossmatch.importers.sources import Source, SourceCase, Wishes
+from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
 FOLDS = "splits_final.json"
 Fold = dict[str, list[str]]

@@ -1,6 +1,7 @@
 """Which files of a source an import looks at: every scan below a folder, or those that the user's patterns name.
 
-In a pattern * stands for any part of a name, ** / for folders, and what they stand for tells the case.
+In a pattern * stands for any part of a name and ** for folders; what they stand for tells the case. A .* at the end
+stands for any ending.
 """
 
 import os
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.roles import role_of
-from crossmatch.importers.sources import Wishes
+from crossmatch.importers.wishes import Wishes
 
 
 class ChosenFile(NamedTuple):
@@ -90,12 +91,13 @@ def _told(source: Path, path: Path, pattern: str) -> tuple[str, ...] | None:
         if not path.is_relative_to(place):
             return None
         return (*path.relative_to(place).parts[:-1], formats.stem(path) or path.name)
-    pieces = re.split(r"(\*\*/|\*|\?|\[[^]]+\])", pattern)
+    any_ending = pattern.endswith(".*")
+    pieces = re.split(r"(\*\*/|\*|\?|\[[^]]+\])", pattern.removesuffix(".*"))
     open_places = {"**/": "(?:(.*)/)?", "*": "([^/]*)", "?": "([^/])"}
     expression = "".join(
         open_places.get(piece, f"({piece})" if n % 2 else re.escape(piece)) for n, piece in enumerate(pieces)
     )
-    match = re.fullmatch(expression, path.relative_to(source).as_posix())
+    match = re.fullmatch(expression + r"\.[^/]*" * any_ending, path.relative_to(source).as_posix())
     if match is None:
         return None
     told = tuple(part for text in match.groups() if text for part in text.split("/"))

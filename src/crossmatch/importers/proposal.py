@@ -17,12 +17,12 @@ from crossmatch import formats
 from crossmatch.dataset.dataset import patient_of
 from crossmatch.dataset.layout import patient_pattern
 from crossmatch.errors import UserError
+from crossmatch.importers.any_folder import find
 from crossmatch.importers.described import read_stated
-from crossmatch.importers.folder import find
 from crossmatch.importers.msd import find_msd, is_msd
 from crossmatch.importers.nnunet import find_nnunet, is_nnunet
-from crossmatch.importers.sources import Source, SourceCase, Wishes
 from crossmatch.importers.values import LabelValues, choose_values, values_in
+from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
 _WORKERS = 4  # threads: files are decompressed in parallel
 _COLOURS = ("red", "green", "blue")
@@ -160,7 +160,7 @@ def _no_label(root: Path, source: Source) -> str:
     why = f" {len(source.left_out)} cases or files cannot be used; the first: {first[0]} {first[1]}." if first else ""
     return (
         f"{root}: no label that can be used was found among {len(source.cases)} cases.{why} Name the label files as "
-        'their images with _seg or _mask, or say where they lie: --labels masks, or --labels "*/seg.nii.gz".'
+        'their images with _seg or _mask, or say where they lie: --labels masks, or --labels "*/seg.*".'
     )
 
 

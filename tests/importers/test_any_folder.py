@@ -5,26 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folder_files import brats, decathlon, label, nnunet, pairs, photographs, scan
 
 from crossmatch import formats
 from crossmatch.dataset.check import load_fingerprint
-from crossmatch.dataset.dataset import Dataset
 from crossmatch.errors import UserError
 from crossmatch.importers.carry_out import carry_out
 from crossmatch.importers.proposal import propose_import
 from crossmatch.importers.roles import SEQUENCES, role_of
-from crossmatch.importers.sources import Wishes
+from crossmatch.importers.wishes import Wishes
+from folder_files import LABELS, brats, decathlon, imported, label, nnunet, pairs, photographs, scan
 from refusal import tree
-
-LABELS = {"background": 0, "liver": 1, "tumour": 2}
-
-
-def imported(source: Path, target: Path, **wishes: object) -> Dataset:
-    """Import a source in which nothing is wrong."""
-    dataset, left_out = carry_out(target, propose_import(source, Wishes(**wishes)), None, lambda text: None)
-    assert left_out == {}
-    return dataset
 
 
 def found(source: Path, **wishes: object) -> dict[str, tuple[list[str], str | None, str]]:
@@ -105,7 +95,30 @@ def test_labels_beside_their_scans_in_another_tree_and_test_folders(tmp_path: Pa
     label(tmp_path / "ISIC_Test_GroundTruth" / "case_9_segmentation.nii.gz")
     cases = propose_import(tmp_path, Wishes()).cases
     files = [(case.split, case.images[0].name[:6], case.label.name[:6]) for case in cases]
-    assert files == [("test", "case_9", "case_9"), *[("train", f"case_{n}", f"case_{n}") for n in "123"]]
+    assert files == [*[("train", f"case_{n}", f"case_{n}") for n in "123"], ("test", "case_9", "case_9")]
+
+
+def test_a_label_never_goes_to_the_scan_of_another_patient(tmp_path: Path) -> None:
+    for patient in ("anna", "bert"):
+        scan(tmp_path / patient / "liver.nii.gz")
+        label(tmp_path / patient / "liver_seg.nii.gz")
+    label(tmp_path / "carl" / "liver_seg.nii.gz")
+    (tmp_path / "anna" / "liver_seg.nii.gz").unlink()
+    proposal = propose_import(tmp_path, Wishes())
+    assert {case.name: case.label for case in proposal.cases} == {
+        "anna": None,
+        "bert": tmp_path / "bert" / "liver_seg.nii.gz",
+    }
+    assert list(proposal.left_out) == [str(tmp_path / "carl" / "liver_seg.nii.gz")]
+
+
+def test_folders_that_all_files_share_tell_no_case(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        scan(tmp_path / "clinic" / "photos" / f"{name}.nii.gz")
+        label(tmp_path / "clinic" / "drawn" / f"{name}_mask.nii.gz")
+    assert found(tmp_path) == {
+        name: ([f"clinic/photos/{name}.nii.gz"], f"clinic/drawn/{name}_mask.nii.gz", "train") for name in ("1", "2")
+    }
 
 
 def test_patterns_say_what_names_do_not(tmp_path: Path) -> None:
@@ -114,7 +127,7 @@ def test_patterns_say_what_names_do_not(tmp_path: Path) -> None:
         scan(tmp_path / "a" / f"{name}_draft.nii.gz")
         label(tmp_path / "b" / f"outline of {name}.nii.gz")
     scan(tmp_path / "c" / "y_final.nii.gz")
-    wishes = {"images": "a/*_final.nii.gz", "labels": "b/outline of *.nii.gz", "test": "c"}
+    wishes = {"images": "a/*_final.*", "labels": "b/outline of *.nii.gz", "test": "c"}
     assert found(tmp_path, **wishes) == {
         "x1": (["a/x1_final.nii.gz"], "b/outline of x1.nii.gz", "train"),
         "x2": (["a/x2_final.nii.gz"], "b/outline of x2.nii.gz", "train"),

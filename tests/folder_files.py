@@ -7,9 +7,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from crossmatch.dataset.dataset import Dataset
+from crossmatch.importers.carry_out import carry_out
+from crossmatch.importers.proposal import propose_import
+from crossmatch.importers.wishes import Wishes
 from tiny import write_nifti
 
 SHAPE = (12, 10, 4)
+LABELS = {"background": 0, "liver": 1, "tumour": 2}  # of `nnunet`
+
+
+def imported(source: Path, target: Path, **wishes: object) -> Dataset:
+    """Import a source in which nothing is wrong."""
+    dataset, left_out = carry_out(target, propose_import(source, Wishes(**wishes)), None, lambda text: None)
+    assert left_out == {}
+    return dataset
 
 
 def scan(path: Path, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> Path:

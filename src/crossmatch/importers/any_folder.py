@@ -5,22 +5,22 @@ nothing is taken: a file that cannot be placed is named with the reason.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crossmatch import formats
-from crossmatch.dataset.dataset import Split
+from crossmatch.dataset.dataset import SPLITS, Split
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.patterns import ChosenFile, choose, scans_below
 from crossmatch.importers.roles import SEQUENCES, Role, role_of
-from crossmatch.importers.sources import Source, SourceCase, Wishes
+from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
 PATIENT = r"^(.+?)(?:__.*)?$"  # of case names FOLDER__FILE: the folder
 _USUAL = 0.5  # share of the cases that must have a channel, for it to be one of the dataset
 
 _WAY_OUT = (
-    'Name them, as folders or patterns below the source: --images scans --labels masks, or --images "*/t1.nii.gz" '
-    '--labels "*/seg.nii.gz", where * stands for the case'
+    'Name them, as folders or patterns below the source: --images scans --labels masks, or --images "*/t1.*" '
+    '--labels "*/seg.*", where * stands for the case'
 )
 
 
@@ -50,10 +50,13 @@ def find(source: Path, wishes: Wishes) -> Source:
         labels = [(file, _role(file, ())) for file, _ in labels]
     elif wanted and len(wanted) == 1:
         images = [(file, role) for file, role in images if role.channel == wanted[0]]
+    images, labels = _without_common_folders(images), _without_common_folders(labels)
     if _one_for_all(role.parts for _, role in images):  # ct.nii.gz in each folder: the folder is the case
         images = [(file, role._replace(parts=role.parts[:-1])) for file, role in images]
     if _one_for_all(role.key for _, role in images):
+        last = images[0][1].key[-1]
         images = [(file, role._replace(key=role.key[:-1])) for file, role in images]
+        labels = [(f, role._replace(key=role.key[:-1]) if role.key[1:][-1:] == (last,) else role) for f, role in labels]
     alone = tuple(name for name in named if name) if len(named) == 1 else ()
     found.channels = tuple(wishes.channels) or tuple(channels) or alone
     cases = _grouped(images, channels, found)
@@ -95,10 +98,34 @@ def _channels(images: list[tuple[ChosenFile, Role]], wanted: list[str]) -> list[
     return usual if len(usual) > 1 else []
 
 
+def _without_common_folders(files: list[tuple[ChosenFile, Role]]) -> list[tuple[ChosenFile, Role]]:
+    """Roles without the folders in which all files of a split lie, as these tell no case: photos/anna, photos/bert.
+
+    The largest split says how many: of a split with one file every folder is common.
+    """
+    groups = [[(file, role) for file, role in files if role.split == split] for split in SPLITS]
+    groups.sort(key=len, reverse=True)
+    depth = _common_depth([role for _, role in groups[0]]) if len(groups[0]) > 1 else 0
+    found = []
+    for group in groups:
+        n = min(depth, _common_depth([role for _, role in group]))
+        found += [(file, role._replace(key=role.key[n:], parts=role.parts[n:])) for file, role in group]
+    return found
+
+
+def _common_depth(roles: Sequence[Role]) -> int:
+    """How many outermost folders are common to the keys and names of all; a part is left of each."""
+    together = [*(role.key[:-1] for role in roles), *(role.parts[:-1] for role in roles)]
+    depth = 0
+    while together and all(len(parts) > depth for parts in together) and len({parts[depth] for parts in together}) == 1:
+        depth += 1
+    return depth
+
+
 def _one_for_all(names: Iterable[tuple[str, ...]]) -> bool:
     """Whether all files have one name and lie in folders."""
     found = set(names)
-    return len({parts[-1:] for parts in found}) == 1 and all(len(parts) > 1 for parts in found)
+    return len(found) > 1 == len({parts[-1:] for parts in found}) and all(len(parts) > 1 for parts in found)
 
 
 def _grouped(
@@ -135,18 +162,16 @@ def _add_labels(
     labels: list[tuple[ChosenFile, Role]],
     found: Source,
 ) -> None:
-    """Put each label to the case of its key, or, where folders do not agree, of its file's name alone."""
-    short: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for key in {role.key for _, role in images}:
-        short[key[-1] if key else ""].append(key)
-    placed: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+    """Put each label to the case of its key. One that lies in no folder may belong to an image in a folder."""
     known = {role.key for _, role in images}
+    by_file: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for key in known:
+        by_file[key[-1] if key else ""].append(key)
+    placed: dict[tuple[str, ...], list[Path]] = defaultdict(list)
     for file, role in labels:
-        others = short[role.key[-1] if role.key else ""]
-        if role.key in known:
-            placed[role.key].append(file.path)
-        elif len(others) == 1 and others[0]:
-            placed[others[0]].append(file.path)
+        others = by_file[role.key[0]] if len(role.key) == 1 else []
+        if role.key in known or len(others) == 1:
+            placed[role.key if role.key in known else others[0]].append(file.path)
         else:
             found.left_out[str(file.path)] = "is a label without an image of that name"
     for key, case in cases.items():
