@@ -376,3 +376,12 @@ def test_scores_and_a_page(model: crossmatch.Model, data: Path, tmp_path: Path) 
     assert (
         crossmatch.report(str(run), tmp_path / "page.html", evaluation=run / "test").read_bytes() == page.read_bytes()
     )
+
+
+def test_auto_plans_and_goes_on(data: Path, tmp_path: Path) -> None:
+    model = crossmatch.train("auto", data, tmp_path / "run", train__steps=2, data__labelled="1", progress=False)
+    assert model.recipe.about.startswith("Chosen from the data")
+    again = crossmatch.train("auto", data, tmp_path / "run", resume=True, progress=False)
+    assert again.recipe == model.recipe
+    with pytest.raises(crossmatch.UserError, match="minutes is for the recipe 'auto'"):
+        crossmatch.train("phantom", data, tmp_path / "other", minutes=3)

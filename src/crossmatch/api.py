@@ -5,6 +5,7 @@ the command line does: "--set train.steps=100" is ``train__steps=100`` here.
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,7 +142,15 @@ def evaluate(
             that cannot be read, or an `out` that holds another evaluation.
     """
     with counting(progress, "Evaluating") as count:
-        return scoring.evaluate(pred, ref, out, labels=labels, partial=partial, progress=count)
+        return scoring.evaluate(
+            pred,
+            ref,
+            out,
+            labels=labels,
+            partial=partial,
+            progress=count,
+            warn=lambda text: warnings.warn(text, stacklevel=2),
+        )
 
 
 def report(run: AnyPath, out: AnyPath | None = None, *, evaluation: AnyPath | None = None) -> Path:

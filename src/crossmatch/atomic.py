@@ -67,6 +67,18 @@ def new_folder(target: Path) -> Iterator[Path]:
         aside.replace(target)
 
 
+def check_writable(folder: Path) -> None:
+    """Raise UserError unless files can be written into a folder, or it can be made: told before hours of work."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    try:
+        with _hidden(there / "probe"):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror}): name a folder you may write to.") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all."""
     with written_aside(path) as aside:

@@ -48,7 +48,7 @@ def test_big_endian_becomes_native(tmp_path):
         ((1, 1, 1), "unknown", None),
         ((1, 1, 1), "mm", (1.0, 1.0, 1.0)),
         ((2, 2, 5), "unknown", (2.0, 2.0, 5.0)),
-        ((0.25, 0.25, 0.5), "meter", (250.0, 250.0, 500.0)),
+        ((0.0025, 0.0025, 0.005), "meter", (2.5, 2.5, 5.0)),
         ((500, 500, 2000), "micron", (0.5, 0.5, 2.0)),
     ],
 )
@@ -57,6 +57,10 @@ def test_spacing_is_in_millimetres_or_unknown(tmp_path, zooms, unit, expected):
     volume, grid = formats.read(path), formats.read_grid(path)
     assert grid.spacing_mm == volume.spacing_mm
     assert volume.spacing_mm == (None if expected is None else pytest.approx(expected))
+    if expected is not None:
+        np.testing.assert_allclose(volume.affine.diagonal()[:3], expected)
+    formats.write(tmp_path / "mask.nii.gz", volume.voxels, like=volume)
+    np.testing.assert_allclose(formats.read_grid(tmp_path / "mask.nii.gz").affine, volume.affine)
 
 
 @pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])

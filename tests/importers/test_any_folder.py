@@ -15,6 +15,7 @@ from crossmatch.importers.roles import SEQUENCES, role_of
 from crossmatch.importers.wishes import Wishes
 from folder_files import LABELS, brats, decathlon, imported, label, nnunet, pairs, photographs, scan
 from refusal import tree
+from tiny_dicom import write_series
 
 
 def found(source: Path, **wishes: object) -> dict[str, tuple[list[str], str | None, str]]:
@@ -154,6 +155,24 @@ def test_channels_are_found_by_known_words_or_as_asked(tmp_path: Path) -> None:
     assert [path.name for path in alone.cases[0].images] == ["BraTS_001_t2.nii.gz"]
     with pytest.raises(UserError, match="dwi is a word of no image's name"):
         propose_import(source, Wishes(channels=("t1", "dwi")))
+
+
+def test_a_dicom_series_is_written_as_nifti(tmp_path: Path) -> None:
+    """A folder of slices for each patient, and a label of its geometry in another folder."""
+    rng = np.random.default_rng(0)
+    stored = {name: rng.integers(0, 2000, (7, 6, 4)).astype(np.int16) for name in ("anna", "bert")}
+    for name in stored:
+        write_series(tmp_path / "src" / "ct" / name, stored[name])
+        volume = formats.read_channels([tmp_path / "src" / "ct" / name])[0]
+        mask = np.zeros(volume.shape, np.uint8)
+        mask[1:3, 1:3, 1:] = 1
+        formats.write(tmp_path / "src" / "labels" / f"{name}.nrrd", mask, like=volume)
+    dataset = imported(tmp_path / "src", tmp_path / "out")
+    assert [(case.id, case.label is None) for case in dataset.cases] == [("anna", False), ("bert", False)]
+    for case in dataset.cases:
+        (ours,), (theirs,) = formats.read_channels(case.images), formats.read_channels([tmp_path / "src/ct" / case.id])
+        np.testing.assert_array_equal(ours.voxels, theirs.voxels)
+        np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-4)
 
 
 FORMS: dict[str, Callable[[Path], Path]] = {

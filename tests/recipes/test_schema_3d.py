@@ -5,6 +5,7 @@ import math
 import pytest
 
 from crossmatch.errors import UserError
+from crossmatch.methods import METHODS
 from crossmatch.networks.vnet import VNetSettings
 from crossmatch.recipes.load import load_recipe, parse_recipe
 from crossmatch.recipes.schema import Recipe
@@ -157,3 +158,31 @@ def test_settings_that_do_not_go_together() -> None:
         load_recipe("phantom", ["data.normalise=none"])
     with pytest.raises(UserError, match=r"predict\.resize=labels has no effect"):
         load_recipe("la_8_small", ["predict.resize=labels"])
+
+
+RELEASED_3D = {
+    "mcnet": {"supervised_weight": 0.5, "unlabelled_weight": 1.0, "warm_up": 6000 / 15000, "dice_power": 1},
+    "ssnet": {"unlabelled_weight": 1.0, "warm_up": 6000 / 15000, "change": 10.0, "dice_power": 1},
+    "admt": {"threshold": 0.8, "pseudo_loss": "cross_entropy", "warm_up": 6000 / 15000, "copying": 80 / 15000},
+}
+
+
+@pytest.mark.parametrize("name", RELEASED_3D)
+def test_rivals_have_their_released_3d_constants(name):
+    turn = {"la_8": {"longest_turn": 19}, "pancreas_a_6": {"longest_turn": 14}}
+    for recipe in ("la_8", "pancreas_a_6"):
+        expected = METHODS[name].Settings(**RELEASED_3D[name], **(turn[recipe] if name == "admt" else {}))
+        assert load_recipe(recipe, [f"method.name={name}"]).method.settings == expected
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sassnet", "caml", "dmd"),
+    [("la_4", 0.015, 0.4, 2), ("la_8", 0.015, 0.2, 2), ("la_16", 0.01, 0.15, 1.93)],
+)
+def test_rivals_constants_of_each_number_of_labels(recipe, sassnet, caml, dmd):
+    settings = {
+        name: load_recipe(recipe, [f"method.name={name}"]).method.settings for name in ("sassnet", "caml", "dmd")
+    }
+    assert settings["sassnet"].unlabelled_weight == sassnet
+    assert settings["caml"].warm_up == caml
+    assert settings["dmd"].temperature == dmd

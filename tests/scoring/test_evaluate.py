@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from rich.console import Console
@@ -263,3 +264,40 @@ def test_statistics_of_a_class_that_no_case_defines() -> None:
     assert math.isnan(statistic.mean)
     assert (statistic.cases, statistic.undefined) == (0, 1)
     assert found.to_json()["summary"]["classes"]["x"]["hd95_voxels"]["mean"] is None
+
+
+def test_headers_that_contradict_themselves_are_told_and_measured_by_what_is_known(tmp_path: Path) -> None:
+    """Three slices apart: 9 mm by the affine, 3 by unit steps that nobody set; with leaning axes no millimetres."""
+    mask = np.zeros((24, 24, 12), np.uint8)
+    mask[8:16, 8:16, 2:6] = 1
+    for name, voxels in (("reference", mask), ("prediction", np.roll(mask, 3, 2))):
+        image = nib.Nifti1Image(voxels, np.diag([1.5, 1.5, 3, 1]))
+        image.header.set_xyzt_units("mm")
+        image.header.set_zooms((1, 1, 1))
+        (tmp_path / name).mkdir()
+        nib.save(image, tmp_path / name / "a.nii.gz")
+    told: list[str] = []
+    evaluated = evaluate(tmp_path / "prediction", tmp_path / "reference", warn=told.append)
+    assert evaluated.rows[0].scores["hd95_mm"] == 9
+    assert told == [
+        "headers that contradict themselves: a (its voxel size says 1 x 1 x 1 mm, its affine 1.5 x 1.5 x 3 mm; "
+        "1.5 x 1.5 x 3 mm is taken); correct them"
+    ]
+    leaning = np.diag([1.0, 1, 3, 1])
+    leaning[0, 2] = 3
+    for path in tmp_path.glob("*/a.nii.gz"):
+        nib.save(nib.Nifti1Image(formats.read(path).voxels, leaning), path)
+    evaluated = evaluate(tmp_path / "prediction", tmp_path / "reference", warn=told.append)
+    assert "hd95_mm" not in evaluated.rows[0].scores
+    assert evaluated.rows[0].scores["hd95_voxels"] == 3
+    assert "not 90, so distances in millimetres are left out" in told[1]
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_computed(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pred, ref = folders
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("crossmatch.scoring.evaluate._rows", None)
+    with pytest.raises(UserError, match=r"file/out cannot be written to \(.*\): name a folder"):
+        evaluate(pred, ref, tmp_path / "file" / "out")

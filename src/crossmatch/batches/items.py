@@ -52,8 +52,9 @@ def stored_shape(
         return count, *(shape[axis] for axis in axes)
     if spacing_mm is None:
         raise UserError(
-            f"{path} does not state its voxel size, so it cannot be resampled to data.spacing_mm: store the scan with "
-            "its spacing (or train on scans as they are, with --set data.spacing_mm=[])."
+            f"{path} does not state its voxel size, or contradicts itself about it, so it cannot be resampled to "
+            "data.spacing_mm: store the scan with its spacing (or train on scans as they are, with --set "
+            "data.spacing_mm=[])."
         )
     return count, *new_size([shape[axis] for axis in axes], [spacing_mm[axis] for axis in axes], wanted_mm)
 

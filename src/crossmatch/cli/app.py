@@ -87,7 +87,14 @@ def evaluate(
     console = Terminal()
     target = out or (pred if pred.is_dir() else pred.parent)
     with progress_bar(console, "Evaluating") as progress:
-        result = evaluate_files(pred, ref, target, partial=partial, progress=progress)
+        result = evaluate_files(
+            pred,
+            ref,
+            target,
+            partial=partial,
+            progress=progress,
+            warn=lambda text: say(console, "Warning:", text),
+        )
     console.print(result.table())
     for note in result.notes():
         say(console, "Note:", note)

@@ -65,12 +65,14 @@ def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fing
 def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     scanned: list[CasePrint] = []
     by_case: dict[str, list[str]] = {}
+    doubted: list[tuple[str, str | None]] = []
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda case: _scan(dataset, case), dataset.cases)
-        for done, (found, wrong) in enumerate(results, start=1):
+        for done, (found, wrong, doubtful) in enumerate(results, start=1):
             problems += wrong
             by_case |= {dataset.cases[done - 1].id: wrong} if wrong else {}
+            doubted += doubtful
             scanned += [found] if found is not None else []
             if progress is not None:
                 progress(done, len(dataset.cases))
@@ -88,30 +90,32 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
         labels=dataset.labels,
         slice_axis=dataset.slice_axis,
         digest=content_digest(dataset, cases),
-        warnings=check_warnings(dataset, cases),
+        warnings=(*check_warnings(dataset, cases), *formats.doubts(doubted)),
         cases=cases,
     )
     save_fingerprint(dataset.root, fingerprint)
     return fingerprint
 
 
-def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
-    """Look at one case: what was found, or None where there are problems, and the problems."""
+def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str], list[tuple[str, str | None]]]:
+    """Look at one case: what was found, or None where there are problems; the problems; files with their doubts."""
     try:
         files = stamps(dataset, case)  # before the voxels are read: a file changed meanwhile makes this stale
     except UserError as error:
-        return None, [str(error).rstrip(".")]
+        return None, [str(error).rstrip(".")], []
     problems: list[str] = []
+    doubtful: list[tuple[str, str | None]] = []
     intensity: list[Intensity] = []
     digest = hashlib.sha256()
     first: Volume | None = None
     for path in case.images:
         for image in _read(path, problems):
             first = first or image
+            doubtful.append((path.name, image.doubt))
             if not same_grid(first, image):
                 problems.append(f"{path} lies on another grid than {case.images[0].name}: {_difference(first, image)}")
-            found = _intensity(path, image.voxels, problems)
-            intensity += [found] if found is not None else []
+            values = _intensity(path, image.voxels, problems)
+            intensity += [values] if values is not None else []
             _hash(digest, image.voxels)
     if not problems and len(intensity) != len(dataset.channels):
         problems.append(
@@ -124,6 +128,7 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
     box: tuple[int, ...] | None = None
     label = _read_label(case.label, first, dataset.labels, problems) if case.label is not None else None
     if case.label is not None and label is not None:
+        doubtful.append((case.label.name, label.doubt))
         if first is not None and not same_grid(first, label):
             problems.append(f"{case.label} lies on another grid than its image: {_difference(first, label)}")
         label_voxels = _count(case.label, label.voxels, dataset.labels, problems)
@@ -133,8 +138,8 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
         _hash(label_digest, label.voxels.astype(np.uint16) if label_voxels is not None else label.voxels)
         label_sha256 = label_digest.hexdigest()
     if problems or first is None:
-        return None, problems
-    return CasePrint(
+        return None, problems, []
+    found = CasePrint(
         id=case.id,
         split=case.split,
         shape=first.shape,
@@ -147,7 +152,8 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str]]:
         image_sha256=digest.hexdigest(),
         label_sha256=label_sha256,
         files=files,
-    ), []
+    )
+    return found, [], doubtful
 
 
 def _read(path: Path, problems: list[str]) -> list[Volume]:

@@ -18,6 +18,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from crossmatch.errors import UserError
+from crossmatch.formats.nifti_header import in_millimetres, in_unit, refuse_header, stated_spacing_mm
 from crossmatch.formats.sizes import check_claim, read_to_end
 from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 
@@ -31,19 +32,17 @@ DAMAGED = (
     *(zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError),
 )
 
-_MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
-
 
 def read(path: Path) -> list[Volume]:
     """Read a file with its voxels: integers as stored, everything else as float32.
 
-    The spacing is unknown (None) where the file names no unit and every step is 1: programs write this when nobody told
-    them the spacing. Units are converted to millimetres. Steps other than 1 without a unit are taken as millimetres.
+    Affine and spacing are converted to millimetres. What is read as which spacing: see `nifti_header`.
 
     Raises:
         UserError: of an older kind (Analyze), a pair without .img, voxels that are no single numbers, not 2D or 3D, an
             affine that places voxels nowhere.
     """
+    refuse_header(path)
     image = _open(path)
     shape = _spatial_shape(path, image.header)
     return [_volume(path, image, _voxels(image).reshape(shape, order="F"))]
@@ -54,6 +53,7 @@ def read_stack(path: Path) -> list[Volume]:
 
     Memory: all channels at once.
     """
+    refuse_header(path)
     image = _open(path)
     if len(image.shape) != 4 or image.shape[-1] == 1:
         return read(path)
@@ -80,16 +80,17 @@ def _volume(path: Path, image: Any, voxels: Array) -> Volume:
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
         header.set_data_shape(shape)
-    return Volume(voxels, _affine(path, image), _spacing_mm(header), header)
+    return Volume(voxels, _affine(path, image), stated_spacing_mm(path, header), header)
 
 
 def read_grid(path: Path) -> Grid:
     """Read the header alone. Errors as in `read`."""
+    refuse_header(path)
     image = _open(path)
     shape = _spatial_shape(path, image.header)
     header = image.header.copy()
     header.set_data_shape(shape)
-    return Grid(shape, _affine(path, image), _spacing_mm(header))
+    return Grid(shape, _affine(path, image), stated_spacing_mm(path, header))
 
 
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
@@ -110,7 +111,7 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
         header = copy.deepcopy(header) if header.is_single else _single(header, kind.header_class)
         header.set_data_dtype(voxels.dtype)
         header["cal_min"] = header["cal_max"] = 0  # the display window of the scan means nothing for other voxels
-        image = kind(voxels, like.affine, header)
+        image = kind(voxels, in_unit(like.affine, header), header)
     image.header.set_slope_inter(1, 0)
     nib.save(image, path)
 
@@ -181,18 +182,7 @@ def _spatial_shape(path: Path, header: Any) -> tuple[int, ...]:
 
 
 def _affine(path: Path, image: Any) -> Array:
-    affine = np.array(image.affine, dtype=np.float64)
+    affine = in_millimetres(np.array(image.affine, dtype=np.float64), image.header)
     if not places_voxels(affine):
         raise UserError(f"{path} has an affine that places voxels nowhere ({affine.tolist()}): repair its header.")
     return affine
-
-
-def _spacing_mm(header: Any) -> tuple[float, ...] | None:
-    """Millimetres between voxel centres along each axis, or None when the header does not know them."""
-    zooms = [float(zoom) for zoom in header.get_zooms()]
-    unit = header.get_xyzt_units()[0]
-    if unit == "unknown" and all(zoom == 1 for zoom in zooms):
-        return None
-    if not all(np.isfinite(zoom) and zoom > 0 for zoom in zooms):
-        return None
-    return tuple(zoom * _MM_PER_UNIT[unit] for zoom in zooms)

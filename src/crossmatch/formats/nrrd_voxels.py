@@ -82,7 +82,10 @@ def _read(path: Path, file: IO[bytes], header: dict[str, Any]) -> Array:
         return found.astype(dtype).reshape(shape, order="F")
     check_claim(path, max(skipped, 0) + size, compressed=encoding not in _RAW)
     if encoding in _RAW:
+        first = file.tell()
         file.seek(*((-size, 2) if skipped == -1 else (skipped, 1)))
+        if file.tell() < first:
+            raise EOFError("its voxels would begin inside its header")
         return _array(file, size, dtype, shape)
     with _inflating(encoding, file) as stream:
         if len(stream.read(skipped)) < skipped:

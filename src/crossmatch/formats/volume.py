@@ -34,6 +34,7 @@ class Grid:
     affine: Array  # (4, 4) float64
     spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
     channels: int = 1  # volumes that the file holds on this grid: 3 for a colour picture
+    doubt: str | None = None  # what the header says against itself, in words
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class Volume:
     affine: Array  # (4, 4) float64
     spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
     native: object = None  # what the format needs to write another file like this one; only the format looks into it
+    doubt: str | None = None  # what the header says against itself, in words
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ def find(source: Path, wishes: Wishes) -> Source:
 
 def _role(file: ChosenFile, channels: Iterable[str]) -> Role:
     role = role_of(file.parts[:-1], file.parts[-1] if file.parts else "", tuple(channels))
-    named = role_of(file.path.parts[-2:-1], formats.stem(file.path) or "", tuple(channels))
+    named = role_of(file.path.parts[-2:-1], formats.stem(file.path) or file.path.name, tuple(channels))
     channel = role.channel or (named.channel if file.label is False or not role.label else None)
     split: Split = "test" if file.test else role.split
     return role._replace(channel=channel, split=split, label=role.label if file.label is None else file.label)

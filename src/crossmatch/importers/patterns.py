@@ -26,12 +26,16 @@ class ChosenFile(NamedTuple):
 
 
 def scans_below(source: Path) -> tuple[list[Path], list[str]]:
-    """Every scan below a folder, and the names of files that are none; links to folders are followed once."""
+    """Every scan below a folder, a DICOM series being one, and the names of files that are none.
+
+    Links to folders are followed once.
+    """
     if not source.is_dir():
         raise UserError(
             f"{source} {'is a file' if source.exists() else 'does not exist'}: name the folder of the scans."
         )
-    found: list[Path] = []
+    found = [path for _, path in formats.series_in(source)]
+    series = set(found)
     unused: list[str] = []
     seen: set[str] = set()
     for place, folders, _ in os.walk(source, followlinks=True, onerror=_unreadable):
@@ -39,7 +43,8 @@ def scans_below(source: Path) -> tuple[list[Path], list[str]]:
         scans = [path for _, path in formats.files_in(folder)]
         found += scans
         taken = {path.name for path in scans}
-        unused += [str(path.relative_to(source)) for path in formats.unclaimed_in(folder) if path.is_file()]
+        if folder not in series:
+            unused += [str(path.relative_to(source)) for path in formats.unclaimed_in(folder) if path.is_file()]
         seen.add(os.path.realpath(place))
         folders[:] = sorted(
             name

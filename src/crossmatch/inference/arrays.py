@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crossmatch.dataset.orientation import WAY_OUT, stored_otherwise
 from crossmatch.errors import UserError
-from crossmatch.formats import Volume, new_volume, spacing_of
+from crossmatch.formats import Volume, in_mm, new_volume, refuse_implausible, spacing_of
 from crossmatch.inference.predictor import check_voxels
 from crossmatch.runs.run import Run
 
@@ -37,7 +37,7 @@ def volumes_of(
     spacing = _spacing(channels[0].ndim, spacing_mm, matrix)
     if spacing is None and (wanted := run.recipe.data.spacing_mm):
         raise UserError(
-            f"The run {run.folder} resamples scans to {_sizes(wanted)} mm, so it needs the voxel size of this one: "
+            f"The run {run.folder} resamples scans to {in_mm(wanted)}, so it needs the voxel size of this one: "
             "give spacing_mm, a number in mm for each axis, or affine."
         )
     if matrix is not None and "affine" in run.data and stored_otherwise(matrix, run.data["affine"]):
@@ -85,17 +85,14 @@ def _matrix(affine: ArrayLike) -> NDArray[np.float64]:
 def _spacing(axes: int, stated: Sequence[float] | None, matrix: NDArray[np.float64] | None) -> tuple[float, ...] | None:
     """The voxel size as stated, else that of the affine, else None."""
     found = None if matrix is None else spacing_of(matrix, axes)
+    for what, size in (("spacing_mm", stated), ("affine", found)):
+        if size is not None and all(0 < mm < np.inf for mm in size):
+            refuse_implausible(what, size)
     if stated is None:
         return found
     spacing = tuple(float(mm) for mm in stated)
     if len(spacing) != axes or not all(0 < mm < np.inf for mm in spacing):
         raise UserError(f"spacing_mm must be {axes} positive numbers, one for each axis of the scan; got {spacing}.")
     if found is not None and not np.allclose(spacing, found, rtol=0.01):
-        raise UserError(
-            f"spacing_mm says {_sizes(spacing)} mm and affine {_sizes(found)} mm: leave the one out that is wrong."
-        )
+        raise UserError(f"spacing_mm says {in_mm(spacing)} and affine {in_mm(found)}: leave the one out that is wrong.")
     return spacing
-
-
-def _sizes(spacing_mm: Sequence[float]) -> str:
-    return " x ".join(f"{mm:.4g}" for mm in spacing_mm)

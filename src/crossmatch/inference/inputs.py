@@ -61,6 +61,8 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
         wanted = (recipe.data.spacing_mm, recipe.dims, run.data["slice_axis"], paths[0])
         stored_shape(grid.shape, grid.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
         scans.append(Scan(name, paths, grid))
+    for doubt in formats.doubts((scan.name, scan.grid.doubt) for scan in scans):
+        warn(doubt)
     strange = [f"{scan.name} ({told})" for scan in scans if (told := strange_spacing(run, scan.grid.spacing_mm))]
     if strange:
         warn(f"of another voxel size than the training knows: {listed(strange, '; ')}; masks may be wrong")
@@ -97,7 +99,7 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
             return {chosen: (source,)}
     folder = source if source.is_dir() else source.parent
     found: dict[str, dict[int, Path]] = {}
-    for stem, path in formats.files_in(folder):
+    for stem, path in [*formats.files_in(folder), *(formats.series_in(folder) if chosen is None else [])]:
         case, channel = _split(stem, channels)
         if chosen is not None and case != chosen:
             continue

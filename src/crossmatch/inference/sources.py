@@ -1,6 +1,6 @@
 """Which scan each mask was made from: kept in `prediction.json`, so that no mask is taken for that of another scan.
 
-Names do not tell scans apart: two patients' files may both be called img.nii.gz. Times do not either: a scan can be
+Names do not tell scans apart: two patients' files may have one name. Times do not either: a scan can be
 replaced by an older file. So each file is known by its path, size and times, and by the digest of its bytes.
 """
 

@@ -61,6 +61,8 @@ def propose(
     Raises:
         UserError: a change that does not fit the recipe.
     """
+    if isinstance(wanted := changes.get("train.steps"), int):  # what else follows from the steps
+        steps = Chosen(wanted, GIVEN)
     kind, dims = rules.kind_of_image(facts), rules.dimensions(facts)
     chosen: dict[str, Chosen[Any]] = {}
     share = _geometry(facts, level, dims.value, dims.reason, chosen)

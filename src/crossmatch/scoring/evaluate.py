@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch import formats
-from crossmatch.atomic import read_json, write_json, write_text
+from crossmatch.atomic import check_writable, read_json, write_json, write_text
 from crossmatch.dataset.layout import read_description
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume, same_grid
@@ -32,6 +32,7 @@ def evaluate(
     labels: Mapping[str, int] | None = None,
     partial: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Evaluation:
     """Compare predicted label volumes with their references.
 
@@ -43,6 +44,7 @@ def evaluate(
         labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values.
         partial: evaluate the cases that have a prediction when some have none.
         progress: called with (cases done, cases in all) after each case.
+        warn: called with what the user should know about the files.
 
     Raises:
         UserError: nothing to compare, missing predictions without `partial`, a prediction on another grid than its
@@ -52,12 +54,14 @@ def evaluate(
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
     if out is not None:
         _refuse_others(out, pred, ref, _origin(pred))
+        check_writable(out)
     pairs, missing, extra = _pairs(pred, ref)
     if missing and (not partial or not pairs):
         way_out = "predict them" + (", or evaluate the others with --partial" if pairs else "")
         raise UserError(f"{pred} has no prediction for {len(missing)} cases of {ref}: {listed(missing)}; {way_out}.")
-    for predicted, reference in pairs.values():
-        _check_grids(predicted, reference)
+    grids = {case: _grid_of_both(predicted, reference) for case, (predicted, reference) in pairs.items()}
+    for doubt in formats.doubts((case, grid.doubt) for case, grid in grids.items()):
+        warn(doubt)
     prediction = _origin(pred)
     folder = (ref if ref.is_dir() else ref.parent).resolve()
     dataset = None
@@ -152,8 +156,8 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _check_grids(predicted: Path, reference: Path) -> None:
-    """A UserError unless both files lie on one voxel grid; no voxel is read."""
+def _grid_of_both(predicted: Path, reference: Path) -> Grid:
+    """The one voxel grid that both files lie on, as the reference gives it; no voxel is read."""
     theirs = formats.read_label_grid(reference, formats.read_grid(predicted))
     ours = formats.read_label_grid(predicted, theirs)
     if ours.shape != theirs.shape:
@@ -161,7 +165,7 @@ def _check_grids(predicted: Path, reference: Path) -> None:
     elif not same_grid(ours, theirs):
         what, found = "affine", f"{ours.affine[:3].round(3).tolist()} and {theirs.affine[:3].round(3).tolist()}"
     else:
-        return
+        return theirs
     raise UserError(
         f"{predicted} and {reference} differ in {what} ({found}): predict at the scan's own grid, or resample the "
         "prediction to the reference's grid (order 0)."
