@@ -166,9 +166,9 @@ def _images(folder: Path, description: Description, problems: list[str]) -> dict
         missing = ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files)
         if missing:
             problems.append(f"case {name} lacks a channel: {folder / missing} is missing")
-        extra = ", ".join(path.name for n, path in files.items() if n not in wanted)
-        if extra:
-            problems.append(f"case {name} has more channels than dataset.json names: {folder / extra}")
+        if extra := ", ".join(path.name for n, path in files.items() if n not in wanted):
+            numbers = f"; if {min(files):04d} is a case number, add a channel: {name}_{min(files):04d}_0000{usual}, ..."
+            problems.append(f"case {name} has more channels than dataset.json names: {folder / extra}{numbers}")
     return {name: tuple(files[n] for n in sorted(files)) for name, files in by_case.items()}
 
 
