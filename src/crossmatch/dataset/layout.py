@@ -163,8 +163,7 @@ def _images(folder: Path, description: Description, problems: list[str]) -> dict
         if len(wanted) > 1 and list(files) == [0] and holds_channels(files[0]):
             continue  # one file in colours; `check` counts its channels
         usual = next(iter(files.values())).name[len(name) + 5 :]
-        missing = ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files)
-        if missing:
+        if missing := ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files):
             problems.append(f"case {name} lacks a channel: {folder / missing} is missing")
         if extra := ", ".join(path.name for n, path in files.items() if n not in wanted):
             numbers = f"; if {min(files):04d} is a case number, add a channel: {name}_{min(files):04d}_0000{usual}, ..."
