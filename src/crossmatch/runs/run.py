@@ -41,6 +41,11 @@ class Run:
         return self.record["data"]
 
     @property
+    def frame(self) -> list[list[float]] | None:
+        """The affine to whose axes all scans are turned, see `dataset/orientation.py`; None: none are turned."""
+        return self.data.get("affine")
+
+    @property
     def classes(self) -> int:
         """K, background included."""
         return len(self.data["labels"])
