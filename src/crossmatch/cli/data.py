@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from crossmatch.cli.command import Command, Group
+
 importer = typer.Typer(
-    help="Turn a public dataset's own files into the layout of docs/datasets.md.", no_args_is_help=True
+    cls=Group, help="Turn a public dataset's own files into the layout of docs/datasets.md.", no_args_is_help=True
 )
 
 Data = Annotated[Path, typer.Argument(help="a new folder for the dataset")]
@@ -55,7 +57,7 @@ def phantom(
     Terminal().print(f"{train} training, {val} validation and {test} test cases in {data}", soft_wrap=True)
 
 
-@importer.command("acdc")
+@importer.command("acdc", cls=Command)
 def import_acdc(
     source: Annotated[Path, typer.Argument(help="the challenge's training folder, or the community's HDF5 folder")],
     data: Data,
@@ -67,7 +69,7 @@ def import_acdc(
         import_files(source, data, progress, tell)
 
 
-@importer.command("la")
+@importer.command("la", cls=Command)
 def import_la(
     source: Annotated[
         Path, typer.Argument(help="folder of the community's mri_norm2.h5 or the challenge's NRRD files")
@@ -81,7 +83,7 @@ def import_la(
         import_files(source, data, progress, tell)
 
 
-@importer.command("pancreas")
+@importer.command("pancreas", cls=Command)
 def import_pancreas(
     source: Annotated[Path, typer.Argument(help="folder of the DICOM series and labels, or of the community's HDF5")],
     data: Data,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from crossmatch.dataset.layout import Listing, list_cases, read_description, read_list, refuse
+from crossmatch.dataset.misnamed import unknown_case
 from crossmatch.dataset.unread import unread_lists
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
@@ -97,7 +98,9 @@ class Dataset:
         path = self._subset_path(subset)
         train = {case.id: case for case in self.split("train")}
         chosen = read_list(path)
-        problems = [f"{path} names {name}, which is no training case" for name in chosen if name not in train]
+        problems = [
+            unknown_case(path, name, train, "which is no training case") for name in chosen if name not in train
+        ]
         problems += [
             f"{path} names {name}, which has no label file: add the file, or take the case out of the list"
             for name in chosen
@@ -171,7 +174,7 @@ def _members(root: Path, listing: Listing, problems: list[str]) -> dict[Split, l
         if path.is_file():
             lists[split] = read_list(path)
             problems += [
-                f"{path} names {name}, which has no image in imagesTr or imagesTs"
+                unknown_case(path, name, listing.images, "which has no image in imagesTr or imagesTs")
                 for name in lists[split]
                 if name not in listing.images
             ]

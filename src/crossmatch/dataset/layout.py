@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch.atomic import parse_json
+from crossmatch.dataset.misnamed import label_without_image
+from crossmatch.dataset.repetition import nests_repetitions
+from crossmatch.dataset.unread import unread_folders
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import DEFAULT_ENDING, ending, endings, files_in, holds_channels, unclaimed_in
+from crossmatch.formats import DEFAULT_ENDING, endings, files_in, holds_channels, unclaimed_in
 
 TREE = f"""\
 DIR/
@@ -117,7 +120,7 @@ def list_cases(root: Path, description: Description) -> Listing:
             if name in found:
                 labels[name] = path
             else:
-                problems.append(f"{path} is a label without an image images{kind}/{name}_0000{ending(path)}")
+                problems.append(label_without_image(path, name, f"images{kind}", found))
         for part in ("images", "labels"):
             folder = root / f"{part}{kind}"
             unused += unclaimed_in(folder, series=part == "images") if folder.is_dir() else []
@@ -127,9 +130,8 @@ def list_cases(root: Path, description: Description) -> Listing:
         if path.parent.name == "labelsTr" and not path.name.startswith(".")
     ]
     if not images:
-        problems.append(
-            f"no image named CASE_0000{DEFAULT_ENDING} in imagesTr or imagesTs; a dataset looks like this:\n{TREE}"
-        )
+        looked_for = f"no image named CASE_0000{DEFAULT_ENDING} in imagesTr or imagesTs"
+        problems.append("; ".join([looked_for, *unread_folders(root), f"a dataset looks like this:\n{TREE}"]))
     lower: dict[str, str] = {}
     for name in images:
         other = lower.setdefault(name.casefold(), name)
@@ -216,7 +218,7 @@ def patient_pattern(path: Path, stated: Any) -> re.Pattern[str] | None:
         pattern = re.compile(stated)
     except (TypeError, re.error) as error:
         raise UserError(f"{path} has patient_regex {stated!r}, which is no regular expression ({error}).") from error
-    if _nests_repetitions(stated):
+    if nests_repetitions(stated):
         raise UserError(
             f"{path} has patient_regex {stated!r}, which repeats a repetition and can take for ever: write, for "
             "example, (patient\\d+) instead of ((patient\\d+)+)."
@@ -224,27 +226,3 @@ def patient_pattern(path: Path, stated: Any) -> re.Pattern[str] | None:
     if pattern.groups < 1:
         raise UserError(f"{path} has patient_regex {stated!r}: put the patient in a group, such as (patient\\d+)_.*")
     return pattern
-
-
-def _nests_repetitions(pattern: str) -> bool:
-    """Whether a regular expression repeats, without a limit, what holds a repetition itself, as (a+)+ does."""
-    open_groups: list[int] = []  # for each open group the place where it begins
-    repeating: set[int] = set()  # places of groups that hold a repetition
-    plain = re.sub(r"\\\\.|\[\^?\]?[^]]*\]", "x", pattern, flags=re.DOTALL)  # escapes and sets are one letter
-    plain = re.sub("[{][0-9]+[}]", "", plain)  # an exact number repeats nothing that could be tried again
-    last_closed: int | None = None
-    for place, letter in enumerate(plain):
-        if letter == "(":
-            open_groups.append(place)
-        elif letter == ")" and open_groups:
-            last_closed = open_groups.pop()
-            if last_closed in repeating and open_groups:
-                repeating.add(open_groups[-1])
-            continue
-        elif letter in "*+{":
-            if last_closed is not None and last_closed in repeating:
-                return True
-            if open_groups:
-                repeating.add(open_groups[-1])
-        last_closed = None
-    return False
