@@ -67,7 +67,8 @@ def predict(
         int | None, typer.Option(min=1, help="slices or windows at a time; fewer need less memory")
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="of the masks: nii.gz, nrrd or png; default: that of each scan, where it can be")
+        str | None,
+        typer.Option(help="of the masks: nii.gz, nrrd, png or dicom-seg; default: that of each scan, where it can be"),
     ] = None,
     device: Device = "auto",
 ) -> None:

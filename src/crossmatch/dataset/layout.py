@@ -20,8 +20,7 @@ from crossmatch.formats import DEFAULT_ENDING, endings, files_in, holds_channels
 TREE = f"""\
 DIR/
   dataset.json                     {{"channel_names": {{"0": "MRI"}}, "labels": {{"background": 0, "organ": 1}}}}
-  imagesTr/CASE_0000{DEFAULT_ENDING}        training images, one file a channel: _0000, _0001, ...; a picture in
-                                   colours is one file for three channels
+  imagesTr/CASE_0000{DEFAULT_ENDING}        training images, one file a channel: _0000, _0001, ... (colours: one)
   labelsTr/CASE{DEFAULT_ENDING}             their labels; a training image without one is unlabelled
   imagesTs/ labelsTs/              test cases, optional
   splits/train.txt val.txt test.txt train_N_label.txt   one case a line, optional

@@ -15,7 +15,7 @@ import numpy as np
 
 from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
-from crossmatch.formats import dicom, itk, nifti, nrrd, pictures, slicer
+from crossmatch.formats import dicom, dicom_seg, itk, nifti, nrrd, pictures, slicer
 from crossmatch.formats.placement import settled
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume
@@ -69,7 +69,7 @@ class Format(Protocol):
         """
 
 
-FORMATS: tuple[Format, ...] = (nifti, nrrd, slicer, pictures, itk, dicom)
+FORMATS: tuple[Format, ...] = (nifti, nrrd, slicer, pictures, itk, dicom, dicom_seg)
 
 DEFAULT_ENDING = nifti.ENDINGS[0]  # of files that follow no other: imported datasets, phantoms
 BY_ENDING = {ending: each for each in FORMATS for ending in each.ENDINGS}
