@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import nrrd
 import numpy as np
+from PIL import Image
 
 import mutations
 from la_files import LPS
@@ -63,6 +64,16 @@ def _nrrd(encoding: str) -> Callable[[Inputs, Path], Path]:
 
 def _dicom(inputs: Inputs, folder: Path) -> Path:
     return write_series(folder, _voxels())[1]
+
+
+def _picture(name: str) -> Callable[[Inputs, Path], Path]:
+    def make(inputs: Inputs, folder: Path) -> Path:
+        folder.mkdir(parents=True)
+        grey = (np.arange(32 * 24).reshape(32, 24) % 251).astype(np.uint8)
+        Image.fromarray(grey if name.endswith(".jpg") else grey.astype(np.uint16) * 200).save(folder / name)
+        return folder / name
+
+    return make
 
 
 def _hdf5(inputs: Inputs, folder: Path) -> Path:
@@ -185,6 +196,9 @@ READERS = {
         Reader("NRRD header", _nrrd("gzip"), _read_volume, mutations.of_lines),
         Reader("NRRD, gzip", _nrrd("gzip"), _read_volume, mutations.of_bytes),
         Reader("DICOM", _dicom, _read_dicom, mutations.of_bytes),
+        Reader("PNG", _picture("scan.png"), _read_volume, mutations.of_bytes, checked=True),
+        Reader("JPEG", _picture("scan.jpg"), _read_volume, mutations.of_bytes),
+        Reader("TIFF", _picture("scan.tif"), _read_volume, mutations.of_bytes),
         Reader("HDF5", _hdf5, _read_hdf5, mutations.of_bytes),
         Reader("checkpoint", _part_of_run("checkpoints/last.safetensors"), _load_network, mutations.of_bytes),
         Reader("recipe", _recipe, _read_recipe, mutations.of_lines),

@@ -14,10 +14,11 @@ from typing import Literal
 
 from crossmatch.atomic import read_json, write_text
 from crossmatch.dataset.dataset import Case, Dataset, Split, uncollected
+from crossmatch.dataset.orientation import Frame
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
 
-VERSION = 3  # of the JSON; a fingerprint of another version is not used
+VERSION = 4  # of the JSON; a fingerprint of another version is not used
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
 
 
@@ -44,13 +45,15 @@ class Stamp:
 
 @dataclass(frozen=True)
 class CasePrint:
-    """What the scan found in one case."""
+    """What the scan found in one case; shape, affine, spacing and hashes are those in the dataset's frame."""
 
     id: str
     split: Split
     shape: tuple[int, ...]  # (*S)
     affine: tuple[tuple[float, ...], ...]  # 4 x 4
     spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
+    oriented: bool  # whether it is 3D and says how its axes run; if not, it is used as stored
+    label_turned: bool  # whether its label is stored with other axes than the image, and is turned onto it
     dtype: str  # of the voxels as read
     intensity: tuple[Intensity, ...]  # one per channel
     label_voxels: tuple[int, ...] | None  # voxels of each label value 0..K-1; None without a label file
@@ -75,6 +78,11 @@ class Fingerprint:
         """The cases of one split."""
         return tuple(case for case in self.cases if case.split == split)
 
+    @property
+    def frame(self) -> Frame | None:
+        """The affine of the first training scan that says how its axes run: all scans are turned to its axes."""
+        return next((case.affine for case in self.split("train") if case.oriented), None)
+
 
 def content_digest(dataset: Dataset, cases: tuple[CasePrint, ...]) -> str:
     """SHA-256 of channels, labels, slice axis and each case's split, geometry and voxels, without paths or times."""
@@ -96,8 +104,18 @@ def fingerprint_path(root: str | os.PathLike[str]) -> Path:
     forced = os.environ.get("CROSSMATCH_CACHE")
     if not forced and root.stat().st_mode & 0o222 and os.access(root, os.W_OK):
         return root / "fingerprint.json"
-    cache = Path(forced) if forced else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossmatch"
+    cache = Path(forced) if forced else _users_cache()
     return cache / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16] / "fingerprint.json"
+
+
+def _users_cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossmatch"
+    except RuntimeError:  # a user without an entry in the system's list, as containers have them
+        raise UserError(
+            "There is no home folder for what is found in data of a read-only folder: name a folder with the "
+            "environment variable CROSSMATCH_CACHE."
+        ) from None
 
 
 def save_fingerprint(root: Path, fingerprint: Fingerprint) -> Path:
@@ -112,14 +130,9 @@ def save_fingerprint(root: Path, fingerprint: Fingerprint) -> Path:
 
 def read_fresh(dataset: Dataset) -> Fingerprint | None:
     """The stored fingerprint of a dataset opened with all splits, or None when there is none or it is stale."""
-    paths = [fingerprint_path(dataset.root)]
-    if not os.environ.get("CROSSMATCH_CACHE"):
-        paths.append(dataset.root / "fingerprint.json")  # a read-only folder may hold one that its owner made
-    for path in dict.fromkeys(paths):
-        fingerprint = _read(path)
-        if fingerprint is not None and _is_fresh(fingerprint, dataset):
-            return fingerprint
-    return None
+    beside = dataset.root / "fingerprint.json"  # a read-only folder may hold one that its owner made
+    found = None if os.environ.get("CROSSMATCH_CACHE") else _fresh(beside, dataset)
+    return found or _fresh(fingerprint_path(dataset.root), dataset)
 
 
 def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
@@ -133,6 +146,11 @@ def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
             raise UserError(f"{path} cannot be reached ({error.strerror}): mend the link, or copy the file.") from error
         found.append(Stamp("/".join(path.parts[above:]), stat.st_size, stat.st_mtime_ns))
     return tuple(found)
+
+
+def _fresh(path: Path, dataset: Dataset) -> Fingerprint | None:
+    fingerprint = _read(path)
+    return fingerprint if fingerprint is not None and _is_fresh(fingerprint, dataset) else None
 
 
 def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
@@ -149,7 +167,7 @@ def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
 class _Stored(Fingerprint):
     """The content of fingerprint.json."""
 
-    version: Literal[3]  # VERSION
+    version: Literal[4]  # VERSION
 
 
 @uncollected()

@@ -57,7 +57,8 @@ def read(path: Path) -> list[Volume]:
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
         header.set_data_shape(shape)
-    return [Volume(voxels, _affine(path, image), stated_spacing_mm(path, header), header)]
+    spacing = stated_spacing_mm(path, header)
+    return [Volume(voxels, _affine(path, image), spacing, header, oriented=_oriented(header))]
 
 
 def read_grid(path: Path) -> Grid:
@@ -67,7 +68,7 @@ def read_grid(path: Path) -> Grid:
     shape = _spatial_shape(path, image.header)
     header = image.header.copy()
     header.set_data_shape(shape)
-    return Grid(shape, _affine(path, image), stated_spacing_mm(path, header))
+    return Grid(shape, _affine(path, image), stated_spacing_mm(path, header), oriented=_oriented(header))
 
 
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
@@ -163,3 +164,8 @@ def _affine(path: Path, image: Any) -> Array:
     if not places_voxels(affine):
         raise UserError(f"{path} has an affine that places voxels nowhere ({affine.tolist()}): repair its header.")
     return affine
+
+
+def _oriented(header: Any) -> bool:
+    """Whether sform or qform is in use; else nibabel takes axes that run to the left, front and top."""
+    return bool(header["sform_code"] > 0 or header["qform_code"] > 0)
