@@ -20,6 +20,7 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
         *_unused_files(dataset),
         *unread(dataset.root),
         *_cut_across(dataset, cases),
+        *_no_labels(cases),
         *_absent_labels(dataset, cases),
         *_empty_labels(cases),
         *_turned_labels(cases),
@@ -34,6 +35,13 @@ def _unused_files(dataset: Dataset) -> list[str]:
         return []
     names = listed(path.relative_to(dataset.root) for path in dataset.unused)
     return [f"not used, as no format claims the name: {names}"]
+
+
+def _no_labels(cases: tuple[CasePrint, ...]) -> list[str]:
+    """Nothing to learn from."""
+    if any(case.label_voxels is not None for case in cases if case.split == "train"):
+        return []
+    return ["no training case has a label, so nothing can be trained: put label files into labelsTr, named as cases"]
 
 
 def _cut_across(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:
