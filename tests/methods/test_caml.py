@@ -33,7 +33,7 @@ def test_the_most_probable_voxels_of_each_class():
     probability, label = torch.tensor([0.9, 0.6, 0.8, 0.7, 0.95]), torch.tensor([0, 1, 0, 1, 0])
     rows, valid = most_probable(probability, label, torch.tensor([True, True, True, True, False]), 2, 3)
     assert rows[valid].tolist() == [0, 2, 3, 1]
-    assert valid.tolist() == [True, True, False, True, True, False]
+    assert valid.tolist() == [True, True, True, True, False]
 
 
 def test_correlation_by_hand():

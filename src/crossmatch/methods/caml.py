@@ -168,11 +168,13 @@ def most_probable(
         classes: K; count: most voxels of a class.
 
     Returns:
-        (r,) int64 and (r,) bool; r is K times the count, or K n where there are fewer voxels.
+        (r,) int64 and (r,) bool, those that are there first; r is K times the count, or n where that is less.
     """
     worth = [torch.where(counted & (label == value), probability, -1.0) for value in range(classes)]
     best = [w.topk(min(count, len(w))) for w in worth]
-    return torch.cat([b.indices for b in best]), torch.cat([b.values for b in best]) >= 0
+    rows, there = torch.cat([b.indices for b in best]), torch.cat([b.values for b in best]) >= 0
+    first = there.logical_not().byte().argsort(stable=True)[: len(label)]  # no more than all voxels can be there
+    return rows[first], there[first]
 
 
 def omni_correlation(
