@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folder_files import SHAPE, label, label_voxels, nnunet, pairs, scan
 
 from command import call
 from crossmatch.dataset.dataset import open_dataset
+from folder_files import SHAPE, label, label_voxels, nnunet, pairs, scan
 from refusal import refuse
 from tiny import write_nifti
 
