@@ -1,8 +1,10 @@
 """The one error a person is meant to read: what is wrong, where, and the way out."""
 
 import difflib
+import shlex
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 SHOWN = 10  # names spelled out in one message
 NEAR = 0.7  # share of letters in common, from which on one name may be a misspelling of another
@@ -25,6 +27,11 @@ def _written_out(character: str) -> str:
     hidden = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")  # control, surrogates, ends of lines
     turned = unicodedata.bidirectional(character) in _DIRECTIONS
     return ascii(character)[1:-1] if (hidden and character != "\n") or turned else character
+
+
+def quoted(path: Path) -> str:
+    """A path as a shell takes it, for commands that are shown to be copied."""
+    return shlex.quote(str(path))
 
 
 def listed(items: Iterable[object], separator: str = ", ") -> str:

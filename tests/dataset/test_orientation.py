@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -16,6 +17,7 @@ from crossmatch.dataset.orientation import (
     into_frame,
     inverse,
     put_onto,
+    read_label,
     turn_grid,
     turn_into,
     turn_onto,
@@ -173,6 +175,24 @@ def test_turned_grids_are_the_same_to_the_tolerance_of_same_grid() -> None:
     turn = turn_onto(volume, rounded)
     assert turn is not None
     assert same_grid(volume, turn_grid(rounded, turn))
+
+
+def test_a_part_of_a_scan_drawn_in_slicer_may_have_other_axes(tmp_path: Path) -> None:
+    """A cropped segmentation is padded in its own axes, and then turned onto the scan."""
+    affine = np.diag([-0.5, -0.75, 3.0, 1.0])  # of LPS+ steps 0.5, 0.75, 3
+    image, voxels = scan(affine, (6, 5, 4)), np.arange(1, 13, dtype=np.uint8).reshape(2, 3, 2)
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": [[0.0, -0.75, 0.0], [0.0, 0.0, 3.0], [0.5, 0.0, 0.0]],  # y backwards, z, x
+        "space origin": [2 * 0.5, 3 * 0.75, 3.0],
+        "kinds": ["domain"] * 3,
+    }
+    nrrd.write(str(tmp_path / "a.seg.nrrd"), voxels, header)
+    expected = np.zeros((6, 5, 4), np.uint8)
+    for i, j, k in np.ndindex(voxels.shape):
+        expected[2 + k, 3 - i, 1 + j] = voxels[i, j, k]
+    label = read_label(tmp_path / "a.seg.nrrd", image, {})
+    assert np.array_equal(label.voxels, expected)
 
 
 def store_again(path: Path, order: np.ndarray) -> None:

@@ -39,11 +39,20 @@ from crossmatch.dataset.orientation import (
     turn_volume,
     turn_voxels,
 )
+from crossmatch.dataset.voxels import count_labels, intensity_of
 from crossmatch.dataset.warnings import check_warnings
-from crossmatch.errors import UserError, listed
+from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume
 
 _WORKERS = 4  # threads: decompressing and hashing run in parallel, and each thread holds one case in memory
+
+
+class UnfitCases(UserError):
+    """What is wrong with a dataset, also case by case for those who can go on without some."""
+
+    def __init__(self, message: str, by_case: dict[str, list[str]]) -> None:
+        super().__init__(message)
+        self.by_case = by_case  # name of a case -> its problems
 
 
 def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fingerprint:
@@ -70,6 +79,7 @@ def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fing
 
 def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     scanned: list[CasePrint] = []
+    by_case: dict[str, list[str]] = {}
     frame = _frame(dataset)
     doubted: list[tuple[str, str | None]] = []
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
@@ -77,6 +87,7 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
         results = pool.map(lambda case: _scan(dataset, case, frame), dataset.cases)
         for done, (found, wrong, doubtful) in enumerate(results, start=1):
             problems += wrong
+            by_case |= {dataset.cases[done - 1].id: wrong} if wrong else {}
             doubted += doubtful
             scanned += [found] if found is not None else []
             if progress is not None:
@@ -85,7 +96,10 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
         flat = next(case.id for case in scanned if len(case.shape) == 2)
         deep = next(case.id for case in scanned if len(case.shape) == 3)
         problems.append(f"{flat} is 2D and {deep} is 3D: keep them in two datasets, or store slices as (x, y, 1)")
-    refuse(dataset.root, problems)
+    try:
+        refuse(dataset.root, problems)
+    except UserError as error:
+        raise UnfitCases(str(error), by_case) from None
     cases = tuple(scanned)
     fingerprint = Fingerprint(
         channels=dataset.channels,
@@ -132,7 +146,7 @@ def _scan(
             if turn is None:
                 problems.append(f"{path} lies on another grid than {case.images[0].name}: {difference(first, image)}")
             placed = turn_volume(turn_volume(image, turn or UNTURNED), turn_into(frame, first)).voxels
-            values = _intensity(path, placed, problems)
+            values = intensity_of(path, placed, problems)
             intensity += [values] if values is not None else []
             _hash(digest, placed)
     if not problems and len(intensity) != len(dataset.channels):
@@ -153,7 +167,7 @@ def _scan(
             problems.append(f"{case.label} lies on another grid than its image: {difference(first, label)}")
         drawn = turn_voxels(label.voxels, onto_image or UNTURNED)
         drawn = drawn if first is None else turn_voxels(drawn, turn_into(frame, first))
-        label_voxels = _count(case.label, drawn, dataset.labels, problems)
+        label_voxels = count_labels(case.label, drawn, dataset.labels, problems)
         if case.split == "train":
             box = _box(drawn)
         label_digest = hashlib.sha256()
@@ -202,40 +216,6 @@ def _hash(digest: "hashlib._Hash", voxels: Array) -> None:
     """Add type, shape and voxels to a digest, in the file's order."""
     digest.update(f"{voxels.dtype.name} {voxels.shape}".encode())
     digest.update(np.ascontiguousarray(voxels.T).data)
-
-
-def _intensity(path: Path, voxels: Array, problems: list[str]) -> Intensity | None:
-    """Grey-value statistics of one image, which must be finite and not constant."""
-    bad = voxels.size - int(np.isfinite(voxels).sum()) if voxels.dtype.kind == "f" else 0
-    if bad:
-        problems.append(f"{path} has {bad} voxels that are NaN or infinite: replace them (for instance by 0)")
-        return None
-    low, high = float(voxels.min()), float(voxels.max())
-    if low == high:
-        problems.append(f"{path} is constant, every voxel is {low:g}: export it again, or take the case out")
-        return None
-    p00_5, p99_5 = (float(value) for value in np.percentile(voxels, (0.5, 99.5)))
-    mean, std = float(voxels.mean(dtype=np.float64)), float(voxels.std(dtype=np.float64))
-    return Intensity(low, high, mean, std, p00_5, p99_5)
-
-
-def _count(path: Path, voxels: Array, labels: dict[str, int], problems: list[str]) -> tuple[int, ...] | None:
-    """How many voxels each declared label value has; None, and a problem, where the file holds other values."""
-    values, counts = np.unique(voxels, return_counts=True)
-    declared = ", ".join(f"{value} {name}" for name, value in labels.items())
-    if voxels.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
-        odd = next(value for value in values.tolist() if value != round(value, 0) or not np.isfinite(value))
-        problems.append(f"{path} holds {odd:g}, which is no whole number: store label values ({declared})")
-        return None
-    found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
-    unknown = sorted(set(found) - set(labels.values()))
-    if unknown:
-        problems.append(
-            f"{path} holds the label {'value' if len(unknown) == 1 else 'values'} {listed(unknown)}, but "
-            f"dataset.json declares {declared}: correct the file or the labels in dataset.json"
-        )
-        return None
-    return tuple(found.get(value, 0) for value in labels.values())
 
 
 def _box(label: Array) -> tuple[int, ...] | None:

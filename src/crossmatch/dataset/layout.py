@@ -55,10 +55,9 @@ def refuse(root: Path, problems: list[str]) -> None:
     """Raise one UserError that lists the problems, unless there are none."""
     if not problems:
         return
-    if len(problems) == 1:
-        raise UserError(f"Dataset {root}: {problems[0]}.")
     bullet = "\n  - "
-    raise UserError(f"Dataset {root} has {len(problems)} problems:{bullet}{listed(problems, bullet)}")
+    several = f" has {len(problems)} problems:{bullet}{listed(problems, bullet)}"
+    raise UserError(f"Dataset {root}{several if len(problems) > 1 else f': {problems[0]}.'}")
 
 
 def read_list(path: Path) -> list[str]:
@@ -100,7 +99,7 @@ def read_description(root: Path) -> Description:
         channels=_channels(path, stated.get("channel_names", stated.get("modality"))),
         labels=_labels(path, stated.get("labels")),
         slice_axis=axis,
-        patient_regex=_regex(path, stated.get("patient_regex")),
+        patient_regex=patient_pattern(path, stated.get("patient_regex")),
     )
 
 
@@ -165,8 +164,7 @@ def _images(folder: Path, description: Description, problems: list[str]) -> dict
         if len(wanted) > 1 and list(files) == [0] and holds_channels(files[0]):
             continue  # one file in colours; `check` counts its channels
         usual = next(iter(files.values())).name[len(name) + 5 :]
-        missing = ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files)
-        if missing:
+        if missing := ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files):
             problems.append(f"case {name} lacks a channel: {folder / missing} is missing")
         if extra := ", ".join(path.name for n, path in files.items() if n not in wanted):
             numbers = f"; if {min(files):04d} is a case number, add a channel: {name}_{min(files):04d}_0000{usual}, ..."
@@ -211,7 +209,8 @@ def _whole(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _regex(path: Path, stated: Any) -> re.Pattern[str] | None:
+def patient_pattern(path: Path, stated: Any) -> re.Pattern[str] | None:
+    """The regular expression that finds the patient in the name of a case; `path` is where it stands."""
     if stated is None:
         return None
     try:

@@ -73,6 +73,11 @@ def parts(path: Path) -> list[Path]:
     return [path, *(other for name in _companions(path.name) if (other := path.with_name(name)).is_file())]
 
 
+def stands_alone(path: Path) -> bool:
+    """Whether one file holds the whole scan, so that it can be copied under another name."""
+    return not _companions(path.name) and not path.is_dir()
+
+
 def mask_ending(path: Path, asked: str | None, grid: Grid) -> str:
     """The ending of a mask of a scan.
 

@@ -143,6 +143,16 @@ def read_channels(paths: Iterable[str | os.PathLike[str]]) -> list[Volume]:
     return found
 
 
+def read_stack(path: str | os.PathLike[str]) -> list[Volume]:
+    """Read the channels of a NIfTI file with four axes, the last of which counts them; other files as they are.
+
+    Only who knows that it counts channels, not time points, may read such a file. Errors as in `read`.
+    """
+    path = Path(path)
+    with opening(path) as chosen:
+        return nifti.read_stack(path) if chosen is nifti else chosen.read(path)
+
+
 def read_grid(path: str | os.PathLike[str]) -> Grid:
     """Read shape, affine, spacing and number of channels of one file without its voxels. Errors as in `read`."""
     path = Path(path)
