@@ -106,3 +106,26 @@ def test_ct_of_a_constant_foreground_can_be_computed():
     fixed = foreground_window([np.full(9, 40, np.int16)])
     assert (fixed.low, fixed.zero, fixed.unit) == (40, 40, 1)
     assert np.isfinite(scale(np.array([0.0, 80.0]), "ct", fixed)).all()
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64", "int32"])
+@pytest.mark.parametrize("normalise", ["minmax", "percentile"])
+@pytest.mark.parametrize("offset", [2 * 10**9, -(2**40), 2**63 + 5, -(2**31)])
+def test_an_offset_beyond_float32_changes_nothing(kind, normalise, offset):
+    """float32 holds 24 bits: the offset must be gone before the cast."""
+    plain = np.random.default_rng(0).integers(0, 1000, (20, 18, 7))
+    info = np.iinfo(kind)
+    if not info.min <= offset <= info.max - 1000:
+        return
+    shifted = np.array([int(value) + offset for value in plain.ravel()], dtype=kind).reshape(plain.shape)
+    np.testing.assert_array_equal(scale(shifted, normalise), scale(plain - plain.min(), normalise))
+
+
+def test_a_range_beyond_64_bits():
+    ends = np.array([-(2**63), 0, 2**63 - 1], np.int64)
+    np.testing.assert_allclose(scale(ends, "minmax"), [0, 0.5, 1])
+
+
+def test_zscore_subtracts_before_it_casts():
+    plain = np.random.default_rng(0).integers(1, 1000, (20, 18, 7))
+    np.testing.assert_allclose(scale(plain + 2**40, "zscore"), scale(plain, "zscore"), atol=1e-3)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossmatch import formats
 from crossmatch.batches.intensity import Normalise, scale
-from crossmatch.batches.store import Store, grey_values, label_maps, load_store, voxel_bytes
+from crossmatch.batches.store import Store, _channel, grey_values, label_maps, load_store, voxel_bytes
 from crossmatch.dataset.dataset import Case, open_dataset
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
@@ -206,3 +206,12 @@ def test_voxel_bytes_is_what_a_store_takes(tmp_path):
     root = write_dataset(tmp_path, channels=2, shape=(8, 6, 4))
     voxels = _store(root).voxels
     assert voxel_bytes([(8, 6, 4)] * 3, channels=2) == voxels.numel() * voxels.element_size()
+
+
+@pytest.mark.parametrize("offset", [2 * 10**9, -(2**40), 2**62])
+@pytest.mark.parametrize("spread", [1000, 10**6])
+def test_training_and_prediction_see_the_same_large_integers(offset: int, spread: int) -> None:
+    voxels = np.random.default_rng(0).integers(0, spread, (20, 18, 7)).astype(np.int64) + offset
+    stored, seen = _channel(formats.new_volume(voxels, np.eye(4)), 3, 2, "percentile", voxels.shape, Path("a"), None)
+    trained = np.clip((stored[0] - np.float64(seen.zero)) / seen.unit, 0, 1)
+    np.testing.assert_allclose(trained, scale(voxels, "percentile"), atol=1e-5)  # 1 of 65,536 levels

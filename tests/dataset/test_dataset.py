@@ -322,3 +322,13 @@ def test_whole_numbers_of_labels_may_be_written_as_fractions_or_text(tmp_path):
 )
 def test_repeated_repetitions(pattern, nests):
     assert _nests_repetitions(pattern) is nests
+
+
+def test_a_label_map_cannot_hold_more_than_256_labels(tmp_path):
+    """Labels are stored in 8 bits: value 256 would wrap to background."""
+    root = write_dataset(tmp_path / "d")
+    description = json.loads((root / "dataset.json").read_text())
+    description["labels"] = {"background": 0} | {f"part {n}": n for n in range(1, 257)}
+    (root / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(UserError, match="declares 257 labels, at most 256 are stored"):
+        open_dataset(root)

@@ -87,15 +87,22 @@ def test_each_slice_is_rescaled_by_its_own_numbers(tmp_path):
     np.testing.assert_array_equal(voxels[:, :, 1], stored[:, :, 1].astype(int) - 1024)
 
 
-def test_a_slice_without_rescaling_keeps_its_values(tmp_path):
-    """Missing or empty (type 2 tags may be): slope 1, intercept 0."""
+@pytest.mark.parametrize("empty", ["", None])
+def test_a_series_without_rescaling_keeps_its_values(tmp_path, empty):
+    """Where no slice has it, missing or empty (type 2 tags may be), and stored values are signed."""
     stored = _stored()
-    paths = write_series(tmp_path, stored, slope=2, intercept=-10)
-    edit(paths[0], RescaleSlope="", RescaleIntercept="")
-    edit(paths[1], RescaleSlope=None, RescaleIntercept=None)
-    edit(paths[2], RescaleIntercept="")
-    factor, offset = np.array([1, 1, 2, 2]), np.array([0, 0, 0, -10])
-    np.testing.assert_array_equal(_volume(tmp_path).voxels, stored.astype(int) * factor + offset)
+    for path in write_series(tmp_path, stored):
+        edit(path, RescaleSlope=empty, RescaleIntercept=empty)
+    np.testing.assert_array_equal(_volume(tmp_path).voxels, stored)
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_bits_beyond_those_stored_are_left_out(tmp_path, signed):
+    """They may hold an overlay."""
+    stored = np.random.default_rng(0).integers(0, 2000, (7, 5, 4)).astype(np.int16)
+    for path in write_series(tmp_path, stored | np.int16(1 << 13)):
+        edit(path, BitsStored=12, HighBit=11, PixelRepresentation=signed)
+    np.testing.assert_array_equal(_volume(tmp_path).voxels, stored - 1024)
 
 
 def test_every_header_is_read_once(tmp_path, monkeypatch):
@@ -162,6 +169,12 @@ def _wide(path: Path) -> None:
     edit(path, Columns=5, Rows=7)
 
 
+def dataset_of(path: Path) -> bytes:
+    """The elements of a file from group 0008 on, without preamble and file meta information."""
+    content = path.read_bytes()
+    return content[content.index(b"\x08\x00\x08\x00CS") :]
+
+
 FAULTS = {
     "nothing": (lambda paths: [path.unlink() for path in paths], "holds no DICOM image"),
     "two series": (
@@ -210,6 +223,23 @@ FAULTS = {
         lambda paths: edit(paths[2], RescaleSlope=[1, 2]),
         r"1-003\.dcm holds the RescaleSlope \[1\.0, 2\.0\]",
     ),
+    "no rescaling": (
+        lambda paths: edit(paths[3], RescaleSlope=None, RescaleIntercept=None),
+        r"1-004\.dcm lacks RescaleSlope and RescaleIntercept, which 1-001\.dcm has: .*\(1 of 6 slices\)",
+    ),
+    "no intercept": (
+        lambda paths: edit(paths[3], RescaleIntercept=None),
+        r"1-004\.dcm has one of RescaleSlope and RescaleIntercept, without the other",
+    ),
+    "unsigned CT without rescaling": (
+        lambda paths: [edit(p, RescaleSlope=None, RescaleIntercept=None, PixelRepresentation=0) for p in paths],
+        r"1-001\.dcm is a CT slice without RescaleSlope and RescaleIntercept, so its Hounsfield units are unknown",
+    ),
+    "high bit": (lambda paths: edit(paths[1], BitsStored=12, HighBit=15), r"1-002\.dcm stores its 12 bits elsewhere"),
+    "no preamble": (
+        lambda paths: paths[1].with_suffix("").write_bytes(dataset_of(paths[1])) and paths[1].unlink(),
+        r"1-002 seems to be a DICOM file that lacks its first 132 bytes",
+    ),
     "two frames": (lambda paths: edit(paths[2], NumberOfFrames=[1, 2]), r"1-003\.dcm cannot be read"),
     "localiser": (lambda paths: edit(paths[0], ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "is a localiser"),
     "frames": (lambda paths: edit(paths[0], NumberOfFrames=2), "is a multi-frame file.*NIfTI"),
@@ -239,3 +269,11 @@ def test_steps_within_the_tolerance_are_even(tmp_path):
     assert _volume(tmp_path).spacing_mm[2] == pytest.approx((7.5 + 0.02) / 3)
     with pytest.raises(UserError, match="is no folder"):
         _volume(tmp_path / "gone")
+
+
+def test_hidden_files_are_no_slices(tmp_path):
+    """macOS leaves ._ files beside those that it copies."""
+    stored = _stored()
+    write_series(tmp_path, stored)
+    (tmp_path / "._1-001.dcm").write_bytes(b"\0\5\x16\7" * 30)
+    assert _volume(tmp_path).shape == stored.shape

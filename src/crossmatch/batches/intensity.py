@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Normalise = Literal["minmax", "percentile", "colour", "zscore", "ct", "none"]
+_SHIFTED: tuple[Normalise, ...] = ("minmax", "percentile")  # of these an offset of all grey values changes nothing
+_EXACT = 2**24  # float32 holds whole numbers up to here exactly
 UNBOUNDED: tuple[Normalise, ...] = ("zscore", "ct", "none")  # these leave grey values outside [0, 1]
 
 
@@ -34,6 +36,25 @@ _ENDS: dict[str, Callable[[NDArray[Any]], tuple[float, float]]] = {
     "zscore": _whole_range,
     "none": _whole_range,
 }
+
+
+def near_zero(voxels: NDArray[Any], normalise: Normalise) -> NDArray[Any]:
+    """Grey values of one channel of one scan, without an offset that float32 could not hold.
+
+    Whole numbers far from 0 are shifted, exactly, so that the smallest is 0; all others stay as they are. Training and
+    prediction call this first, so that both see the same grey values.
+    """
+    if voxels.dtype.kind not in "iu" or normalise not in _SHIFTED:
+        return voxels
+    low, high = int(voxels.min()), int(voxels.max())
+    return voxels if low >= -_EXACT and high <= _EXACT else above(voxels, low)
+
+
+def above(voxels: NDArray[Any], low: int) -> NDArray[Any]:
+    """Whole numbers minus the smallest of them, exactly as int64; as float64 where their range is beyond int64."""
+    if int(voxels.max()) - low >= 2**63:
+        return voxels.astype(np.float64) - float(low)
+    return (voxels.astype(np.uint64) - np.uint64(low % 2**64)).astype(np.int64)  # modulo 2^64
 
 
 def window(voxels: NDArray[Any], normalise: Normalise, fixed: Window | None = None) -> Window:
@@ -73,6 +94,9 @@ def foreground_window(values: Sequence[NDArray[Any]]) -> Window:
 
 def scale(voxels: NDArray[Any], normalise: Normalise, fixed: Window | None = None) -> NDArray[np.float32]:
     """One channel of one scan -> float32, as `window` says, values beyond it cut off."""
+    voxels = near_zero(voxels, normalise)
     low, high, zero, unit = window(voxels, normalise, fixed)
-    scaled = (voxels.astype(np.float32) - np.float32(zero)) * np.float32(1 / unit)
+    large = voxels.dtype.kind in "iu" and max(-int(voxels.min()), int(voxels.max())) > _EXACT
+    shifted = (voxels.astype(np.float64) - zero).astype(np.float32) if large else voxels.astype(np.float32)
+    scaled = (shifted if large else shifted - np.float32(zero)) * np.float32(1 / unit)
     return np.clip(scaled, np.float32((low - zero) / unit), np.float32((high - zero) / unit), out=scaled)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossmatch import formats
-from crossmatch.batches.intensity import Normalise, Window, scale, window
+from crossmatch.batches.intensity import Normalise, Window, above, near_zero, scale, window
 from crossmatch.batches.items import stored_shape, to_items
 from crossmatch.batches.resample import resize_image, resize_labels
 from crossmatch.batches.writer import Writer
@@ -195,7 +195,7 @@ def _channel(
     fixed: Window | None,
 ) -> tuple[NDArray[np.int16], Window]:
     """One channel of a scan as items (I, *N), int16, and its window in units of the stored integers."""
-    items = to_items(volume.voxels, dims, slice_axis, path)
+    items = to_items(near_zero(volume.voxels, normalise), dims, slice_axis, path)
     if items.shape[1:] == size:
         return _to_int16(items, window(items, normalise, fixed))
     scaled = to_items(scale(volume.voxels, normalise, fixed), dims, slice_axis, path)
@@ -208,7 +208,7 @@ def _to_int16(items: NDArray[np.generic], seen: Window) -> tuple[NDArray[np.int1
     low, high, zero, unit = seen
     if np.issubdtype(items.dtype, np.integer) and int(items.max()) - int(items.min()) <= _LEVELS:
         base, step = float(items.min()), 1.0
-        stored = items.astype(np.int64) - int(items.min()) - 2**15
+        stored = above(items, int(items.min())) - 2**15
     else:  # values beyond the window are cut off anyway, so all levels are used within it
         base, step = low, (high - low) / _LEVELS
         stored = np.rint((items.astype(np.float64).clip(low, high) - base) / step) - 2**15

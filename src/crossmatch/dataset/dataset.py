@@ -19,6 +19,7 @@ from crossmatch.formats import parts
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
+_BIDS = re.compile(r"sub-[A-Za-z0-9]+(?![^_])")  # sub-01 of sub-01_ses-02_run-1: bids-specification.readthedocs.io
 _REPEAT = re.compile(r"(?:[_-](?:frame|slice|time|timepoint|phase|visit|session|day)[_-]?\d+)+$", re.IGNORECASE)
 
 
@@ -44,6 +45,7 @@ class Dataset:
     slice_axis: int  # the axis along which 3D volumes are cut into 2D slices
     cases: tuple[Case, ...]
     unused: tuple[Path, ...] = ()  # what lies in its folders and is no scan
+    patients_stated: bool = False  # by patient_regex; else they are read from the names of cases
 
     def split(self, split: Split) -> tuple[Case, ...]:
         """The cases of one split, in the order of its list."""
@@ -153,7 +155,7 @@ def open_dataset(root: str | os.PathLike[str], splits: Collection[Split] = SPLIT
         for name in members[split]
     )
     described = (description.name, description.channels, description.labels, description.slice_axis)
-    return Dataset(root, *described, cases, listing.unused)
+    return Dataset(root, *described, cases, listing.unused, description.patient_regex is not None)
 
 
 def _members(root: Path, listing: Listing, problems: list[str]) -> dict[Split, list[str]]:
@@ -177,9 +179,10 @@ def _members(root: Path, listing: Listing, problems: list[str]) -> dict[Split, l
 
 
 def _patient(name: str, description: Description) -> str:
-    """The patient of a case: group 1 of `patient_regex`, else its name without a trailing _frame01, _slice3, ..."""
+    """The patient of a case: group 1 of `patient_regex`, else sub-XX of BIDS, else its name without _frame01, ..."""
     if description.patient_regex is None:
-        return _REPEAT.sub("", name) or name
+        subject = _BIDS.match(name)
+        return subject[0] if subject else _REPEAT.sub("", name) or name
     match = description.patient_regex.search(name)
     if match is None or not match.group(1):
         raise UserError(

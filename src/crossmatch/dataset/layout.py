@@ -188,6 +188,8 @@ def _labels(path: Path, stated: Any) -> dict[str, int]:
         raise UserError(f"{path} has labels {stated!r}: {way_out}.")
     pairs = [(name, value) if not isinstance(value, str) else (value, name) for name, value in stated.items()]
     labels = {name: _whole(value) for name, value in pairs}
+    if len(labels) > 256:  # of uint8
+        raise UserError(f"{path} declares {len(labels)} labels, at most 256 are stored: leave some out.")
     if "ignore" in labels or len(labels) < 2 or {*labels.values()} != {*range(len(pairs))}:
         raise UserError(f"{path} has labels {stated!r}: {way_out} (0 is background; regions and ignore are not used).")
     if unfit := [name for name in labels if name == "mean" or not name.isprintable() or not name.strip()]:

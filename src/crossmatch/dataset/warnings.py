@@ -1,39 +1,29 @@
 """What `check` warns of: data that can be used for training, but may not be what its owner thinks."""
 
-from collections import defaultdict
+import numpy as np
 
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.dataset.leaks import alike_names, equal_images
 from crossmatch.dataset.orientation import WAY_OUT, others
 from crossmatch.errors import listed
+from crossmatch.formats import in_mm
+
+CLEARLY_COARSER = 2.0  # times the other voxel distances: how far slices lie apart where an axis is that of slices
 
 
 def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str, ...]:
     """All warnings about a dataset, those about leaks first."""
     return (
-        *_equal_images(cases),
+        *equal_images(dataset, cases),
+        *alike_names(dataset),
         *_unused_files(dataset),
+        *_cut_across(dataset, cases),
         *_absent_labels(dataset, cases),
         *_empty_labels(cases),
         *_mixed_orientations(cases),
         *_mixed_spacings(cases),
     )
-
-
-def _equal_images(cases: tuple[CasePrint, ...]) -> list[str]:
-    """Cases with equal images, those in different splits first."""
-    groups: dict[str, list[CasePrint]] = defaultdict(list)
-    for case in cases:
-        groups[case.image_sha256].append(case)
-    leaks, doubles = [], []
-    for group in groups.values():
-        splits = {case.split for case in group}
-        if len(splits) > 1:
-            names = " and ".join(f"{case.id} ({case.split})" for case in group)
-            leaks.append(f"LEAK: {names} are the same image in different splits: scores on it mean nothing, remove one")
-        elif len(group) > 1:
-            doubles.append(f"{' and '.join(case.id for case in group)} ({group[0].split}) are the same image")
-    return leaks + doubles
 
 
 def _unused_files(dataset: Dataset) -> list[str]:
@@ -42,6 +32,22 @@ def _unused_files(dataset: Dataset) -> list[str]:
         return []
     names = listed(path.relative_to(dataset.root) for path in dataset.unused)
     return [f"not used, as no format claims the name: {names}"]
+
+
+def _cut_across(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:
+    """Volumes that are cut along another axis than the one along which their slices follow each other."""
+    spacings = [case.spacing_mm for case in cases if case.spacing_mm is not None and len(case.shape) == 3]
+    if not spacings:
+        return []
+    usual = np.median(spacings, axis=0)
+    coarsest = int(usual.argmax())
+    if coarsest == dataset.slice_axis or usual[coarsest] < CLEARLY_COARSER * np.delete(usual, coarsest).max():
+        return []
+    return [
+        f"slices are cut along axis {dataset.slice_axis}, but voxels of {in_mm(usual.tolist())} were taken slice by "
+        f'slice along axis {coarsest}: write "slice_axis": {coarsest} into dataset.json; in 3D, turns are drawn in the '
+        "plane of the first two axes, so store that axis last"
+    ]
 
 
 def _absent_labels(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:

@@ -87,7 +87,8 @@ def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
 def _candidates(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: name the one in which the files of the series lie.")
-    found = sorted(path for path in folder.iterdir() if path.is_file() and path.name != "DICOMDIR")
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))  # macOS leaves ._ files
+    found = sorted(path for path in visible if path.is_file() and path.name != "DICOMDIR")
     for path in found:
         refuse_sealed(path)
     return found
@@ -95,6 +96,12 @@ def _candidates(folder: Path) -> list[Path]:
 
 def _check_alike(slices: list[Slice]) -> None:
     first = slices[0]
+    rescaled = [one for one in slices if one.rescaled]
+    if rescaled and (others := [one.path for one in slices if not one.rescaled]):
+        raise UserError(
+            f"{others[0]} lacks RescaleSlope and RescaleIntercept, which {rescaled[0].path.name} has: its grey values "
+            f"would be of another scale ({len(others)} of {len(slices)} slices); export the series again."
+        )
     for one in slices[1:]:
         values: list[tuple[str, Any, Any, float]] = [
             ("a size (columns, rows)", first.size, one.size, 0),

@@ -39,6 +39,7 @@ class Slice:
     spacing: Array  # (2,) between columns, between rows
     orientation: Array  # (2, 3) unit vectors: where the column index grows, where the row index grows
     position: Array  # (3,) centre of the pixel in the first column and row
+    rescaled: bool  # whether it says how stored values become grey values
 
     @property
     def normal(self) -> Array:
@@ -49,6 +50,11 @@ class Slice:
 def read_header(path: Path) -> Slice | None:
     """Read the geometry of a file without its pixels; None for a file that is no DICOM image."""
     if not is_dicom(path):
+        if _lacks_its_preamble(path):
+            raise UserError(
+                f"{path} seems to be a DICOM file that lacks its first 132 bytes: export it again, or move it out of "
+                "the folder if it belongs to no slice."
+            )
         if path.suffix.lower() == ".dcm":
             raise _damaged(path, "it does not begin as a DICOM file does")
         return None
@@ -84,6 +90,19 @@ def _slice(path: Path, data: Dataset) -> Slice:
             f"{path} has an ImageOrientationPatient or PixelSpacing that is none ({orientation.ravel().tolist()}, "
             f"{spacing.tolist()}): export the file again."
         )
+    rescaled = [bool(_numbers(path, data, tag, 1)) for tag in ("RescaleSlope", "RescaleIntercept")]
+    if any(rescaled) and not all(rescaled):
+        raise UserError(f"{path} has one of RescaleSlope and RescaleIntercept, without the other: export it again.")
+    if data.get("Modality") == "CT" and not any(rescaled) and data.get("PixelRepresentation") != 1:
+        raise UserError(
+            f"{path} is a CT slice without RescaleSlope and RescaleIntercept, so its Hounsfield units are unknown: "
+            "export it again."
+        )
+    stored, highest = int(data.get("BitsStored") or 0), data.get("HighBit")
+    if stored and highest is not None and int(highest) != stored - 1:
+        raise UserError(
+            f"{path} stores its {stored} bits elsewhere than at the low end (HighBit {highest}): export it again."
+        )
     number = data.get("InstanceNumber")
     return Slice(
         path=path,
@@ -93,7 +112,16 @@ def _slice(path: Path, data: Dataset) -> Slice:
         spacing=spacing[::-1],  # PixelSpacing gives the distance of rows first
         orientation=orientation,
         position=position,
+        rescaled=all(rescaled),
     )
+
+
+def _lacks_its_preamble(path: Path) -> bool:
+    """Whether a file begins as a DICOM data set does, with an element of the group 0008 and a plausible length."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    plain_length = int.from_bytes(start[4:8], "little") < 1024
+    return len(start) == 8 and start[:2] == b"\x08\x00" and (start[4:6].isalpha() or plain_length)
 
 
 def _numbers(path: Path, data: Dataset, tag: str, count: int) -> list[float]:
@@ -120,7 +148,7 @@ def read_pixels(one: Slice) -> Array:
         bits = int(data.get("BitsAllocated") or 1)
         claimed = int(data.Rows) * int(data.Columns) * bits // 8
         check_claim(one.path, claimed, compressed=bool(syntax.is_compressed))
-        values = data.pixel_array.astype(np.float64)
+        values = data.pixel_array.astype(np.float64)  # without overlays in the bits that are not stored
         (slope,) = _numbers(one.path, data, "RescaleSlope", 1) or [1.0]
         (intercept,) = _numbers(one.path, data, "RescaleIntercept", 1) or [0.0]
         values = values * slope + intercept
