@@ -5,6 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import nrrd
 import numpy as np
+import pytest
 from PIL import Image
 
 from crossmatch import formats
@@ -27,8 +28,13 @@ def write_sample(path: Path, ending: str, wanted: tuple[int, ...] = (20, 16, 12)
         Image.fromarray(voxels.T).save(path)
     elif ending == ".hdr":
         nib.save(nib.Nifti1Pair(voxels, AFFINE), path)
-    elif ending == ".nhdr":
-        nrrd.write(str(path), voxels, {"spacings": [1.5, 2, 6]}, detached_header=True)
+    elif ending in (".seg.nrrd", ".seg.nhdr", ".nhdr"):
+        nrrd.write(str(path), voxels, {"spacings": [1.5, 2, 6]}, detached_header=ending.endswith(".nhdr"))
+    elif ending == ".mhd":
+        itk = pytest.importorskip("SimpleITK")
+        image = itk.GetImageFromArray(voxels.T)
+        image.SetSpacing((1.5, 2.0, 6.0))
+        itk.WriteImage(image, str(path))
     else:
         formats.write(path, voxels, like=new_volume(voxels, AFFINE))
     return path

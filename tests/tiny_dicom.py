@@ -1,10 +1,12 @@
 """Tiny DICOM series for tests, written with pydicom."""
 
+import copy
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -53,6 +55,49 @@ def write_series(
         paths.append(folder / f"1-{number:03d}.dcm")
         data.save_as(paths[-1], enforce_file_format=True)
     return paths
+
+
+def write_multiframe(
+    path: Path,
+    stored: np.ndarray,
+    *,
+    orientation: Sequence[Sequence[float]] = AXIAL,
+    shared: bool = True,
+    order: Sequence[int] | None = None,
+) -> Path:
+    """Write slices of int16 `stored` (column, row, slice) as frames of one file, in the order given.
+
+    Args:
+        shared: whether spacing, orientation and rescaling stand once for all frames, or in each.
+    """
+    frames = range(stored.shape[2]) if order is None else order
+    singles = [dcmread(one) for one in write_series(path.parent / ".singles", stored, orientation=orientation)]
+    data, pixels = copy.deepcopy(singles[0]), [one.PixelData for one in singles]
+    per_frame, common = [], Dataset()
+    for k in frames:
+        group, holder = Dataset(), common if shared else Dataset()
+        for sequence, tags in _GROUPS.items():
+            item = Dataset()
+            for tag in tags:
+                setattr(item, tag, getattr(singles[k], tag))
+            setattr(group if sequence == "PlanePositionSequence" or not shared else holder, sequence, [item])
+        per_frame.append(group)
+    data.PerFrameFunctionalGroupsSequence, data.SharedFunctionalGroupsSequence = per_frame, [common]
+    for tag in (tag for tags in _GROUPS.values() for tag in tags):
+        delattr(data, tag)
+    data.NumberOfFrames = len(per_frame)
+    data.PixelData = b"".join(pixels[k] for k in frames)
+    data.save_as(path, enforce_file_format=True)
+    shutil.rmtree(path.parent / ".singles")
+    return path
+
+
+_GROUPS = {
+    "PixelMeasuresSequence": ("PixelSpacing",),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PlanePositionSequence": ("ImagePositionPatient",),
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+}
 
 
 def edit(path: Path, **tags: object) -> None:

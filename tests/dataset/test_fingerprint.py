@@ -111,3 +111,21 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("CROSSMATCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="CROSSMATCH_CACHE"):
         check(write_dataset(tmp_path / "data", n_train=1))
+
+
+def test_without_a_home_the_fingerprint_in_the_folder_is_found_or_a_way_out_is_told(tmp_path, monkeypatch):
+    """A container with an arbitrary user: no HOME, no entry in the system's list, data mounted read-only."""
+    for name in ("CROSSMATCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    root = write_dataset(tmp_path / "d")
+    fingerprint = check(root)
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert load_fingerprint(open_dataset(root)) == fingerprint
+    (root / "fingerprint.json").unlink()
+    with pytest.raises(UserError, match=r"There is no home folder .*CROSSMATCH_CACHE"):
+        load_fingerprint(open_dataset(root))

@@ -95,10 +95,10 @@ def test_what_nothing_claims_is_named(tmp_path: Path) -> None:
     strange = ("imagesTr/notes.txt", "imagesTs/b.gif", "labelsTs/old", "labelsTr/.hidden.nii.gz")
     for name in (*strange, "imagesTr/.DS_Store"):
         (root / name).touch()
-    (root / "imagesTr/sub").mkdir()
+    (root / "labelsTs/sub").mkdir()
     (warning,) = check(root).warnings
     assert warning.startswith("not used, as no format claims the name: ")
-    for name in (*strange, "imagesTr/sub"):
+    for name in (*strange, "labelsTs/sub"):
         assert name in warning
     assert "DS_Store" not in warning
 
@@ -132,4 +132,11 @@ def test_one_name_and_two_endings(tmp_path: Path) -> None:
     root = write_dataset(tmp_path)
     write_nifti(root / "imagesTr/case_001_0000.nii", np.zeros((16, 14, 4), np.int16))
     with pytest.raises(UserError, match=r"case_001_0000.* have one name and two endings: take one away"):
+        open_dataset(root)
+
+
+def test_a_folder_without_a_channel_number_is_named(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path)
+    (root / "imagesTr/sub").mkdir()
+    with pytest.raises(UserError, match=r"rename it to sub_0000, if it is a DICOM series, or take it"):
         open_dataset(root)

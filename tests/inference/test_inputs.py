@@ -32,6 +32,22 @@ def test_channels_in_order(tmp_path: Path) -> None:
     assert group_channels(folder / "b_0001.nii.gz", 2) == {"b": both["b"]}
 
 
+def test_case_numbers_of_four_digits_get_one_rule_or_none(tmp_path: Path) -> None:
+    """liver_0000 would lose its number, as if it were a channel, and liver_0001 keep it."""
+    folder = touch(tmp_path / "a", "liver_0000.nii.gz", "liver_0001.nii.gz", "liver_0002.nii.gz", "b_0000.nii.gz")
+    told = r"has liver_0000, liver_0001, liver_0002: .*rename the files to liver_0000_0000, liver_0001_0000"
+    for source in (folder, folder / "liver_0000.nii.gz", folder / "liver_0002.nii.gz"):
+        with pytest.raises(UserError, match=told):
+            group_channels(source, 1)
+    assert list(group_channels(folder / "b_0000.nii.gz", 1)) == ["b"]
+    renamed = touch(tmp_path / "b", *(f"liver_000{k}_0000.nii.gz" for k in range(3)))
+    assert list(group_channels(renamed, 1)) == ["liver_0000", "liver_0001", "liver_0002"]
+    assert list(group_channels(touch(tmp_path / "c", "liver_0001.nii.gz", "liver_0002.nii.gz"), 1)) == [
+        "liver_0001",
+        "liver_0002",
+    ]
+
+
 def test_one_file_whatever_lies_beside_it(tmp_path: Path) -> None:
     folder = touch(tmp_path, "a.nii.gz", "a_0000.nii.gz", "b.nii", "b.nii.gz", ".c.nii.gz")
     assert group_channels(folder / "a.nii.gz", 1) == {"a": (folder / "a.nii.gz",)}

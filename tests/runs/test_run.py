@@ -69,7 +69,7 @@ def test_an_empty_folder_may_become_a_run_and_nothing_else(tmp_path: Path) -> No
 
 def test_resume_names_every_difference(tmp_path: Path) -> None:
     create_run(tmp_path / "run", small_recipe(), FACTS, MACHINE)
-    moved = {**FACTS, "root": "/elsewhere"}
+    moved = {**FACTS, "root": "/elsewhere", "name": "renamed"}
     assert resume_run(tmp_path / "run", small_recipe(), moved, MACHINE).data["root"] == "/data"
     with pytest.raises(UserError) as caught:
         resume_run(tmp_path / "run", small_recipe("seed=9", "train.steps=7"), {**moved, "fingerprint": "g"}, MACHINE)
@@ -78,6 +78,13 @@ def test_resume_names_every_difference(tmp_path: Path) -> None:
     assert "data.root" not in str(caught.value)
     with pytest.raises(UserError, match=r"no run .*none to resume: leave --resume out"):
         resume_run(tmp_path / "none", small_recipe(), FACTS, MACHINE)
+
+
+def test_added_test_cases_do_not_stop_a_resume(tmp_path: Path) -> None:
+    create_run(tmp_path / "run", small_recipe(), {**FACTS, "learned_from": "a"}, MACHINE)
+    resume_run(tmp_path / "run", small_recipe(), {**FACTS, "learned_from": "a", "fingerprint": "g"}, MACHINE)
+    with pytest.raises(UserError, match=r"data\.fingerprint was 'f', now 'g'\. Cases"):
+        resume_run(tmp_path / "run", small_recipe(), {**FACTS, "learned_from": "b", "fingerprint": "g"}, MACHINE)
 
 
 def test_damaged_records(tmp_path: Path) -> None:

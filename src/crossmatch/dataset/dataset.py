@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from crossmatch.dataset.layout import Description, Listing, list_cases, read_description, read_list, refuse
+from crossmatch.dataset.unread import unread_lists
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
 
@@ -136,7 +137,7 @@ def open_dataset(root: str | os.PathLike[str], splits: Collection[Split] = SPLIT
     root = Path(root)
     description = read_description(root)
     listing = list_cases(root, description)
-    problems = list(listing.problems)
+    problems = [*listing.problems, *unread_lists(root)]
     members = _members(root, listing, problems)
     patients = {name: _patient(name, description) for names in members.values() for name in names}
     problems += _overlaps(members, patients)

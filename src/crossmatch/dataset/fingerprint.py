@@ -96,8 +96,18 @@ def fingerprint_path(root: str | os.PathLike[str]) -> Path:
     forced = os.environ.get("CROSSMATCH_CACHE")
     if not forced and root.stat().st_mode & 0o222 and os.access(root, os.W_OK):
         return root / "fingerprint.json"
-    cache = Path(forced) if forced else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossmatch"
+    cache = Path(forced) if forced else _users_cache()
     return cache / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16] / "fingerprint.json"
+
+
+def _users_cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crossmatch"
+    except RuntimeError:  # a user without an entry in the system's list, as containers have them
+        raise UserError(
+            "There is no home folder for what is found in data of a read-only folder: name a folder with the "
+            "environment variable CROSSMATCH_CACHE."
+        ) from None
 
 
 def save_fingerprint(root: Path, fingerprint: Fingerprint) -> Path:
@@ -112,14 +122,9 @@ def save_fingerprint(root: Path, fingerprint: Fingerprint) -> Path:
 
 def read_fresh(dataset: Dataset) -> Fingerprint | None:
     """The stored fingerprint of a dataset opened with all splits, or None when there is none or it is stale."""
-    paths = [fingerprint_path(dataset.root)]
-    if not os.environ.get("CROSSMATCH_CACHE"):
-        paths.append(dataset.root / "fingerprint.json")  # a read-only folder may hold one that its owner made
-    for path in dict.fromkeys(paths):
-        fingerprint = _read(path)
-        if fingerprint is not None and _is_fresh(fingerprint, dataset):
-            return fingerprint
-    return None
+    beside = dataset.root / "fingerprint.json"  # a read-only folder may hold one that its owner made
+    found = None if os.environ.get("CROSSMATCH_CACHE") else _fresh(beside, dataset)
+    return found or _fresh(fingerprint_path(dataset.root), dataset)
 
 
 def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
@@ -133,6 +138,11 @@ def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
             raise UserError(f"{path} cannot be reached ({error.strerror}): mend the link, or copy the file.") from error
         found.append(Stamp("/".join(path.parts[above:]), stat.st_size, stat.st_mtime_ns))
     return tuple(found)
+
+
+def _fresh(path: Path, dataset: Dataset) -> Fingerprint | None:
+    fingerprint = _read(path)
+    return fingerprint if fingerprint is not None and _is_fresh(fingerprint, dataset) else None
 
 
 def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:

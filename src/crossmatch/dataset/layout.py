@@ -121,7 +121,7 @@ def list_cases(root: Path, description: Description) -> Listing:
                 problems.append(f"{path} is a label without an image images{kind}/{name}_0000{ending(path)}")
         for part in ("images", "labels"):
             folder = root / f"{part}{kind}"
-            unused += unclaimed_in(folder) if folder.is_dir() else []
+            unused += unclaimed_in(folder, series=part == "images") if folder.is_dir() else []
     problems += [
         f"{path} is no label by its name: use a file that ends in {' or '.join(endings())}, or take it away"
         for path in unused
@@ -139,10 +139,10 @@ def list_cases(root: Path, description: Description) -> Listing:
     return Listing(images, labels, names["Tr"], names["Ts"], tuple(unused), tuple(problems))
 
 
-def _files(folder: Path, problems: list[str]) -> dict[str, Path]:
+def _files(folder: Path, problems: list[str], series: bool = False) -> dict[str, Path]:
     """The scans of a folder by name without ending; nothing when there is no such folder."""
     found: dict[str, Path] = {}
-    for stem, path in files_in(folder) if folder.is_dir() else []:
+    for stem, path in files_in(folder, series) if folder.is_dir() else []:
         other = found.setdefault(stem, path)
         if other is not path:
             problems.append(f"{other} and {path.name} have one name and two endings: take one away")
@@ -152,23 +152,24 @@ def _files(folder: Path, problems: list[str]) -> dict[str, Path]:
 def _images(folder: Path, description: Description, problems: list[str]) -> dict[str, tuple[Path, ...]]:
     """The images of a folder: the files of all channels, by case."""
     by_case: dict[str, dict[int, Path]] = {}
-    for stem, path in _files(folder, problems).items():
+    for stem, path in _files(folder, problems, series=True).items():
         match = re.fullmatch(r"(.+)_(\d{4})", stem)
         if match is None:
-            problems.append(f"{path} has no channel number: rename it to {stem}_0000{ending(path)}")
+            what = ", if it is a DICOM series, or take it away" if path.is_dir() else ""
+            problems.append(f"{path} has no channel number: rename it to {stem}_0000{path.name[len(stem) :]}{what}")
         else:
             by_case.setdefault(match[1], {})[int(match[2])] = path
     wanted = range(len(description.channels))
     for name, files in by_case.items():
         if len(wanted) > 1 and list(files) == [0] and holds_channels(files[0]):
             continue  # one file in colours; `check` counts its channels
-        usual = ending(next(iter(files.values())))
+        usual = next(iter(files.values())).name[len(name) + 5 :]
         missing = ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files)
         if missing:
             problems.append(f"case {name} lacks a channel: {folder / missing} is missing")
-        extra = ", ".join(path.name for n, path in files.items() if n not in wanted)
-        if extra:
-            problems.append(f"case {name} has more channels than dataset.json names: {folder / extra}")
+        if extra := ", ".join(path.name for n, path in files.items() if n not in wanted):
+            numbers = f"; if {min(files):04d} is a case number, add a channel: {name}_{min(files):04d}_0000{usual}, ..."
+            problems.append(f"case {name} has more channels than dataset.json names: {folder / extra}{numbers}")
     return {name: tuple(files[n] for n in sorted(files)) for name, files in by_case.items()}
 
 

@@ -6,6 +6,7 @@ from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.dataset.leaks import alike_names, equal_images
 from crossmatch.dataset.orientation import WAY_OUT, others
+from crossmatch.dataset.unread import unread
 from crossmatch.errors import listed
 from crossmatch.formats import in_mm
 
@@ -18,6 +19,7 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
         *equal_images(dataset, cases),
         *alike_names(dataset),
         *_unused_files(dataset),
+        *unread(dataset.root),
         *_cut_across(dataset, cases),
         *_absent_labels(dataset, cases),
         *_empty_labels(cases),

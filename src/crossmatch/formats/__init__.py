@@ -15,6 +15,7 @@ from crossmatch.formats.names import (
     maps_ending,
     mask_ending,
     parts,
+    series_in,
     stem,
     unclaimed_in,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "read_label_grid",
     "refuse_implausible",
     "same_grid",
+    "series_in",
     "spacing_of",
     "stem",
     "unclaimed_in",

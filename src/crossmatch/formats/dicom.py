@@ -1,4 +1,4 @@
-"""DICOM: read one series, a folder with one file for each slice of a scan, as a volume with its geometry.
+"""DICOM: one series, a folder with the slices of a scan, in a file each or as frames of one, is one volume.
 
 Shapes: voxels are (x, y, z) = (column, row, slice). Slices are ordered by their position, not by name or number. DICOM
 places voxels in LPS+ (left, posterior, superior; PS3.3, C.7.6.2.1.1); the affine here is RAS+. Grey values are rescaled
@@ -6,6 +6,8 @@ places voxels in LPS+ (left, posterior, superior; PS3.3, C.7.6.2.1.1); the affin
 """
 
 import os
+from collections.abc import Callable, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,48 @@ from pydicom.misc import is_dicom
 from crossmatch.errors import UserError, listed
 from crossmatch.formats.dicom_slice import ORIENTATION_TOLERANCE, Slice, read_header, read_pixels
 from crossmatch.formats.seal import refuse_sealed
-from crossmatch.formats.volume import Volume, new_volume
+from crossmatch.formats.volume import Array, Grid, Volume, new_volume, spacing_of
+
+NAME = "DICOM"
+ENDINGS: tuple[str, ...] = ()  # of files: a scan is a folder
+WRITTEN: tuple[str, ...] = ()
+COMPANIONS: Mapping[str, tuple[str, ...]] = {}
+PLACED, CHANNELS, MAPS = True, False, False
+DAMAGED: tuple[type[Exception], ...] = ()  # told file by file
 
 SPACING_TOLERANCE = 0.01  # of the usual step; positions rounded to 0.001 mm vary by 0.2 % of a step of 0.5 mm
 _SAME_PLACE_MM = 1e-3  # slices nearer than this have one position
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read(folder: Path) -> list[Volume]:
+    """The volume of a folder. Errors as in `read_slices` and `read_series`."""
+    return [read_series(read_slices(folder))]
+
+
+def read_grid(folder: Path) -> Grid:
+    """The place of the voxels of a folder, from the headers of its files."""
+    slices = read_slices(folder)
+    affine = _affine(slices)
+    return Grid((*slices[0].size, len(slices)), affine, spacing_of(affine))
+
+
+def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
+    """Series are only read."""
+    raise NotImplementedError
+
+
+def find_all_series(folder: Path, other: Callable[[str], bool]) -> list[Path]:
+    """Every folder that holds DICOM files: `folder` itself and those below it, sorted; hidden ones are left out.
+
+    `other` tells by its name whether a file is of another format and need not be opened.
+    """
+    found = []
+    for place, below, _ in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if any(is_dicom(path) for path in _candidates(Path(place)) if not other(path.name)):
+            found.append(Path(place))
+    return found
 
 
 def find_series(folder: str | os.PathLike[str]) -> Path:
@@ -48,13 +87,22 @@ def read_series(slices: list[Slice]) -> Volume:
     Raises:
         UserError: a compression for which no decoder is installed, truncated pixels, a rescaling that is no number.
     """
+    pixels: dict[tuple[Path, int], Array] = {}
+    for path, own in groupby(sorted(slices, key=lambda one: one.path), key=lambda one: one.path):
+        of_file = list(own)
+        pixels |= {(path, one.frame): found for one, found in zip(of_file, read_pixels(of_file), strict=True)}
+    voxels = np.stack([pixels[one.path, one.frame] for one in slices])  # float32 as soon as one slice is
+    return new_volume(voxels.transpose(2, 1, 0), _affine(slices), tuple(slices))
+
+
+def _affine(slices: list[Slice]) -> Array:
+    """(4, 4), RAS+ millimetres."""
     first, last = slices[0], slices[-1]
     affine = np.eye(4)
     affine[:3, :2] = (first.orientation * first.spacing[:, None]).T
     affine[:3, 2] = first.normal * ((last.position - first.position) @ first.normal / (len(slices) - 1))
     affine[:3, 3] = first.position
-    voxels = np.stack([read_pixels(one) for one in slices])  # float32 as soon as one slice is
-    return new_volume(voxels.transpose(2, 1, 0), _LPS_TO_RAS @ affine)
+    return _LPS_TO_RAS @ affine
 
 
 def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
@@ -63,11 +111,11 @@ def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
     Files that are no DICOM images (a licence, DICOMDIR) are ignored.
 
     Raises:
-        UserError: no DICOM file, a localiser or multi-frame file, broken tags, two series, one slice only, slices of
-            different size, spacing or orientation, two at one position, missing ones, uneven steps, a tilted gantry.
+        UserError: no DICOM file, a localiser, frames without a place, broken tags, two series, one slice only, slices
+            of different size, spacing or orientation, two at one position, missing ones, uneven steps, a tilted gantry.
     """
     folder = Path(folder)
-    slices = [one for path in _candidates(folder) if (one := read_header(path)) is not None]
+    slices = [one for path in _candidates(folder) for one in read_header(path)]
     if not slices:
         raise UserError(f"{folder} holds no DICOM image: name the folder in which the files of the series lie.")
     series = sorted({one.series for one in slices})

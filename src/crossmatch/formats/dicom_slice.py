@@ -1,9 +1,10 @@
-"""One file of a DICOM series: where its slice lies, and its grey values.
+"""The slices of one DICOM file, usually one: where its slice lies, and its grey values.
 
 Shapes: pixels are (rows, columns). Lengths are in millimetres, directions in DICOM's LPS+ (left, posterior, superior).
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +26,23 @@ _UNREADABLE = (
     *(MemoryError, struct.error, BytesLengthException),  # a length of 4 GB in a small file
 )
 _INT16 = np.iinfo(np.int16)
-_DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+_PHYSICAL = {"CT", "PT"}  # modalities whose rescaled values have a unit, however they are to be shown
+# Tag: the sequence in which files of several frames keep it, for all frames or for each (PS3.3, C.7.6.16).
+_GROUPS = {
+    "PixelSpacing": "PixelMeasuresSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "ImagePositionPatient": "PlanePositionSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One file of a series, read without its pixels."""
+    """One slice of a series, read without its pixels."""
 
     path: Path
+    frame: int  # which of its file's frames it is, from 0
     series: str  # SeriesInstanceUID
     number: int | None  # InstanceNumber
     size: tuple[int, int]  # (columns, rows)
@@ -47,8 +57,8 @@ class Slice:
         return np.cross(*self.orientation)
 
 
-def read_header(path: Path) -> Slice | None:
-    """Read the geometry of a file without its pixels; None for a file that is no DICOM image."""
+def read_header(path: Path) -> list[Slice]:
+    """Read the geometry of a file's slices without their pixels; none for a file that is no DICOM image."""
     if not is_dicom(path):
         if _lacks_its_preamble(path):
             raise UserError(
@@ -57,25 +67,33 @@ def read_header(path: Path) -> Slice | None:
             )
         if path.suffix.lower() == ".dcm":
             raise _damaged(path, "it does not begin as a DICOM file does")
-        return None
+        return []
     try:
         data = dcmread(path, stop_before_pixels=True)
         kind = data.file_meta.get("MediaStorageSOPClassUID")
         if "Rows" not in data and "Image Storage" not in getattr(kind, "name", ""):  # a report, a directory, ...
-            return None
-        return _slice(path, data)
+            return []
+        return _slices(path, data)
     except _UNREADABLE as error:
         raise _damaged(path, error) from error
 
 
-def _slice(path: Path, data: Dataset) -> Slice:
+def _slices(path: Path, data: Dataset) -> list[Slice]:
     if "LOCALIZER" in (data.get("ImageType") or ()):
         raise UserError(f"{path} is a localiser, no slice of the scan (ImageType): move it out of the folder.")
-    if int(data.get("NumberOfFrames") or 1) > 1:
-        raise UserError(f"{path} is a multi-frame file, only single slices are read: convert it to NIfTI.")
+    count = int(data.get("NumberOfFrames") or 1)
+    if count > 1 and len(data.get("PerFrameFunctionalGroupsSequence") or ()) != count:
+        raise UserError(
+            f"{path} is a multi-frame file that does not say where each frame lies: convert it to NIfTI with a program "
+            "that knows its maker."
+        )
     if int(data.get("SamplesPerPixel") or 1) != 1:
         raise UserError(f"{path} holds colours, only grey values are read: move it out of the folder.")
-    numbers = {tag: _numbers(path, data, tag, count) for tag, count in _NEEDED.items()}
+    return [_slice(path, data, frame) for frame in range(count)]
+
+
+def _slice(path: Path, data: Dataset, frame: int) -> Slice:
+    numbers = {tag: _numbers(path, _holder(data, frame, tag), tag, count) for tag, count in _NEEDED.items()}
     missing = [tag for tag in ("SeriesInstanceUID", "Rows", "Columns") if not data.get(tag)]
     missing += [tag for tag, found in numbers.items() if not found]
     if missing:
@@ -90,7 +108,8 @@ def _slice(path: Path, data: Dataset) -> Slice:
             f"{path} has an ImageOrientationPatient or PixelSpacing that is none ({orientation.ravel().tolist()}, "
             f"{spacing.tolist()}): export the file again."
         )
-    rescaled = [bool(_numbers(path, data, tag, 1)) for tag in ("RescaleSlope", "RescaleIntercept")]
+    rescaling = ("RescaleSlope", "RescaleIntercept")
+    rescaled = [bool(_numbers(path, _holder(data, frame, tag), tag, 1)) for tag in rescaling]
     if any(rescaled) and not all(rescaled):
         raise UserError(f"{path} has one of RescaleSlope and RescaleIntercept, without the other: export it again.")
     if data.get("Modality") == "CT" and not any(rescaled) and data.get("PixelRepresentation") != 1:
@@ -106,6 +125,7 @@ def _slice(path: Path, data: Dataset) -> Slice:
     number = data.get("InstanceNumber")
     return Slice(
         path=path,
+        frame=frame,
         series=str(data.SeriesInstanceUID),
         number=None if number is None else int(number),
         size=(int(data.Columns), int(data.Rows)),
@@ -114,6 +134,17 @@ def _slice(path: Path, data: Dataset) -> Slice:
         position=position,
         rescaled=all(rescaled),
     )
+
+
+def _holder(data: Dataset, frame: int, tag: str) -> Dataset:
+    """The part of a file that has a tag of one frame: its own group, that of all frames, or the file itself."""
+    each, shared = (data.get(f"{name}FunctionalGroupsSequence") or () for name in ("PerFrame", "Shared"))
+    for group in (*each[frame : frame + 1], *shared[:1]):
+        found = group.get(_GROUPS[tag]) or ()
+        if found and tag in found[0]:
+            holder: Dataset = found[0]
+            return holder
+    return data
 
 
 def _lacks_its_preamble(path: Path) -> bool:
@@ -134,26 +165,40 @@ def _numbers(path: Path, data: Dataset, tag: str, count: int) -> list[float]:
     return numbers
 
 
-def read_pixels(one: Slice) -> Array:
-    """Rescaled grey values (rows, columns): int16 where that is exact, else float32."""
-    refuse_sealed(one.path)
+def read_pixels(slices: Sequence[Slice]) -> list[Array]:
+    """Rescaled grey values (rows, columns) of slices of one file: int16 where that is exact, else float32.
+
+    Where a high value is to be shown dark (MONOCHROME1), values are turned round within the bits that are stored, so
+    that bright is high as in other files; not in CT and PET, whose values have a unit.
+    """
+    path = slices[0].path
+    refuse_sealed(path)
     try:
-        data = dcmread(one.path)
+        data = dcmread(path)
         syntax = data.file_meta.TransferSyntaxUID
         if syntax.is_encapsulated and not get_decoder(syntax).is_available:
             raise UserError(
-                f"{one.path} is compressed ({syntax.name}, {syntax}) and no decoder for it is installed: {_DECODERS}; "
-                "or decompress the series first, with gdcmconv --raw or dcmdjpeg."
+                f"{path} is compressed ({syntax.name}, {syntax}) and no decoder for it is installed: pip install "
+                "'crossmatch[dicom]'; or decompress the series first, with gdcmconv --raw or dcmdjpeg."
             )
-        bits = int(data.get("BitsAllocated") or 1)
-        claimed = int(data.Rows) * int(data.Columns) * bits // 8
-        check_claim(one.path, claimed, compressed=bool(syntax.is_compressed))
-        values = data.pixel_array.astype(np.float64)  # without overlays in the bits that are not stored
-        (slope,) = _numbers(one.path, data, "RescaleSlope", 1) or [1.0]
-        (intercept,) = _numbers(one.path, data, "RescaleIntercept", 1) or [0.0]
-        values = values * slope + intercept
+        size = (int(data.Rows), int(data.Columns))
+        claimed = int(data.get("NumberOfFrames") or 1) * size[0] * size[1] * int(data.get("BitsAllocated") or 1) // 8
+        check_claim(path, claimed, compressed=bool(syntax.is_compressed))
+        frames = data.pixel_array.reshape(-1, *size)  # without overlays in the bits that are not stored
+        return [_rescaled(path, data, frames[one.frame], one.frame) for one in slices]
     except _UNREADABLE as error:
-        raise _damaged(one.path, error) from error
+        raise _damaged(path, error) from error
+
+
+def _rescaled(path: Path, data: Dataset, stored: Array, frame: int) -> Array:
+    values = stored.astype(np.float64)
+    if data.get("PhotometricInterpretation") == "MONOCHROME1" and data.get("Modality") not in _PHYSICAL:
+        values = (-1 if data.PixelRepresentation else 2**data.BitsStored - 1) - values
+    slope, intercept = (
+        _numbers(path, _holder(data, frame, tag), tag, 1) or [usual]
+        for tag, usual in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
+    values = values * slope[0] + intercept[0]
     whole = values.clip(_INT16.min, _INT16.max).round().astype(np.int16)
     return whole if np.array_equal(whole, values) else values.astype(np.float32)
 

@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from crossmatch.formats import pictures
+import numpy as np
+
+from crossmatch.formats import pictures, slicer
+from crossmatch.formats.placement import settled
 from crossmatch.formats.registry import ending, format_of, opening, read, read_grid
-from crossmatch.formats.volume import Grid, HasGrid, Volume
+from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel
 
 Reader = Callable[[Path, Mapping[str, int]], Volume]
-_READERS: dict[str, Reader] = dict.fromkeys(pictures.ENDINGS, pictures.read_label)
+_READERS: dict[str, Reader] = {ending: each.read_label for each in (pictures, slicer) for ending in each.ENDINGS}
 
 
 def read_label(
@@ -23,7 +26,8 @@ def read_label(
 
     Args:
         path: the file.
-        image: the scan that it belongs to. A picture has no place of its own and lies where a scan of its size lies.
+        image: the scan that it belongs to. A picture has no place of its own and lies where a scan of its size lies. A
+            segmentation of 3D Slicer that covers a part of the scan is padded with background.
         labels: name -> value. A file that names its segments gets these values.
 
     Raises:
@@ -35,21 +39,33 @@ def read_label(
         label = read(path)
     else:
         with opening(path):
-            label = reader(path, labels or {})
+            label = settled(path, reader(path, labels or {}))
     if image is None:
         return label
     grid = _placed(path, label, image)
-    return label if grid is None else replace(label, affine=grid.affine, spacing_mm=grid.spacing_mm)
+    if grid is None:
+        return label
+    voxels = label.voxels if label.shape == grid.shape else _padded(label, grid)
+    return replace(label, voxels=voxels, affine=grid.affine, spacing_mm=grid.spacing_mm)
 
 
-def read_label_grid(path: str | os.PathLike[str], image: Grid) -> Grid:
+def read_label_grid(path: str | os.PathLike[str], image: Grid | Volume) -> Grid:
     """The grid on which `read_label` puts the label of an image, without reading its voxels."""
     found = read_grid(path)
     return _placed(Path(path), found, image) or found
 
 
 def _placed(path: Path, label: HasGrid, image: Grid | Volume) -> Grid | None:
-    """Where a label lies that does not say it itself; None where it does, or does not fit."""
-    if format_of(path).PLACED or tuple(label.shape) != tuple(image.shape):
-        return None
-    return Grid(tuple(image.shape), image.affine, image.spacing_mm)
+    """The image's grid, where a label lies on it that does not say so itself; None for every other label."""
+    of_picture = not format_of(path).PLACED and tuple(label.shape) == tuple(image.shape)
+    cropped = format_of(path) is slicer and first_voxel(label, image) is not None
+    return Grid(tuple(image.shape), image.affine, image.spacing_mm) if of_picture or cropped else None
+
+
+def _padded(label: Volume, grid: Grid) -> Array:
+    """The voxels of a label on a grid that its own is a part of, background around it."""
+    start = first_voxel(label, grid)
+    assert start is not None
+    voxels = np.zeros(grid.shape, label.voxels.dtype)
+    voxels[tuple(slice(a, a + n) for a, n in zip(start, label.shape, strict=True))] = label.voxels
+    return voxels

@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 from crossmatch.errors import UserError
+from crossmatch.formats import dicom
 from crossmatch.formats.registry import BY_ENDING, DEFAULT_ENDING, FORMATS, claimed
 from crossmatch.formats.volume import Grid
 
@@ -23,20 +24,34 @@ def stem(path: str | os.PathLike[str]) -> str | None:
     return _spelled(name[: -len(found)]) if found else None
 
 
-def files_in(folder: Path) -> list[tuple[str, Path]]:
-    """(stem, path) of every visible file of a folder that a format claims, sorted by name."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    return [(found, folder / name) for name in names if (found := stem(name)) is not None]
+def files_in(folder: Path, series: bool = False) -> list[tuple[str, Path]]:
+    """(stem, path) of every visible file of a folder that a format claims, sorted by name.
 
-
-def unclaimed_in(folder: Path) -> list[Path]:
-    """What lies in a folder and is no scan, sorted: hidden files and folders too, but not what desktops leave there.
-
-    A file that holds the voxels of another (.img of .hdr) is claimed with it.
+    With `series` every folder in it counts too: a DICOM series, whose stem is its name. None is opened.
     """
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries)
+        found = [(entry.name, series and entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+    named = [(_spelled(name) if is_series else stem(name), folder / name) for name, is_series in sorted(found)]
+    return [(name, path) for name, path in named if name is not None]
+
+
+def series_in(folder: Path) -> list[tuple[str, Path]]:
+    """(name, path) of every folder with DICOM files: `folder` itself and all below it.
+
+    Those below are named by the way to them, `study_series`. Files are opened until one is DICOM.
+    """
+    found = dicom.find_all_series(folder, other=lambda name: claimed(name) is not None)
+    ways = [path.relative_to(folder).parts or (folder.resolve().name,) for path in found]
+    return [(_spelled("_".join(way)), path) for way, path in zip(ways, found, strict=True)]
+
+
+def unclaimed_in(folder: Path, series: bool = False) -> list[Path]:
+    """What lies in a folder and is no scan, sorted: hidden files and folders too, but not what desktops leave there.
+
+    A file that holds the voxels of another (.img of .hdr) is claimed with it, and with `series` every visible folder.
+    """
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not (series and entry.is_dir() and entry.name[0] != "."))
     belonging = {other.lower() for name in names for other in _companions(name)}
     return [
         folder / name
@@ -51,8 +66,10 @@ def unclaimed_in(folder: Path) -> list[Path]:
 def parts(path: Path) -> list[Path]:
     """The files that a scan is read from: the one that is named, and what holds its voxels.
 
-    Of a format in which a file is a whole scan nothing is looked up.
+    Of a format in which a file is a whole scan nothing is looked up. Of a DICOM series these are the folder's files.
     """
+    if claimed(path.name) is None and path.is_dir():
+        return sorted(each for each in path.iterdir() if each.is_file())
     return [path, *(other for name in _companions(path.name) if (other := path.with_name(name)).is_file())]
 
 

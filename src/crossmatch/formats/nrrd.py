@@ -52,16 +52,25 @@ def read(path: Path) -> list[Volume]:
             unknown space or not in millimetres.
     """
     voxels, header = read_voxels(path)
-    _spatial_shape(path, header)
-    if voxels.dtype.kind not in "iuf":
-        raise UserError(f"{path} holds {voxels.dtype}, not one number a voxel: export it again.")
-    stored = voxels.dtype.newbyteorder("=") if voxels.dtype.kind in "iu" else np.dtype(np.float32)
-    return [new_volume(voxels.astype(stored, copy=False), _affine(path, header), header)]
+    return [volume_of(path, voxels, header)]
 
 
 def read_grid(path: Path) -> Grid:
     """Read the header alone. Errors as in `read`."""
-    header = nrrd.read_header(str(path))
+    return grid_of(path, nrrd.read_header(str(path)))
+
+
+def volume_of(path: Path, voxels: Array, header: Header) -> Volume:
+    """Voxels with the place that a header gives them. Errors as in `read`."""
+    _spatial_shape(path, header)
+    if voxels.dtype.kind not in "iuf":
+        raise UserError(f"{path} holds {voxels.dtype}, not one number a voxel: export it again.")
+    stored = voxels.dtype.newbyteorder("=") if voxels.dtype.kind in "iu" else np.dtype(np.float32)
+    return new_volume(voxels.astype(stored, copy=False), _affine(path, header), header)
+
+
+def grid_of(path: Path, header: Header) -> Grid:
+    """The place that a header gives voxels. Errors as in `read`."""
     shape, affine = _spatial_shape(path, header), _affine(path, header)
     if affine is None:
         return Grid(shape, np.eye(4), None)

@@ -15,7 +15,7 @@ import numpy as np
 
 from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
-from crossmatch.formats import nifti, nrrd, pictures
+from crossmatch.formats import dicom, itk, nifti, nrrd, pictures, slicer
 from crossmatch.formats.placement import settled
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume
@@ -69,7 +69,7 @@ class Format(Protocol):
         """
 
 
-FORMATS: tuple[Format, ...] = (nifti, nrrd, pictures)
+FORMATS: tuple[Format, ...] = (nifti, nrrd, slicer, pictures, itk, dicom)
 
 DEFAULT_ENDING = nifti.ENDINGS[0]  # of files that follow no other: imported datasets, phantoms
 BY_ENDING = {ending: each for each in FORMATS for ending in each.ENDINGS}
@@ -96,17 +96,20 @@ def ending(path: str | os.PathLike[str]) -> str:
     """
     found = claimed(os.path.basename(path))
     if found is None:
-        raise UserError(f"{path} is no scan by its name: use a file that ends in {' or '.join(BY_ENDING)}.")
+        raise UserError(
+            f"{path} is no scan by its name: use a file that ends in {' or '.join(BY_ENDING)}, or for DICOM the folder "
+            "of the series."
+        )
     return found
 
 
 def format_of(path: Path) -> Format:
-    """The format of a file by its ending.
+    """The format of a file by its ending; a folder without one is a DICOM series.
 
     Raises:
         UserError: no format claims it.
     """
-    return BY_ENDING[ending(path)]
+    return dicom if claimed(path.name) is None and path.is_dir() else BY_ENDING[ending(path)]
 
 
 def read(path: str | os.PathLike[str]) -> Volume:
@@ -180,7 +183,7 @@ def opening(path: Path) -> Iterator[Format]:
     """The format of a file that may be opened; what goes wrong while it is read becomes a UserError."""
     chosen = format_of(path)
     refuse_sealed(path)
-    if path.is_dir():
+    if path.is_dir() and chosen is not dicom:
         raise UserError(f"{path} is a folder, not a {chosen.NAME} file: name the file itself.")
     try:
         yield chosen

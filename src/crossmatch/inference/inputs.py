@@ -95,11 +95,13 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
     if source.is_file():
         formats.ending(source)  # a UserError where no format claims the file
         chosen, _ = _split(str(formats.stem(source)), channels)
-        if channels == 1:
-            return {chosen: (source,)}
     folder = source if source.is_dir() else source.parent
+    if channels == 1:
+        _refuse_numbers(folder, chosen)
+    if chosen is not None and channels == 1:
+        return {chosen: (source,)}
     found: dict[str, dict[int, Path]] = {}
-    for stem, path in formats.files_in(folder):
+    for stem, path in [*formats.files_in(folder), *(formats.series_in(folder) if chosen is None else [])]:
         case, channel = _split(stem, channels)
         if chosen is not None and case != chosen:
             continue
@@ -119,6 +121,22 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
             f"{listed(wrong)} in {folder} have others: add or rename files."
         )
     return {case: tuple(files[k] for k in sorted(files)) for case, files in found.items()}
+
+
+def _refuse_numbers(folder: Path, chosen: str | None) -> None:
+    """A UserError where 0000 may be a case number: liver_0000 beside liver_0001 would lose it, the others not."""
+    numbers: dict[str, list[str]] = {}
+    for stem, _ in formats.files_in(folder):
+        if match := _CHANNEL.fullmatch(stem):
+            numbers.setdefault(match[1], []).append(match[2])
+    for case, found in numbers.items():
+        if "0000" in found and len(set(found)) > 1 and chosen in (None, case, *(f"{case}_{each}" for each in found)):
+            names = [f"{case}_{each}" for each in sorted(set(found))]
+            raise UserError(
+                f"{folder} has {listed(names)}: the last four digits are read as a channel, and the network takes one. "
+                f"If they are case numbers, rename the files to {names[0]}_0000, {names[1]}_0000, ...; if they are "
+                "channels, leave the first alone."
+            )
 
 
 def _split(stem: str, channels: int) -> tuple[str, int]:

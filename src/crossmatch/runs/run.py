@@ -140,10 +140,12 @@ def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) 
     if not folder.exists():
         raise UserError(f"There is no run {folder} to resume: leave --resume out to start it.")
     run = open_run(folder)
-    changed = changes(
-        {"recipe": run.recipe.settings(), "data": {**run.data, "root": None}},
-        {"recipe": recipe.settings(), "data": {**data, "root": None}},
-    )
+    before, now = ({**facts, "root": None, "name": None} for facts in (run.data, data))  # a folder may be renamed
+    if "learned_from" in before and before["learned_from"] == now.get("learned_from"):
+        before["fingerprint"] = now["fingerprint"]  # test cases were added or corrected
+    for facts in (before, now):
+        facts.pop("learned_from", None)
+    changed = changes({"recipe": run.recipe.settings(), "data": before}, {"recipe": recipe.settings(), "data": now})
     if changed:
         raise UserError(
             f"The run {folder} cannot go on with other settings or data: {listed(changed, '; ')}. "

@@ -14,7 +14,7 @@ from crossmatch.batches.items import stored_shape
 from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset
-from crossmatch.dataset.fingerprint import Fingerprint
+from crossmatch.dataset.fingerprint import Fingerprint, content_digest
 from crossmatch.errors import UserError
 from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
@@ -136,6 +136,7 @@ def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str
         "root": str(dataset.root.resolve()),
         "name": dataset.name,
         "fingerprint": fingerprint.digest,
+        "learned_from": content_digest(dataset, (*fingerprint.split("train"), *fingerprint.split("val"))),
         "affine": [list(row) for row in fingerprint.cases[0].affine],  # the orientation that scans are stored in
         "labels": dataset.labels,
         "channels": list(dataset.channels),
