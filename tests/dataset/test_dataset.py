@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.dataset.layout import _nests_repetitions
+from crossmatch.dataset.repetitions import nests_repetitions
 from crossmatch.errors import UserError
 from tiny import write_dataset
 
@@ -321,7 +321,7 @@ def test_whole_numbers_of_labels_may_be_written_as_fractions_or_text(tmp_path):
     ],
 )
 def test_repeated_repetitions(pattern, nests):
-    assert _nests_repetitions(pattern) is nests
+    assert nests_repetitions(pattern) is nests
 
 
 def test_a_label_map_cannot_hold_more_than_256_labels(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch.atomic import parse_json
+from crossmatch.dataset.repetitions import nests_repetitions
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING, ending, endings, files_in, holds_channels, unclaimed_in
 
@@ -217,7 +218,7 @@ def _regex(path: Path, stated: Any) -> re.Pattern[str] | None:
         pattern = re.compile(stated)
     except (TypeError, re.error) as error:
         raise UserError(f"{path} has patient_regex {stated!r}, which is no regular expression ({error}).") from error
-    if _nests_repetitions(stated):
+    if nests_repetitions(stated):
         raise UserError(
             f"{path} has patient_regex {stated!r}, which repeats a repetition and can take for ever: write, for "
             "example, (patient\\d+) instead of ((patient\\d+)+)."
@@ -225,27 +226,3 @@ def _regex(path: Path, stated: Any) -> re.Pattern[str] | None:
     if pattern.groups < 1:
         raise UserError(f"{path} has patient_regex {stated!r}: put the patient in a group, such as (patient\\d+)_.*")
     return pattern
-
-
-def _nests_repetitions(pattern: str) -> bool:
-    """Whether a regular expression repeats, without a limit, what holds a repetition itself, as (a+)+ does."""
-    open_groups: list[int] = []  # for each open group the place where it begins
-    repeating: set[int] = set()  # places of groups that hold a repetition
-    plain = re.sub(r"\\\\.|\[\^?\]?[^]]*\]", "x", pattern, flags=re.DOTALL)  # escapes and sets are one letter
-    plain = re.sub("[{][0-9]+[}]", "", plain)  # an exact number repeats nothing that could be tried again
-    last_closed: int | None = None
-    for place, letter in enumerate(plain):
-        if letter == "(":
-            open_groups.append(place)
-        elif letter == ")" and open_groups:
-            last_closed = open_groups.pop()
-            if last_closed in repeating and open_groups:
-                repeating.add(open_groups[-1])
-            continue
-        elif letter in "*+{":
-            if last_closed is not None and last_closed in repeating:
-                return True
-            if open_groups:
-                repeating.add(open_groups[-1])
-        last_closed = None
-    return False
