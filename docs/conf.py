@@ -9,7 +9,6 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "crossmatch"
 release = metadata.version("crossmatch")
 author = "the crossmatch contributors"
-project_copyright = "MIT licence"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "plain_docstrings", "settings_page"]
 exclude_patterns = ["_ext"]
@@ -29,4 +28,5 @@ html_static_path = ["_static"]
 html_css_files = ["tables.css"]
 html_title = "crossmatch"
 html_show_sourcelink = False
+html_show_copyright = False  # LICENSE says whose it is
 html_copy_source = False

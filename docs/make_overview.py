@@ -13,13 +13,13 @@ import statistics
 import sys
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from crossmatch import formats
+from crossmatch.reports.renderings import picture_colour
 
-COLOURS = {1: "#3b82f6", 2: "#22c55e", 3: "#ef4444"}  # RV, myocardium, LV
+CLASSES = 3  # RV, myocardium, LV, in the colours of a report's pictures
 OPACITY = 0.55
 
 
@@ -52,9 +52,9 @@ def main(demo: Path, picture: Path) -> None:
 
 def _coloured(mask: np.ndarray) -> np.ndarray:
     """Labels (h, w) -> RGBA (h, w, 4), transparent where there is no label."""
-    colours = np.zeros((max(COLOURS) + 1, 4))
-    for label, colour in COLOURS.items():
-        colours[label] = (*matplotlib.colors.to_rgb(colour), OPACITY)
+    colours = np.zeros((CLASSES + 1, 4))
+    for place in range(CLASSES):
+        colours[place + 1] = (*picture_colour(f"c{place}"), OPACITY)
     return colours[mask.astype(int)]
 
 

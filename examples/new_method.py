@@ -1,11 +1,11 @@
 """A method of your own in one file: entropy minimisation, registered and trained without a change to the package.
 
-    python examples/new_method.py DATA OUT [STEPS]
+    .venv/bin/python examples/new_method.py DATA OUT [STEPS]
 
 DATA is a dataset, for instance that of train_and_predict.py; OUT is a new folder for the run.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from torch import Tensor
@@ -58,4 +58,8 @@ def main(data: Path, out: Path, steps: int = 600) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", metavar="DATA", type=Path)
+    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("steps", metavar="STEPS", type=int, nargs="?", default=600)
+    main(**vars(parser.parse_args()))

@@ -1,11 +1,11 @@
 """A network of your own in one file: two levels and a skip connection, in 2D and 3D, trained by any method.
 
-    python examples/new_network.py DATA OUT [STEPS]
+    .venv/bin/python examples/new_network.py DATA OUT [STEPS]
 
 DATA is a dataset, for instance that of train_and_predict.py; OUT is a new folder for the run.
 """
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,4 +90,8 @@ def main(data: Path, out: Path, steps: int = 600) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", metavar="DATA", type=Path)
+    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("steps", metavar="STEPS", type=int, nargs="?", default=600)
+    main(**vars(parser.parse_args()))

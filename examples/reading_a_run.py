@@ -1,11 +1,11 @@
 """What a run has kept, for your own tables and figures: settings, curves, scores.
 
-    python examples/reading_a_run.py RUN
+    .venv/bin/python examples/reading_a_run.py RUN
 
 RUN is a run's folder, for instance that of train_and_predict.py. Curves go to RUN/curves.png.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -48,4 +48,6 @@ def main(run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", metavar="RUN", type=Path)
+    main(**vars(parser.parse_args()))

@@ -1,11 +1,11 @@
 """The whole job in Python: make data, check them, train, segment arrays and files, score, write a report.
 
-    python examples/train_and_predict.py OUT [STEPS]
+    .venv/bin/python examples/train_and_predict.py OUT [STEPS]
 
 OUT is a new folder. 600 steps, the default, take minutes on two CPU cores.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from rich import print  # draws tables
@@ -39,4 +39,7 @@ def main(out: Path, steps: int = 600) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("steps", metavar="STEPS", type=int, nargs="?", default=600)
+    main(**vars(parser.parse_args()))

@@ -88,7 +88,7 @@ def measure(folder: Path, data: Path) -> dict[str, Any]:
     fitted = recalibrated(network, (torch.cat([batch.x, batch.u.weak]) for batch in drawn if batch.u))
 
     def dice(trained: torch.nn.Module) -> dict[str, float]:
-        return validation(Predictor(trained, recipe, cases.dataset.slice_axis, device), cases.dataset)
+        return validation(Predictor(trained, recipe, cases.dataset.slice_axis, device, frame=run.frame), cases.dataset)
 
     return {
         "seed": recipe.seed,

@@ -1,6 +1,7 @@
 """A sound file of every ending that is read, for tests: written by the format, or by another program's package."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nibabel as nib
 import nrrd
@@ -10,6 +11,7 @@ from PIL import Image
 
 from crossmatch import formats
 from crossmatch.formats import new_volume
+from tiny_dicom import write_series
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 AFFINE = np.diag([-1.5, -2.0, 6.0, 1.0])
@@ -35,6 +37,12 @@ def write_sample(path: Path, ending: str, wanted: tuple[int, ...] = (20, 16, 12)
         image = itk.GetImageFromArray(voxels.T)
         image.SetSpacing((1.5, 2.0, 6.0))
         itk.WriteImage(image, str(path))
+    elif ending == ".seg.dcm":
+        pytest.importorskip("highdicom")
+        with TemporaryDirectory() as place:
+            write_series(Path(place), voxels.astype(np.int16))
+            scan = formats.read(place)
+            formats.write(path, voxels // 50, like=scan, labels={"background": 0, "liver": 1})
     else:
         formats.write(path, voxels, like=new_volume(voxels, AFFINE))
     return path

@@ -341,13 +341,17 @@ def test_a_voxel_size_that_is_missing_or_wrong(
         model.predict(noise(16, 16, 3), **grid)
 
 
-def test_turned_axes_are_warned_of(model: crossmatch.Model, data: Path, tmp_path: Path) -> None:
-    turned = AFFINE[:, [1, 0, 2, 3]]
-    with pytest.warns(UserWarning, match="axes of this scan are swapped or flipped"):
-        model.predict(noise(16, 18, 3), affine=turned)
-    write_nifti(tmp_path / "scans" / "a.nii.gz", noise(16, 18, 3), turned)
-    with pytest.warns(UserWarning, match="other axes than the scans of the training"):
-        model.predict_files(tmp_path / "scans", tmp_path / "masks", progress=False)
+def test_a_scan_with_other_axes_gets_labels_with_its_own(model: crossmatch.Model) -> None:
+    """With an affine; without one the axes are taken to be those of the training."""
+    image = noise(16, 18, 3)
+    straight, maps = model.predict(image, affine=AFFINE, probabilities=True)
+    turned, turned_maps = model.predict(np.swapaxes(image, 0, 1), affine=AFFINE[:, [1, 0, 2, 3]], probabilities=True)
+    assert straight.any()
+    assert np.array_equal(turned, np.swapaxes(straight, 0, 1))
+    assert np.array_equal(turned_maps, np.swapaxes(maps, 1, 2))
+    assert np.array_equal(model.predict(image), straight)
+    assert not np.array_equal(model.predict(np.swapaxes(image, 0, 1)), turned)
+    torch.from_numpy(model.predict(image[::-1], affine=AFFINE @ np.diag([-1.0, 1, 1, 1])))  # takes no negative steps
 
 
 def test_a_model_comes_from_a_run_alone(data: Path, tmp_path: Path) -> None:

@@ -49,6 +49,19 @@ def test_every_script_is_run_here() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
 
 
+@pytest.mark.parametrize("name", ["train_and_predict", "new_method", "new_network", "reading_a_run"])
+def test_a_script_says_how_it_is_called(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, code in ((["--help"], 0), ([], 2)):
+        with pytest.raises(SystemExit) as ended:
+            run(monkeypatch, name, *arguments)
+        told = capsys.readouterr()
+        assert ended.value.code == code
+        assert "usage: " + name in told.out + told.err
+        assert ("python examples/" in told.out) == (code == 0)
+
+
 def test_train_and_predict(out: Path) -> None:
     assert len(list((out / "run" / "test").glob("*.nii.gz"))) == 4
     assert (out / "run" / "test" / "summary.json").is_file()
@@ -81,7 +94,7 @@ def test_a_run_of_an_unknown_method_says_so(out: Path, tmp_path: Path, monkeypat
     with monkeypatch.context() as patch:
         run(patch, "new_method", out / "data", tmp_path / "run", 1)
     del METHODS["entropy"]
-    with pytest.raises(crossmatch.UserError, match=r"no method 'entropy'; there are .*; register your own first"):
+    with pytest.raises(crossmatch.UserError, match=r"no method 'entropy'; there are .*METHODS first"):
         crossmatch.load(tmp_path / "run")
 
 

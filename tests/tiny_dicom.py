@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # where columns and rows grow, LPS+
 
@@ -32,7 +32,8 @@ def write_series(
         falling: whether names and instance numbers fall where positions rise.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    series, normal, count = generate_uid(), np.cross(*np.array(orientation)), stored.shape[2]
+    series, study = generate_uid(), generate_uid()
+    normal, count = np.cross(*np.array(orientation)), stored.shape[2]
     paths = []
     for k in range(count):
         number = count - k if falling else k + 1
@@ -44,6 +45,10 @@ def write_series(
         data.SOPClassUID, data.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
         data.Modality, data.ImageType = "CT", ["ORIGINAL", "PRIMARY", "AXIAL"]
         data.SeriesInstanceUID, data.InstanceNumber = series, number
+        data.StudyInstanceUID = data.FrameOfReferenceUID = study  # as every scanner writes, and a SEG refers to
+        for tag in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
+            setattr(data, tag, "")
+        data.StudyDate, data.StudyTime, data.ReferringPhysicianName = "20200101", "120000", ""
         data.PixelSpacing = [spacing[1], spacing[0]]
         data.ImageOrientationPatient = [float(f"{x:.12g}") for x in np.ravel(orientation)]
         data.ImagePositionPatient = [float(f"{x:.12g}") for x in np.array(origin) + k * step * normal]
@@ -80,12 +85,15 @@ def write_multiframe(
             item = Dataset()
             for tag in tags:
                 setattr(item, tag, getattr(singles[k], tag))
+            if sequence == "PixelMeasuresSequence":
+                item.SliceThickness = 2.5
             setattr(group if sequence == "PlanePositionSequence" or not shared else holder, sequence, [item])
         per_frame.append(group)
     data.PerFrameFunctionalGroupsSequence, data.SharedFunctionalGroupsSequence = per_frame, [common]
     for tag in (tag for tags in _GROUPS.values() for tag in tags):
         delattr(data, tag)
     data.NumberOfFrames = len(per_frame)
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
     data.PixelData = b"".join(pixels[k] for k in frames)
     data.save_as(path, enforce_file_format=True)
     shutil.rmtree(path.parent / ".singles")

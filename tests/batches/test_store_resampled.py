@@ -83,8 +83,9 @@ def test_cases_of_different_voxel_sizes_get_one(tmp_path):
     label = (voxels > 0).astype(np.uint8)
     fitting = np.diag([-3.0, -3.0, 4.0, 1.0])
     paths = [write_nifti(tmp_path / "a.nii.gz", voxels, fitting), write_nifti(tmp_path / "b.nii.gz", voxels)]
-    mask = write_nifti(tmp_path / "l.nii.gz", label)
-    store = _load(*(_case(path.name, path, label=mask) for path in paths), normalise="none")
+    masks = [write_nifti(tmp_path / "la.nii.gz", label, fitting), write_nifti(tmp_path / "lb.nii.gz", label)]
+    cases = [_case(path.name, path, label=mask) for path, mask in zip(paths, masks, strict=True)]
+    store = _load(*cases, normalise="none")
     assert store.size.tolist() == [[6, 5, 4], [3, 2, 8]]
     image, seen = _item(store, 0)
     assert np.array_equal(image[0].numpy(), voxels)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,20 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     assert {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} == (
         COMMANDS - {"import"}
     )
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "--version") == (0, f"crossmatch {metadata.version('crossmatch')}\n", "")
+
+
+@pytest.mark.parametrize("command", [[], ["import", "la"], *([name] for name in sorted(COMMANDS))])
+def test_help_has_a_short_name_and_switches_have_no_type(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(capsys, *command, "-h")
+    assert code == 0
+    assert "Show this message" in out
+    assert "bool" not in out.lower()
 
 
 def test_the_whole_chain_from_data_to_report(tmp_path: Path) -> None:
@@ -118,6 +133,14 @@ def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"phantom", "acdc_3", "acdc_3_small", "la_8_small"} <= {
         line.split()[1] for line in out.splitlines() if "│" in line
     }
+
+
+def test_a_recipe_is_printed_without_empty_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, others in (("acdc_3", False), ("la_8", True)):
+        code, out, _ = call(capsys, "recipes", name)
+        assert code == 0
+        assert "[methods]" not in out
+        assert ("[methods." in out) == others
 
 
 def test_phantom_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -106,6 +107,18 @@ def test_control_characters_are_written_out(text, shown, capsys):
     assert visible(text) == shown
     Terminal().print(text, soft_wrap=True, end="")
     assert capsys.readouterr().out == shown
+
+
+def test_a_command_that_is_shown_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Spaces, quotes, dollars and brackets in its paths reach the command as they are, on one line."""
+    data = write_dataset(tmp_path / "my data")
+    out = tmp_path / "it's [x] $HOME run"
+    small = ("--set", "train.steps=1", "--set", "data.size=[16, 16]", "--set", "method.name=supervised")
+    code, told, err = call(capsys, "train", "phantom", "--data", data, "--out", out, *small)
+    assert code == 0, err
+    (line,) = (line for line in told.splitlines() if "Next:" in line)
+    words = shlex.split(line.split("Next: ")[1])
+    assert words == ["crossmatch", "predict", str(out), "IMAGES", str(out / "predictions")]
 
 
 def test_names_like_markup_pass_through_every_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

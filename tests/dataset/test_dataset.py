@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.dataset.repetitions import nests_repetitions
+from crossmatch.dataset.repetition import nests_repetitions
 from crossmatch.errors import UserError
 from tiny import write_dataset
 

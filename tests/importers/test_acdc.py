@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from acdc_files import AFFINE, community_case, write_patient
+from axis_turns import ORDERS, reordered
 from crossmatch import formats
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
@@ -163,6 +164,17 @@ def test_an_affine_that_differs_in_the_reference_is_replaced_and_said(tmp_path):
     dataset = import_acdc(tmp_path / "src", tmp_path / "out", tell=told.append)
     assert any("frame10_gt has another affine" in remark for remark in told)
     np.testing.assert_array_equal(formats.read(dataset.cases[1].label).affine, AFFINE)
+
+
+def test_a_reference_with_other_axes_is_turned_onto_its_image(tmp_path):
+    write_patient(tmp_path / "src", "patient099", ed=1, es=10, seed=1)
+    path = tmp_path / "src/patient099/patient099_frame10_gt.nii.gz"
+    before = np.asarray(nib.load(path).dataobj)
+    write_nifti(path, *reordered(before, nib.load(path).affine, ORDERS[29]))
+    told: list[str] = []
+    dataset = import_acdc(tmp_path / "src", tmp_path / "out", tell=told.append)
+    assert not [remark for remark in told if "another affine" in remark]
+    np.testing.assert_array_equal(formats.read(dataset.cases[1].label).voxels, before)
 
 
 def test_the_real_sample_equals_the_real_dataset(shared, tmp_path):

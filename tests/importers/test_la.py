@@ -67,6 +67,22 @@ def test_the_community_form(tmp_path):
     assert len(load_fingerprint(dataset).cases) == 3
 
 
+def test_a_label_with_other_axes_is_turned_onto_its_scan(tmp_path):
+    """The challenge's form, the label stored with its rows reversed."""
+    write_challenge(tmp_path / "straight" / FIRST, seed=1)
+    write_challenge(tmp_path / "turned" / FIRST, seed=1)
+    path = tmp_path / "turned" / FIRST / "laendo.nrrd"
+    voxels, header = nrrd.read(str(path))
+    header["space directions"] = header["space directions"] * [[1], [-1], [1]]
+    header["space origin"] = np.array([-40.0, -50.0 + 169 * 0.625, 60.0])
+    nrrd.write(str(path), voxels[:, ::-1], header)
+    straight, turned = (
+        formats.read(import_la(tmp_path / name, tmp_path / f"{name}_out").cases[0].label)
+        for name in ("straight", "turned")
+    )
+    np.testing.assert_array_equal(straight.voxels, turned.voxels)
+
+
 def test_the_challenge_form(tmp_path):
     """Normalised over the whole scan before it is cropped; the world coordinates of what is left stay."""
     whole = write_challenge(tmp_path / "src" / "Training Set" / FIRST, seed=1)

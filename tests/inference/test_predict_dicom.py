@@ -13,6 +13,7 @@ from crossmatch.dataset.fingerprint import read_fresh
 from crossmatch.errors import UserError
 from crossmatch.inference.predict import Options, predict
 from crossmatch.runs.run import Run
+from crossmatch.scoring.evaluate import evaluate
 from tiny_dicom import edit, write_series
 from untrained import untrained_run
 
@@ -79,6 +80,23 @@ def test_each_series_of_a_tree_is_a_case(run: Run, tmp_path: Path) -> None:
     assert [path.name for path in made] == ["anna_ct.nii.gz", "bert_ct.nii.gz"]
     with pytest.raises(UserError, match=r"in/anna/ct is a volume, which png cannot hold"):
         predict(run.folder, tmp_path / "in", tmp_path / "png", Options(format="png"))
+
+
+def test_a_dicom_segmentation_on_request(run: Run, data: Path, tmp_path: Path) -> None:
+    """It has the voxels of the NIfTI mask, is kept by a second call, and is scored like it."""
+    pytest.importorskip("highdicom")
+    source = data / "imagesTr/case_0_0000"
+    (plain,) = predict(run.folder, source, tmp_path / "plain")
+    (mask,) = predict(run.folder, source, tmp_path / "out", Options(format="dicom-seg"))
+    assert mask.name == "case_0.seg.dcm"
+    scan = formats.read(source)
+    np.testing.assert_array_equal(formats.read_label(mask, scan).voxels, formats.read(plain).voxels)
+    before = mask.stat().st_mtime_ns
+    predict(run.folder, source, tmp_path / "out", Options(format="dicom-seg"))
+    assert mask.stat().st_mtime_ns == before
+    reference = data / "labelsTr/case_0.nii.gz"
+    scores = [evaluate(each, reference, labels={"organ": 1}).rows[0].scores["dice"] for each in (plain, mask)]
+    assert scores[0] == scores[1]
 
 
 def test_a_folder_without_an_image(run: Run, tmp_path: Path) -> None:

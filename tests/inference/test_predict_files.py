@@ -118,7 +118,7 @@ def test_two_channels_in_two_files(tmp_path: Path) -> None:
     )
     image = nib.load(swapped / "case_005_0001.nii.gz")
     write_nifti(swapped / "case_005_0001.nii.gz", np.asarray(image.dataobj), AFFINE @ np.diag([1, 1, 1.1, 1]))
-    with pytest.raises(UserError, match=r"channels of case_005 lie on different grids \(.*_0000.* and .*_0001"):
+    with pytest.raises(UserError, match=r"channels of case_005 lie on different grids\. .*_0001.* against .*_0000"):
         predict(run.folder, swapped, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 

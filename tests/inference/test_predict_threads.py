@@ -178,7 +178,10 @@ def test_ctrl_c_leaves_whole_masks_and_no_thread(
     threads = threading.active_count()
 
     def begin(event: str) -> None:
-        if event == when == "write a":  # not while the main thread is still about to start this one
+        if event == when and when in (
+            "write a",
+            "read c",
+        ):  # not while the main thread is still about to start this one
             watch.wait(watch.begun, "compute b")
         if event == when == "read b":  # while the main thread waits for it
             watch.wait(watch.begun, "write a")

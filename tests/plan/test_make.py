@@ -83,6 +83,15 @@ def test_changes_count_more_than_rules():
     assert [proposal.reasons[key] for key in ("data.size", "method.name", "train.steps")] == [GIVEN] * 3
 
 
+def test_what_follows_from_a_change_suits_it():
+    recipe = propose(DATASETS["photographs"], LEVELS[0], Chosen(500, ""), {"data.normalise": "zscore"}).recipe
+    assert (recipe.views.strong.brightness, recipe.views.strong.gamma) == (0, 0.5)
+    recipe = propose(DATASETS["photographs"], LEVELS[0], Chosen(500, ""), {"data.size": [24, 24]}).recipe
+    assert len(recipe.network.settings.channels) == 3
+    with pytest.raises(UserError, match=r"data\.size"):
+        propose(DATASETS["photographs"], LEVELS[0], Chosen(500, ""), {"data.size": "large"})
+
+
 def by_voxels(proposal: Proposal) -> Cost:
     """A machine that takes 10 microseconds a voxel of a labelled batch."""
     size, batch = proposal.recipe.data.size, proposal.recipe.train.batch.labelled

@@ -52,7 +52,7 @@ def test_a_circle_is_named(tmp_path: Path, links: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('extends = "la_9"', "no recipe 'la_9'. There are acdc_1"),
+        ('extends = "la_9"', r"no recipe 'la_9': did you mean la_8\? There are acdc_1"),
         ('extends = "gone.toml"', r"gone\.toml cannot be read: No such file"),
         ("extends = 3", r"extends is the name or path of one recipe \(found 3\)"),
         ('extends = "la_8"\n[train]\nstepz = 1', r"unknown key train\.stepz"),

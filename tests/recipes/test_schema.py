@@ -64,6 +64,7 @@ def test_acdc_recipes_have_the_released_constants(name, steps):
         "perturbation": "channel",
         "weak_rate": 0.25,
         "strong_rate": 0.75,
+        "grouping": "lean",
     }
     weak, strong, cutmix = recipe.views.weak, recipe.views.strong, recipe.views.cutmix
     assert (weak.turn_probability, weak.rotation_probability, weak.rotation_degrees) == (0.5, 0.5, 20)
@@ -136,12 +137,20 @@ def test_the_supervised_twin_differs_in_the_method_alone():
         ("train.learning_rate=inf", r"train\.learning_rate: Input should be a finite number \(found inf\)"),
         ("method.threshold=nan", r"method\.threshold: Input should be a finite number"),
         ("views.strong.blur_sigma=[0.1, inf]", r"views\.strong\.blur_sigma\.1: Input should be a finite number"),
-        ("train.stepz=7", r"unknown key train\.stepz; valid keys here are steps, batch,"),
-        ("trian.steps=7", r"unknown key trian; valid keys here are about, departures, seed, data, views,"),
+        ("train.stepz=7", r"unknown key train\.stepz; did you mean train\.steps\? Valid keys here are steps, batch,"),
+        (
+            "trian.steps=7",
+            r"unknown key trian; did you mean train\? Valid keys here are about, departures, seed, data,",
+        ),
         ("train.batch.size=7", r"unknown key train\.batch\.size; valid keys here are labelled, unlabelled"),
         ("views.weak.angle=7", r"unknown key views\.weak\.angle; valid keys here are turn_probability,"),
         ("method.tau=1", r"unknown key method\.tau; valid keys here are name, supervised_weight,.*threshold"),
         ("method.name=nothing", "no method 'nothing'; there are supervised, supervised_strong, pseudo_label"),
+        (
+            "method.name=crosmatch",
+            r"no method 'crosmatch'; did you mean crossmatch\? There are .*, crossmatch \(in Python",
+        ),
+        ("network.name=unett", r"no network 'unett'; did you mean unet\? There are unet, vnet"),
         ("method.name=[1]", r"no method \[1\]"),
         ("method.eta=2", r"method\.eta: Input should be less than or equal to 1 \(found 2\)"),
         ("method.perturbation=noise", r"method\.perturbation: .*'channel', 'alpha' or 'feature_alpha'"),
@@ -152,7 +161,9 @@ def test_the_supervised_twin_differs_in_the_method_alone():
         ("train.steps=1.5", r"train\.steps: .*found 1\.5"),
         ("train.steps=0", r"train\.steps: Input should be greater than or equal to 1"),
         ("train.momentum=1", r"train\.momentum: Input should be less than 1"),
-        ("data.size=[64, 64", r"data\.size: .*found '\[64, 64'"),
+        ("data.size=[64, 32", r"data\.size: write it like \[64, 32\] \(found '\[64, 32'\)"),
+        ("data.size=64", r"data\.size: write it like \[64, 64\] \(found 64\)"),
+        ("predict.stride=[18,9", r"predict\.stride: write it like \[18, 9\] "),
         ("data.size=[64]", r"data\.size \(64,\) must have two numbers \(slices\) or three"),
         ("data.size=[60, 65]", r"data\.size \(60, 65\) must be multiples of 8 for this network; next: \(64, 72\)"),
         ("data.normalise=zscores", r"data\.normalise: .*'colour', 'zscore', 'ct' or 'none'"),
@@ -177,9 +188,12 @@ def test_every_mistake_is_told_at_once():
 
 def test_an_unknown_recipe_lists_those_there_are():
     with pytest.raises(
-        UserError, match=r"no recipe 'acdc'\. There are acdc_1, .*phantom.*; or give the path of a \.toml"
+        UserError,
+        match=r"no recipe 'fantom': did you mean phantom\? There are acdc_1, .*; or give the path of a \.toml",
     ):
-        load_recipe("acdc")
+        load_recipe("fantom")
+    with pytest.raises(UserError, match=r"no recipe 'zzz': there are acdc_1, "):
+        load_recipe("zzz")
 
 
 def test_a_recipe_of_ones_own(tmp_path):

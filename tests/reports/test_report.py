@@ -121,7 +121,7 @@ def test_settings_and_origin(page):
 
 
 def test_every_term_has_a_curve(page):
-    panels = [text.split("</figure>")[0] for text in page.source.split('<figure class="panel')[1:]]
+    panels = [text.split("</svg>")[0] for text in page.source.split('<figure class="panel')[1:]]
     drawn = [sorted(re.findall(r'<path class="(?:line|dots)[^>]*><title>([^<]*)', panel)) for panel in panels]
     assert drawn == [
         ["MYO", "RV", "mean"],
@@ -133,6 +133,11 @@ def test_every_term_has_a_curve(page):
         ["confident"],
         ["learning_rate"],
     ]
+
+
+def test_the_wide_panel_is_drawn_again_for_a_phone_as_wide_as_the_others(page):
+    views = [(attrs.get("class"), attrs["viewbox"]) for tag, attrs in page.tags if tag == "svg" and "role" in attrs]
+    assert views[:3] == [("across", "0 0 700 190"), ("phone", "0 0 340 190"), ("", "0 0 340 190")]
 
 
 def test_tables_of_scores(page, evaluated):
@@ -206,7 +211,7 @@ def test_undefined_values(tmp_path, data):
         {"step": 10, "train": {"total": None, "sup": 0.5}},
     ]
     page = Page(write_report(write_run(tmp_path / "run", data, lines)))
-    assert page.text.count("no finite value") == 2
+    assert page.text.count("no finite value") == 3  # of two panels, one of which is drawn twice
     assert not re.search(r'd="[^"]*nan', page.source)
 
 

@@ -192,10 +192,12 @@ def test_unknown_spacing_and_classes_from_the_references(tmp_path: Path) -> None
 def test_another_grid_is_refused(folders: tuple[Path, Path]) -> None:
     pred, ref = folders
     save(pred / "b.nii.gz", anatomy()[:-1])
-    with pytest.raises(UserError, match=r"predictions/b\.nii\.gz and .*labelsTs/b\.nii\.gz differ in shape"):
+    with pytest.raises(
+        UserError, match=r"predictions/b\.nii\.gz lies on another grid than .*labelsTs/b\.nii\.gz: shape"
+    ):
         evaluate(pred, ref)
     save(pred / "b.nii.gz", anatomy(), np.eye(4))
-    with pytest.raises(UserError, match=r"b\.nii\.gz and .*b\.nii\.gz differ in affine"):
+    with pytest.raises(UserError, match=r"b\.nii\.gz lies on another grid than .*b\.nii\.gz: affine"):
         evaluate(pred, ref)
 
 

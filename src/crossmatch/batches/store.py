@@ -19,6 +19,7 @@ from crossmatch.batches.items import stored_shape, to_items
 from crossmatch.batches.resample import resize_image, resize_labels
 from crossmatch.batches.writer import Writer
 from crossmatch.dataset.dataset import Case
+from crossmatch.dataset.orientation import Frame, into_frame, read_label, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.perturb.geometry import Lookup
@@ -116,6 +117,7 @@ def load_store(
     labels: Mapping[str, int] | None = None,
     fixed: Sequence[Window] = (),
     spacing_mm: Sequence[float] = (),
+    frame: Frame | None = None,
     device: torch.device,
     memory_map: Path | None = None,
     progress: Callable[[], None] = lambda: None,
@@ -128,33 +130,36 @@ def load_store(
         normalise: see `intensity.py`; fixed: the windows of ``ct``, one a channel.
         labels: name -> value, for label files that name their segments.
         spacing_mm: voxel size that items are resampled to; empty: as stored.
+        frame: of the dataset, see `orientation.py`; None: the axes of scans stay as stored.
         device: where the voxels go if `memory_map` is None.
         memory_map: a file that holds the voxels; the labels go into a second one beside it.
         progress: called after each case.
 
     Raises:
-        UserError: a file cannot be read, has fewer axes than the recipe, or does not state a voxel size that is needed.
+        UserError: a file cannot be read, has fewer axes than the recipe, or does not state a voxel size that is needed;
+            a channel or label lies on another grid than the first channel.
     """
     label_map = memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}")
     rows: list[tuple[int, int, int, tuple[int, ...]]] = []  # of a case: items, first voxel, first label, item's size
     windows: list[Sequence[Window]] = []
     with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
         for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-            volumes = formats.read_channels(case.images)
-            first, path = volumes[0], case.images[0]
+            stored, path = formats.read_channels(case.images), case.images[0]
+            volumes, turn = into_frame(stored, frame, path)
+            first = volumes[0]
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
-            stored, seen = zip(
+            integers, seen = zip(
                 *(
                     _channel(volume, dims, slice_axis, normalise, size, path, fixed[k] if fixed else None)
                     for k, volume in enumerate(volumes)
                 ),
                 strict=True,
             )
-            start = writer.append(np.stack(stored))
+            start = writer.append(np.stack(integers))
             if group == 0 and case.label is not None:
-                drawn = formats.read_label(case.label, first, labels)
-                items = to_items(drawn.voxels, dims, slice_axis, case.label)
+                drawn = turn_voxels(read_label(case.label, stored[0], labels).voxels, turn)
+                items = to_items(drawn, dims, slice_axis, case.label)
                 label = np.stack([resize_labels(item, size) for item in items])
                 label_start = label_writer.append(label.astype(np.uint8))
             rows.append((count, start, label_start, size))

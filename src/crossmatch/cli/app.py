@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from crossmatch import __version__
+from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
@@ -14,17 +16,33 @@ from crossmatch.errors import UserError
 
 app = typer.Typer(
     help="Semi-supervised medical image segmentation: train from a handful of labelled scans and many unlabelled ones.",
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(check)
-app.command()(plan)
-app.command()(train)
-app.command()(phantom)
-app.command()(methods)
-app.command()(benchmark)
+app.command(cls=Command)(check)
+app.command(cls=Command)(plan)
+app.command(cls=Command)(train)
+app.command(cls=Command)(phantom)
+app.command(cls=Command)(methods)
+app.command(cls=Command)(benchmark)
 app.add_typer(importer, name="import")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"crossmatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version and end", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before the name of a command."""
 
 
 def main() -> None:
@@ -33,7 +51,7 @@ def main() -> None:
         app()
 
 
-@app.command()
+@app.command(cls=Command)
 def predict(
     run: Annotated[Path, typer.Argument(help="a run's folder")],
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="an image file or a folder of them")],
@@ -49,7 +67,8 @@ def predict(
         int | None, typer.Option(min=1, help="slices or windows at a time; fewer need less memory")
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="of the masks: nii.gz, nrrd or png; default: that of each scan, where it can be")
+        str | None,
+        typer.Option(help="of the masks: nii.gz, nrrd, png or dicom-seg; default: that of each scan, where it can be"),
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -73,7 +92,7 @@ def predict(
     console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}", soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=Command)
 def evaluate(
     pred: Annotated[Path, typer.Argument(help="a folder of predicted masks, or one mask")],
     ref: Annotated[Path, typer.Argument(help="the folder of reference masks, or one mask")],
@@ -101,7 +120,7 @@ def evaluate(
     console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
     run: Annotated[Path, typer.Argument(help="a run's folder")],
     out: Annotated[Path | None, typer.Option(help="the page; default: RUN/report.html")] = None,
@@ -113,7 +132,7 @@ def report(
     Terminal().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=Command)
 def recipes(
     name: Annotated[str | None, typer.Argument(help="print this one as TOML, to begin your own with")] = None,
 ) -> None:
@@ -134,7 +153,7 @@ def recipes(
     Terminal().print(table)
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(
     out: Annotated[Path, typer.Argument(help="a new folder for data, runs, table and report")],
     seed: Annotated[int, typer.Option(min=0, help="of the phantom and of training")] = 0,

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from crossmatch.cli.command import Command, Group
+
 importer = typer.Typer(
-    help="Turn a public dataset's own files into the layout of docs/datasets.md.", no_args_is_help=True
+    cls=Group, help="Turn a public dataset's own files into the layout of docs/datasets.md.", no_args_is_help=True
 )
 
 Data = Annotated[Path, typer.Argument(help="a new folder for the dataset")]
@@ -55,7 +57,7 @@ def phantom(
     Terminal().print(f"{train} training, {val} validation and {test} test cases in {data}", soft_wrap=True)
 
 
-@importer.command("acdc")
+@importer.command("acdc", cls=Command)
 def import_acdc(
     source: Annotated[Path, typer.Argument(help="the challenge's training folder, or the community's HDF5 folder")],
     data: Data,
@@ -67,7 +69,7 @@ def import_acdc(
         import_files(source, data, progress, tell)
 
 
-@importer.command("la")
+@importer.command("la", cls=Command)
 def import_la(
     source: Annotated[
         Path, typer.Argument(help="folder of the community's mri_norm2.h5 or the challenge's NRRD files")
@@ -81,7 +83,7 @@ def import_la(
         import_files(source, data, progress, tell)
 
 
-@importer.command("pancreas")
+@importer.command("pancreas", cls=Command)
 def import_pancreas(
     source: Annotated[Path, typer.Argument(help="folder of the DICOM series and labels, or of the community's HDF5")],
     data: Data,
@@ -92,6 +94,77 @@ def import_pancreas(
 
     with _importing(data) as (progress, tell):
         import_files(source, data, variant, progress, tell)
+
+
+@importer.command("folder")
+def import_folder(
+    source: Annotated[Path, typer.Argument(help="a folder of scans, a Decathlon task or a folder made for nnU-Net")],
+    data: Data,
+    images: Annotated[
+        str | None, typer.Option(help='a folder or pattern in it: scans, "*/t1.*"; * is the case')
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help='as --images: masks, "*/seg.*"')] = None,
+    test: Annotated[str | None, typer.Option(help="folder or pattern of the test cases, images and labels")] = None,
+    channels: Annotated[str, typer.Option(help="words in the names that tell channels apart: t1,t2,flair")] = "",
+    map_: Annotated[
+        list[str] | None, typer.Option("--map", help="label values: 255=1, or 4=3,2=1; others stay as they are")
+    ] = None,
+    names: Annotated[str, typer.Option(help="names of the labels: 1=liver,2=tumour")] = "",
+    patient: Annotated[
+        str | None, typer.Option(help=r"the patient in a case's name, a regular expression with a group: (p\d+)_.*")
+    ] = None,
+    validation: Annotated[float, typer.Option(min=0, max=1, help="share of the labelled patients for validation")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of the choice of these patients")] = 0,
+    fold: Annotated[int | None, typer.Option(min=0, help="validation cases of this fold of splits_final.json")] = None,
+    link: Annotated[
+        bool, typer.Option("--link", help="link files that need no change, instead of copying them")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be written, and write nothing")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="end well although cases were left out")] = False,
+) -> None:
+    """Your own scans: finds images and labels, shows the pairs, and writes a checked dataset.
+
+    Cases that cannot be used are left out and listed at the end, with exit code 2.
+    """
+    from crossmatch.errors import SHOWN, UserError
+    from crossmatch.importers.carry_out import carry_out
+    from crossmatch.importers.proposal import propose_import
+    from crossmatch.importers.wishes import Wishes, parse_names, parse_values
+    from crossmatch.runs.display import Terminal, say
+
+    wishes = Wishes(
+        images=images,
+        labels=labels,
+        test=test,
+        channels=tuple(word.strip() for word in channels.split(",") if word.strip()),
+        values=parse_values(map_ or []),
+        names=parse_names(names),
+        patient=patient,
+        validation=validation,
+        seed=seed,
+        fold=fold,
+    )
+    console = Terminal()
+    proposal = propose_import(source, wishes)
+    for number, line in enumerate(proposal.pairs()):
+        if dry_run or number < SHOWN:
+            say(console, "", line)
+    if len(proposal.cases) > SHOWN and not dry_run:
+        say(console, "", f"and {len(proposal.cases) - SHOWN} more (--dry-run shows all)")
+    for line in (*proposal.summary().splitlines(), *proposal.remarks):
+        say(console, "", line)
+    left_out = proposal.left_out
+    if not dry_run:
+        with _importing(data) as (progress, tell):
+            _, left_out = carry_out(data, proposal, progress, tell, link=link)
+    if left_out:
+        lines = "".join(f"\n  - {name}: {reason}" for name, reason in left_out.items())
+        text = f"{len(left_out)} left out:{lines}"
+        if not skip_bad:
+            raise UserError(
+                f"{text}\nThe rest is unharmed: correct these and import again, or accept it with --skip-bad."
+            )
+        say(console, "", text)
 
 
 @contextmanager

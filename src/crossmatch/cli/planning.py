@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,9 @@ def plan(
         raise UserError(f"{out}: a recipe's name must end in .toml; choose another --out.")
     found = shown_plan(console, data, minutes, set_ or [], device)
     write_text(out, found.toml())
-    console.print(f"Recipe: {out}. Next: crossmatch train {out} --data {data} --out RUN", soft_wrap=True)
+    console.print(
+        f"Recipe: {out}. Next: crossmatch train {quoted(out)} --data {quoted(data)} --out RUN", soft_wrap=True
+    )
 
 
 def shown_plan(console: "Console", data: Path, minutes: float | None, changes: Sequence[str], device: str) -> "Plan":

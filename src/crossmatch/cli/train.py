@@ -8,7 +8,7 @@ import typer
 
 from crossmatch.cli.ending import STOPPED
 from crossmatch.cli.planning import Device, Minutes, shown_plan
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, quoted
 from crossmatch.training.ranks import Place, find_place, start
 
 if TYPE_CHECKING:
@@ -90,9 +90,11 @@ def train(
             graphs=graphs or "--graphs" in wanted.flags,
         )
     if done < last:
-        console.print(f"Stopped at step {done} of {last}; go on with crossmatch train --resume --out {out}")
+        command = f"crossmatch train --resume --out {quoted(out)}"
+        console.print(f"Stopped at step {done} of {last}; go on with {command}", soft_wrap=True)
         sys.exit(STOPPED)
-    console.print(f"Done: {out}. Next: crossmatch predict {out} IMAGES {out}/predictions", soft_wrap=True)
+    command = f"crossmatch predict {quoted(out)} IMAGES {quoted(out / 'predictions')}"
+    console.print(f"Done: {out}. Next: {command}", soft_wrap=True)
 
 
 class Wanted(NamedTuple):
@@ -168,8 +170,8 @@ def _planned(
 
     if place.count > 1:
         raise UserError(
-            f"`train {AUTO}` measures one device: write the recipe with `crossmatch plan {data}`, and train it on "
-            f"{place.count} devices by its file's name."
+            f"`train {AUTO}` measures one device: write the recipe with `crossmatch plan {quoted(data)}`, and train it "
+            f"on {place.count} devices by its file's name."
         )
     check_new(out)
     found = shown_plan(console, data, minutes, changes, device)

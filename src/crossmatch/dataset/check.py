@@ -8,6 +8,7 @@ have no label. Warnings: see `check_warnings`.
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,33 @@ from crossmatch.dataset.fingerprint import (
     stamps,
 )
 from crossmatch.dataset.layout import refuse
+from crossmatch.dataset.orientation import (
+    UNTURNED,
+    Frame,
+    Turn,
+    difference,
+    read_beside,
+    states_axes,
+    turn_grid,
+    turn_into,
+    turn_onto,
+    turn_volume,
+    turn_voxels,
+)
+from crossmatch.dataset.voxels import count_labels, intensity_of
 from crossmatch.dataset.warnings import check_warnings
-from crossmatch.errors import UserError, listed
-from crossmatch.formats import Array, Volume, same_grid
+from crossmatch.errors import UserError
+from crossmatch.formats import Array, Volume
 
 _WORKERS = 4  # threads: decompressing and hashing run in parallel, and each thread holds one case in memory
+
+
+class UnfitCases(UserError):
+    """What is wrong with a dataset, also case by case for those who can go on without some."""
+
+    def __init__(self, message: str, by_case: dict[str, list[str]]) -> None:
+        super().__init__(message)
+        self.by_case = by_case  # name of a case -> its problems
 
 
 def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fingerprint:
@@ -56,12 +79,15 @@ def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fing
 
 def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     scanned: list[CasePrint] = []
+    by_case: dict[str, list[str]] = {}
+    frame = _frame(dataset)
     doubted: list[tuple[str, str | None]] = []
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda case: _scan(dataset, case), dataset.cases)
+        results = pool.map(lambda case: _scan(dataset, case, frame), dataset.cases)
         for done, (found, wrong, doubtful) in enumerate(results, start=1):
             problems += wrong
+            by_case |= {dataset.cases[done - 1].id: wrong} if wrong else {}
             doubted += doubtful
             scanned += [found] if found is not None else []
             if progress is not None:
@@ -70,7 +96,10 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
         flat = next(case.id for case in scanned if len(case.shape) == 2)
         deep = next(case.id for case in scanned if len(case.shape) == 3)
         problems.append(f"{flat} is 2D and {deep} is 3D: keep them in two datasets, or store slices as (x, y, 1)")
-    refuse(dataset.root, problems)
+    try:
+        refuse(dataset.root, problems)
+    except UserError as error:
+        raise UnfitCases(str(error), by_case) from None
     cases = tuple(scanned)
     fingerprint = Fingerprint(
         channels=dataset.channels,
@@ -84,7 +113,21 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     return fingerprint
 
 
-def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str], list[tuple[str, str | None]]]:
+def _frame(dataset: Dataset) -> Frame | None:
+    """As `Fingerprint.frame`, from the headers; a file that cannot be read is left to `_scan`."""
+    for case in dataset.split("train"):
+        with suppress(UserError):
+            grid = formats.read_grid(case.images[0])
+            if len(grid.shape) != 3:
+                return None
+            if states_axes(grid):
+                return tuple(map(tuple, grid.affine.tolist()))
+    return None
+
+
+def _scan(
+    dataset: Dataset, case: Case, frame: Frame | None
+) -> tuple[CasePrint | None, list[str], list[tuple[str, str | None]]]:
     """Look at one case: what was found, or None where there are problems; the problems; files with their doubts."""
     try:
         files = stamps(dataset, case)  # before the voxels are read: a file changed meanwhile makes this stale
@@ -99,11 +142,13 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str], li
         for image in _read(path, problems):
             first = first or image
             doubtful.append((path.name, image.doubt))
-            if not same_grid(first, image):
-                problems.append(f"{path} lies on another grid than {case.images[0].name}: {_difference(first, image)}")
-            values = _intensity(path, image.voxels, problems)
+            turn = turn_onto(first, image)
+            if turn is None:
+                problems.append(f"{path} lies on another grid than {case.images[0].name}: {difference(first, image)}")
+            placed = turn_volume(turn_volume(image, turn or UNTURNED), turn_into(frame, first)).voxels
+            values = intensity_of(path, placed, problems)
             intensity += [values] if values is not None else []
-            _hash(digest, image.voxels)
+            _hash(digest, placed)
     if not problems and len(intensity) != len(dataset.channels):
         problems.append(
             f"{case.images[0]} holds {len(intensity)} channel{'s' * (len(intensity) > 1)}, dataset.json names "
@@ -113,25 +158,32 @@ def _scan(dataset: Dataset, case: Case) -> tuple[CasePrint | None, list[str], li
     label_voxels: tuple[int, ...] | None = None
     label_sha256: str | None = None
     box: tuple[int, ...] | None = None
+    onto_image: Turn | None = UNTURNED
     label = _read_label(case.label, first, dataset.labels, problems) if case.label is not None else None
     if case.label is not None and label is not None:
         doubtful.append((case.label.name, label.doubt))
-        if first is not None and not same_grid(first, label):
-            problems.append(f"{case.label} lies on another grid than its image: {_difference(first, label)}")
-        label_voxels = _count(case.label, label.voxels, dataset.labels, problems)
+        onto_image = UNTURNED if first is None else turn_onto(first, label)
+        if first is not None and onto_image is None:
+            problems.append(f"{case.label} lies on another grid than its image: {difference(first, label)}")
+        drawn = turn_voxels(label.voxels, onto_image or UNTURNED)
+        drawn = drawn if first is None else turn_voxels(drawn, turn_into(frame, first))
+        label_voxels = count_labels(case.label, drawn, dataset.labels, problems)
         if case.split == "train":
-            box = _box(label.voxels)
+            box = _box(drawn)
         label_digest = hashlib.sha256()
-        _hash(label_digest, label.voxels.astype(np.uint16) if label_voxels is not None else label.voxels)
+        _hash(label_digest, drawn.astype(np.uint16) if label_voxels is not None else drawn)
         label_sha256 = label_digest.hexdigest()
     if problems or first is None:
         return None, problems, []
+    grid = turn_grid(first, turn_into(frame, first))
     found = CasePrint(
         id=case.id,
         split=case.split,
-        shape=first.shape,
-        affine=tuple(tuple(float(value) for value in row) for row in first.affine),
-        spacing_mm=first.spacing_mm,
+        shape=grid.shape,
+        affine=tuple(map(tuple, grid.affine.tolist())),
+        spacing_mm=grid.spacing_mm,
+        oriented=states_axes(grid),
+        label_turned=onto_image != UNTURNED,
         dtype=first.voxels.dtype.name,
         intensity=tuple(intensity),
         label_voxels=label_voxels,
@@ -154,7 +206,7 @@ def _read(path: Path, problems: list[str]) -> list[Volume]:
 
 def _read_label(path: Path, image: Volume | None, labels: dict[str, int], problems: list[str]) -> Volume | None:
     try:
-        return formats.read_label(path, image, labels)
+        return formats.read_label(path, None, labels) if image is None else read_beside(path, image, labels)
     except UserError as error:
         problems.append(str(error).rstrip("."))
         return None
@@ -164,40 +216,6 @@ def _hash(digest: "hashlib._Hash", voxels: Array) -> None:
     """Add type, shape and voxels to a digest, in the file's order."""
     digest.update(f"{voxels.dtype.name} {voxels.shape}".encode())
     digest.update(np.ascontiguousarray(voxels.T).data)
-
-
-def _intensity(path: Path, voxels: Array, problems: list[str]) -> Intensity | None:
-    """Grey-value statistics of one image, which must be finite and not constant."""
-    bad = voxels.size - int(np.isfinite(voxels).sum()) if voxels.dtype.kind == "f" else 0
-    if bad:
-        problems.append(f"{path} has {bad} voxels that are NaN or infinite: replace them (for instance by 0)")
-        return None
-    low, high = float(voxels.min()), float(voxels.max())
-    if low == high:
-        problems.append(f"{path} is constant, every voxel is {low:g}: export it again, or take the case out")
-        return None
-    p00_5, p99_5 = (float(value) for value in np.percentile(voxels, (0.5, 99.5)))
-    mean, std = float(voxels.mean(dtype=np.float64)), float(voxels.std(dtype=np.float64))
-    return Intensity(low, high, mean, std, p00_5, p99_5)
-
-
-def _count(path: Path, voxels: Array, labels: dict[str, int], problems: list[str]) -> tuple[int, ...] | None:
-    """How many voxels each declared label value has; None, and a problem, where the file holds other values."""
-    values, counts = np.unique(voxels, return_counts=True)
-    declared = ", ".join(f"{value} {name}" for name, value in labels.items())
-    if voxels.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
-        odd = next(value for value in values.tolist() if value != round(value, 0) or not np.isfinite(value))
-        problems.append(f"{path} holds {odd:g}, which is no whole number: store label values ({declared})")
-        return None
-    found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
-    unknown = sorted(set(found) - set(labels.values()))
-    if unknown:
-        problems.append(
-            f"{path} holds the label {'value' if len(unknown) == 1 else 'values'} {listed(unknown)}, but "
-            f"dataset.json declares {declared}: correct the file or the labels in dataset.json"
-        )
-        return None
-    return tuple(found.get(value, 0) for value in labels.values())
 
 
 def _box(label: Array) -> tuple[int, ...] | None:
@@ -210,10 +228,3 @@ def _box(label: Array) -> tuple[int, ...] | None:
             return None
         extents.append(int(found[-1] - found[0] + 1))
     return tuple(extents)
-
-
-def _difference(a: Volume, b: Volume) -> str:
-    """What differs between two grids, and the way out."""
-    if a.shape != b.shape:
-        return f"shape {b.shape}, not {a.shape}; resample it onto the image"
-    return f"affine {b.affine.round(4).tolist()}, not {a.affine.round(4).tolist()}; resample it, or correct its affine"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from crossmatch.dataset.layout import Description, Listing, list_cases, read_description, read_list, refuse
+from crossmatch.dataset.layout import Listing, list_cases, read_description, read_list, refuse
+from crossmatch.dataset.misnamed import unknown_case
 from crossmatch.dataset.unread import unread_lists
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
@@ -97,7 +98,9 @@ class Dataset:
         path = self._subset_path(subset)
         train = {case.id: case for case in self.split("train")}
         chosen = read_list(path)
-        problems = [f"{path} names {name}, which is no training case" for name in chosen if name not in train]
+        problems = [
+            unknown_case(path, name, train, "which is no training case") for name in chosen if name not in train
+        ]
         problems += [
             f"{path} names {name}, which has no label file: add the file, or take the case out of the list"
             for name in chosen
@@ -139,7 +142,11 @@ def open_dataset(root: str | os.PathLike[str], splits: Collection[Split] = SPLIT
     listing = list_cases(root, description)
     problems = [*listing.problems, *unread_lists(root)]
     members = _members(root, listing, problems)
-    patients = {name: _patient(name, description) for names in members.values() for name in names}
+    patients = {
+        name: patient_of(name, description.patient_regex, description.path)
+        for names in members.values()
+        for name in names
+    }
     problems += _overlaps(members, patients)
     if not members["train"] and "train" in splits:
         problems.append(f"{root} has no training case: put images into imagesTr, or names into splits/train.txt")
@@ -167,7 +174,7 @@ def _members(root: Path, listing: Listing, problems: list[str]) -> dict[Split, l
         if path.is_file():
             lists[split] = read_list(path)
             problems += [
-                f"{path} names {name}, which has no image in imagesTr or imagesTs"
+                unknown_case(path, name, listing.images, "which has no image in imagesTr or imagesTs")
                 for name in lists[split]
                 if name not in listing.images
             ]
@@ -179,16 +186,24 @@ def _members(root: Path, listing: Listing, problems: list[str]) -> dict[Split, l
     }
 
 
-def _patient(name: str, description: Description) -> str:
-    """The patient of a case: group 1 of `patient_regex`, else sub-XX of BIDS, else its name without _frame01, ..."""
-    if description.patient_regex is None:
+def patient_of(name: str, pattern: re.Pattern[str] | None, path: Path) -> str:
+    """The patient of a case: group 1 of `pattern`, else sub-XX of BIDS, else its name without _frame01, ...
+
+    Args:
+        name: of the case.
+        pattern: the patient_regex of dataset.json, if it has one; path: of that file, for the message.
+
+    Raises:
+        UserError: the pattern does not match.
+    """
+    if pattern is None:
         subject = _BIDS.match(name)
         return subject[0] if subject else _REPEAT.sub("", name) or name
-    match = description.patient_regex.search(name)
+    match = pattern.search(name)
     if match is None or not match.group(1):
         raise UserError(
-            f"patient_regex {description.patient_regex.pattern!r} in {description.path} finds no patient in the case "
-            f"name {name}: write it so that its first group matches in every case name."
+            f"patient_regex {pattern.pattern!r} in {path} finds no patient in the case name {name}: write it so that "
+            "its first group matches in every case name."
         )
     return match.group(1)
 

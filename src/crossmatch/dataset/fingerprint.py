@@ -14,10 +14,11 @@ from typing import Literal
 
 from crossmatch.atomic import read_json, write_text
 from crossmatch.dataset.dataset import Case, Dataset, Split, uncollected
+from crossmatch.dataset.orientation import Frame
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
 
-VERSION = 3  # of the JSON; a fingerprint of another version is not used
+VERSION = 4  # of the JSON; a fingerprint of another version is not used
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
 
 
@@ -44,13 +45,15 @@ class Stamp:
 
 @dataclass(frozen=True)
 class CasePrint:
-    """What the scan found in one case."""
+    """What the scan found in one case; shape, affine, spacing and hashes are those in the dataset's frame."""
 
     id: str
     split: Split
     shape: tuple[int, ...]  # (*S)
     affine: tuple[tuple[float, ...], ...]  # 4 x 4
     spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
+    oriented: bool  # whether it is 3D and says how its axes run; if not, it is used as stored
+    label_turned: bool  # whether its label is stored with other axes than the image, and is turned onto it
     dtype: str  # of the voxels as read
     intensity: tuple[Intensity, ...]  # one per channel
     label_voxels: tuple[int, ...] | None  # voxels of each label value 0..K-1; None without a label file
@@ -74,6 +77,11 @@ class Fingerprint:
     def split(self, split: Split) -> tuple[CasePrint, ...]:
         """The cases of one split."""
         return tuple(case for case in self.cases if case.split == split)
+
+    @property
+    def frame(self) -> Frame | None:
+        """The affine of the first training scan that says how its axes run: all scans are turned to its axes."""
+        return next((case.affine for case in self.split("train") if case.oriented), None)
 
 
 def content_digest(dataset: Dataset, cases: tuple[CasePrint, ...]) -> str:
@@ -159,7 +167,7 @@ def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
 class _Stored(Fingerprint):
     """The content of fingerprint.json."""
 
-    version: Literal[3]  # VERSION
+    version: Literal[4]  # VERSION
 
 
 @uncollected()

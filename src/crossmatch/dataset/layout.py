@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch.atomic import parse_json
-from crossmatch.dataset.repetitions import nests_repetitions
+from crossmatch.dataset.misnamed import label_without_image
+from crossmatch.dataset.repetition import nests_repetitions
+from crossmatch.dataset.unread import unread_folders
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import DEFAULT_ENDING, ending, endings, files_in, holds_channels, unclaimed_in
+from crossmatch.formats import DEFAULT_ENDING, endings, files_in, holds_channels, unclaimed_in
 
 TREE = f"""\
 DIR/
   dataset.json                     {{"channel_names": {{"0": "MRI"}}, "labels": {{"background": 0, "organ": 1}}}}
-  imagesTr/CASE_0000{DEFAULT_ENDING}        training images, one file a channel: _0000, _0001, ...; a picture in
-                                   colours is one file for three channels
+  imagesTr/CASE_0000{DEFAULT_ENDING}        training images, one file a channel: _0000, _0001, ... (colours: one)
   labelsTr/CASE{DEFAULT_ENDING}             their labels; a training image without one is unlabelled
   imagesTs/ labelsTs/              test cases, optional
   splits/train.txt val.txt test.txt train_N_label.txt   one case a line, optional
@@ -54,10 +55,9 @@ def refuse(root: Path, problems: list[str]) -> None:
     """Raise one UserError that lists the problems, unless there are none."""
     if not problems:
         return
-    if len(problems) == 1:
-        raise UserError(f"Dataset {root}: {problems[0]}.")
     bullet = "\n  - "
-    raise UserError(f"Dataset {root} has {len(problems)} problems:{bullet}{listed(problems, bullet)}")
+    several = f" has {len(problems)} problems:{bullet}{listed(problems, bullet)}"
+    raise UserError(f"Dataset {root}{several if len(problems) > 1 else f': {problems[0]}.'}")
 
 
 def read_list(path: Path) -> list[str]:
@@ -99,7 +99,7 @@ def read_description(root: Path) -> Description:
         channels=_channels(path, stated.get("channel_names", stated.get("modality"))),
         labels=_labels(path, stated.get("labels")),
         slice_axis=axis,
-        patient_regex=_regex(path, stated.get("patient_regex")),
+        patient_regex=patient_pattern(path, stated.get("patient_regex")),
     )
 
 
@@ -119,7 +119,7 @@ def list_cases(root: Path, description: Description) -> Listing:
             if name in found:
                 labels[name] = path
             else:
-                problems.append(f"{path} is a label without an image images{kind}/{name}_0000{ending(path)}")
+                problems.append(label_without_image(path, name, f"images{kind}", found))
         for part in ("images", "labels"):
             folder = root / f"{part}{kind}"
             unused += unclaimed_in(folder, series=part == "images") if folder.is_dir() else []
@@ -129,9 +129,8 @@ def list_cases(root: Path, description: Description) -> Listing:
         if path.parent.name == "labelsTr" and not path.name.startswith(".")
     ]
     if not images:
-        problems.append(
-            f"no image named CASE_0000{DEFAULT_ENDING} in imagesTr or imagesTs; a dataset looks like this:\n{TREE}"
-        )
+        looked_for = f"no image named CASE_0000{DEFAULT_ENDING} in imagesTr or imagesTs"
+        problems.append("; ".join([looked_for, *unread_folders(root), f"a dataset looks like this:\n{TREE}"]))
     lower: dict[str, str] = {}
     for name in images:
         other = lower.setdefault(name.casefold(), name)
@@ -165,8 +164,7 @@ def _images(folder: Path, description: Description, problems: list[str]) -> dict
         if len(wanted) > 1 and list(files) == [0] and holds_channels(files[0]):
             continue  # one file in colours; `check` counts its channels
         usual = next(iter(files.values())).name[len(name) + 5 :]
-        missing = ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files)
-        if missing:
+        if missing := ", ".join(f"{name}_{n:04d}{usual}" for n in wanted if n not in files):
             problems.append(f"case {name} lacks a channel: {folder / missing} is missing")
         if extra := ", ".join(path.name for n, path in files.items() if n not in wanted):
             numbers = f"; if {min(files):04d} is a case number, add a channel: {name}_{min(files):04d}_0000{usual}, ..."
@@ -211,7 +209,8 @@ def _whole(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _regex(path: Path, stated: Any) -> re.Pattern[str] | None:
+def patient_pattern(path: Path, stated: Any) -> re.Pattern[str] | None:
+    """The regular expression that finds the patient in the name of a case; `path` is where it stands."""
     if stated is None:
         return None
     try:

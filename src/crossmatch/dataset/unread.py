@@ -41,18 +41,29 @@ def unread(root: Path) -> list[str]:
     found = []
     if lists := _unread_in_splits(root):
         found.append(f"files in splits/ that are not read: {listed(lists)}; lists are {_LISTS}")
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name not in FOLDERS)
-    alike = [name for name in folders if name.lower().startswith(_LOOKS_LIKE_OURS)]
-    if alike:
-        found.append(
-            f"folders that are not read: {listed(alike)}; images lie in {FOLDERS[0]} and {FOLDERS[2]}, labels in "
-            f"{FOLDERS[1]} and {FOLDERS[3]}, and an image without a label is unlabelled"
-        )
+    found += unread_folders(root)
     stated = json.loads((root / "dataset.json").read_text(encoding="utf-8-sig"))
     odd = [_with_the_nearest(key) for key in stated if key not in _KEYS and key not in _OF_OTHERS]
     if odd:
         found.append(f"keys of dataset.json that nothing reads: {listed(odd)}; known are {', '.join(_KEYS)}")
     return found
+
+
+def unread_folders(root: Path) -> list[str]:
+    """A remark on folders under names like those of the layout, misspelt ones too; nothing where there are none."""
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name not in FOLDERS)
+    ours = [folder.lower() for folder in FOLDERS]
+    alike = [
+        name
+        for name in folders
+        if name.lower().startswith(_LOOKS_LIKE_OURS) or difflib.get_close_matches(name.lower(), ours, cutoff=0.8)
+    ]
+    if not alike:
+        return []
+    return [
+        f"folders that are not read: {listed(alike)}; images lie in {FOLDERS[0]} and {FOLDERS[2]}, labels in "
+        f"{FOLDERS[1]} and {FOLDERS[3]}, and an image without a label is unlabelled"
+    ]
 
 
 def _unread_in_splits(root: Path) -> list[str]:

@@ -5,7 +5,6 @@ import numpy as np
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.dataset.leaks import alike_names, equal_images
-from crossmatch.dataset.orientation import WAY_OUT, others
 from crossmatch.dataset.unread import unread
 from crossmatch.errors import listed
 from crossmatch.formats import in_mm
@@ -21,9 +20,11 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
         *_unused_files(dataset),
         *unread(dataset.root),
         *_cut_across(dataset, cases),
+        *_no_labels(cases),
         *_absent_labels(dataset, cases),
         *_empty_labels(cases),
-        *_mixed_orientations(cases),
+        *_turned_labels(cases),
+        *_unknown_axes(cases),
         *_mixed_spacings(cases),
     )
 
@@ -34,6 +35,13 @@ def _unused_files(dataset: Dataset) -> list[str]:
         return []
     names = listed(path.relative_to(dataset.root) for path in dataset.unused)
     return [f"not used, as no format claims the name: {names}"]
+
+
+def _no_labels(cases: tuple[CasePrint, ...]) -> list[str]:
+    """Nothing to learn from."""
+    if any(case.label_voxels is not None for case in cases if case.split == "train"):
+        return []
+    return ["no training case has a label, so nothing can be trained: put label files into labelsTr, named as cases"]
 
 
 def _cut_across(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:
@@ -70,11 +78,25 @@ def _empty_labels(cases: tuple[CasePrint, ...]) -> list[str]:
     return [f"labels without a foreground voxel: {listed(empty)}; if they were never drawn, remove the label files"]
 
 
-def _mixed_orientations(cases: tuple[CasePrint, ...]) -> list[str]:
-    found = others([(case.id, case.affine) for case in cases])
-    if not found:
+def _turned_labels(cases: tuple[CasePrint, ...]) -> list[str]:
+    turned = [case.id for case in cases if case.label_turned]
+    if not turned:
         return []
-    return [f"stored with other axes than {cases[0].id}, swapped or flipped: {listed(found)}; {WAY_OUT}"]
+    return [
+        f"labels stored with other axes than their images: {listed(turned)}; each voxel is put where the header of the "
+        "label says, so look at one over its image in a viewer"
+    ]
+
+
+def _unknown_axes(cases: tuple[CasePrint, ...]) -> list[str]:
+    """Scans that are used as stored, among others that are turned to one orientation."""
+    unknown = [case.id for case in cases if not case.oriented]
+    if not unknown or len(unknown) == len(cases):
+        return []
+    return [
+        f"of unknown orientation, while others state theirs: {listed(unknown)}; they are used as stored, so store them "
+        "like the others, or with a header that states it"
+    ]
 
 
 def _mixed_spacings(cases: tuple[CasePrint, ...]) -> list[str]:

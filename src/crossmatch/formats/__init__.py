@@ -16,6 +16,7 @@ from crossmatch.formats.names import (
     mask_ending,
     parts,
     series_in,
+    stands_alone,
     stem,
     unclaimed_in,
 )
@@ -29,6 +30,7 @@ from crossmatch.formats.registry import (
     read,
     read_channels,
     read_grid,
+    read_stack,
     write,
 )
 from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel, new_volume, same_grid, spacing_of
@@ -57,10 +59,12 @@ __all__ = [
     "read_grid",
     "read_label",
     "read_label_grid",
+    "read_stack",
     "refuse_implausible",
     "same_grid",
     "series_in",
     "spacing_of",
+    "stands_alone",
     "stem",
     "unclaimed_in",
     "write",

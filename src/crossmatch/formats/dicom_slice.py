@@ -81,6 +81,8 @@ def read_header(path: Path) -> list[Slice]:
 def _slices(path: Path, data: Dataset) -> list[Slice]:
     if "LOCALIZER" in (data.get("ImageType") or ()):
         raise UserError(f"{path} is a localiser, no slice of the scan (ImageType): move it out of the folder.")
+    if data.get("Modality") == "SEG":
+        raise UserError(f"{path} is a segmentation, no image: move it out of the folder; as a label, name it .seg.dcm.")
     count = int(data.get("NumberOfFrames") or 1)
     if count > 1 and len(data.get("PerFrameFunctionalGroupsSequence") or ()) != count:
         raise UserError(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossmatch.formats import pictures, slicer
+from crossmatch.formats import dicom_seg, pictures, slicer
 from crossmatch.formats.placement import settled
 from crossmatch.formats.registry import ending, format_of, opening, read, read_grid
 from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel
@@ -58,7 +58,7 @@ def read_label_grid(path: str | os.PathLike[str], image: Grid | Volume) -> Grid:
 def _placed(path: Path, label: HasGrid, image: Grid | Volume) -> Grid | None:
     """The image's grid, where a label lies on it that does not say so itself; None for every other label."""
     of_picture = not format_of(path).PLACED and tuple(label.shape) == tuple(image.shape)
-    cropped = format_of(path) is slicer and first_voxel(label, image) is not None
+    cropped = format_of(path) in (slicer, dicom_seg) and first_voxel(label, image) is not None
     return Grid(tuple(image.shape), image.affine, image.spacing_mm) if of_picture or cropped else None
 
 

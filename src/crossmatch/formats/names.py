@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 
 from crossmatch.errors import UserError
-from crossmatch.formats import dicom
+from crossmatch.formats import dicom, dicom_seg
 from crossmatch.formats.registry import BY_ENDING, DEFAULT_ENDING, FORMATS, claimed
 from crossmatch.formats.volume import Grid
 
@@ -73,6 +73,11 @@ def parts(path: Path) -> list[Path]:
     return [path, *(other for name in _companions(path.name) if (other := path.with_name(name)).is_file())]
 
 
+def stands_alone(path: Path) -> bool:
+    """Whether one file holds the whole scan, so that it can be copied under another name."""
+    return not _companions(path.name) and not path.is_dir()
+
+
 def mask_ending(path: Path, asked: str | None, grid: Grid) -> str:
     """The ending of a mask of a scan.
 
@@ -85,10 +90,12 @@ def mask_ending(path: Path, asked: str | None, grid: Grid) -> str:
         UserError: `asked` is no ending that is written, or a picture and the scan a volume.
     """
     if asked is not None:
-        ending = f".{asked.lower()}"
+        ending = dicom_seg.ENDINGS[0] if asked == "dicom-seg" else f".{asked.lower()}"
         if ending not in BY_ENDING or ending not in BY_ENDING[ending].WRITTEN:
-            known = ", ".join(each[1:] for one in FORMATS for each in one.WRITTEN)
-            raise UserError(f"Masks cannot be written as {asked}: choose one of {known}.")
+            known = ", ".join(each[1:] for one in FORMATS for each in one.WRITTEN if one is not dicom_seg)
+            raise UserError(f"Masks cannot be written as {asked}: choose one of {known}, dicom-seg.")
+        if ending in dicom_seg.ENDINGS and not path.is_dir():
+            raise UserError(f"{path} is no DICOM series, which a DICOM segmentation refers to: choose nii.gz or nrrd.")
         if not BY_ENDING[ending].PLACED and len(grid.shape) > 2:
             raise UserError(f"{path} is a volume, which {asked} cannot hold: choose nii.gz or nrrd.")
         return ending

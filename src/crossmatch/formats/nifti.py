@@ -45,6 +45,24 @@ def read(path: Path) -> list[Volume]:
     refuse_header(path)
     image = _open(path)
     shape = _spatial_shape(path, image.header)
+    return [_volume(path, image, _voxels(image).reshape(shape, order="F"))]
+
+
+def read_stack(path: Path) -> list[Volume]:
+    """Read the channels along the fourth axis of a file. Errors as in `read`, which is used where it has no such axis.
+
+    Memory: all channels at once.
+    """
+    refuse_header(path)
+    image = _open(path)
+    if len(image.shape) != 4 or image.shape[-1] == 1:
+        return read(path)
+    voxels = _voxels(image)
+    return [_volume(path, image, voxels[..., k]) for k in range(image.shape[-1])]
+
+
+def _voxels(image: Any) -> Array:
+    """The voxels of an image, all axes: integers as stored, everything else as float32."""
     if not _compressed(image):
         voxels = _stored(image, image.dataobj)
     else:
@@ -53,11 +71,17 @@ def read(path: Path) -> list[Volume]:
             form = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
             voxels = _stored(image, ArrayProxy(stream, form))  # type: ignore[no-untyped-call]
             read_to_end(stream)  # the checksum stands there
-    voxels = voxels.reshape(shape, order="F").astype(voxels.dtype.newbyteorder("="), copy=False)
+    return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+
+
+def _volume(path: Path, image: Any, voxels: Array) -> Volume:
+    """Voxels (*S) with the place that an image says."""
+    shape = voxels.shape
     header = image.header.copy()
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
         header.set_data_shape(shape)
-    return [Volume(voxels, _affine(path, image), stated_spacing_mm(path, header), header)]
+    spacing = stated_spacing_mm(path, header)
+    return Volume(voxels, _affine(path, image), spacing, header, oriented=_oriented(header))
 
 
 def read_grid(path: Path) -> Grid:
@@ -67,7 +91,7 @@ def read_grid(path: Path) -> Grid:
     shape = _spatial_shape(path, image.header)
     header = image.header.copy()
     header.set_data_shape(shape)
-    return Grid(shape, _affine(path, image), stated_spacing_mm(path, header))
+    return Grid(shape, _affine(path, image), stated_spacing_mm(path, header), oriented=_oriented(header))
 
 
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
@@ -163,3 +187,8 @@ def _affine(path: Path, image: Any) -> Array:
     if not places_voxels(affine):
         raise UserError(f"{path} has an affine that places voxels nowhere ({affine.tolist()}): repair its header.")
     return affine
+
+
+def _oriented(header: Any) -> bool:
+    """Whether sform or qform is in use; else nibabel takes axes that run to the left, front and top."""
+    return bool(header["sform_code"] > 0 or header["qform_code"] > 0)

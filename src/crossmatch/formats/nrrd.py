@@ -7,6 +7,7 @@ Format: teem.sourceforge.net/nrrd/format.html. Shapes and affines as in volume.p
 import gzip
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def read(path: Path) -> list[Volume]:
     """Read a file with its voxels: integers as stored, everything else as float32.
 
     The affine comes from `space`, `space directions` and `space origin` (0 without one). A file with `spacings` alone
-    gets axes in positive directions. A file with neither has an unknown spacing.
+    gets axes in positive directions, and its orientation counts as unknown. A file with neither has an unknown spacing.
 
     Raises:
         UserError: no data file, not 2D or 3D, no single number a voxel, a geometry that places voxels nowhere, in an
@@ -66,15 +67,16 @@ def volume_of(path: Path, voxels: Array, header: Header) -> Volume:
     if voxels.dtype.kind not in "iuf":
         raise UserError(f"{path} holds {voxels.dtype}, not one number a voxel: export it again.")
     stored = voxels.dtype.newbyteorder("=") if voxels.dtype.kind in "iu" else np.dtype(np.float32)
-    return new_volume(voxels.astype(stored, copy=False), _affine(path, header), header)
+    volume = new_volume(voxels.astype(stored, copy=False), _affine(path, header), header)
+    return replace(volume, oriented="space directions" in header)
 
 
 def grid_of(path: Path, header: Header) -> Grid:
     """The place that a header gives voxels. Errors as in `read`."""
     shape, affine = _spatial_shape(path, header), _affine(path, header)
     if affine is None:
-        return Grid(shape, np.eye(4), None)
-    return Grid(shape, affine, spacing_of(affine, len(shape)))
+        return Grid(shape, np.eye(4), None, oriented=False)
+    return Grid(shape, affine, spacing_of(affine, len(shape)), oriented="space directions" in header)
 
 
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:

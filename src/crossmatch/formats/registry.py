@@ -15,7 +15,7 @@ import numpy as np
 
 from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
-from crossmatch.formats import dicom, itk, nifti, nrrd, pictures, slicer
+from crossmatch.formats import dicom, dicom_seg, itk, nifti, nrrd, pictures, slicer
 from crossmatch.formats.placement import settled
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume
@@ -69,7 +69,7 @@ class Format(Protocol):
         """
 
 
-FORMATS: tuple[Format, ...] = (nifti, nrrd, slicer, pictures, itk, dicom)
+FORMATS: tuple[Format, ...] = (nifti, nrrd, slicer, pictures, itk, dicom, dicom_seg)
 
 DEFAULT_ENDING = nifti.ENDINGS[0]  # of files that follow no other: imported datasets, phantoms
 BY_ENDING = {ending: each for each in FORMATS for ending in each.ENDINGS}
@@ -139,6 +139,16 @@ def read_channels(paths: Iterable[str | os.PathLike[str]]) -> list[Volume]:
         with opening(path) as chosen:
             found += [settled(path, volume) for volume in chosen.read(path)]
     return found
+
+
+def read_stack(path: str | os.PathLike[str]) -> list[Volume]:
+    """Read the channels of a NIfTI file with four axes, the last of which counts them; other files as they are.
+
+    Only who knows that it counts channels, not time points, may read such a file. Errors as in `read`.
+    """
+    path = Path(path)
+    with opening(path) as chosen:
+        return nifti.read_stack(path) if chosen is nifti else chosen.read(path)
 
 
 def read_grid(path: str | os.PathLike[str]) -> Grid:

@@ -34,6 +34,7 @@ class Grid:
     affine: Array  # (4, 4) float64
     spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
     channels: int = 1  # volumes that the file holds on this grid: 3 for a colour picture
+    oriented: bool = True  # whether the file says how its axes run in the world
     doubt: str | None = None  # what the header says against itself, in words
 
 
@@ -45,6 +46,7 @@ class Volume:
     affine: Array  # (4, 4) float64
     spacing_mm: tuple[float, ...] | None  # one per axis; None when unknown
     native: object = None  # what the format needs to write another file like this one; only the format looks into it
+    oriented: bool = True  # whether the file says how its axes run in the world
     doubt: str | None = None  # what the header says against itself, in words
 
     @property
@@ -58,11 +60,11 @@ def new_volume(voxels: Array, affine: Array | None = None, native: object = None
 
     Args:
         voxels: (*S).
-        affine: (4, 4) in millimetres. None: the spacing is unknown, and the affine is the identity.
+        affine: (4, 4) in millimetres. None: spacing and orientation are unknown, and the affine is the identity.
         native: see `Volume`.
     """
     if affine is None:
-        return Volume(voxels, np.eye(4), None, native)
+        return Volume(voxels, np.eye(4), None, native, oriented=False)
     affine = np.asarray(affine, dtype=np.float64)
     return Volume(voxels, affine, spacing_of(affine, voxels.ndim), native)
 

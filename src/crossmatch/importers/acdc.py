@@ -16,8 +16,9 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.dataset.dataset import SPLITS, Dataset
 from crossmatch.dataset.fingerprint import Progress
+from crossmatch.dataset.orientation import turn_onto, turn_volume
 from crossmatch.errors import UserError
-from crossmatch.formats import Array, Volume, same_grid
+from crossmatch.formats import Array, Volume
 from crossmatch.importers.acdc_hdf5 import find_hdf5
 from crossmatch.importers.shared import Read, Tell, only_once, write_import
 
@@ -119,11 +120,14 @@ def _challenge_reader(folder: Path, frame: int, tell: Tell) -> Read:
 
     def read() -> tuple[Volume, Array]:
         image, label = (formats.read(_file(folder, name)) for name in (stem, f"{stem}_gt"))
+        turn = turn_onto(image, label)
+        if turn is not None:
+            label = turn_volume(label, turn)
         if image.shape != label.shape:
             raise UserError(
                 f"{folder / stem}: the image has shape {image.shape}, its _gt {label.shape}: copy both files again."
             )
-        if not same_grid(image, label):
+        if turn is None:
             tell(f"{folder / stem}_gt has another affine than its image; it was drawn on it and gets the image's")
         whole = np.round(label.voxels).astype(np.uint8)
         if not np.array_equal(whole, label.voxels):

@@ -18,8 +18,9 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import Progress
+from crossmatch.dataset.orientation import turn_onto, turn_volume
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Array, Volume, new_volume, same_grid
+from crossmatch.formats import Array, Volume, new_volume
 from crossmatch.formats.hdf5 import read_pair
 from crossmatch.importers.shared import Read, Tell, only_once, write_import
 
@@ -119,11 +120,13 @@ def _community(path: Path) -> tuple[Volume, Array]:
 def _challenge(folder: Path, tell: Tell) -> tuple[Volume, Array]:
     """Image and label of one scan of the challenge, normalised over the whole scan, then cropped."""
     image, drawn = (formats.read(folder / name) for name in (IMAGE_FILE, LABEL_FILE))
-    if not same_grid(image, drawn):
+    turn = turn_onto(image, drawn)
+    if turn is None:
         raise UserError(
             f"{folder}: {LABEL_FILE} {drawn.shape} lies on another grid than {IMAGE_FILE} {image.shape}: "
             "copy both files again."
         )
+    drawn = turn_volume(drawn, turn)
     label = (drawn.voxels == LABEL_VALUE).astype(np.uint8)
     if not label.any():
         raise UserError(f"{folder / LABEL_FILE} has no voxel of value {LABEL_VALUE}, the atrium: copy it again.")

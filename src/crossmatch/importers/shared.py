@@ -13,7 +13,7 @@ import numpy as np
 from crossmatch.atomic import new_folder
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import SPLITS, Dataset, open_dataset
-from crossmatch.dataset.fingerprint import Progress, fingerprint_path, save_fingerprint
+from crossmatch.dataset.fingerprint import Fingerprint, Progress, fingerprint_path, save_fingerprint
 from crossmatch.dataset.writing import write_case, write_description
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Volume
@@ -85,6 +85,17 @@ def write_import(
         noted = "; ".join(part for part in (description["description"], missing) if part)
         write_description(folder, lists, {**description, "description": noted})
         fingerprint, written = check(folder), fingerprint_path(folder)
+    return finished(target, fingerprint, written, tell)
+
+
+def finished(target: str | os.PathLike[str], fingerprint: Fingerprint, written: Path, tell: Tell) -> Dataset:
+    """Open a dataset that was checked in a folder of another name, tell its warnings and keep its fingerprint.
+
+    Args:
+        target: the dataset's folder.
+        fingerprint: what `check` found; written: where it was kept under the folder's earlier name.
+        tell: called with each warning.
+    """
     if written.is_file():  # it lies in a cache under the folder's earlier name, so it was not renamed with the folder
         save_fingerprint(Path(target), fingerprint)
         written.unlink()

@@ -3,7 +3,6 @@
 Shapes: *S a scan in the axis order of its file, 2 or 3 axes; C channels.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crossmatch.dataset.orientation import WAY_OUT, stored_otherwise
+from crossmatch.dataset.orientation import turn_grid, turn_into
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume, in_mm, new_volume, refuse_implausible, spacing_of
 from crossmatch.inference.predictor import check_voxels
@@ -40,11 +39,14 @@ def volumes_of(
             f"The run {run.folder} resamples scans to {in_mm(wanted)}, so it needs the voxel size of this one: "
             "give spacing_mm, a number in mm for each axis, or affine."
         )
-    if matrix is not None and "affine" in run.data and stored_otherwise(matrix, run.data["affine"]):
-        warnings.warn(
-            f"The axes of this scan are swapped or flipped against the scans of the training; {WAY_OUT}", stacklevel=3
+    volumes = [replace(new_volume(voxels, matrix), spacing_mm=spacing) for voxels in channels]
+    scan = turn_grid(volumes[0], turn_into(run.frame, volumes[0])).shape
+    if run.recipe.dims == 2 and len(scan) == 3 and 1 in np.delete(scan, run.data["slice_axis"]):
+        raise UserError(
+            f"image has the shape {image.shape}, whose slices would be one voxel wide: give a single slice as two "
+            "axes, without a further one for channels or slices."
         )
-    return [replace(new_volume(voxels, matrix), spacing_mm=spacing) for voxels in channels]
+    return volumes
 
 
 def _channels(image: NDArray[Any], run: Run) -> list[NDArray[Any]]:
@@ -60,11 +62,6 @@ def _channels(image: NDArray[Any], run: Run) -> list[NDArray[Any]]:
         raise UserError(
             f"image has the shape {image.shape}, but the run {run.folder} takes {shape}, where *S has {axes}: change "
             "the array's axes, or load a run for such scans."
-        )
-    if dims == 2 and len(scan) == 3 and 1 in np.delete(scan, run.data["slice_axis"]):
-        raise UserError(
-            f"image has the shape {image.shape}, whose slices would be one voxel wide: give a single slice as two "
-            "axes, without a further one for channels or slices."
         )
     if image.dtype.kind not in "buif":
         raise UserError(f"image holds {image.dtype}, no grey values: give whole or floating-point numbers.")

@@ -4,15 +4,15 @@ Shapes: *S is a scan in its file's axis order.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from crossmatch import formats
 from crossmatch.batches.items import stored_shape
-from crossmatch.dataset.orientation import WAY_OUT, stored_otherwise
+from crossmatch.dataset.orientation import difference, states_axes, turn_grid, turn_into, turn_onto
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import DEFAULT_ENDING, Grid, same_grid
+from crossmatch.formats import DEFAULT_ENDING, Grid
 from crossmatch.inference.familiar import strange_spacing
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.run import Run
@@ -25,7 +25,7 @@ class Scan(NamedTuple):
 
     name: str
     channels: tuple[Path, ...]  # one file a channel in order, or one that holds them all
-    grid: Grid  # of all of them
+    grid: Grid  # of the first, as stored
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -55,25 +55,37 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
                 f"{paths[0]} holds {count} channel{'s' * (count > 1)}, but the network takes {len(names)} "
                 f"({', '.join(names)}): save it as the training images are, or choose another run."
             )
-        if not all(same_grid(grid, other) for other in others):
-            places = " and ".join(str(path) for path in paths)
-            raise UserError(f"The channels of {name} lie on different grids ({places}): resample them onto one.")
+        for path, other in zip(paths[1:], others, strict=True):
+            if turn_onto(grid, other) is None:
+                raise UserError(
+                    f"The channels of {name} lie on different grids. {path} against {paths[0].name}: "
+                    f"{difference(grid, other)}."
+                )
         wanted = (recipe.data.spacing_mm, recipe.dims, run.data["slice_axis"], paths[0])
-        stored_shape(grid.shape, grid.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
+        turned = turn_grid(grid, turn_into(run.frame, grid))
+        stored_shape(turned.shape, turned.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
         scans.append(Scan(name, paths, grid))
     for doubt in formats.doubts((scan.name, scan.grid.doubt) for scan in scans):
         warn(doubt)
-    strange = [f"{scan.name} ({told})" for scan in scans if (told := strange_spacing(run, scan.grid.spacing_mm))]
+    _warn_of_strange(scans, run, warn)
+    return scans
+
+
+def _warn_of_strange(scans: Sequence[Scan], run: Run, warn: Callable[[str], None]) -> None:
+    """Warn of scans with other voxel sizes than the training's, and of those that are used as stored."""
+    strange = []
+    for scan in scans:
+        turned = turn_grid(scan.grid, turn_into(run.frame, scan.grid))
+        if told := strange_spacing(run, turned.spacing_mm):
+            strange.append(f"{scan.name} ({told})")
     if strange:
         warn(f"of another voxel size than the training knows: {listed(strange, '; ')}; masks may be wrong")
-    if "affine" in run.data:
-        turned = [scan.name for scan in scans if stored_otherwise(scan.grid.affine, run.data["affine"])]
-        if turned:
-            warn(
-                "stored with other axes than the scans of the training, swapped or flipped: "
-                f"{listed(turned)}; {WAY_OUT}"
-            )
-    return scans
+    deep = [scan for scan in scans if len(scan.grid.shape) == 3]
+    unknown = [scan.name for scan in deep if not states_axes(scan.grid)]
+    if unknown and run.frame is not None:
+        warn(f"of unknown orientation, so used as stored: {listed(unknown)}; look at a mask over its scan")
+    elif run.frame is None and len(unknown) < len(deep):
+        warn("the training scans do not state their orientation, so all scans are used as stored")
 
 
 def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:

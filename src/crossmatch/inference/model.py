@@ -95,11 +95,11 @@ class Model:
         Args:
             image: (*S) for a network of one channel, (C, *S) for one of several, in the order of the dataset's
                 channels; grey values as the files of the training hold them, not yet scaled. A 2D network takes one
-                slice, or a volume that it cuts as it cut the training scans. The axes run as in the training scans:
-                x, y, z, as nibabel reads them. SimpleITK's arrays are z, y, x: transpose them first.
+                slice, or a volume that it cuts as it cut the training scans. Without `affine` the axes run as in the
+                first training scan: x, y, z, as nibabel reads them. SimpleITK's arrays are z, y, x: transpose them.
             spacing_mm: voxel size, one number an axis of *S. Needed where the recipe resamples (`data.spacing_mm`).
-            affine: (4, 4), voxel index to world in mm, instead of the spacing. With it, a scan whose axes are swapped
-                or flipped against the training scans is warned of.
+            affine: (4, 4), voxel index to world in mm, instead of the spacing. With it, axes may be in any order and
+                direction; the labels have those of the image.
             flips: average over mirror images.
             probabilities: return them too.
             stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.

@@ -121,6 +121,7 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
         options.flips,
         options.probabilities,
         run.fixed_windows,
+        run.frame,
     )
 
 

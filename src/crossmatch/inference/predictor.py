@@ -1,7 +1,7 @@
-"""Segment one scan at its own size: whole slices that are resized, or patches in sliding windows.
+"""Segment one scan at its own size, in its own order of axes: whole slices that are resized, or patches in windows.
 
-Shapes: I items (slices of a scan, or the scan itself), C channels, K classes, *S an item as stored, *N an item at the
-recipe's voxel size.
+Shapes: I items (slices of a scan, or the scan itself), C channels, K classes, *S a scan as stored or an item in the
+dataset's frame, *N an item at the recipe's voxel size.
 """
 
 import itertools
@@ -18,6 +18,7 @@ from torch import Tensor
 from crossmatch.batches.intensity import Window, scale
 from crossmatch.batches.items import from_items, stored_shape, to_items
 from crossmatch.batches.resample import resize_maps
+from crossmatch.dataset.orientation import UNTURNED, Frame, into_frame, inverse, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.inference.windows import sliding_window
@@ -44,11 +45,12 @@ class Predictor:
 
     network: Segmenter
     recipe: Recipe
-    slice_axis: int
+    slice_axis: int  # in the frame
     device: torch.device
     flips: bool = False  # average over the mirror images in the plane that training flips in
     probabilities: bool = False  # return them too: 8 K bytes a voxel of memory
     fixed: Sequence[Window] = ()  # of data.normalise = "ct", one a channel: see `Run.fixed_windows`
+    frame: Frame | None = None  # of the training scans, see `orientation.py`; None: scans are taken as stored
 
     @torch.inference_mode()
     def __call__(self, channels: Sequence[Volume], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
@@ -62,7 +64,11 @@ class Predictor:
             Labels (*S), uint8, and probabilities (K, *S), float32, or None if they are not wanted. Labels are the most
             probable classes at the scan's own size. Where the recipe resizes labels (the published ACDC protocol), they
             are those at the network's size, enlarged by nearest neighbour.
+
+        Raises:
+            UserError: a channel on another grid than the first, or a scan that does not suit the recipe.
         """
+        channels, turn = into_frame(channels, self.frame, path)
         first, axis, data = channels[0], self.slice_axis, self.recipe.data
         shape = to_items(first.voxels, self.recipe.dims, axis, path).shape
         images = torch.empty(shape[0], len(channels), *shape[1:])
@@ -82,12 +88,14 @@ class Predictor:
                 labels[part] = label.numpy()
                 if maps is not None and probability is not None:
                     maps[:, part] = probability.numpy().swapaxes(0, 1)
-        whole = from_items(labels, len(first.shape), axis).astype(np.uint8, copy=False)
+        back = inverse(turn)
+        whole = turn_voxels(from_items(labels, len(first.shape), axis), back).astype(np.uint8, copy=False)
+        if turn != UNTURNED:
+            whole = np.asfortranarray(whole)  # no view with negative steps, which torch does not take
         if maps is None:
             return whole, None
-        return whole, np.stack(
-            [from_items(maps[k], len(first.shape), axis) for k in range(len(maps))], dtype=np.float32
-        )
+        turned = [turn_voxels(from_items(maps[k], len(first.shape), axis), back) for k in range(len(maps))]
+        return whole, np.stack(turned, dtype=np.float32)
 
     def _windows(
         self, image: Tensor, size: tuple[int, ...], labels: NDArray[np.uint8], maps: NDArray[np.float32] | None

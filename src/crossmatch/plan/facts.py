@@ -1,6 +1,6 @@
 """What the rules of a plan look at: numbers of the training scans, taken from the dataset's fingerprint.
 
-Shapes: *S is a scan in its file's axis order. Test cases are left out, and so are labels of cases that do not count as
+Shapes: *S is a scan in the dataset's frame. Test cases are left out, and so are labels of cases that do not count as
 labelled.
 """
 

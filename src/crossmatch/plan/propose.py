@@ -6,9 +6,9 @@ batch, length, optimiser, perturbations, method.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from crossmatch.batches.intensity import UNBOUNDED
+from crossmatch.batches.intensity import UNBOUNDED, Normalise
 from crossmatch.plan import rules
 from crossmatch.plan.facts import Facts
 from crossmatch.plan.levels import Level, patch_size, slice_size, unet_levels
@@ -70,6 +70,11 @@ def propose(
     chosen["data.normalise"] = Chosen(
         chosen["data.normalise"].value, f"{chosen['data.normalise'].reason} ({kind.reason})"
     )
+    if (given := changes.get("data.normalise")) in get_args(Normalise):  # what follows from it has to suit it
+        chosen["data.normalise"] = Chosen(given, GIVEN)
+    size = changes.get("data.size")
+    if isinstance(size, list | tuple) and len(size) == dims.value and all(isinstance(n, int) and n > 0 for n in size):
+        chosen["data.size"] = Chosen(tuple(size), GIVEN)
     chosen["data.foreground"] = rules.foreground_share(facts, share)
     turned = rules.turns(facts, kind.value, dims.value)
     chosen["views.weak.turn_probability"] = Chosen(0.5 if turned.value else 0.0, turned.reason)
@@ -138,7 +143,7 @@ def _geometry(facts: Facts, level: Level, dims: int, why: str, chosen: dict[str,
 def _strong_views(chosen: dict[str, Chosen[Any]], dims: int) -> None:
     normalise, size = chosen["data.normalise"].value, chosen["data.size"].value
     if normalise in UNBOUNDED or dims == 3:
-        why = "grey values are not cut to [0, 1]" if normalise in UNBOUNDED else "as scanners differ in 3D"
+        why = "grey values are not cut to [0, 1]" if normalise in UNBOUNDED else "volumes of several scanners"
         for key, value in {"brightness": 0.0, "contrast": 0.0, "bias": 0.5, "gamma": 0.5}.items():
             chosen[f"views.strong.{key}"] = Chosen(value, f"bias and gamma instead of brightness and contrast: {why}")
     if dims == 3:

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, offered
 from crossmatch.recipes.schema import CHOICES
 
 Tree = dict[str, Any]  # of plain values, as TOML has them
@@ -89,7 +89,7 @@ def _check_tables(tree: Tree, recipe: str) -> None:
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise UserError(f"In recipe {recipe}: methods holds tables, one a method: [methods.mean_teacher], for example.")
     if unknown := sorted(tables.keys() - known.keys()):
-        raise UserError(f"In recipe {recipe}: there is no method {unknown[0]!r}; there are {', '.join(known)}.")
+        raise UserError(f"In recipe {recipe}: there is no method {unknown[0]!r}; {offered(unknown[0], known)}.")
 
 
 def _read(recipe: str) -> Tree:
@@ -105,5 +105,5 @@ def _read(recipe: str) -> Tree:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"The recipe {path} is not valid TOML: {error}.") from None
     raise UserError(
-        f"There is no recipe {recipe!r}. There are {', '.join(recipe_names())}; or give the path of a .toml file."
+        f"There is no recipe {recipe!r}: {offered(recipe, recipe_names())}; or give the path of a .toml file."
     )

@@ -2,13 +2,14 @@
 
 import copy
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, offered
 from crossmatch.recipes.files import extend, read_tree
 from crossmatch.recipes.schema import CHOICES, Recipe
 from crossmatch.recipes.toml import to_toml
@@ -20,8 +21,9 @@ def recipe_text(recipe: str) -> str:
     Raises:
         UserError: as `load_recipe`.
     """
-    others = read_tree(recipe).get("methods", {})
-    tree = {**load_recipe(recipe).model_dump(mode="json"), "methods": others}
+    tree = load_recipe(recipe).model_dump(mode="json")
+    if others := read_tree(recipe).get("methods"):
+        tree["methods"] = others
     return to_toml(tree) + "\n"
 
 
@@ -110,12 +112,26 @@ def _explain(tree: dict[str, Any], problem: dict[str, Any]) -> str:
     keys = [str(part) for part in problem["loc"]]
     where = ".".join(keys)
     if problem["type"] == "extra_forbidden":
+        section = "".join(f"{key}." for key in keys[:-1])
         valid = _valid_keys(tree, keys[:-1])
-        return f"unknown key {where}; valid keys here are {', '.join(valid)}"
+        return f"unknown key {where}; {offered(keys[-1], valid, 'valid keys here are', section)}"
+    found = problem["input"]
+    if problem["type"] == "tuple_type" or (isinstance(found, str) and found.startswith("[")):
+        return f"{where.removesuffix('.word')}: write it like {_as_list(str(found))} (found {found!r})"
     message: str = problem["msg"].removeprefix("Value error, ")
     if not where or isinstance(problem["input"], dict):  # a rule about several settings, which it names itself
         return message
     return f"{where}: {message} (found {problem['input']!r})"
+
+
+def _as_list(text: str) -> str:
+    """A list as TOML has it, with the numbers of a text that was meant as one; an example where there are none.
+
+    >>> _as_list("[64,32")
+    '[64, 32]'
+    """
+    numbers = re.findall(r"[0-9]+(?:\.[0-9]+)?", text)
+    return f"[{', '.join(numbers if len(numbers) > 1 else 2 * (numbers or ['128']))}]"
 
 
 def _valid_keys(tree: dict[str, Any], path: list[str]) -> list[str]:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from crossmatch.batches.intensity import UNBOUNDED, Normalise
 from crossmatch.batches.views import BatchSizes, ViewSettings
+from crossmatch.errors import offered
 from crossmatch.methods import METHODS, Method, MethodSettings
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS, NetworkSettings, Segmenter
@@ -170,7 +171,8 @@ class Recipe(Settings):
         known, default = CHOICES[str(info.field_name)]
         name = given.get("name", default)
         if not isinstance(name, str) or name not in known:
-            raise ValueError(f"no {info.field_name} {name!r}; there are {', '.join(known)}; register your own first")
+            own = f"(in Python, one of your own is put into {str(info.field_name).upper()}S first)"
+            raise ValueError(f"no {info.field_name} {name!r}; {offered(name, known)} {own}")
         settings = known[name].Settings.model_validate({key: value for key, value in given.items() if key != "name"})
         return {"name": name, "settings": settings}
 

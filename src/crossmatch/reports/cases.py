@@ -1,6 +1,6 @@
 """The best, the median and the worst case of an evaluation: which cases, their files, their pictures.
 
-Shapes: (x, y, z) volumes in the file's axis order.
+Shapes: (x, y, z) volumes in the frame of the run's dataset.
 """
 
 from html import escape
@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from crossmatch import formats
 from crossmatch.dataset.layout import list_cases, read_description
+from crossmatch.dataset.orientation import read_label, turn_into, turn_volume
 from crossmatch.errors import UserError
-from crossmatch.formats import Array, Volume, same_grid
+from crossmatch.formats import Array, Volume
 from crossmatch.reports.overlays import plane_figures, stack_figures
 from crossmatch.reports.renderings import surface_rows
 from crossmatch.runs.run import Run
@@ -69,11 +70,11 @@ def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) ->
     if mask is None:
         raise UserError(f"there is no mask of {case} in {predictions}.")
     image = formats.read_channels(listing.images[case][:1])[0]
+    turn = turn_into(run.frame, image)
     reference, prediction = (
-        formats.read_label(path, image, description.labels) for path in (listing.labels[case], mask)
+        turn_volume(read_label(path, image, description.labels), turn) for path in (listing.labels[case], mask)
     )
-    if not same_grid(image, reference) or not same_grid(reference, prediction):
-        raise UserError(f"{mask}, its image and its label do not lie on one grid.")
+    image = turn_volume(image, turn)
     for row in evaluation.rows:
         if row.case == case:
             now = dice(prediction.voxels == row.value, reference.voxels == row.value)

@@ -96,31 +96,33 @@ def panel(
         title: what is drawn, with its unit.
         curves: drawn in order; a bold or single one in the text's colour, the others in k0, k1, ...
         percent: values are shares; the axis goes from 0 to 100 percent.
-        wide: over two columns.
+        wide: over two columns; on a phone, which has one, a second drawing is shown that is as wide as the others.
         mark: a point (step, value) to mark.
     """
     scale = 100 if percent else 1
-    width = 2 * WIDTH + GAP if wide else WIDTH
     drawn = [Series(s.name, [(x, y * scale) for x, y in thin(s.points)], s.bold) for s in curves]
     steps = [x for s in curves for x, _ in s.points]
     finite = [y for s in drawn for _, y in s.points if math.isfinite(y)]
     colours = _colours(drawn)
-    if not finite:
-        body = f'<text class="none" x="{width / 2}" y="{HEIGHT / 2}">no finite value</text>'
-    else:
-        low, high = (0.0, 100.0) if percent else (min(0.0, *finite), max(finite))
-        high = ticks(low, high)[-1] if high > low else low + 1  # a round number at or above the highest value
-        axes = Axes(width, max(steps), low, high)
-        body = axes.svg() + "".join(axes.path(s, colours[s.name]) for s in drawn)
-        if mark is not None:
-            body += axes.dot(mark[0], mark[1] * scale, f"highest: {mark[1] * scale:.1f} at step {mark[0]}")
+    svgs = []
+    for width, kind in ((2 * WIDTH + GAP, "across"), (WIDTH, "phone")) if wide else ((WIDTH, ""),):
+        if not finite:
+            body = f'<text class="none" x="{width / 2}" y="{HEIGHT / 2}">no finite value</text>'
+        else:
+            low, high = (0.0, 100.0) if percent else (min(0.0, *finite), max(finite))
+            high = ticks(low, high)[-1] if high > low else low + 1  # a round number at or above the highest value
+            axes = Axes(width, max(steps), low, high)
+            body = axes.svg() + "".join(axes.path(s, colours[s.name]) for s in drawn)
+            if mark is not None:
+                body += axes.dot(mark[0], mark[1] * scale, f"highest: {mark[1] * scale:.1f} at step {mark[0]}")
+        view = f'class="{kind}" viewBox="0 0 {width} {HEIGHT}"'
+        svgs.append(f'<svg {view} role="img" aria-label="{escape(title)}">{body}</svg>')
     legend = "".join(
         f'<span class="key {colours[s.name]}"><i></i>{escape(s.name)} <b>{number(s.last)}</b></span>' for s in drawn
     )
     return (
         f'<figure class="panel{" wide" if wide else ""}"><figcaption>{escape(title)}</figcaption>'
-        f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{escape(title)}">{body}</svg>'
-        f'<div class="legend">{legend}</div></figure>'
+        f'{"".join(svgs)}<div class="legend">{legend}</div></figure>'
     )
 
 

@@ -115,6 +115,7 @@ def _no_evaluation(run: Run) -> str:
     root, folder = Path(run.data["root"]), run.folder
     known = (root / "imagesTs").is_dir() and (root / "labelsTs").is_dir()
     images, labels = (root / "imagesTs", root / "labelsTs") if known else ("IMAGES", "LABELS")
+    where = "" if known else " (IMAGES is a folder of scans, LABELS one of their masks, named alike)"
     commands = [
         ["predict", folder, images, folder / "test"],
         ["evaluate", folder / "test", labels],
@@ -123,7 +124,7 @@ def _no_evaluation(run: Run) -> str:
     text = "\n".join("crossmatch " + shlex.join(map(str, words)) for words in commands)
     return (
         "<section><h2>Evaluation</h2><p>This run has not been evaluated on held-out cases. These commands add their "
-        f"scores and pictures to this page:</p><pre>{escape(text)}</pre></section>"
+        f"scores and pictures to this page{where}:</p><pre>{escape(text)}</pre></section>"
     )
 
 

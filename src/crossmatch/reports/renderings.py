@@ -46,7 +46,7 @@ def surface_rows(
         (theirs, ours), block = surfaces(masks, spacing, view)
         joined |= bool(block.max() > 1)
         score, scale = f", Dice {100 * dice(*masks):.1f} %", f"{far[name]:.3g} {unit}"
-        colour = _colour(f"c{place % COLOURS}")
+        colour = picture_colour(f"c{place % COLOURS}")
         shown = [surface for surface in (theirs, ours) if surface is not None]
         figures = []
         for surface, kind, more in ((theirs, "reference", ""), (ours, "prediction", score)):
@@ -57,7 +57,9 @@ def surface_rows(
                 figures.append(_figure(stored, f"{name}, {kind}", more))
         if theirs is not None and ours is not None:
             shares = np.clip(distances(ours, theirs) / far[name], 0, 1)[:, None]
-            stored = picture(ours, (1 - shares) * _colour("near") + shares * _colour("far"), *frame(shown))
+            stored = picture(
+                ours, (1 - shares) * picture_colour("near") + shares * picture_colour("far"), *frame(shown)
+            )
             title = f"{name}, distance to the reference"
             figures.append(_figure(stored, title, f': 0 <i class="scale"></i> {scale} and more'))
         rows.append(f'<div class="slices surfaces">{"".join(figures)}</div>')
@@ -75,7 +77,7 @@ def _how_seen(image: Volume, joined: bool) -> str:
     return f"Surfaces {where}, smoothed within a voxel. {full}{large}"
 
 
-def _colour(name: str) -> Array:
+def picture_colour(name: str) -> Array:
     """A colour of the pictures in style.css: red, green, blue in [0, 1]."""
     style = resources.files("crossmatch.reports").joinpath("style.css").read_text(encoding="utf-8")
     rule = style[style.index(".pictures {") :]

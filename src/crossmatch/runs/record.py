@@ -30,7 +30,7 @@ class DataFacts(TypedDict):
     name: str
     fingerprint: str
     learned_from: NotRequired[str]  # digest of what the run learns from and is chosen by: all but the test cases
-    affine: NotRequired[Annotated[list[Quadruple], Field(min_length=4, max_length=4)]]
+    affine: NotRequired[Annotated[list[Quadruple], Field(min_length=4, max_length=4)] | None]  # see `Run.frame`
     labels: Annotated[dict[str, int], AfterValidator(_numbered)]
     channels: Annotated[list[str], Field(min_length=1)]
     slice_axis: Annotated[int, Field(ge=0, le=2)]

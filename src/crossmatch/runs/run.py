@@ -15,7 +15,7 @@ from pathlib import Path
 
 from crossmatch.atomic import HIDDEN, read_json, write_json
 from crossmatch.batches.intensity import Window
-from crossmatch.errors import UserError, listed
+from crossmatch.errors import UserError, listed, quoted
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.load import parse_recipe
@@ -39,6 +39,11 @@ class Run:
     def data(self) -> DataFacts:
         """Facts of the dataset it learns from."""
         return self.record["data"]
+
+    @property
+    def frame(self) -> list[list[float]] | None:
+        """The affine to whose axes all scans are turned, see `dataset/orientation.py`; None: none are turned."""
+        return self.data.get("affine")
 
     @property
     def classes(self) -> int:
@@ -160,7 +165,7 @@ def _way_out(folder: Path, changed: Sequence[str]) -> str:
     if any(text.startswith(("data.fingerprint ", "data.labelled ", "data.labels.")) for text in changed):
         return (
             "Cases that were added, labelled or corrected are for a new run, which can begin with the weights of this "
-            f"one: crossmatch train --from {folder} --out another folder."
+            f"one: crossmatch train --from {quoted(folder)} --out another folder."
         )
     if [text.split()[0] for text in changed] == ["recipe.train.steps"]:
         return "To extend a finished run, give --steps with --resume."

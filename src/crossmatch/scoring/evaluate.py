@@ -13,8 +13,9 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.atomic import check_writable, read_json, write_json, write_text
 from crossmatch.dataset.layout import read_description
+from crossmatch.dataset.orientation import difference, put_onto, turn_onto
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Array, Grid, Volume, same_grid
+from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.metrics import dice, jaccard, surface_distances
 from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -160,21 +161,20 @@ def _grid_of_both(predicted: Path, reference: Path) -> Grid:
     """The one voxel grid that both files lie on, as the reference gives it; no voxel is read."""
     theirs = formats.read_label_grid(reference, formats.read_grid(predicted))
     ours = formats.read_label_grid(predicted, theirs)
-    if ours.shape != theirs.shape:
-        what, found = "shape", f"{ours.shape} and {theirs.shape}"
-    elif not same_grid(ours, theirs):
-        what, found = "affine", f"{ours.affine[:3].round(3).tolist()} and {theirs.affine[:3].round(3).tolist()}"
-    else:
-        return theirs
-    raise UserError(
-        f"{predicted} and {reference} differ in {what} ({found}): predict at the scan's own grid, or resample the "
-        "prediction to the reference's grid (order 0)."
-    )
+    if turn_onto(theirs, ours) is None:
+        raise UserError(f"{predicted} lies on another grid than {reference}: {difference(theirs, ours)}.")
+    return theirs
 
 
 def _read_labels(path: Path, other: Grid | Volume | None, classes: Mapping[str, int]) -> tuple[Volume, Array]:
-    """A label volume and its voxels as integers (*S); `other` is the grid of the file that it is compared with."""
+    """A label volume and its voxels as integers (*S).
+
+    Args:
+        other: the file that it is compared with. A volume's axes are those of the result; a grid's are not.
+    """
     volume = formats.read_label(path, other, classes)
+    if isinstance(other, Volume):
+        volume = put_onto(other, volume, path, "its reference")
     voxels = volume.voxels
     if voxels.dtype.kind == "f":
         if not np.isfinite(voxels).all() or not (voxels == np.round(voxels)).all():

@@ -11,7 +11,7 @@ from typing import Any
 from crossmatch.batches.prefetch import drawing
 from crossmatch.batches.views import Drawn
 from crossmatch.dataset.dataset import Dataset, open_dataset
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, quoted
 from crossmatch.formats.seal import SealedError, sealed
 from crossmatch.networks import Segmenter
 from crossmatch.recipes.schema import Recipe
@@ -191,7 +191,9 @@ def _checked_cases(recipe: Recipe, dataset: Dataset, loading: Callable[[int, int
         return training_cases(recipe, dataset, loading)
     except SealedError:
         root = dataset.root
-        raise UserError(f"{root} has changed since it was checked: run `crossmatch check {root}` first.") from None
+        raise UserError(
+            f"{root} has changed since it was checked: run `crossmatch check {quoted(root)}` first."
+        ) from None
 
 
 def _weights_of(run: Run, display: Display) -> Callable[[Segmenter], None]:

@@ -15,6 +15,7 @@ from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset
 from crossmatch.dataset.fingerprint import Fingerprint, content_digest
+from crossmatch.dataset.orientation import Frame, into_frame, read_label, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
@@ -52,6 +53,7 @@ class TrainingCases:
             labels=self.dataset.labels,
             fixed=[Window(*numbers) for numbers in self.facts.get("ct", [])],
             spacing_mm=recipe.data.spacing_mm,
+            frame=self.facts["affine"],
             device=device,
             memory_map=None if fits else folder / (f"voxels-{rank}.bin" if rank else "voxels.bin"),
             progress=lambda: loading(next(counter), count),
@@ -81,7 +83,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     fingerprint = load_fingerprint(whole, loading)
     facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
     if recipe.data.normalise == "ct":
-        facts["ct"] = [list(window) for window in foreground_windows(labelled, dataset.labels)]
+        facts["ct"] = [list(window) for window in foreground_windows(labelled, dataset.labels, fingerprint.frame)]
     learned = unlabelled if needs_unlabelled else ()
     prints = {case.id: case for case in fingerprint.cases}
     learned_from = {case.id for case in (*labelled, *learned)}
@@ -105,7 +107,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     return TrainingCases(dataset, labelled, learned, facts, (*fingerprint.warnings, *unsuited), size)
 
 
-def foreground_windows(labelled: Sequence[Case], labels: Mapping[str, int]) -> list[Window]:
+def foreground_windows(labelled: Sequence[Case], labels: Mapping[str, int], frame: Frame | None) -> list[Window]:
     """The window of each channel for data.normalise = "ct", from all foreground voxels of the labelled cases.
 
     Raises:
@@ -114,8 +116,9 @@ def foreground_windows(labelled: Sequence[Case], labels: Mapping[str, int]) -> l
     values: dict[int, list[formats.Array]] = defaultdict(list)
     for case in labelled:
         assert case.label is not None
-        images = formats.read_channels(case.images)
-        shown = formats.read_label(case.label, images[0], labels).voxels > 0
+        stored = formats.read_channels(case.images)
+        images, turn = into_frame(stored, frame, case.images[0])
+        shown = turn_voxels(read_label(case.label, stored[0], labels).voxels, turn) > 0
         for channel, image in enumerate(images):
             values[channel].append(image.voxels[shown])
     if not any(part.size for part in values[0]):
@@ -132,12 +135,13 @@ def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str
     Args:
         labelled: names of the labelled training cases; unlabelled: the number of the others.
     """
+    frame = fingerprint.frame
     return {
         "root": str(dataset.root.resolve()),
         "name": dataset.name,
         "fingerprint": fingerprint.digest,
         "learned_from": content_digest(dataset, (*fingerprint.split("train"), *fingerprint.split("val"))),
-        "affine": [list(row) for row in fingerprint.cases[0].affine],  # the orientation that scans are stored in
+        "affine": None if frame is None else [list(row) for row in frame],  # the frame, see `dataset/orientation.py`
         "labels": dataset.labels,
         "channels": list(dataset.channels),
         "slice_axis": dataset.slice_axis,

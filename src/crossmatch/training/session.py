@@ -62,5 +62,5 @@ def open_session(
         share=(rank, team.place.count),
     )
     axis, windows = cases.dataset.slice_axis, run.fixed_windows
-    predictor = Predictor(state.predictor, recipe, axis, team.device, fixed=windows)
+    predictor = Predictor(state.predictor, recipe, axis, team.device, fixed=windows, frame=run.frame)
     return Session(state, batches, TrainingStep(run, team, state, batches, compiled, graphs), predictor)

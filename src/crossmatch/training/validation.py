@@ -6,6 +6,7 @@ import numpy as np
 
 from crossmatch import formats
 from crossmatch.dataset.dataset import Dataset
+from crossmatch.dataset.orientation import put_onto, turn_onto
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.inference.predictor import Predictor
@@ -25,7 +26,8 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
         for path, volume in (*files, (case.label, reference)):
             _check_unchanged(path, volume, images[0], None if path != case.label else len(dataset.labels))
         labels, _ = predictor(images, case.images[0])
-        rows.append(dice_per_class(labels, reference.voxels, len(dataset.labels)))
+        drawn = put_onto(images[0], reference, case.label, "its image")
+        rows.append(dice_per_class(labels, drawn.voxels, len(dataset.labels)))
     per_class = np.mean(rows, axis=0)
     return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
 
@@ -38,8 +40,9 @@ def _check_unchanged(path: Path, volume: Volume, scan: Volume, classes: int | No
         classes: of a label; None for an image.
     """
     voxels = volume.voxels
-    if voxels.shape != scan.shape:
-        what = f"has the shape {voxels.shape}, its image {scan.shape}"
+    if turn_onto(scan, volume) is None:
+        same = "has another affine than its image"
+        what = same if voxels.shape == scan.shape else f"has the shape {voxels.shape}, its image {scan.shape}"
     elif classes is None and not np.isfinite(voxels).all():
         what = "has voxels that are NaN or infinite"
     elif classes is not None and not np.isin(voxels, range(classes)).all():

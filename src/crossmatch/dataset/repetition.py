@@ -1,4 +1,4 @@
-"""Regular expressions that can take for ever: a repetition of what holds a repetition itself."""
+"""Regular expressions that users write: whether matching one could take for ever."""
 
 import re
 

@@ -1,0 +1,199 @@
+"""What an import is going to do, decided before anything is written: the cases, their labels' values, the splits.
+
+Every label and the header of every image is read for it. A case with a file that cannot be read, or with a label value
+that has no meaning, is left out with the reason.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from crossmatch import formats
+from crossmatch.dataset.dataset import patient_of
+from crossmatch.dataset.layout import patient_pattern
+from crossmatch.errors import UserError
+from crossmatch.importers.any_folder import find
+from crossmatch.importers.described import read_stated
+from crossmatch.importers.msd import find_msd, is_msd
+from crossmatch.importers.nnunet import find_nnunet, is_nnunet
+from crossmatch.importers.values import LabelValues, choose_values, values_in
+from crossmatch.importers.wishes import Source, SourceCase, Wishes
+
+_WORKERS = 4  # threads: files are decompressed in parallel
+_COLOURS = ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class ImportProposal:
+    """What an import is going to do."""
+
+    root: Path  # the source
+    cases: tuple[SourceCase, ...]
+    channels: tuple[str, ...]
+    stacked: bool  # see `Source`
+    values: LabelValues
+    found: dict[Path, set[int]]  # label file -> its values
+    patient_regex: str | None
+    remarks: tuple[str, ...]
+    left_out: dict[str, str] = field(default_factory=dict)  # case or file -> the reason
+
+    def pairs(self) -> Iterator[str]:
+        """A line for each case: its name, its files, its split."""
+        for case in self.cases:
+            images = " + ".join(self._short(path) for path in case.images)
+            label = self._short(case.label) if case.label else "no label"
+            yield f"{case.name}: {images}, {label} ({case.split})"
+
+    def summary(self) -> str:
+        """Counts, channels, labels and changed values, a line each."""
+        count = Counter((case.split, case.label is not None) for case in self.cases)
+        parts = [
+            f"{count['train', True]} labelled and {count['train', False]} unlabelled for training",
+            *([f"{count['val', True]} for validation"] if count["val", True] else []),
+            *([f"{total} for testing"] if (total := count["test", True] + count["test", False]) else []),
+        ]
+        lines = [
+            f"{len(self.cases)} cases: {', '.join(parts)}",
+            f"Channels: {', '.join(self.channels)}",
+            f"Labels: {', '.join(f'{value} {name}' for name, value in self.values.labels.items())}",
+        ]
+        if self.values.changed:
+            changes = ", ".join(f"{old} becomes {new}" for old, new in self.values.changed.items())
+            lines.append(f"Label values: {changes} (--map says otherwise)")
+        return "\n".join(lines)
+
+    def _short(self, path: Path) -> str:
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
+    """Look at a source and decide.
+
+    Args:
+        root: the folder of the source.
+        wishes: what the user asks for.
+
+    Raises:
+        UserError: no source of a known kind, no label, or wishes that do not fit it.
+    """
+    source = _read_source(root, wishes)
+    if wishes.patient is not None:
+        source.patient_regex = wishes.patient
+    surveyed: list[tuple[SourceCase, int]] = []
+    found: dict[Path, set[int]] = {}
+    with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
+        for case, seen in zip(
+            source.cases, pool.map(lambda one: _survey(one, source.stacked), source.cases), strict=True
+        ):
+            if isinstance(seen, str):
+                source.left_out[case.name] = seen
+                continue
+            surveyed.append((case, seen[0]))
+            found |= {case.label: seen[1]} if case.label is not None and seen[1] is not None else {}
+    if not found:
+        raise UserError(_no_label(root, source))
+    values = choose_values(found, wishes.values, wishes.names, source.labels)
+    kept = []
+    for case, _ in surveyed:
+        wrong = values.wrong(case.label, found[case.label]) if case.label is not None else None
+        if wrong is None:
+            kept.append(case)
+        else:
+            source.left_out[case.name] = wrong
+    if wishes.validation:
+        kept = _with_validation(kept, source.patient_regex, wishes)
+    usual = Counter(count for _, count in surveyed).most_common(1)[0][0]
+    named = source.labels is not None or len(source.channels) == usual  # dataset.json stands, and `check` compares
+    channels = source.channels if named else _channel_names(usual)
+    return ImportProposal(
+        root=root,
+        cases=tuple(kept),
+        channels=channels,
+        stacked=source.stacked,
+        values=values,
+        found=found,
+        patient_regex=source.patient_regex,
+        remarks=tuple(source.remarks),
+        left_out=source.left_out,
+    )
+
+
+def _read_source(root: Path, wishes: Wishes) -> Source:
+    """The cases of a source, by its kind; patterns make any folder one of no kind."""
+    patterns = wishes.images or wishes.labels or wishes.test
+    if not patterns and (root / "dataset.json").is_file():
+        stated = read_stated(root / "dataset.json")
+        known = is_msd(root, stated) or is_nnunet(root)
+        if known and wishes.channels:
+            raise UserError(f"--channels is not used here: {root / 'dataset.json'} names the channels.")
+        if wishes.fold is not None and wishes.validation:
+            raise UserError("--fold and --validation both choose validation cases: give one of them.")
+        if is_nnunet(root) and not is_msd(root, stated):
+            return find_nnunet(root, stated, wishes)
+        if known and wishes.fold is None:
+            return find_msd(root, stated, wishes)
+    if wishes.fold is not None:
+        raise UserError(f"--fold is for folders made for nnU-Net, and {root} is none: use --validation 0.2.")
+    return find(root, wishes)
+
+
+def _survey(case: SourceCase, stacked: bool) -> tuple[int, set[int] | None] | str:
+    """The number of channels of a case and the values of its label, or what is wrong with its files."""
+    try:
+        grids = [] if stacked else [formats.read_grid(path) for path in case.images]
+        count = sum(grid.channels for grid in grids)
+        if case.label is None:
+            return count, None
+        return count, values_in(case.label, formats.read_label(case.label).voxels)
+    except UserError as error:
+        return str(error).rstrip(".")
+
+
+def _no_label(root: Path, source: Source) -> str:
+    """Why there is nothing to learn from."""
+    first = next(iter(source.left_out.items()), None)
+    why = f" {len(source.left_out)} cases or files cannot be used; the first: {first[0]} {first[1]}." if first else ""
+    return (
+        f"{root}: no label that can be used was found among {len(source.cases)} cases.{why} Name the label files as "
+        'their images with _seg or _mask, or say where they lie: --labels masks, or --labels "*/seg.*".'
+    )
+
+
+def _channel_names(count: int) -> tuple[str, ...]:
+    """Names for the channels of a scan that nobody has named."""
+    if count == len(_COLOURS):
+        return _COLOURS
+    return ("image",) if count <= 1 else tuple(f"channel_{n}" for n in range(count))
+
+
+def _with_validation(cases: list[SourceCase], regex: str | None, wishes: Wishes) -> list[SourceCase]:
+    """Move a share of the training patients, all of whose cases have labels, to validation.
+
+    Raises:
+        UserError: a share that leaves no labelled patient on one side, or validation cases that are there already.
+    """
+    if not 0 < wishes.validation < 1:
+        raise UserError(f"--validation {wishes.validation:g}: it is a share of the patients with labels, such as 0.2.")
+    if any(case.split == "val" for case in cases):
+        raise UserError("--validation is not used: the source has a folder of validation cases already.")
+    where = Path("dataset.json")
+    pattern = patient_pattern(where, regex)
+    patients = {case.name: patient_of(case.name, pattern, where) for case in cases}
+    training = [case for case in cases if case.split == "train"]
+    unlabelled = {patients[case.name] for case in training if case.label is None}
+    labelled = sorted({patients[case.name] for case in training} - unlabelled)
+    if len(labelled) < 2:
+        raise UserError(
+            f"--validation needs two patients all of whose scans have labels, and there are {len(labelled)}."
+        )
+    count = min(max(1, round(wishes.validation * len(labelled))), len(labelled) - 1)
+    chosen = {labelled[n] for n in np.random.default_rng(wishes.seed).permutation(len(labelled))[:count]}
+    return [
+        replace(case, split="val") if case.split == "train" and patients[case.name] in chosen else case
+        for case in cases
+    ]
