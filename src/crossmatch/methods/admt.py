@@ -62,7 +62,7 @@ class ADMT(Method):
     As released, CutMix moves the teachers' labels, but not the student's with which they are then compared.
 
     What differs: the strong view is that of all methods here (released: brightness and contrast, then blur in 2D, noise
-    in 3D); batch statistics of a teacher are the student's of its last step (released: averaged like weights).
+    in 3D).
 
     Each turn is a `stage`: with ``--graphs`` a step is captured again at every turn, which may cost more than it saves.
     """
@@ -75,7 +75,7 @@ class ADMT(Method):
 
     def __init__(self, network: Segmenter, settings: ADMTSettings, dice: DiceSettings) -> None:
         super().__init__(network, settings, dice)
-        self.first, self.second = Average(network, settings.decay), Average(network, settings.decay)
+        self.first, self.second = (Average(network, settings.decay, buffers_too=True) for _ in range(2))
         self.register_buffer("taken", torch.ones(()), persistent=False)  # by the teacher's next update: 1 - decay
         self.seed = int(torch.randint(2**31, ()))  # of the turns
         self.ends: list[int] = []  # of the turns, in steps

@@ -17,11 +17,13 @@ class Average(nn.Module):
     Args:
         source: the network to follow; the average begins as a copy of it.
         decay: share of the old average kept at each update, in [0, 1).
+        buffers_too: buffers are averaged like parameters instead of copied, for a teacher that gathers statistics in
+            passes of its own.
     """
 
-    def __init__(self, source: Segmenter, decay: float) -> None:
+    def __init__(self, source: Segmenter, decay: float, buffers_too: bool = False) -> None:
         super().__init__()
-        self.decay = decay
+        self.decay, self.buffers_too = decay, buffers_too
         self.network = copy.deepcopy(source).requires_grad_(False)
 
     @torch.no_grad()
@@ -35,7 +37,10 @@ class Average(nn.Module):
             torch._foreach_mul_(ours, 1 - taken)
             torch._foreach_add_(ours, torch._foreach_mul(theirs, taken))
         for mine, other in zip(self.network.buffers(), source.buffers(), strict=True):
-            mine.copy_(other)
+            if self.buffers_too and mine.is_floating_point():
+                mine.lerp_(other, 1 - self.decay if taken is None else taken)
+            else:
+                mine.copy_(other)
 
     def predictor(self) -> Segmenter:
         """The averaged network."""
