@@ -96,7 +96,10 @@ def _fuzzed(name: str, inputs: Inputs, folder: Path, count: int) -> dict[str, ob
     for fault in faults:
         print(f"{fault.reader}, seed {fault.seed}: {fault.what.strip().splitlines()[-1]}", flush=True)
     print(f"{name}: {count} inputs, {len(faults)} faults", flush=True)
-    return {"tried": count, "faults": [asdict(fault) for fault in faults]}
+    return {
+        "tried": count,
+        "faults": [{**asdict(fault), "what": fault.what.strip().splitlines()[-1]} for fault in faults],
+    }
 
 
 if __name__ == "__main__":

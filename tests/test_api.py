@@ -119,7 +119,7 @@ def test_a_recipe_may_be_a_name_a_file_or_an_object(tmp_path: Path, data: Path) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train__step": 5}, r"unknown key train\.step; valid keys here are steps"),
+        ({"train__step": 5}, r"unknown key train\.step; did you mean train\.steps\? Valid keys here are steps"),
         ({"steps": 5}, r"unknown key steps; valid keys here are .*train"),
         ({"train__steps": "many"}, r"train\.steps: .*found 'many'"),
         ({"method__name": "magic"}, "no method 'magic'; there are supervised"),

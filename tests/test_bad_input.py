@@ -51,12 +51,12 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "another shape": (
         lambda d: write_nifti(d / LABEL, np.ones((16, 14, 3), np.uint8)),
         LABEL,
-        "shape (16, 14, 3), not (16, 14, 4); resample it onto the image",
+        "shape (16, 14, 3), not (16, 14, 4); resample it onto the grid of the other",
     ),
     "another affine": (
         lambda d: write_nifti(d / LABEL, np.ones(SHAPE, np.uint8), AFFINE @ np.diag([1, 1, 1.2, 1])),
         LABEL,
-        "resample it, or correct its affine",
+        "resample it onto the grid of the other",
     ),
     "undeclared label": (
         lambda d: write_nifti(d / LABEL, np.full(SHAPE, 7, np.uint8)),
@@ -104,9 +104,11 @@ def test_a_dataset_that_is_not_there(tmp_path: Path, refused: Callable[..., str]
 
 def test_recipes_and_keys(data: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
     text = refused("train", "phanton", "--data", data, "--out", tmp_path / "run")
-    assert "There is no recipe 'phanton'. There are acdc_1" in text
+    assert "There is no recipe 'phanton': did you mean phantom? There are acdc_1" in text
     text = refused(*train(data), "--set", "train.stepps=3")
-    assert "recipe phantom: unknown key train.stepps; valid keys here are steps, batch" in text
+    assert (
+        "recipe phantom: unknown key train.stepps; did you mean train.steps? Valid keys here are steps, batch" in text
+    )
     (tmp_path / "own.toml").write_text("[train]\nsteps = 3\nspeed = 9\n")
     text = refused("train", tmp_path / "own.toml", "--data", data, "--out", tmp_path / "run")
     assert "own.toml: unknown key train.speed; valid keys here are" in text

@@ -88,7 +88,7 @@ def test_slices_for_a_recipe_of_volumes(data: Path, tmp_path: Path, capsys: pyte
 def test_a_voxel_size_that_no_file_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unknown = write_dataset(tmp_path / "unknown", shape=(20, 18, 17), affine=np.eye(4), unit="unknown")
     wanted = ["--set", "data.spacing_mm=[1, 1, 1]"]
-    told = "does not state its voxel size, so it cannot be resampled to data.spacing_mm"
+    told = "does not state its voxel size, or contradicts itself about it, so it cannot be resampled to data.spacing_mm"
     train = ["train", "phantom", "--data", unknown, "--out", tmp_path / "new", *SETTINGS, "--set", "train.steps=1"]
     code, _, err = call(capsys, *train, *wanted)
     assert code == 2
@@ -108,7 +108,7 @@ def test_a_voxel_size_that_no_file_knows(tmp_path: Path, capsys: pytest.CaptureF
             "data.size (16, 16, 17) must be multiples of 2 for this network; next: (16, 16, 18)",
         ),
         ("predict.stride=[8, 8]", "the stride (8, 8) must have 3 numbers"),
-        ("network.name=unet3d", "no network 'unet3d'; there are unet, vnet"),
+        ("network.name=unet3d", "no network 'unet3d'; did you mean unet? There are unet, vnet"),
         ("views.weak.plane=[0, 0]", "views.weak.plane: name two different axes, counted from 0"),
     ],
 )

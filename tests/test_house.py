@@ -44,8 +44,8 @@ ALLOWED = {
     "benchmark": "atomic dataset errors methods recipes runs scoring",
     "api": "dataset errors inference plan recipes reports runs scoring training",
     "plan": "batches dataset errors formats inference recipes runs training",
-    "cli": "atomic benchmark dataset errors importers inference methods phantom plan recipes reports runs scoring "
-    "training",
+    "cli": "__init__ atomic benchmark dataset errors importers inference methods phantom plan recipes reports runs "
+    "scoring training",
     "__init__": "api errors formats methods networks phantom recipes scoring",
     "__main__": "cli",
 }

@@ -48,12 +48,13 @@ def test_without_a_label_there_is_still_something_to_map(tmp_path):
     assert store.label_offset.tolist() == [-1]
 
 
-def test_neither_voxels_nor_labels_are_held_in_memory(tmp_path, monkeypatch):
+def test_neither_voxels_nor_labels_are_held_in_memory(tmp_path):
     image = new_volume(np.arange(32**3, dtype=np.int16).reshape(32, 32, 32))
     label = new_volume((image.voxels > 100).astype(np.uint8))
-    monkeypatch.setattr(formats, "read_channels", lambda paths: [image])
-    monkeypatch.setattr(formats, "read_label", lambda path, *rest: label)
-    cases = [Case(str(n), (Path("image"),), Path("label"), "train", str(n)) for n in range(64)]
+    formats.write(tmp_path / "image.nii", image.voxels, like=image)
+    formats.write(tmp_path / "label.nii", label.voxels, like=label)
+    images = (tmp_path / "image.nii",)
+    cases = [Case(str(n), images, tmp_path / "label.nii", "train", str(n)) for n in range(64)]
 
     def peak(memory_map: Path | None) -> float:
         tracemalloc.start()

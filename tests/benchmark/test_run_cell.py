@@ -132,7 +132,7 @@ def test_a_cell_of_other_settings_is_refused(data: Path, tmp_path: Path):
     _finish(_cell(data), tmp_path, data)
     _refuse(_cell(data), tmp_path)
     with pytest.raises(
-        UserError, match=r"made with other settings or data: train.steps was 600, now 77.*choose another --out"
+        UserError, match=r"made with other settings or data: train.steps was 3, now 77.*choose another --out"
     ):
         _refuse(_cell(data, changes=("train.steps=77",)), tmp_path)
 
@@ -170,11 +170,11 @@ def test_a_finished_cell_has_all_its_files(data: Path, tmp_path: Path):
 
 
 def test_scores_of_other_cases_or_steps_are_no_result(data: Path, tmp_path: Path):
-    cell = _cell(data, changes=("train.steps=3",))
-    folder = _finish(cell, tmp_path, data, "train.steps=3")
+    cell = _cell(data)
+    folder = _finish(cell, tmp_path, data)
     assert result_of(cell, tmp_path).patients == {"case_005": "case_005"}
-    with pytest.raises(UserError, match="does not hold the scores of all test cases after 600 steps"):
-        result_of(_cell(data), tmp_path)
+    with pytest.raises(UserError, match="does not hold the scores of all test cases after 5 steps"):
+        result_of(_cell(data, changes=("train.steps=5",)), tmp_path)
     summary = folder / "test" / "summary.json"
     summary.write_text(summary.read_text().replace('"case_005"', '"case_006"'))
     with pytest.raises(UserError, match="cases that are no test cases of its dataset: case_006"):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import nrrd
 import numpy as np
 import pytest
 from PIL import Image
@@ -140,3 +141,23 @@ def test_a_folder_without_a_channel_number_is_named(tmp_path: Path) -> None:
     (root / "imagesTr/sub").mkdir()
     with pytest.raises(UserError, match=r"rename it to sub_0000, if it is a DICOM series, or take it"):
         open_dataset(root)
+
+
+def test_a_cropped_segmentation_of_slicer_is_a_label(tmp_path: Path) -> None:
+    """Its segments are numbered otherwise than the labels, and its grid is a part of the scan's."""
+    root = write_dataset(tmp_path, n_train=1, n_val=0, n_test=0, subsets=())
+    (root / "labelsTr/case_001.nii.gz").unlink()
+    drawn = np.zeros((4, 3, 2), np.uint8)
+    drawn[:2], drawn[2:] = 2, 1
+    directions = np.diag([1.5, 1.5, 8.0])  # LPS+: the axes of the scan
+    header: dict[str, object] = {"space": "left-posterior-superior", "space directions": directions}
+    header["space origin"] = np.array([5, 6, 1]) @ directions
+    for n, (name, value) in enumerate((("RV", 2), ("MYO", 1))):
+        header |= {f"Segment{n}_ID": name, f"Segment{n}_Name": name, f"Segment{n}_LabelValue": str(value)}
+    nrrd.write(str(root / "labelsTr/case_001.seg.nrrd"), drawn, header)
+    (case,) = check(root).cases
+    assert case.label_voxels == (16 * 14 * 4 - 24, 12, 12)
+    header["Segment1_Name"] = "vessel"
+    nrrd.write(str(root / "labelsTr/case_001.seg.nrrd"), drawn, header)
+    with pytest.raises(UserError, match=r"has the segments vessel, which are no labels \(background, RV, MYO\)"):
+        check(root)

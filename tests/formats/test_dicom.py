@@ -8,7 +8,14 @@ import pytest
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import BasicTextSRStorage, JPEGLossless, MediaStorageDirectoryStorage, RLELossless, generate_uid
+from pydicom.uid import (
+    BasicTextSRStorage,
+    JPEG2000Lossless,
+    JPEGLossless,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+    generate_uid,
+)
 
 from crossmatch import formats
 from crossmatch.errors import UserError
@@ -212,6 +219,19 @@ def test_a_compressed_series_whose_decoder_is_there(tmp_path):
         data.compress(RLELossless)
         data.save_as(path)
     np.testing.assert_array_equal(_volume(tmp_path).voxels, stored.astype(int) - 1024)
+
+
+def test_decoders_of_the_extra(tmp_path):
+    """JPEG 2000 through a round trip; JPEG Lossless, the usual one in archives, is known to be decoded."""
+    pytest.importorskip("openjpeg")
+    stored = _stored((64, 72, 2))
+    for path in write_series(tmp_path, stored):
+        data = dcmread(path)
+        data.compress(JPEG2000Lossless)
+        data.save_as(path)
+    np.testing.assert_array_equal(_volume(tmp_path).voxels, stored.astype(int) - 1024)
+    pytest.importorskip("gdcm")
+    assert get_decoder(JPEGLossless).is_available
 
 
 def test_a_compressed_series_without_a_decoder(tmp_path, monkeypatch):

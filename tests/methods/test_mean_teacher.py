@@ -115,7 +115,7 @@ def test_another_decay():
 def test_batch_statistics_are_the_students(dims):
     method = build("mean_teacher", dims)
     first_loss(method, noise(dims))
-    name = "down.0.1.running_mean"
+    name = "encoder.blocks.0.1.running_mean"
     ours, theirs = (dict(network.named_buffers())[name] for network in (method.network, method.teacher.network))
     assert not torch.equal(ours, theirs)
     method.after_step()

@@ -73,7 +73,7 @@ def test_tables_of_other_methods(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown key method\.speed"):
         load_recipe(str(path), ["method.name=fixmatch"])
     path.write_text("[methods.fixmatsch]\nthreshold = 0.7\n")
-    with pytest.raises(UserError, match=r"no method 'fixmatsch'; there are supervised"):
+    with pytest.raises(UserError, match=r"no method 'fixmatsch'; did you mean fixmatch\?"):
         load_recipe(str(path))
     path.write_text("methods = 3\n")
     with pytest.raises(UserError, match="methods holds tables"):

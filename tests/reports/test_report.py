@@ -307,3 +307,11 @@ def test_no_value_of_a_file_becomes_a_tag(tmp_path: Path) -> None:
     page = write_report(run).read_text()
     assert page.count("&lt;script&gt;") > 10
     assert "<script" not in page
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-308, 5e-324, -1e-308, 3e38, -3e38])
+def test_curves_of_extreme_values_are_drawn(value: float, data: Path, tmp_path: Path) -> None:
+    lines = [{"step": 5, "train": {"total": 0.0, "sup": value}}, {"step": 10, "train": {"total": value, "sup": -value}}]
+    page = write_report(write_run(tmp_path / "run", data, lines)).read_text()
+    assert "NaN" not in page
+    assert 'd="M' in page

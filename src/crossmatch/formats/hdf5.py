@@ -44,8 +44,9 @@ def read_pair(path: Path, rank: int, classes: int) -> tuple[Array, Array]:
 
 def _array(path: Path, file: h5py.File, key: str, kinds: str) -> Array:
     """The array under a name, whose type must be one of NumPy's `kinds`."""
-    if not isinstance(file.get(key, getlink=True), h5py.HardLink):
-        raise UserError(f"{path} keeps '{key}' elsewhere, or lacks it: copy the file again, with all it holds.")
+    link = file.get(key, getlink=True)
+    if link is not None and not isinstance(link, h5py.HardLink):
+        raise UserError(f"{path} keeps '{key}' in another place or file: copy the file again, with all it holds.")
     stored = file[key]
     if not isinstance(stored, h5py.Dataset) or stored.dtype.kind not in kinds:
         what = f"values of type {stored.dtype}" if isinstance(stored, h5py.Dataset) else "no array"

@@ -52,14 +52,14 @@ def unclaimed_in(folder: Path, series: bool = False) -> list[Path]:
     """
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not (series and entry.is_dir() and entry.name[0] != "."))
+    left = [name for name in names if name.startswith(".") or claimed(name) is None]
+    if not left:
+        return []
     belonging = {other.lower() for name in names for other in _companions(name)}
     return [
         folder / name
-        for name in names
-        if name.lower() not in _JUNK
-        and not name.startswith((_COPIES, _OURS))
-        and (claimed(name) is None or name.startswith("."))
-        and name.lower() not in belonging
+        for name in left
+        if not name.startswith((_COPIES, _OURS)) and name.lower() not in belonging and name.lower() not in _JUNK
     ]
 
 

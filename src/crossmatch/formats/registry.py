@@ -73,6 +73,7 @@ FORMATS: tuple[Format, ...] = (nifti, nrrd, slicer, pictures, itk, dicom, dicom_
 
 DEFAULT_ENDING = nifti.ENDINGS[0]  # of files that follow no other: imported datasets, phantoms
 BY_ENDING = {ending: each for each in FORMATS for ending in each.ENDINGS}
+_LONGEST_FIRST = tuple(sorted(BY_ENDING, key=len, reverse=True))
 _NOT_STORED: dict[str, type[np.generic]] = {"bool": np.uint8, "float16": np.float32}  # types that formats lack
 
 
@@ -84,8 +85,9 @@ def endings() -> tuple[str, ...]:
 def claimed(name: str) -> str | None:
     """The ending by which a format claims a file name, if one does: the longest."""
     lower = name.lower()
-    found = [each for each in BY_ENDING if lower.endswith(each) and len(each) < len(name)]
-    return max(found, key=len, default=None)
+    if not lower.endswith(_LONGEST_FIRST):
+        return None
+    return next((each for each in _LONGEST_FIRST if lower.endswith(each) and len(each) < len(name)), None)
 
 
 def ending(path: str | os.PathLike[str]) -> str:

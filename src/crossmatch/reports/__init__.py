@@ -37,8 +37,6 @@ def write_report(
     scores: Evaluation | None = None
     if found is not None:
         scores = load_evaluation(found)
-        if not scores.rows:
-            raise UserError(f"{found} holds no case: run `crossmatch evaluate` again.")
         if predictions is None:
             predictions = _predictions(found if found.is_dir() else found.parent, scores)
     write_text(out, render(run, scores, predictions))

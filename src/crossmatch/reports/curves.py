@@ -141,7 +141,11 @@ class Axes:
 
     def y(self, value: float) -> float:
         """Pixels from the top."""
-        return TOP + (HEIGHT - TOP - BOTTOM) * (self.high - value) / (self.high - self.low)
+        span = self.high - self.low
+        share = (
+            (self.high - value) / span if 0 < span < math.inf else 0.5
+        )  # values that differ by nothing a float holds
+        return TOP + (HEIGHT - TOP - BOTTOM) * share
 
     def svg(self) -> str:
         """Grid lines and numbers."""

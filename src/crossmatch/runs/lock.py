@@ -68,6 +68,6 @@ def _holder(text: bytes) -> str:
     try:
         holder = json.loads(text)
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(holder["since"])))
-        return f" (process {int(holder['process'])} on {holder['host']}, since {since})"
+        return f" (process {int(holder['process'])} on {holder['host']} or one that it started, since {since})"
     except (ValueError, KeyError, TypeError, OverflowError):
         return ""

@@ -15,13 +15,15 @@ from typing_extensions import TypedDict  # as pydantic asks for before Python 3.
 from crossmatch.atomic import parse_json, write_text
 from crossmatch.errors import UserError
 
+Value = Annotated[float, Field(ge=-1e39, le=1e39, allow_inf_nan=False)]  # of 32 bits, as terms are computed in
+
 
 class LoggedLine(TypedDict):
     """A line of `metrics.jsonl`: the values of a step, of training or of a validation; null where undefined."""
 
     step: Annotated[int, Field(ge=1, lt=2**53)]
-    train: NotRequired[dict[str, Annotated[float, Field(allow_inf_nan=False)] | None]]
-    validation: NotRequired[dict[str, Annotated[float, Field(allow_inf_nan=False)] | None]]
+    train: NotRequired[dict[str, Value | None]]
+    validation: NotRequired[dict[str, Value | None]]
 
 
 class Recorder:

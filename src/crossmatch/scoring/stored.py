@@ -78,7 +78,7 @@ class StoredEvaluation(BaseModel):
     labels: Annotated[dict[str, Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=1)]
     missing: tuple[str, ...]
     extra: tuple[str, ...]
-    cases: tuple[StoredScores, ...]
+    cases: Annotated[tuple[StoredScores, ...], Field(min_length=1)]
     prediction: Prediction | None
 
     @model_validator(mode="after")
