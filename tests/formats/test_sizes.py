@@ -173,7 +173,7 @@ def test_arrays_in_other_files_are_not_opened(tmp_path):
     with h5py.File(tmp_path / "virtual.h5", "w") as file:
         file["label"] = np.ones((2, 2, 2), np.uint8)
         file.create_virtual_dataset("image", layout)
-    for name, told in (("link", "'label' elsewhere"), ("virtual", "'image' in other files")):
+    for name, told in (("link", "'label' in another place or file"), ("virtual", "'image' in other files")):
         with pytest.raises(UserError, match=told):
             read_pair(tmp_path / f"{name}.h5", 3, 2)
     assert read_pair(tmp_path / "other.h5", 3, 2)[1].all()

@@ -222,12 +222,12 @@ def test_the_sums_need_one_patch_of_rows() -> None:
 
 
 FULL_SIZE = """
-import resource
 import torch
 from crossmatch.inference.windows import sliding_window
+from crossmatch.runs.devices import peak_memory
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    return peak_memory(torch.device("cpu"))  # of this process alone, not of the one that started it
 
 torch.set_num_threads(1)
 image = torch.ones(1, 512, 512, 600)

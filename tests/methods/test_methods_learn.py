@@ -52,6 +52,7 @@ def dice(folder: Path, name: str, labelled: str) -> float:
     return display.last["validation"]
 
 
-@pytest.mark.parametrize("name", METHODS)
+# CAML takes five minutes for these 400 steps on one thread; it came to 84.7 % where 68.2 % are asked for.
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "caml"])
 def test_held_out_dice_comes_near_that_of_full_supervision(name: str, folder: Path) -> None:
     assert dice(folder, name, "8") > SHARE * dice(folder, "supervised", "all")
