@@ -11,17 +11,12 @@ import copy
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossmatch.networks.segmenter import Segmenter
 
 PASSES = 20  # batches that the statistics are taken from
-
-
-def has_batch_statistics(network: nn.Module) -> bool:
-    """Whether a network keeps running statistics at all."""
-    return any(isinstance(module, _BatchNorm) and module.track_running_stats for module in network.modules())
 
 
 @torch.no_grad()
