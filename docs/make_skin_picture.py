@@ -1,4 +1,4 @@
-"""Draw docs/images/phantom_skin.png: the first pictures of the skin phantom, below each the same with its label.
+"""Draw docs/images/phantom_skin.jpg: the first pictures of the skin phantom, below each the same with its label.
 
 python docs/make_skin_picture.py
 """
@@ -26,7 +26,7 @@ def main() -> None:
             axis.imshow(image.T, aspect="auto")
             axis.set_axis_off()
         axes[1, index].contour(label.T, [0.5], colors=["#00e5ff"], linewidths=1.5)
-    figure.savefig(Path(__file__).parent / "images" / "phantom_skin.png", dpi=70)
+    figure.savefig(Path(__file__).parent / "images" / "phantom_skin.jpg", dpi=70, pil_kwargs={"quality": 88})
 
 
 if __name__ == "__main__":
