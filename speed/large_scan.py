@@ -97,7 +97,8 @@ def main() -> None:
     counts = np.bincount(mask.ravel(), minlength=options.classes)
     size, wanted = ("x".join(map(str, each)) for each in (options.size, options.wanted))
     print(f"scan of {size} voxels, {options.classes} classes, resampled to {wanted} mm")
-    print(f"peak    {found['peak_gb']:.2f} GB, of which imports {found['imports_gb']:.2f}; target below {TARGET_GB:.0f}")
+    peak, imports = found["peak_gb"], found["imports_gb"]
+    print(f"peak    {peak:.2f} GB, of which imports {imports:.2f}; target below {TARGET_GB:.0f}")
     print(f"time    {found['seconds']:.0f} s; {np.count_nonzero(counts)} classes are found")
     digest = hashlib.sha256(np.ascontiguousarray(mask)).hexdigest()
     print(json.dumps({**vars(options), "keep": None, "child": None, **found, "mask_sha256": digest}))

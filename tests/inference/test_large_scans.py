@@ -32,7 +32,8 @@ def by_whole_maps(network: Segmenter, recipe: Recipe, volume: Volume, size: tupl
     """Labels (*S) from the maps of all classes at the scan's own size."""
     image = resize_maps(torch.from_numpy(scale(volume.voxels, "minmax"))[None, None], size)[0]
     with torch.inference_mode():
-        maps = torch.cat([v for _, v in sliding_window(lambda x: network(x).softmax(1), image, (16,) * 3, "even", 1)], 1)
+        found = sliding_window(lambda x: network(x).softmax(1), image, (16,) * 3, "even", 1)
+        maps = torch.cat([values for _, values in found], 1)
     return resize_maps(maps[None], volume.shape)[0].max(0).indices.numpy()
 
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+Rows = tuple[slice, Tensor]  # some rows of the first axis, and what lies there: (C, rows, ...)
+
 _COLUMNS = 16  # at least so many in a product: of fewer, MKL adds in another order and rounds otherwise
 _SLAB = 2**25  # values of the maps that `resize_rows` makes at a time: 128 MiB
 
@@ -61,7 +63,7 @@ def resize_maps(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     return maps
 
 
-def resize_rows(chunks: Iterable[tuple[slice, Tensor]], old: int, size: Sequence[int]) -> Iterator[tuple[slice, Tensor]]:
+def resize_rows(chunks: Iterable[Rows], old: int, size: Sequence[int]) -> Iterator[Rows]:
     """Maps at another size, a slab of the first axis at a time, as soon as the rows that it needs are there.
 
     Neither the old nor the new maps are ever held whole.
