@@ -115,7 +115,7 @@ class Batches:
         first = self._part(len(items) // 2)
         part = torch.cat([first, first + len(items) // 2])
         weak, both = self._draw_weak(items, drawn, part, labels=False), _both(part)
-        strong = draw_strong(self.views.strong, 2 * len(items), len(self.size), drawn).of(both)
+        strong = draw_strong(self.views.strong, 2 * len(items), len(self.size), drawn, self.store.colours).of(both)
         start, stop = draw_boxes(self.views.cutmix, 2 * len(items), self.size, drawn)
         return Drawn(labelled, weak, strong, (start[both], stop[both]))
 

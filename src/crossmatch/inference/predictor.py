@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossmatch.batches.intensity import Window, scale
+from crossmatch.batches.intensity import Window, colour_windows, scale
 from crossmatch.batches.items import from_items, stored_shape, to_items
 from crossmatch.batches.resample import resize_maps, resize_rows
 from crossmatch.dataset.orientation import UNTURNED, Frame, into_frame, inverse, turn_voxels
@@ -72,8 +72,9 @@ class Predictor:
         first, axis, data = channels[0], self.slice_axis, self.recipe.data
         shape = to_items(first.voxels, self.recipe.dims, axis, path).shape
         images = torch.empty(shape[0], len(channels), *shape[1:])
+        fixed = self.fixed or colour_windows([one.voxels for one in channels], data.normalise)
         for k, one in enumerate(channels):
-            scaled = scale(one.voxels, data.normalise, self.fixed[k] if self.fixed else None)
+            scaled = scale(one.voxels, data.normalise, fixed[k] if fixed else None)
             images[:, k] = torch.from_numpy(to_items(scaled, self.recipe.dims, axis, path))
             del scaled
         labels = np.empty(shape, np.uint8)
