@@ -53,7 +53,9 @@ def main() -> None:
 
 @app.command(cls=Command)
 def predict(
-    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="a run's folder; of several, probabilities are averaged")
+    ],
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="an image file or a folder of them")],
     out: Annotated[Path, typer.Argument(help="folder for the masks")],
     checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
@@ -72,7 +74,7 @@ def predict(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Segment scans with a trained run; masks have the scans' size and geometry."""
+    """Segment scans with a trained run, or with several: RUN INPUT OUT. Masks have the scans' size and geometry."""
     from crossmatch.inference.predict import Options
     from crossmatch.inference.predict import predict as predict_files
     from crossmatch.runs.display import Terminal, progress_bar, say
@@ -80,7 +82,7 @@ def predict(
     console = Terminal()
     with progress_bar(console, "Predicting") as progress:
         masks = predict_files(
-            run,
+            runs,
             source,
             out,
             Options(
