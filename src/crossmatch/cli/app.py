@@ -12,7 +12,7 @@ from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, quoted
 
 app = typer.Typer(
     help="Semi-supervised medical image segmentation: train from a handful of labelled scans and many unlabelled ones.",
@@ -132,6 +132,26 @@ def report(
     from crossmatch.runs.display import Terminal
 
     Terminal().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
+
+
+@app.command(cls=Command)
+def pack(
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    out: Annotated[Path, typer.Argument(help="the file, such as model.zip")],
+    checkpoint: Annotated[Literal["last", "best"], typer.Option(help="which weights")] = "last",
+) -> None:
+    """Write a run as one file to hand on: weights, recipe and facts, no data, no names of cases or folders."""
+    from crossmatch.inference.familiar import unfinished
+    from crossmatch.runs.display import Terminal, say
+    from crossmatch.runs.pack import pack as pack_run
+    from crossmatch.runs.run import open_run
+
+    console = Terminal()
+    if told := unfinished(open_run(run), "last"):
+        say(console, "Warning:", told)
+    made = pack_run(run, out, checkpoint)
+    size, following = f"{made.stat().st_size / 1e6:.1f} MB", f"crossmatch predict {quoted(made)} IMAGES MASKS"
+    console.print(f"{made}, {size}. Next: {following}", soft_wrap=True, highlight=False)
 
 
 @app.command(cls=Command)
