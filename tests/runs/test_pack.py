@@ -118,7 +118,7 @@ def test_an_unfinished_run_stays_known_as_one(run: Path, data: Path, tmp_path: P
 
 def test_other_files_are_not_overwritten(run: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.zip").write_text("mine")
-    with pytest.raises(UserError, match="is no packed model"):
+    with pytest.raises(UserError, match=r"notes\.zip cannot be read"):
         pack(run, tmp_path / "notes.zip")
     with pytest.raises(UserError, match=r"let it end in \.zip"):
         pack(run, tmp_path / "model")
@@ -234,6 +234,7 @@ def test_a_changed_byte_is_found(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_torch_file_is_no_run(tmp_path: Path) -> None:
-    torch.save({"a": 1}, tmp_path / "model.pt")
-    with pytest.raises(UserError, match="is no packed model"):
-        open_run(tmp_path / "model.pt")
+    for name, told in (("model.pt", "is no run"), ("model.zip", "it holds 'model/data.pkl'")):
+        torch.save({"a": 1}, tmp_path / name)
+        with pytest.raises(UserError, match=told):
+            open_run(tmp_path / name)

@@ -14,9 +14,8 @@ from crossmatch.errors import UserError
 from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.record import CheckpointFacts, RunRecord
 from crossmatch.runs.run import Run, open_run
-from crossmatch.runs.zipped import is_packed, write_packed
+from crossmatch.runs.zipped import ENDING, FACTS, read_packed, write_packed
 
-ENDING = ".zip"
 _KEPT = ("step", "seconds", "best", "validation", "peak_memory", "parameters", "method")
 
 
@@ -32,12 +31,12 @@ def pack(folder: Path, out: Path, checkpoint: Literal["last", "best"] = "last") 
         The file's path. Packed again from equal weights and facts, it has the same bytes.
 
     Raises:
-        UserError: no run, no such checkpoint, or a place that cannot be used.
+        UserError: no run, no such checkpoint, or a place that cannot be used; nothing is overwritten.
     """
     if out.suffix.lower() != ENDING:
         raise UserError(f"{out} is no name for a packed model: let it end in {ENDING}.")
-    if out.exists() and not is_packed(out):
-        raise UserError(f"{out} exists and is no packed model: choose another name; nothing was overwritten.")
+    if out.exists():
+        read_packed(out, FACTS)  # a UserError where it is another file
     run = open_run(folder)
     if run.is_packed:
         raise UserError(f"{folder} is packed already: copy it.")

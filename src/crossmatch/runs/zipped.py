@@ -13,17 +13,14 @@ from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
 
 FACTS, WEIGHTS = "run.json", "last.safetensors"
-_BEGINS = b"PK"
+ENDING = ".zip"
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # a time of no file, so that equal models are equal files
 _ENCRYPTED = 0x1
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a path is a zip file, by its first bytes."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(_BEGINS)) == _BEGINS
+    """Whether a path is that of a packed model, by its name."""
+    return path.suffix.lower() == ENDING and path.is_file()
 
 
 def write_packed(path: Path, facts: bytes, weights: bytes) -> None:
