@@ -44,7 +44,7 @@ class Dataset:
     name: str
     channels: tuple[str, ...]
     labels: dict[str, int]  # name -> value; values are 0..K-1, 0 is background
-    ignore: int | None  # the label value K of voxels that no loss and no score counts; None where there is no such label
+    ignore: int | None  # the label value K of voxels that no loss and no score counts; None: no such label
     slice_axis: int  # the axis along which 3D volumes are cut into 2D slices
     cases: tuple[Case, ...]
     unused: tuple[Path, ...] = ()  # what lies in its folders and is no scan

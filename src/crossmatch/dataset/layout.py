@@ -42,7 +42,6 @@ class Description:
     slice_axis: int
     patient_regex: re.Pattern[str] | None
 
-
     @property
     def drawn(self) -> dict[str, int]:
         """As `Dataset.drawn`."""

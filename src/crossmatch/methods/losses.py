@@ -1,8 +1,8 @@
 """Losses: plain functions of logits and labels, for two or three spatial axes.
 
 Shapes: B batch, K classes, *S space. All is computed in float32, whatever the type of the logits.
-A voxel of label K is one to be ignored (`Dataset.ignore`): it is left out of every loss against labels. Where no voxel is
-left, such a loss is 0.
+A voxel of label K is one to be ignored (`Dataset.ignore`): it is left out of every loss against labels. Where no voxel
+is left, such a loss is 0.
 Source: paper Zhao et al., JBHI 2024; constants of the released code github.com/AiEson/CrossMatch, commit 59772e0.
 """
 

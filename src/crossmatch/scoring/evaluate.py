@@ -13,7 +13,7 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.atomic import check_writable, read_json, write_json, write_text
 from crossmatch.dataset.layout import IGNORE, read_description
-from crossmatch.dataset.orientation import difference, put_onto, turn_onto
+from crossmatch.dataset.orientation import difference, grid_beside, put_onto, read_beside, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances
@@ -42,8 +42,8 @@ def evaluate(
         ref: a folder with files of the same names, or one file.
         out: folder for cases.csv and summary.json; nothing is written without it. Those of an earlier evaluation of
             the same folders are replaced.
-        labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values. Voxels
-            whose reference has the value of ``ignore`` are left out of every score.
+        labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values.
+            Voxels whose reference has the value of ``ignore`` are left out of every score.
         partial: evaluate the cases that have a prediction when some have none.
         progress: called with (cases done, cases in all) after each case.
         warn: called with what the user should know about the files.
@@ -160,8 +160,8 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _grid_of_both(predicted: Path, reference: Path) -> Grid:
     """The one voxel grid that both files lie on, as the reference gives it; no voxel is read."""
-    theirs = formats.read_label_grid(reference, formats.read_grid(predicted))
-    ours = formats.read_label_grid(predicted, theirs)
+    theirs = grid_beside(reference, formats.read_grid(predicted))
+    ours = grid_beside(predicted, theirs)
     if turn_onto(theirs, ours) is None:
         raise UserError(f"{predicted} lies on another grid than {reference}: {difference(theirs, ours)}.")
     return theirs
@@ -173,7 +173,7 @@ def _read_labels(path: Path, other: Grid | Volume | None, classes: Mapping[str, 
     Args:
         other: the file that it is compared with. A volume's axes are those of the result; a grid's are not.
     """
-    volume = formats.read_label(path, other, classes)
+    volume = formats.read_label(path, None, classes) if other is None else read_beside(path, other, classes)
     if isinstance(other, Volume):
         volume = put_onto(other, volume, path, "its reference")
     voxels = volume.voxels
