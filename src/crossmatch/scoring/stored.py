@@ -80,6 +80,7 @@ class StoredEvaluation(BaseModel):
     extra: tuple[str, ...]
     cases: Annotated[tuple[StoredScores, ...], Field(min_length=1)]
     prediction: Prediction | None
+    largest_component: bool = False
 
     @model_validator(mode="after")
     def _every_class_of_every_case_once(self) -> "StoredEvaluation":
