@@ -7,7 +7,6 @@ import pytest
 from crossmatch.errors import UserError
 from crossmatch.inference.inputs import group_channels
 
-
 ONE, TWO = ("CT",), ("t1", "flair")
 
 

@@ -134,8 +134,8 @@ def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
     if any(one.flat for one in slices):
         if len(slices) > 1:
             raise UserError(
-                f"{folder} holds {len(slices)} images, radiographs among them ({slices[0].path.name}, ...), and each of "
-                "these is a scan: put each file into a folder of its own, named after its case."
+                f"{folder} holds {len(slices)} images, radiographs among them ({slices[0].path.name}, ...), and each "
+                "of these is a scan: put each file into a folder of its own, named after its case."
             )
         return slices
     series = sorted({one.series for one in slices})

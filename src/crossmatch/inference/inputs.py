@@ -143,7 +143,7 @@ def group_channels(source: Path, names: Sequence[str]) -> dict[str, tuple[Path, 
 
 
 def _by_words(folder: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]:
-    """The scans of a folder of any layout, channels told apart by their names; files that are labels are passed over."""
+    """The scans of a folder of any layout, channels told apart by their names; labels are passed over."""
     if not scans_below(folder)[0]:
         raise UserError(f"{folder} holds no image: put files named CASE_0000{DEFAULT_ENDING} into it.")
     found = find(folder, Wishes(channels=tuple(names)))
