@@ -27,6 +27,7 @@ ALLOWED = {
     "errors": "",
     "settings": "",
     "atomic": "errors",
+    "vendor": "",
     "formats": "atomic errors",
     "dataset": "atomic errors formats",
     "perturb": "settings",
