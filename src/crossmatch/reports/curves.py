@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
 from crossmatch.reports.document import json_block
 from crossmatch.reports.scales import HEIGHT, Axes, number, ticks
@@ -83,10 +83,10 @@ def runs_panels(runs: dict[str, list[LoggedLine]]) -> list[str]:
     for name, lines in runs.items():
         for curve in series(lines, "train").values():
             groups.setdefault(group_of(curve.name), {}).setdefault(name, []).append(curve)
-    for group in sorted(groups, key=place_of):
-        if len(groups[group]) > 1:
-            panels.append(_panel_of_group(group, [_one_curve(*found, group) for found in groups[group].items()]))
-    return panels
+    shared = [group for group in sorted(groups, key=place_of) if len(groups[group]) > 1]
+    return panels + [
+        _panel_of_group(group, [_one_curve(*found, group) for found in groups[group].items()]) for group in shared
+    ]
 
 
 def _one_curve(run: str, members: list[Series], group: str) -> Series:
@@ -94,7 +94,9 @@ def _one_curve(run: str, members: list[Series], group: str) -> Series:
     whole = next((curve for curve in members if curve.name == group), None)
     if whole is not None:
         return Series(run, whole.points)
-    columns = zip(*(curve.points for curve in members), strict=False)  # a run that was stopped has all of a line or none
+    columns = zip(
+        *(curve.points for curve in members), strict=False
+    )  # a run that was stopped has all of a line or none
     return Series(run, [(column[0][0], _mean([value for _, value in column])) for column in columns])
 
 
@@ -148,7 +150,8 @@ def panel(
     legend = "".join(
         f'<span class="key {colours[s.name]}"><i></i>{escape(s.name)} <b>{number(s.last)}</b></span>' for s in drawn
     )
-    numbers = _numbers(curves, colours, scale, low, high) if finite else ""
+    marked = None if mark is None else [mark[0], _rounded(mark[1] * scale)]
+    numbers = _numbers(curves, colours, scale, {"range": [low, high], "mark": marked}) if finite else ""
     return (
         f'<figure class="panel{" wide" if wide else ""}"><figcaption>{escape(about.title)}</figcaption>'
         f'<p class="says">{escape(about.sentence)}</p><div class="drawing">{"".join(svgs)}</div>'
@@ -156,8 +159,8 @@ def panel(
     )
 
 
-def _numbers(curves: Sequence[Series], colours: dict[str, str], scale: float, low: float, high: float) -> str:
-    """What curves.js draws: steps, and for each curve its values at them, null where it has none."""
+def _numbers(curves: Sequence[Series], colours: dict[str, str], scale: float, more: dict[str, Any]) -> str:
+    """What curves.js draws: steps, and each curve's values at them; null where undefined, "" where it has no step."""
     thinned = {s.name: dict(thin(s.points, ZOOMED_POINTS)) for s in curves}
     steps = sorted({step for found in thinned.values() for step in found})
     drawn = [
@@ -165,11 +168,11 @@ def _numbers(curves: Sequence[Series], colours: dict[str, str], scale: float, lo
             "name": s.name,
             "colour": colours[s.name],
             "bold": s.bold or len(curves) == 1,
-            "values": [_rounded(thinned[s.name].get(step, math.nan) * scale) for step in steps],
+            "values": [_rounded(thinned[s.name][step] * scale) if step in thinned[s.name] else "" for step in steps],
         }
         for s in curves
     ]
-    return json_block("numbers", {"steps": steps, "range": [low, high], "curves": drawn})
+    return json_block("numbers", {"steps": steps, "curves": drawn, **more})
 
 
 def _rounded(value: float) -> float | None:

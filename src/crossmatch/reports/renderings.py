@@ -63,18 +63,38 @@ def surface_rows(
             title = f"{name}, distance to the reference"
             figures.append(_figure(stored, title, f': 0 <i class="scale"></i> {scale} and more'))
         rows.append(f'<div class="slices surfaces">{"".join(figures)}</div>')
-    return rows, _how_seen(image, joined)
+    full = "A distance has its full colour at the class's mean HD95, or at 1 where that is 0 or undefined."
+    return rows, f"{_seen_from(image, joined)} {full}"
 
 
-def _how_seen(image: Volume, joined: bool) -> str:
+def prediction_surfaces(image: Volume, prediction: Array, labels: Mapping[str, int]) -> str:
+    """A row with the surface of each class that a prediction has, and a sentence about how they are seen, HTML.
+
+    Args:
+        image: gives the grid; prediction: labels (x, y, z) on it; labels: class -> value.
+    """
+    view, spacing = front_view(image), image.spacing_mm or (1.0,) * 3
+    found, block = surfaces([prediction == value for value in labels.values()], spacing, view)
+    shown = [surface for surface in found if surface is not None]
+    figures = []
+    for place, (name, surface) in enumerate(zip(labels, found, strict=True)):
+        if surface is None:
+            figures.append(_note(f"{name}: no voxel of it."))
+        else:
+            colours = np.tile(picture_colour(f"c{place % COLOURS}"), (len(surface.points), 1))
+            figures.append(_figure(picture(surface, colours, *frame(shown)), name, ""))
+    row = f'<div class="slices surfaces">{"".join(figures)}</div>'
+    return f'{row}<p class="aside">{_seen_from(image, bool(block.max() > 1))}</p>' if shown else row
+
+
+def _seen_from(image: Volume, joined: bool) -> str:
     where = (
         "along the second axis, the first to the right and the third downwards (the orientation is unknown)"
         if "?" in orientation(image)
         else "from the front, the patient's right on the left"
     )
     large = " Large masks are drawn from blocks of voxels." if joined else ""
-    full = "A distance has its full colour at the class's mean HD95, or at 1 where that is 0 or undefined."
-    return f"Surfaces {where}, smoothed within a voxel. {full}{large}"
+    return f"Surfaces {where}, smoothed within a voxel.{large}"
 
 
 def picture_colour(name: str) -> Array:

@@ -43,7 +43,8 @@ TERMS = {
         "How far predictions of unlabelled images are from labels that the network or its teacher gave them.",
     ),
     "distil": Term(
-        "Distillation", "How far predictions of unlabelled images are from the soft ones of a teacher, or of the weak view."
+        "Distillation",
+        "How far predictions of unlabelled images are from the soft ones of a teacher, or of the weak view.",
     ),
     "consistency": Term(
         "Consistency", "How far several predictions of one unlabelled image are apart, or from the teacher's."
@@ -60,7 +61,9 @@ TERMS = {
     "discriminator": Term(
         "Discriminator", "The discriminator's own loss: how badly it tells which images are labelled."
     ),
-    "smoothness": Term("Smoothness", "How far a prediction moves under the small change of the image that moves it most."),
+    "smoothness": Term(
+        "Smoothness", "How far a prediction moves under the small change of the image that moves it most."
+    ),
     "separation": Term("Separation of classes", "How far features are from the memory of their own class."),
     "correlation": Term("Correlation", "How far two decoders' similarities of voxels to the labelled memory differ."),
     "confident": Term(
@@ -85,7 +88,9 @@ def group_of(name: str) -> str:
 
 def term(group: str) -> Term:
     """The title and sentence of a panel; a new method's own terms have their name and no claim."""
-    return TERMS.get(group, Term(group, "A term of the method, under the name that it logs; its class says what it is."))
+    return TERMS.get(
+        group, Term(group, "A term of the method, under the name that it logs; its class says what it is.")
+    )
 
 
 def place_of(group: str) -> float:
