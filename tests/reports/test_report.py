@@ -102,7 +102,7 @@ def test_needs_nothing_but_itself(page, evaluated):
 
 
 def test_key_numbers(page):
-    for text in ("run", "crossmatch · tiny · 2D unet", "70.0 %", "highest 80.0 at step 40", "2 min 05 s", "2 + 1"):
+    for text in ("run", "crossmatch · tiny · 2D unet", "70.0 %", "highest 80.0 at step 40", "2\u00a0min 05\u00a0s", "2 + 1"):
         assert text in page.text
     assert "Stopped" not in page.text
 
@@ -307,7 +307,7 @@ def test_no_value_of_a_file_becomes_a_tag(tmp_path: Path) -> None:
     (run / "test" / "summary.json").write_text(json.dumps(summary))
     page = write_report(run).read_text()
     assert page.count("&lt;script&gt;") > 10
-    assert page.count("\\u003cscript\\u003e") > 2, "in the numbers of curves"
+    assert page.count("\\u003cscript\\u003e") == 2, "in the numbers of curves"
     assert "<script>alert" not in page
     allowed = re.search("script-src ([^\"]*)", page)[1].split()
     scripts = re.findall("<script>(.*?)</script>", page, re.DOTALL)

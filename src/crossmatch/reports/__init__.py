@@ -1,18 +1,51 @@
-"""The report of a run: one HTML page that needs no other file, for reading, printing and sending."""
+"""The report of a run, or of several: one HTML page that needs no other file, for reading, printing and sending."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from crossmatch.atomic import write_text
 from crossmatch.errors import UserError
 from crossmatch.formats import files_in
+from crossmatch.reports.comparison import check_comparable, render_comparison, run_names
 from crossmatch.reports.document import GENERATOR
 from crossmatch.reports.page import render
+from crossmatch.reports.pairs import Compared
 from crossmatch.reports.scans import ORIGIN
 from crossmatch.reports.unscored import Unscored
+from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import Run, open_run
 from crossmatch.scoring.scores import Evaluation, load_evaluation
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]
+
+
+def write_comparison(run_folders: Sequence[Path], out: Path) -> Path:
+    """Write one page that compares runs: scores, the same slices, case by case, curves, settings that differ.
+
+    Args:
+        run_folders: at least two runs; each with its newest RUN/*/summary.json. The others are compared with the first.
+        out: the page; an earlier report there is replaced, any other file is not.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: fewer than two runs, not a run, one run twice, runs of different classes, or `out` is a file of
+            another kind.
+    """
+    if len(run_folders) < 2:
+        raise UserError("A comparison takes at least two runs.")
+    runs = [open_run(folder) for folder in run_folders]
+    check_comparable(runs)
+    _refuse_other_files(out)
+    compared = []
+    for name, run in zip(run_names(run_folders), runs, strict=True):
+        found = _newest(run.folder)
+        scores = None if found is None else load_evaluation(found)
+        masks = None if found is None or scores is None else _predictions(found.parent, scores)
+        compared.append(Compared(name, run, read_metrics(run.metrics), scores, masks))
+    write_text(out, render_comparison(compared))
+    return out
 
 
 def write_report(

@@ -12,6 +12,8 @@ from crossmatch.runs.record import CheckpointFacts
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation
 
+NO_BREAK = "\u00a0"  # a space at which no line ends
+
 
 def header(run: Run, name: str) -> str:
     """What was trained, on what. `name`: of the run, HTML."""
@@ -88,5 +90,5 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+        return f"{hours}{NO_BREAK}h {minutes:02d}{NO_BREAK}min"
+    return f"{minutes}{NO_BREAK}min {rest:02d}{NO_BREAK}s" if minutes else f"{rest}{NO_BREAK}s"

@@ -113,6 +113,45 @@ def volumes_table(volumes: Mapping[str, Mapping[str, float]], labels: Mapping[st
     return f'<table class="scores"><thead><tr><th>case</th>{heads}</tr></thead><tbody>{body}</tbody></table>'
 
 
+def scores_of_runs(evaluations: Mapping[str, Evaluation]) -> str:
+    """Dice of each class and of all, then distances, mean and standard deviation over cases: a row a run."""
+    first = next(iter(evaluations.values()))
+    several = len(first.labels) > 1
+    classes = "".join(
+        f'<th class="n">{_swatch(first.labels, name)}{escape(name)} <small>%</small></th>' for name in first.labels
+    )
+    metrics = [metric for metric in first.statistics() if metric.endswith("_mm")] or ["hd95_voxels", "assd_voxels"]
+    shown = [metric for metric in metrics if not metric.startswith("asd")]
+    heads = (f'<th class="n">Dice, {ALL} <small>%</small></th>' if several else "") + classes
+    heads += "".join(f'<th class="n">{_title(metric)}</th>' for metric in shown)
+    best = max(evaluations, key=lambda name: evaluations[name].statistics()["dice"].mean)
+    rows = []
+    for name, evaluation in evaluations.items():
+        overall = evaluation.statistics()
+        dice = [overall["dice"]] if several else []
+        dice += [evaluation.statistics(label)["dice"] for label in first.labels]
+        cells = "".join(f'<td class="n">{_statistic("dice", each)}</td>' for each in dice)
+        cells += "".join(
+            f'<td class="n">{_statistic(metric, overall[metric]) if metric in overall else "–"}</td>'
+            for metric in shown
+        )
+        kind = ' class="total"' if name == best and len(evaluations) > 1 else ""
+        rows.append(f'<tr{kind}><th scope="row">{escape(name)}</th>{cells}</tr>')
+    return f'<table class="scores"><thead><tr><th>run</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def runs_table(names: Iterable[str], values: Mapping[str, Iterable[Any]]) -> str:
+    """Settings by row, runs by column."""
+    heads = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(
+        f"<tr><th scope=row>{escape(key)}</th>{''.join(f'<td>{_plain(value)}</td>' for value in row)}</tr>"
+        for key, row in values.items()
+    )
+    return (
+        f'<table class="scores differing"><thead><tr><th>setting</th>{heads}</tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
 def settings_table(title: str, values: Mapping[str, Any]) -> str:
     """A titled table of names and values; groups within become dotted names, as --set takes them."""
     rows = "".join(f"<tr><th scope=row>{escape(key)}</th><td>{_plain(value)}</td></tr>" for key, value in _flat(values))
@@ -129,7 +168,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
 
 def _plain(value: Any) -> str:
     """As in a recipe: strings bare, numbers to 6 digits, a list with commas."""
-    if isinstance(value, bool) or value is None:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, float):
         return f"{value:.6g}"

@@ -24,7 +24,7 @@ from crossmatch.runs.run import Run
 MOST_READ = 200  # masks whose volume is measured; of more, so many are taken evenly over the list
 OPEN_CASES = 12  # longer tables start folded
 
-Pictures = dict[str, str]  # case -> its row
+Rows = dict[str, str]  # case -> its pictures
 
 
 class Unscored:
@@ -58,10 +58,10 @@ class Unscored:
         """The estimates of these masks that hold, best first."""
         return {case: quality.cases[case] for case in reversed(quality.worst_first()) if case in self.masks}
 
-    def section(self) -> tuple[str, Pictures, str]:
+    def section(self) -> tuple[str, Rows, str]:
         """How the pictures were chosen, as HTML, the pictures, and the table."""
         chosen, told, table = self._by_quality(self.quality) if self.quality else self._by_volume()
-        pictures: Pictures = {}
+        pictures: Rows = {}
         recorded = recorded_scans(self.folder)
         for case, (reason, flags) in chosen.items():
             try:
