@@ -106,10 +106,8 @@ def _square(title: str, content: str, across: str, upwards: str) -> str:
     )
     equal = f'<path class="equal" d="M{_x(0):.1f} {_y(0):.1f}L{_x(1):.1f} {_y(1):.1f}"/>'
     middle = f'<text class="x" x="{(LEFT + SIDE - RIGHT) / 2}" y="{SIDE - 4}">{across}</text>'
-    return (
-        f'<figure><figcaption>{title}</figcaption><p class="says">Upwards: {upwards}</p><svg viewBox="0 0 {SIDE} {SIDE}" '
-        f'role="img" aria-label="{title}">{grid}{equal}{middle}{content}</svg></figure>'
-    )
+    drawing = f'<svg viewBox="0 0 {SIDE} {SIDE}" role="img" aria-label="{title}">{grid}{equal}{middle}{content}</svg>'
+    return f'<figure><figcaption>{title}</figcaption><p class="says">Upwards: {upwards}</p>{drawing}</figure>'
 
 
 def _x(share: float) -> float:
