@@ -37,6 +37,7 @@ class Description:
     labels: dict[str, int]
     slice_axis: int
     patient_regex: re.Pattern[str] | None
+    jaccard_threshold: float | None  # below which the score of a case counts as 0, of challenges that say so
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def read_description(root: Path) -> Description:
         labels=_labels(path, stated.get("labels")),
         slice_axis=axis,
         patient_regex=patient_pattern(path, stated.get("patient_regex")),
+        jaccard_threshold=_threshold(path, stated.get("jaccard_threshold")),
     )
 
 
@@ -198,6 +200,14 @@ def _labels(path: Path, stated: Any) -> dict[str, int]:
             "mean over labels in logs and tables."
         )
     return {name: value for value, name in sorted((value, name) for name, value in labels.items() if value is not None)}
+
+
+def _threshold(path: Path, stated: Any) -> float | None:
+    if stated is None:
+        return None
+    if type(stated) not in (int, float) or not 0 <= stated <= 1:
+        raise UserError(f"{path} has jaccard_threshold {stated!r}: it is a number from 0 to 1, such as 0.65.")
+    return float(stated)
 
 
 def _whole(value: Any) -> int | None:

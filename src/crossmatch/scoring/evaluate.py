@@ -16,8 +16,8 @@ from crossmatch.dataset.layout import read_description
 from crossmatch.dataset.orientation import difference, put_onto, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
-from crossmatch.scoring.metrics import dice, jaccard, surface_distances
-from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
+from crossmatch.scoring.metrics import dice, jaccard, surface_distances, threshold_jaccard
+from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
 
 __all__ = ["Evaluation", "evaluate", "load_evaluation"]
@@ -65,10 +65,11 @@ def evaluate(
         warn(doubt)
     prediction = _origin(pred)
     folder = (ref if ref.is_dir() else ref.parent).resolve()
-    dataset = None
+    dataset = threshold = None
     if (folder.parent / "dataset.json").is_file():
         description = read_description(folder.parent)
         dataset, labels = description.name, description.labels if labels is None else labels
+        threshold = description.jaccard_threshold
     if labels is None:
         labels = {f"label {value}": value for value in _values(reference for _, reference in pairs.values())}
     classes = {name: int(value) for name, value in labels.items() if value != 0}
@@ -77,7 +78,7 @@ def evaluate(
 
     rows: list[ClassScores] = []
     with ThreadPoolExecutor(WORKERS) as pool:
-        cases = pool.map(lambda case: _rows(case, *pairs[case], classes), pairs)
+        cases = pool.map(lambda case: _rows(case, *pairs[case], classes, threshold), pairs)
         for done, found in enumerate(cases, start=1):
             rows += found
             if progress is not None:
@@ -91,6 +92,7 @@ def evaluate(
         missing=tuple(missing),
         extra=tuple(extra),
         prediction=prediction,
+        jaccard_threshold=threshold,
     )
     if out is not None:
         write_json(out / "summary.json", evaluation.to_json())
@@ -188,8 +190,10 @@ def _values(paths: Iterable[Path]) -> list[int]:
     return sorted({int(value) for path in paths for value in np.unique(_read_labels(path, None, {})[1])} - {0})
 
 
-def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int]) -> list[ClassScores]:
-    """The rows of one case."""
+def _rows(
+    case: str, predicted: Path, reference: Path, classes: Mapping[str, int], threshold: float | None
+) -> list[ClassScores]:
+    """The rows of one case; `threshold`: the dataset's for Jaccard."""
     theirs = _read_labels(reference, formats.read_grid(predicted), classes)
     ours = _read_labels(predicted, theirs[0], classes)[1]
     for path, voxels in ((predicted, ours), (reference, theirs[1])):
@@ -204,6 +208,8 @@ def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int
     for name, value in classes.items():
         pred, ref = ours == value, theirs[1] == value
         scores = {"dice": dice(pred, ref), "jaccard": jaccard(pred, ref)}
+        if threshold is not None:
+            scores[THRESHOLDED] = threshold_jaccard(pred, ref, threshold=threshold)
         for unit, spacing in spacings.items():
             if unit == "voxels" or spacing is not None:
                 distances = surface_distances(pred, ref, spacing)
