@@ -102,7 +102,14 @@ def test_needs_nothing_but_itself(page, evaluated):
 
 
 def test_key_numbers(page):
-    for text in ("run", "crossmatch · tiny · 2D unet", "70.0 %", "highest 80.0 at step 40", "2\u00a0min 05\u00a0s", "2 + 1"):
+    for text in (
+        "run",
+        "crossmatch · tiny · 2D unet",
+        "70.0 %",
+        "highest 80.0 at step 40",
+        "2\u00a0min 05\u00a0s",
+        "2 + 1",
+    ):
         assert text in page.text
     assert "Stopped" not in page.text
 
@@ -309,7 +316,7 @@ def test_no_value_of_a_file_becomes_a_tag(tmp_path: Path) -> None:
     assert page.count("&lt;script&gt;") > 10
     assert page.count("\\u003cscript\\u003e") == 2, "in the numbers of curves"
     assert "<script>alert" not in page
-    allowed = re.search("script-src ([^\"]*)", page)[1].split()
+    allowed = re.search('script-src ([^"]*)', page)[1].split()
     scripts = re.findall("<script>(.*?)</script>", page, re.DOTALL)
     digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in scripts]
     assert allowed == [f"'sha256-{digest}'" for digest in digests], "no other script runs"
