@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.components import largest_components
-from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot
+from crossmatch.methods.losses import DiceSettings, counted, dice_loss, one_hot
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo import cutmix, pseudo_label
 from crossmatch.networks.average import Average
@@ -61,7 +61,7 @@ def draw_box(size: torch.Size, device: torch.device) -> Tensor:
 
 
 def region_loss(logits: Tensor, label: Tensor, region: Tensor, dice: DiceSettings) -> Tensor:
-    """Mean of cross entropy and Dice over a region.
+    """Mean of cross entropy and Dice over a region, without voxels to be ignored.
 
     Args:
         logits: (B, K, *S).
@@ -69,10 +69,11 @@ def region_loss(logits: Tensor, label: Tensor, region: Tensor, dice: DiceSetting
         region: (1, *S) bool, where voxels count, the same in every image.
         dice: background and smoothing.
     """
-    logits, mask = logits.float(), region.float()
-    entropy = (functional.cross_entropy(logits, label, reduction="none") * mask).sum() / (mask.sum() * len(label))
-    mask = mask.unsqueeze(1)
-    return (entropy + dice_loss(logits.softmax(1), one_hot(label, logits.shape[1]) * mask, mask, dice)) / 2
+    logits, classes = logits.float(), logits.shape[1]
+    mask = region.unsqueeze(1) * counted(label, classes)
+    entropy = functional.cross_entropy(logits, label, reduction="none", ignore_index=classes) * mask[:, 0]
+    mean = entropy.sum() / mask.sum().clamp(min=1)
+    return (mean + dice_loss(logits.softmax(1), one_hot(label, classes) * mask, mask, dice)) / 2
 
 
 def halves(images: Tensor, count: int) -> tuple[Tensor, Tensor]:

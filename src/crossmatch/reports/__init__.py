@@ -36,6 +36,8 @@ def write_comparison(run_folders: Sequence[Path], out: Path) -> Path:
     if len(run_folders) < 2:
         raise UserError("A comparison takes at least two runs.")
     runs = [open_run(folder) for folder in run_folders]
+    for run in runs:
+        _refuse_packed(run)
     check_comparable(runs)
     _refuse_other_files(out)
     compared = []
@@ -70,6 +72,7 @@ def write_report(
             file of another kind.
     """
     run = open_run(run_folder)
+    _refuse_packed(run)
     out = run_folder / "report.html" if out is None else out
     _refuse_other_files(out)
     if predictions is not None and evaluation is None:
@@ -112,6 +115,11 @@ def _predictions(folder: Path, scores: Evaluation) -> Path:
     """Where the evaluated masks probably lie. `read_scan` checks by their Dice whether they are the right ones."""
     recorded = folder.resolve().parent / scores.predictions
     return folder if files_in(folder) or not recorded.is_dir() else recorded
+
+
+def _refuse_packed(run: Run) -> None:
+    if run.is_packed:
+        raise UserError(f"{run.folder} is a packed model, without log and scores: report the run it was packed from.")
 
 
 def _refuse_without_masks(folder: Path) -> None:

@@ -18,7 +18,7 @@ from crossmatch.reports.cases import case_row
 from crossmatch.reports.overlays import Layer, View, figure, largest_slice, slice_dice
 from crossmatch.reports.pairs import Compared
 from crossmatch.reports.renderings import island_surfaces
-from crossmatch.reports.scans import case_of_dataset, check_scores, mask_of, open_scan
+from crossmatch.reports.scans import case_of_dataset, mask_of, open_scan, scored_pair
 from crossmatch.reports.slices import planes
 
 
@@ -56,16 +56,13 @@ def read_beside_runs(runs: Sequence[Compared], case: str) -> Beside:
         UserError: a file is gone, or a mask is not the one that was evaluated.
     """
     first = runs[0].run
-    images, label, labels = case_of_dataset(Path(first.data["root"]), case)
-    scan = open_scan(images, first.frame)
-    reference = scan.mask(label, labels)
-    masks = {}
+    files = case_of_dataset(Path(first.data["root"]), case)
+    scan = open_scan(files.images, first.frame)
+    masks, reference = {}, np.zeros(0)
     for run in runs:
         assert run.evaluation is not None
         assert run.masks is not None
-        path = mask_of(run.masks, case)
-        masks[run.name] = scan.mask(path, labels)
-        check_scores(run.evaluation, case, reference, masks[run.name], (path, label))
+        reference, masks[run.name] = scored_pair(scan, files, mask_of(run.masks, case), run.evaluation, case)
     return Beside(scan.image, reference, masks)
 
 

@@ -8,7 +8,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume
 from crossmatch.reports.overlays import plane_figures, stack_figures
 from crossmatch.reports.renderings import surface_rows
-from crossmatch.reports.scans import case_of_dataset, check_scores, mask_of, open_scan
+from crossmatch.reports.scans import case_of_dataset, mask_of, open_scan, scored_pair
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation
 
@@ -62,12 +62,9 @@ def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) ->
     Raises:
         UserError: a file is gone, or the masks are not those that were evaluated.
     """
-    images, label, labels = case_of_dataset(Path(run.data["root"]), case)
-    mask = mask_of(predictions, case)
-    scan = open_scan(images, run.frame)
-    reference, prediction = scan.mask(label, labels), scan.mask(mask, labels)
-    check_scores(evaluation, case, reference, prediction, (mask, label))
-    return ScoredScan(scan.image, reference, prediction)
+    files, mask = case_of_dataset(Path(run.data["root"]), case), mask_of(predictions, case)
+    scan = open_scan(files.images, run.frame)
+    return ScoredScan(scan.image, *scored_pair(scan, files, mask, evaluation, case))
 
 
 def _pictures(run: Run, evaluation: Evaluation, scan: ScoredScan) -> str:

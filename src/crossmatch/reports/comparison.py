@@ -68,7 +68,10 @@ def render_comparison(runs: Sequence[Compared]) -> str:
         body += _case_by_case(scored, shared)
     panels = runs_panels({run.name: run.lines for run in runs})
     if panels:
-        aside = "Of each term the whole, or the mean of its parts. Terms of different methods are different quantities. Drag across a curve to zoom; a double click shows all of it."
+        aside = (
+            "Of each term the whole, or the mean of its parts. Terms of different methods are different quantities. "
+            "Drag across a curve to zoom; a double click shows all of it."
+        )
         body.append(
             f'<section><h2>Curves</h2><p class="aside">{aside}</p><div class="panels">{"".join(panels)}</div></section>'
         )

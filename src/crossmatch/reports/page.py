@@ -5,6 +5,8 @@ from html import escape
 from pathlib import Path
 
 from crossmatch.errors import listed
+from crossmatch.inference.quality_record import read_quality
+from crossmatch.reports.calibrated import quality_section
 from crossmatch.reports.cases import case_figures
 from crossmatch.reports.curves import ZOOMED_POINTS, series, training_panels, validation_panel
 from crossmatch.reports.document import document
@@ -35,10 +37,13 @@ def render(run: Run, evaluation: Evaluation | None, predictions: Path | None, un
             content = [notices(notes), *figures.values()]
             layers = ("reference", "prediction")
             body.append(pictures_section("Best, median and worst case", evaluation.labels, content, layers))
+    qualities = [] if predictions is None else [(read_quality(predictions), True)]
+    qualities += [(masks.quality, False) for masks in unscored if masks.folder != predictions]
     for masks in unscored:
         told, figures, table = masks.section()
         content = [told, *figures.values(), table]
         body.append(pictures_section("Predictions without a reference", masks.labels, content, ("prediction",)))
+    body += [quality_section(quality, evaluation if beside else None) for quality, beside in qualities]
     if evaluation is None:
         body.append(no_evaluation(run))
     return document(name, [*body, _curves(run, lines), _settings(run), _origin(run)])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch.atomic import read_json
+from crossmatch.reports.cases import ranked_choice
 from crossmatch.reports.curves import COLOURS
 from crossmatch.reports.scans import ORIGIN
 from crossmatch.runs.logbook import LoggedLine
@@ -76,11 +77,7 @@ def chosen_pairs(found: Mapping[str, Mapping[str, float]], cases: Sequence[str])
         return {}
     end = "largest loss" if gains[ranked[-1]] < 0 else "smallest gain"
     start = "largest gain" if gains[ranked[0]] >= 0 else "smallest loss"
-    reasons: dict[str, list[str]] = {}
-    for place, name in ((0, start), ((len(ranked) - 1) // 2, "median difference"), (len(ranked) - 1, end)):
-        if name != "median difference" or len(ranked) > 2:
-            reasons.setdefault(ranked[place], []).append(name)
-    return {case: " and ".join(names) if len(ranked) > 1 else "the only one" for case, names in reasons.items()}
+    return ranked_choice(ranked, (start, "median difference", end))
 
 
 def differences_table(found: Mapping[str, Mapping[str, float]], first: str) -> str:

@@ -7,16 +7,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from crossmatch import formats
 from crossmatch.atomic import read_json
-from crossmatch.dataset.layout import Listing, list_cases, read_description
+from crossmatch.dataset.layout import Description, Listing, list_cases, read_description
 from crossmatch.dataset.orientation import Frame, Turn, read_label, turn_into, turn_volume
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume
 from crossmatch.reports.slices import shown_scan
-from crossmatch.scoring.metrics import dice
+from crossmatch.scoring.metrics import counted, dice
 from crossmatch.scoring.scores import Evaluation
 
 ORIGIN = "prediction.json"
@@ -47,16 +47,25 @@ def open_scan(files: Sequence[Path], frame: Frame | None) -> OpenScan:
     return OpenScan(shown_scan([turn_volume(channel, turn) for channel in channels]), stored, turn)
 
 
-def case_of_dataset(root: Path, case: str) -> tuple[tuple[Path, ...], Path, dict[str, int]]:
-    """The files of a case's scan, its reference, and the dataset's labels with background.
+class CaseFiles(NamedTuple):
+    """The files of a case of a dataset, and what its label says."""
+
+    images: tuple[Path, ...]
+    label: Path
+    drawn: dict[str, int]  # name -> value, background and the label to be ignored among them
+    ignore: int | None
+
+
+def case_of_dataset(root: Path, case: str) -> CaseFiles:
+    """The files of a case with a reference.
 
     Raises:
         UserError: the dataset is gone, or has no image or no label of that name.
     """
-    listing, labels = _listed(root)
+    listing, description = _listed(root)
     if case not in listing.images or case not in listing.labels:
         raise UserError(f"the dataset {root} has no image or no label of that name.")
-    return listing.images[case], listing.labels[case], labels
+    return CaseFiles(listing.images[case], listing.labels[case], description.drawn, description.ignore)
 
 
 def images_of_dataset(root: Path, case: str) -> tuple[Path, ...]:
@@ -71,11 +80,11 @@ def images_of_dataset(root: Path, case: str) -> tuple[Path, ...]:
     return listing.images[case]
 
 
-def _listed(root: Path) -> tuple[Listing, dict[str, int]]:
+def _listed(root: Path) -> tuple[Listing, Description]:
     if not (root / "dataset.json").is_file():
         raise UserError(f"the dataset is not at {root} any more.")
     description = read_description(root)
-    return list_cases(root, description), description.labels
+    return list_cases(root, description), description
 
 
 def mask_of(folder: Path, case: str) -> Path:
@@ -90,19 +99,20 @@ def mask_of(folder: Path, case: str) -> Path:
     return mask
 
 
-def check_scores(
-    evaluation: Evaluation, case: str, reference: Array, prediction: Array, files: tuple[Path, Path]
-) -> None:
-    """Raise UserError where masks are not those that were evaluated: a Dice differs.
+def scored_pair(scan: OpenScan, files: CaseFiles, mask: Path, evaluation: Evaluation, case: str) -> tuple[Array, Array]:
+    """Reference and prediction (*S) of an evaluated case, background in both where the reference is to be ignored.
 
-    Args:
-        files: the mask's and the reference's, for the message.
+    Raises:
+        UserError: a file cannot be read, or the masks are not those that were evaluated: a Dice differs.
     """
+    reference, prediction = scan.mask(files.label, files.drawn), scan.mask(mask, files.drawn)
+    prediction, reference = counted(prediction, reference, files.ignore)
     for row in evaluation.rows:
         if row.case == case:
             now = dice(prediction == row.value, reference == row.value)
             if abs(now - row.scores["dice"]) > 1e-6:
-                raise UserError(f"{files[0]} and {files[1]} are not what was evaluated; evaluate again.")
+                raise UserError(f"{mask} and {files.label} are not what was evaluated; evaluate again.")
+    return reference, prediction
 
 
 def recorded_scans(folder: Path) -> dict[str, list[Path]]:

@@ -24,8 +24,6 @@ from crossmatch.runs.run import Run
 MOST_READ = 200  # masks whose volume is measured; of more, so many are taken evenly over the list
 OPEN_CASES = 12  # longer tables start folded
 
-Rows = dict[str, str]  # case -> its pictures
-
 
 class Unscored:
     """The masks of a folder that no reference was compared with.
@@ -58,10 +56,10 @@ class Unscored:
         """The estimates of these masks that hold, best first."""
         return {case: quality.cases[case] for case in reversed(quality.worst_first()) if case in self.masks}
 
-    def section(self) -> tuple[str, Rows, str]:
-        """How the pictures were chosen, as HTML, the pictures, and the table."""
+    def section(self) -> tuple[str, dict[str, str], str]:
+        """How the pictures were chosen, as HTML, case -> its pictures, and the table."""
         chosen, told, table = self._by_quality(self.quality) if self.quality else self._by_volume()
-        pictures: Rows = {}
+        pictures: dict[str, str] = {}
         recorded = recorded_scans(self.folder)
         for case, (reason, flags) in chosen.items():
             try:
@@ -70,7 +68,9 @@ class Unscored:
                 self.notes.append(f"No picture of {case} ({reason}): {error}")
             else:
                 warned = "".join(f'<p class="notice">{escape(flag)}</p>' for flag in flags)
-                pictures[case] = case_row(f"{reason.capitalize()}: <b>{escape(case)}</b>", warned + row)
+                pictures[case] = case_row(
+                    f"{reason[0].upper()}{escape(reason[1:])}: <b>{escape(case)}</b>", warned + row
+                )
         notes = "".join(f'<p class="notice">{escape(note)}</p>' for note in self.notes)
         folded = "" if len(self.masks) > OPEN_CASES else " open"
         table = f'<details{folded}><summary>Each case</summary><div class="scroll">{table}</div></details>'
