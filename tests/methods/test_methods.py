@@ -68,6 +68,10 @@ PINNED = {
     ("bcp", "unet", 3): 2.375891,
     ("bcp", "vnet", 2): 2.435803,
     ("bcp", "vnet", 3): 2.365846,
+    ("sdcl", "unet", 2): 5.482250,
+    ("sdcl", "unet", 3): 5.328791,
+    ("sdcl", "vnet", 2): 5.772722,
+    ("sdcl", "vnet", 3): 5.901670,
     ("mcnet", "unet", 2): 1.739755,
     ("mcnet", "unet", 3): 1.747313,
     ("mcnet", "vnet", 2): 1.834687,
@@ -99,7 +103,7 @@ PINNED = {
 }
 PINNED_TOLERANCE = 1e-4
 WATCHED = ("confident", "agreement", "divergence", "weight")  # terms that nobody learns from
-MOVING_TEACHERS = ("mean_teacher", "uamt", "bcp")
+MOVING_TEACHERS = ("mean_teacher", "uamt", "bcp", "sdcl")
 SOUGHT_ANEW = {"ssnet": {"unlabelled_weight": 0.0}}  # its worst change and its memory differ after any step
 # dropout draws by type; a low temperature magnifies what is rounded
 STEADY_IN_BFLOAT16 = {"crossmatch": {"weak_rate": 0.0, "strong_rate": 0.0}, "caml": {"temperature": 1.0}}
