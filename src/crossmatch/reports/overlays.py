@@ -37,7 +37,7 @@ class View(NamedTuple):
     def along(cls, image: Volume, masks: Sequence[Array], axis: int) -> "View":
         """The slices across an axis (the axes of the picture in 2D)."""
         stack, pixel = upright(image, axis)
-        grey, shown = stack(_grey(image)), [stack(mask) for mask in masks]
+        grey, shown = stack(grey_values(image)), [stack(mask) for mask in masks]
         part = (slice(None), *crop(np.any([mask > 0 for mask in shown], axis=0), pixel))
         return cls(grey[part], [mask[part] for mask in shown], pixel)
 
@@ -141,7 +141,8 @@ def slice_dice(reference: Array, prediction: Array) -> float:
     return float(np.mean(scores)) if scores else 1.0
 
 
-def _grey(image: Volume) -> Array:
+def grey_values(image: Volume) -> Array:
+    """Grey values of a scan (*S) for showing, in [0, 255]; one in two hundred is cut off at either end."""
     return np.round(255 * scale(image.voxels, "percentile")).astype(np.uint8)
 
 
