@@ -112,7 +112,7 @@ def test_the_pages_policy_stops_a_script_that_got_in(browser, page, tmp_path):
 
 def test_the_viewer_shows_a_case_with_its_masks(browser, page, tmp_path):
     with_viewer = write_report(page.parent, out=tmp_path / "viewer.html", viewer=True)
-    tab, complaints = open_file(browser, with_viewer, viewport={"width": 420, "height": 500})  # drawn in software
+    tab, complaints = open_file(browser, with_viewer, viewport={"width": 760, "height": 420})  # drawn in software
     start = tab.get_by_role("button", name="Open in three planes and 3D")
     assert start.count() == 3
     start.first.click()

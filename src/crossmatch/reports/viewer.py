@@ -17,8 +17,8 @@ from crossmatch import formats
 from crossmatch.formats import Array, Volume
 from crossmatch.reports.curves import COLOURS
 from crossmatch.reports.document import json_block, library, own_file
-from crossmatch.reports.overlays import grey_values
 from crossmatch.reports.renderings import picture_colour
+from crossmatch.reports.slices import eight_bits
 from crossmatch.vendor import NIIVUE
 
 MOST_OF_A_CASE, MOST_OF_ALL = 2_500_000, 9_000_000  # bytes in the page
@@ -46,7 +46,8 @@ class Viewer:
         most = min(MOST_OF_A_CASE, self._left)
         for part, about in ((_everything(image), ""), (_around(masks.values()), "the part around the masks")):
             stored = {
-                name: _nifti(image, voxels, part) for name, voxels in ({"scan": grey_values(image), **masks}).items()
+                name: _nifti(image, voxels, part)
+                for name, voxels in ({"scan": eight_bits(image, lambda voxels: voxels), **masks}).items()
             }
             size = sum(map(len, stored.values()))
             if size <= most:
