@@ -44,11 +44,9 @@ class Viewer:
             self.notes.append(f"{case} is a flat picture, which the viewer does not show.")
             return ""
         most = min(MOST_OF_A_CASE, self._left)
+        volumes = {"scan": eight_bits(image, lambda voxels: voxels), **masks}
         for part, about in ((_everything(image), ""), (_around(masks.values()), "the part around the masks")):
-            stored = {
-                name: _nifti(image, voxels, part)
-                for name, voxels in ({"scan": eight_bits(image, lambda voxels: voxels), **masks}).items()
-            }
+            stored = {name: _nifti(image, voxels, part) for name, voxels in volumes.items()}
             size = sum(map(len, stored.values()))
             if size <= most:
                 self._left -= size
