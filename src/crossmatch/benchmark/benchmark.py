@@ -18,6 +18,7 @@ from crossmatch.benchmark.run_cell import CellFailed, Processes, is_finished, re
 from crossmatch.errors import UserError
 from crossmatch.runs.devices import choose_device
 from crossmatch.runs.lock import only_writer
+from crossmatch.system.process import cores
 
 
 def run_benchmark(
@@ -86,7 +87,7 @@ def run_benchmark(
             if slurm is not None:
                 run_on_cluster(wanting, functools.partial(work, device=device), done, jobs, out / "slurm", slurm)
             else:
-                threads = None if "OMP_NUM_THREADS" in os.environ else max(1, _cores() // jobs)
+                threads = None if "OMP_NUM_THREADS" in os.environ else max(1, cores() // jobs)
                 work = functools.partial(work, threads=threads)
                 run_here(wanting, work, done, jobs, _devices(device), Processes(lock))
         except KeyboardInterrupt as stop:
@@ -108,10 +109,6 @@ def _others(cells: Sequence[Cell], out: Path) -> list[str]:
     runs = {path.parent for path in (out / CELLS).rglob("run.json")}
     count = sum(is_finished(run) for run in runs - known)
     return [f"{count} finished cells in this folder that this command did not name are left out"] if count else []
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _devices(device: str) -> list[str]:

@@ -21,6 +21,7 @@ from crossmatch.runs.lock import only_writer
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import Run, create_run, open_run, resume_run
+from crossmatch.system.process import STOPPING
 from crossmatch.training.extend import extend_run
 from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
@@ -238,8 +239,7 @@ def _interrupts() -> Iterator[threading.Event]:
             signal.signal(known, handler)
 
     if threading.current_thread() is threading.main_thread():
-        asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        heard = [number for number in asked if signal.getsignal(number) is not signal.SIG_IGN]
+        heard = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
         previous = {number: signal.signal(number, note) for number in heard}
     try:
         yield event
