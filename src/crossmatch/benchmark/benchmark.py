@@ -11,6 +11,7 @@ from rich.console import Console
 
 from crossmatch.benchmark.cells import CELLS, Cell
 from crossmatch.benchmark.columns import duration
+from crossmatch.benchmark.folds import pooled
 from crossmatch.benchmark.jobs import run_here, run_on_cluster
 from crossmatch.benchmark.known import match, read_known
 from crossmatch.benchmark.prepare import fingerprints, idle
@@ -84,7 +85,11 @@ def run_benchmark(
             """Results of the cells that are finished or known, and a line for each other one."""
             there = [cell for cell in cells if cell.folder in elsewhere.results or is_finished(out / cell.folder)]
             missing = [f"{c}: {failures.get(c.folder, 'not finished')}" for c in cells if c not in there]
-            return [elsewhere.results.get(cell.folder) or result_of(cell, out) for cell in there], missing
+            results = [elsewhere.results.get(cell.folder) or result_of(cell, out) for cell in there]
+            if cells[0].fold is None:
+                return results, missing
+            results, waiting = pooled(there, results, cells)
+            return results, [*missing, *waiting]
 
         def done(cell: Cell, failure: CellFailed | None) -> None:
             nonlocal counted

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from crossmatch.benchmark.folds import fold_notes
 from crossmatch.benchmark.lines import Line, sources
 from crossmatch.benchmark.significance import least_p
 from crossmatch.methods import METHODS
@@ -24,6 +25,7 @@ def notes(table: Sequence[Line]) -> list[str]:
         *_costs(table),
         *_origins(table),
         *_methods(table),
+        *fold_notes([result for line in table for result in line.row.results]),
         *_published(table),
     ]
 
