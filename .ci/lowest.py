@@ -1,8 +1,8 @@
 """Print the lowest versions that pyproject.toml allows, one requirement a line, for `pip install --constraint`.
 
-    python .ci/lowest.py [--instead torch==2.13.0]
+    python .ci/lowest.py [--extras dicom itk] [--instead torch==2.13.0]
 
-`--instead` names another version of a package whose lowest cannot be had.
+`--extras` adds those of extras; `--instead` names another version of a package whose lowest cannot be had.
 """
 
 import argparse
@@ -27,9 +27,12 @@ def lowest(requirements: list[str]) -> dict[str, str]:
 def main() -> None:
     """Print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--extras", nargs="*", default=[])
     parser.add_argument("--instead", nargs="*", default=[], help="name==version")
     options = parser.parse_args()
-    found = lowest(tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["dependencies"])
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    extras = [each for name in options.extras for each in project["optional-dependencies"][name]]
+    found = lowest([*project["dependencies"], *extras])
     for other in options.instead:
         found[other.partition("==")[0].lower()] = other
     print("\n".join(found.values()))
