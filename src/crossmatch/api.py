@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
@@ -21,6 +22,7 @@ from crossmatch.reports import write_report
 from crossmatch.runs.devices import choose_device
 from crossmatch.runs.display import Counted, Display, Silent, Terminal, TrainingDisplay, counting
 from crossmatch.runs.run import open_run
+from crossmatch.runs.tracking import is_tracked
 from crossmatch.scoring import evaluate as scoring
 from crossmatch.scoring.scores import Evaluation
 from crossmatch.training.fit import fit
@@ -56,6 +58,7 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     resume: bool = False,
+    track: Literal["mlflow"] | None = None,
     progress: bool | Display | None = True,
     **changes: object,
 ) -> Model:
@@ -72,6 +75,7 @@ def train(
         seed: instead of the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         resume: go on with the run in `out`. Recipe and changes must be those it was started with.
+        track: ``mlflow`` sends settings, scalars and the report to MLflow too, into a folder mlruns beside `out`.
         progress: True shows a bar in a terminal or a notebook (which needs ipywidgets), elsewhere a line every half
             minute; False shows nothing; or a `Display` of your own.
         changes: settings that differ from the recipe's, groups and keys joined by two underscores:
@@ -94,7 +98,9 @@ def train(
     else:
         chosen = make_plan(Path(data), minutes=minutes, changes=settings, device=device).proposal.recipe
     with _showing(progress, chosen.method.name) as display:
-        done = fit(chosen, Path(data), out, display, device=device, resume=resume)
+        done = fit(chosen, Path(data), out, display, device=device, resume=resume, track=track is not None)
+    if is_tracked(out):
+        write_report(out)
     if done < chosen.train.steps:
         raise KeyboardInterrupt(f"stopped at step {done} of {chosen.train.steps}; go on with resume=True")
     return load(out, device=device)

@@ -7,6 +7,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats import files_in
 from crossmatch.reports.page import GENERATOR, render
 from crossmatch.runs.run import open_run
+from crossmatch.runs.tracking import is_tracked, log_report
 from crossmatch.scoring.scores import Evaluation, load_evaluation
 
 __all__ = ["write_report"]
@@ -42,6 +43,8 @@ def write_report(
         if predictions is None:
             predictions = _predictions(found if found.is_dir() else found.parent, scores)
     write_text(out, render(run, scores, predictions))
+    if is_tracked(run_folder):
+        log_report(run_folder, out)
     return out
 
 

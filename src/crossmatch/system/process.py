@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,30 @@ from typing import Any
 STOPPING: tuple[signal.Signals, ...] = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
 )
+
+
+@contextmanager
+def interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C, SIGTERM and SIGHUP (a closed terminal) set the event, and the current step is finished.
+
+    A second signal stops at once. One that is ignored, as under nohup, stays ignored.
+    """
+    event = threading.Event()
+    previous: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: object) -> None:
+        event.set()
+        for known, handler in previous.items():
+            signal.signal(known, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        heard = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+        previous = {number: signal.signal(number, note) for number in heard}
+    try:
+        yield event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def apart(inherited: Sequence[int] = ()) -> dict[str, Any]:
