@@ -23,9 +23,9 @@ docs: .venv/ready
 TORCH_LOWEST ?= $(TORCH)
 test-lowest:
 	rm -rf build/lowest && $(PYTHON) -m venv build/lowest
-	$(PYTHON) .ci/lowest.py --extras dicom itk --instead '$(TORCH_LOWEST)' > build/lowest/versions.txt
+	$(PYTHON) .ci/lowest.py --extras itk --instead '$(TORCH_LOWEST)' > build/lowest/versions.txt
 	build/lowest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	build/lowest/bin/python -m pip install --quiet --constraint build/lowest/versions.txt '.[dicom,itk]' \
+	build/lowest/bin/python -m pip install --quiet --constraint build/lowest/versions.txt '.[itk]' \
 		pytest hypothesis pydicom-data
 	OMP_NUM_THREADS=1 build/lowest/bin/python -P -m pytest -q -m 'not slow' -o filterwarnings=default tests/test_api.py \
 		tests/formats tests/dataset tests/recipes tests/runs tests/scoring tests/reports tests/training/test_fit.py \

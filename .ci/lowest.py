@@ -1,6 +1,6 @@
 """Print the lowest versions that pyproject.toml allows, one requirement a line, for `pip install --constraint`.
 
-    python .ci/lowest.py [--extras dicom itk] [--instead torch==2.13.0]
+    python .ci/lowest.py [--extras itk] [--instead torch==2.13.0]
 
 `--extras` adds those of extras; `--instead` names another version of a package whose lowest cannot be had.
 """

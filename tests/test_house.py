@@ -40,10 +40,10 @@ ALLOWED = {
     "importers": "atomic batches dataset errors formats",
     "phantom": "atomic dataset errors formats",
     "scoring": "atomic dataset errors formats",
-    "inference": "atomic batches dataset errors formats networks perturb recipes runs",
+    "inference": "atomic batches dataset errors formats importers networks perturb recipes runs",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring system",
-    "reports": "atomic batches dataset errors formats runs scoring",
-    "benchmark": "atomic dataset errors methods recipes runs scoring system",
+    "reports": "atomic batches dataset errors formats inference runs scoring vendor",
+    "benchmark": "atomic dataset errors formats methods recipes runs scoring system",
     "api": "dataset errors inference plan recipes reports runs scoring training",
     "plan": "batches dataset errors formats inference recipes runs system training",
     "cli": "__init__ atomic benchmark dataset errors importers inference methods phantom plan recipes reports runs "

@@ -11,7 +11,7 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """A tree as one dict with dotted keys."""
+    """A tree of dicts as one dict with dotted keys, in order."""
     if not isinstance(tree, dict):
         return {prefix: tree}
     return {k: v for key, sub in tree.items() for k, v in flat(sub, f"{prefix}.{key}".lstrip(".")).items()}
