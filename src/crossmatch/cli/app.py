@@ -10,6 +10,7 @@ from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
+from crossmatch.cli.export import export
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError
@@ -27,6 +28,7 @@ app.command(cls=Command)(train)
 app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)
+app.command(cls=Command)(export)
 app.add_typer(importer, name="import")
 
 
