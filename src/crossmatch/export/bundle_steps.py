@@ -27,7 +27,7 @@ class WholeScan(Inferer):
         self.folder = folder
 
     def __call__(self, inputs: Any, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """A scan (1, C, *S), as LoadImaged reads it -> labels (1, 1, *S), uint8, with the place of the scan."""
+        """A scan (1, C, *S), as LoadImaged reads it -> labels (1, 1, *S), uint8."""
         device = next(network.parameters()).device if isinstance(network, torch.nn.Module) else torch.device("cpu")
 
         @torch.inference_mode()
@@ -38,7 +38,7 @@ class WholeScan(Inferer):
         affine, spacing = _place(inputs.meta.get("filename_or_obj"))
         channels = [(channel, affine, spacing) for channel in inputs[0].cpu().numpy()]
         labels = torch.from_numpy(Model(self.folder, network=call).labels(channels).copy())
-        return MetaTensor(labels[None, None], meta=inputs.meta)
+        return labels[None, None]
 
 
 class Segmentation:
@@ -56,7 +56,10 @@ class Segmentation:
     def run(self) -> None:
         """Scan by scan."""
         for item in self.dataset:
-            self.postprocessing({**item, "pred": self.inferer(item["image"][None], self.network)[0]})
+            image = item["image"]
+            labels = self.inferer(image[None], self.network)[0]
+            meta = {**image.meta, "original_channel_dim": float("nan")}  # the file of a mask has no channels
+            self.postprocessing({**item, "pred": MetaTensor(labels, affine=image.affine, meta=meta)})
 
 
 def scans(folder: str, channels: int) -> list[dict[str, Any]]:

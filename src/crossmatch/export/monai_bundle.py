@@ -124,8 +124,8 @@ def _metadata(about: dict[str, Any], description: str, licence: str) -> dict[str
 def _inference(about: dict[str, Any]) -> dict[str, Any]:
     """configs/inference.json: reads `dataset_dir`, writes masks to `output_dir`."""
     return {
-        "imports": ["$import torch"],
-        "initialize": ["$__import__('sys').path.insert(0, str(@bundle_root))"],
+        "imports": ["$import sys", "$import numpy", "$import torch"],
+        "initialize": ["$sys.path.insert(0, str(@bundle_root))"],
         "bundle_root": ".",
         "dataset_dir": "$str(@bundle_root) + '/scans'",
         "output_dir": "$str(@bundle_root) + '/masks'",
@@ -154,7 +154,7 @@ def _inference(about: dict[str, Any]) -> dict[str, Any]:
                     "output_dir": "@output_dir",
                     "output_postfix": "",
                     "output_ext": ".png" if about["normalisation"]["kind"] == "colour" else ".nii.gz",
-                    "output_dtype": "$__import__('numpy').uint8",
+                    "output_dtype": "$numpy.uint8",
                     "resample": False,
                     "separate_folder": False,
                     "print_log": False,
