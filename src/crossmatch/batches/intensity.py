@@ -116,5 +116,7 @@ def scale(voxels: NDArray[Any], normalise: Normalise, fixed: Window | None = Non
     low, high, zero, unit = window(voxels, normalise, fixed)
     large = voxels.dtype.kind in "iu" and max(-int(voxels.min()), int(voxels.max())) > _EXACT
     shifted = (voxels.astype(np.float64) - zero).astype(np.float32) if large else voxels.astype(np.float32)
-    scaled = (shifted if large else shifted - np.float32(zero)) * np.float32(1 / unit)
-    return np.clip(scaled, np.float32((low - zero) / unit), np.float32((high - zero) / unit), out=scaled)
+    if not large:
+        shifted -= np.float32(zero)
+    shifted *= np.float32(1 / unit)  # in place: the scan may be large
+    return np.clip(shifted, np.float32((low - zero) / unit), np.float32((high - zero) / unit), out=shifted)
