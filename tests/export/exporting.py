@@ -3,12 +3,15 @@
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
+import torch
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from crossmatch.recipes.load import load_recipe
+from crossmatch import formats
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import Run, create_run
 from untrained import save_untrained, small_recipe
@@ -28,10 +31,19 @@ KINDS = {
 UNBOUNDED = ("views.strong.brightness=0", "views.strong.contrast=0")
 
 
-def run_of(kind: str, folder: Path, *changes: str) -> Run:
-    """A run of fresh weights for a kind of data."""
+class Sliced(NamedTuple):
+    """An exported model."""
+
+    run: Path  # what it comes from
+    scans: Path  # a folder
+    exported: Path  # its folder
+
+
+def run_of(kind: str, folder: Path) -> Run:
+    """A run of fresh weights for a kind of data, whose record holds names and paths that nobody else should read."""
     more = UNBOUNDED if any(each.split("=")[1] in ("zscore", "ct") for each in KINDS[kind]) else ()
-    recipe = small_recipe(*KINDS[kind], *more, *changes)
+    teacher = folder.parent / "secret_place" / "teacher_run"
+    recipe = small_recipe(*KINDS[kind], *more, "method.name=distillation", f"method.teacher={teacher}")
     channels = {"colour": ["R", "G", "B"], "channels": ["T1", "T2"]}.get(kind, ["MR"])
     facts = {
         "root": str(folder.parent / "secret_root"),
@@ -44,19 +56,20 @@ def run_of(kind: str, folder: Path, *changes: str) -> Run:
         "labelled": ["secret_patient_1"],
         "unlabelled": 5,
         "validation": ["secret_patient_2", "secret_patient_3"],
-        "seen": {"spacing_mm": [[1.0, 1.0, 2.0], [1.5, 1.5, 2.0]], "grey_values": [[0.0, 1.0, 90.0, 99.0, 95.0]] * len(channels)},
+        "seen": {
+            "spacing_mm": [[1.0, 1.0, 2.0], [1.5, 1.5, 2.0]],
+            "grey_values": [[0.0, 1.0, 90.0, 99.0, 95.0]] * len(channels),
+        },
     }
     if recipe.data.normalise == "ct":
         facts["ct"] = [[20.0, 180.0, 90.0, 35.0]] * len(channels)
-    import torch
-
-    run = create_run(folder, recipe, facts, Machine(torch.device("cpu"), "float32"))
+    run = create_run(folder, recipe, facts, Machine(torch.device("cpu"), "float32"), begun_from=teacher)
     save_untrained(run, "last", 0)
     return run
 
 
 def write_scans(kind: str, folder: Path) -> Path:
-    """Three scans, NIfTI in other orders of axes and types, or pictures in colours; smooth, so that classes have parts."""
+    """Three smooth scans: NIfTI in other orders of axes and types, or pictures in colours."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(1)
     if kind == "colour":
@@ -64,9 +77,12 @@ def write_scans(kind: str, folder: Path) -> Path:
             pixels = np.stack([_smooth(rng, size) for _ in range(3)], axis=-1)
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"case_{n}{('.png', '.bmp', '.png')[n]}")
         return folder
-    for n, (shape, affine) in enumerate(
-        [((31, 24, 9), TURNED), ((37, 40, 12), np.diag([-1.5, -1.5, 2.0, 1])), ((15, 45, 20), np.diag([1.0, -2.0, 1.5, 1]))]
-    ):
+    grids = (
+        ((31, 24, 9), TURNED),
+        ((37, 40, 12), np.diag([-1.5, -1.5, 2.0, 1.0])),
+        ((15, 45, 20), np.diag([1.0, -2.0, 1.5, 1.0])),
+    )
+    for n, (shape, affine) in enumerate(grids):
         for channel in range(2 if kind == "channels" else 1):
             voxels = _smooth(rng, shape)
             stored = (voxels.astype(np.int16), voxels.astype(np.float32) / 3, voxels.astype(np.uint8))[n]
@@ -80,8 +96,6 @@ def write_scans(kind: str, folder: Path) -> Path:
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Grey values 0 to 200 that change slowly."""
-    from scipy.ndimage import gaussian_filter
-
     field = gaussian_filter(rng.normal(size=shape), 2)
     return np.round(200 * (field - field.min()) / np.ptp(field))
 
@@ -96,8 +110,6 @@ def load_infer(folder: Path) -> ModuleType:
 
 def assert_same_masks(found: Path, wanted: Path) -> None:
     """Equal files, grids and, in `AGREED` of all voxels, labels; and more than one class in the whole."""
-    from crossmatch import formats
-
     names = sorted(path.name for path in wanted.iterdir() if path.name != "prediction.json" and path.is_file())
     assert sorted(path.name for path in found.iterdir()) == names
     classes = set()
@@ -112,6 +124,3 @@ def assert_same_masks(found: Path, wanted: Path) -> None:
         classes |= set(np.unique(ours.voxels).tolist())
     assert len(names) == 3
     assert len(classes) > 1
-
-
-__all__ = ["AGREED", "KINDS", "assert_same_masks", "load_infer", "load_recipe", "run_of", "write_scans"]

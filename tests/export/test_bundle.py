@@ -1,13 +1,12 @@
 """MONAI runs an exported bundle, with the masks of `crossmatch predict`."""
 
-import json
 from pathlib import Path
 
 import pytest
+from exporting import assert_same_masks, run_of, write_scans
 
 from crossmatch.export.export_run import export_run
 from crossmatch.inference.predict import Options, predict
-from exporting import assert_same_masks, run_of, write_scans
 
 
 @pytest.mark.filterwarnings("ignore")  # of MONAI's own code

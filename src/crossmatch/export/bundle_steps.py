@@ -12,7 +12,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import Inferer
 
-from crossmatch.export.infer import SCAN, Model, channel_of
+from crossmatch.export.infer import SCAN, ExportedModel, channel_of
 
 
 class WholeScan(Inferer):
@@ -37,7 +37,7 @@ class WholeScan(Inferer):
 
         affine, spacing = _place(inputs.meta.get("filename_or_obj"))
         channels = [(channel, affine, spacing) for channel in inputs[0].cpu().numpy()]
-        labels = torch.from_numpy(Model(self.folder, network=call).labels(channels).copy())
+        labels = torch.from_numpy(ExportedModel(self.folder, network=call).labels(channels).copy())
         return labels[None, None]
 
 

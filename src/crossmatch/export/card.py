@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch.export.scored import Scored, interval
+from crossmatch.methods import METHODS
 from crossmatch.runs.checkpoint import Checkpoint
 from crossmatch.runs.run import Run
 
@@ -90,10 +91,10 @@ def _head(about: Mapping[str, Any], scored: Sequence[Scored], licence: str) -> s
 
 
 def _data(run: Run, about: Mapping[str, Any]) -> Iterator[str]:
-    data = run.data
+    data, used = run.data, METHODS[run.recipe.method.name].needs_unlabelled
     rows = [
         ("labelled training cases", len(data["labelled"])),
-        ("unlabelled training cases", data["unlabelled"]),
+        (f"unlabelled training cases{'' if used else ', which this method does not use'}", data["unlabelled"]),
         ("validation cases", len(data["validation"])),
         ("channels", ", ".join(data["channels"])),
         ("classes", ", ".join(f"{value} {name}" for name, value in data["labels"].items())),

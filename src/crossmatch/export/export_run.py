@@ -33,7 +33,7 @@ _PYTHON = """In Python, for instance behind a server:
 ```py
 import infer
 
-labels = infer.Model().labels([(voxels, affine, spacing_mm)])
+labels = infer.ExportedModel().labels([(voxels, affine, spacing_mm)])
 ```
 """
 FORMATS: Mapping[str, Exported] = {
@@ -53,7 +53,7 @@ import infer
 import torch
 
 program = torch.export.load("model.pt2").module()
-model = infer.Model(network=lambda images: program(torch.from_numpy(images)).detach().numpy())
+model = infer.ExportedModel(network=lambda images: program(torch.from_numpy(images)).detach().numpy())
 labels = model.labels([(voxels, affine, spacing_mm)])
 ```
 """,

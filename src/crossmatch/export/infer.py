@@ -2,7 +2,7 @@
 
     python infer.py INPUT OUT    INPUT: a scan or a folder of them, NIfTI or (with Pillow) pictures; OUT: for the masks
 
-In Python: `infer.Model().labels([(voxels, affine, spacing_mm)])`. Shapes: C channels, K classes, *S a scan as stored,
+In Python: `ExportedModel().labels([(voxels, affine, spacing_mm)])`. Shapes: C channels, K classes, *S a scan as stored,
 (x, y) or (x, y, z), *F in the order of axes of the training, *N at its voxel size, *P for the network; I slices, or 1.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 SCAN = re.compile(r"([^.].*?)(_\d{4})?(\.nii\.gz|\.nii|\.png|\.jpe?g|\.tiff?|\.bmp)", re.IGNORECASE)
 
 
-class Model:
+class ExportedModel:
     """The exported model, whose folder holds model.json; `threads` compute, 0: as many as there are cores.
 
     `network` takes the place of the exported one: float32 images (B, C, *P) -> probabilities (B, K, *P).
@@ -208,7 +208,7 @@ def mixed(maps: Any, axis: int, at: Any, step: float) -> Any:
     return np.moveaxis(np.tensordot(maps, np.float32(weights / weights.sum(0)), (axis, 0)), -1, axis)
 
 
-def segment_picture(model: Model, paths: list[Path], target: Path) -> None:
+def segment_picture(model: ExportedModel, paths: list[Path], target: Path) -> None:
     """Write the mask of a picture, or of several that are the channels of one."""
     from PIL import Image, ImageOps
 
@@ -224,7 +224,7 @@ def segment_picture(model: Model, paths: list[Path], target: Path) -> None:
 
 def main(source: Path, out: Path) -> None:
     """Segment a scan, or every scan of a folder. A mask has the ending of its scan; masks of pictures are PNG."""
-    model, cases = Model(), dict[tuple[str, str], list[Path]]()
+    model, cases = ExportedModel(), dict[tuple[str, str], list[Path]]()
     for path in sorted(source.iterdir() if source.is_dir() else source.parent.iterdir()):
         if match := SCAN.fullmatch(path.name):
             number = "" if len(model.about["channels"]) > 1 or match[2] in (None, "_0000") else match[2]
