@@ -41,7 +41,7 @@ ALLOWED = {
     "scoring": "atomic dataset errors formats",
     "inference": "atomic batches dataset errors formats networks perturb recipes runs",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring",
-    "reports": "atomic batches dataset errors formats runs scoring",
+    "reports": "atomic batches dataset errors formats inference runs scoring vendor",
     "benchmark": "atomic dataset errors methods recipes runs scoring",
     "api": "dataset errors inference plan recipes reports runs scoring training",
     "export": "atomic errors formats inference methods networks reports runs scoring",

@@ -8,7 +8,8 @@ from finished import cases, result
 from scipy.stats import rankdata, wilcoxon
 
 from crossmatch.benchmark.results import aggregate
-from crossmatch.benchmark.significance import Comparison, compare, exact_p, holm, least_p, patient_dice, signed_rank
+from crossmatch.benchmark.significance import Comparison, compare, holm, least_p, patient_dice, signed_rank
+from crossmatch.scoring.paired import exact_p
 
 
 def test_holm_by_hand() -> None:

@@ -15,7 +15,7 @@ from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.formats import new_volume
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
-from crossmatch.scoring.scores import METRICS, ClassScores, Evaluation
+from crossmatch.scoring.scores import METRICS, THRESHOLDED, ClassScores, Evaluation
 
 GRID = np.diag([2.0, 2.0, 5.0, 1.0])
 LABELS = {"background": 0, "ring": 1, "core": 2}
@@ -55,7 +55,8 @@ def test_values_by_hand(folders: tuple[Path, Path]) -> None:
     found = evaluate(*folders, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 2), (2, 2)]
     assert (found.labels, found.dataset, found.references) == ({"ring": 1, "core": 2}, "Blocks", "labelsTs")
-    assert scores(found, "a", "core") == {name: float(name in ("dice", "jaccard")) for name in METRICS}
+    wanted = {name: float(name in ("dice", "jaccard")) for name in METRICS if name != THRESHOLDED}
+    assert scores(found, "a", "core") == wanted
     core = scores(found, "b", "core")  # 2 x 2 pixels moved by one of 2 mm: half of them overlap
     assert (core["dice"], core["jaccard"]) == (0.5, 1 / 3)
     assert (core["hd95_voxels"], core["hd95_mm"]) == (1, 2)
@@ -318,8 +319,9 @@ def test_voxels_to_be_ignored_leave_every_score(folders: tuple[Path, Path]) -> N
     (ref.parent / "dataset.json").write_text(json.dumps(description | {"labels": {**LABELS, "ignore": 3}}))
     found = evaluate(pred, ref)
     assert found.labels == {"ring": 1, "core": 2}
+    wanted = {metric: float(metric in ("dice", "jaccard")) for metric in METRICS if metric != THRESHOLDED}
     for name in found.labels:
-        assert scores(found, "b", name) == {metric: float(metric in ("dice", "jaccard")) for metric in METRICS}
+        assert scores(found, "b", name) == wanted
     assert evaluate(pred, ref, labels={**LABELS, "ignore": 3}).rows == found.rows
     with pytest.raises(UserError, match=r"holds the label values \[3\], known are 0 background, 1 ring, 2 core"):
         evaluate(pred, ref, labels=LABELS)

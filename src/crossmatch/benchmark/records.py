@@ -83,6 +83,7 @@ def record(line: Line) -> dict[str, Any]:
         "validation": row.validation._asdict(),
         "dice": row.dice._asdict(),
         "jaccard": row.jaccard._asdict(),
+        "threshold_jaccard": row.threshold_jaccard._asdict(),
         "distance_unit": row.unit,
         "hd95": row.hd95._asdict(),
         "asd": row.asd._asdict(),

@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import rankdata
 
 from crossmatch.benchmark.results import Result, Row
+from crossmatch.scoring.paired import exact_p
 
 LEAST_UNITS = 2  # with one pair p is always 1
 DIGITS = 12  # decimals of differences in Dice: rounding errors of means do not count as differences
@@ -84,23 +83,6 @@ def signed_rank(ours: Mapping[Unit, float], theirs: Mapping[Unit, float]) -> tup
     paired = sorted(ours.keys() & theirs.keys())
     differences = np.round([ours[unit] - theirs[unit] for unit in paired], DIGITS)
     return len(paired), exact_p(differences[differences != 0]) if len(paired) >= LEAST_UNITS else None
-
-
-def exact_p(differences: npt.NDArray[np.float64]) -> float:
-    """Two-sided p of the signed-rank sum of differences other than 0, if both signs are equally likely.
-
-    Exact for any number of differences; equal sizes share their mean rank (Wilcoxon, Biometrics Bulletin 1, 1945).
-    """
-    ranks = np.rint(2 * rankdata(np.abs(differences))).astype(np.int64)  # doubled, because mean ranks may be halves
-    positive = int(ranks[differences > 0].sum())
-    smaller = min(positive, int(ranks.sum()) - positive)
-    chance = np.zeros(smaller + 1)  # of each sum of positive ranks up to the one that was found
-    chance[0] = 1
-    for rank in ranks:
-        with_it = chance[:-rank].copy()
-        chance /= 2
-        chance[rank:] += with_it / 2
-    return min(1.0, 2 * float(chance.sum()))
 
 
 def least_p(patients: int, rows: int) -> float:

@@ -10,7 +10,11 @@ from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
+<<<<<<< HEAD
 from crossmatch.cli.export import export
+=======
+from crossmatch.cli.pages import report
+>>>>>>> main
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError, quoted
@@ -25,6 +29,7 @@ app = typer.Typer(
 app.command(cls=Command)(check)
 app.command(cls=Command)(plan)
 app.command(cls=Command)(train)
+app.command(cls=Command)(report)
 app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)
@@ -125,17 +130,6 @@ def evaluate(
 
 
 @app.command(cls=Command)
-def report(
-    run: Annotated[Path, typer.Argument(help="a run's folder")],
-    out: Annotated[Path | None, typer.Option(help="the page; default: RUN/report.html")] = None,
-) -> None:
-    """Write one self-contained HTML page: settings, curves, scores, best, median and worst cases."""
-    from crossmatch.reports import write_report
-    from crossmatch.runs.display import Terminal
-
-    Terminal().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
-
-
 @app.command(cls=Command)
 def pack(
     run: Annotated[Path, typer.Argument(help="a run's folder")],

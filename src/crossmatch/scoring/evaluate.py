@@ -16,8 +16,8 @@ from crossmatch.dataset.layout import IGNORE, read_description
 from crossmatch.dataset.orientation import difference, grid_beside, put_onto, read_beside, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
-from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances
-from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
+from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
+from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
 
 __all__ = ["Evaluation", "evaluate", "load_evaluation"]
@@ -66,10 +66,11 @@ def evaluate(
         warn(doubt)
     prediction = _origin(pred)
     folder = (ref if ref.is_dir() else ref.parent).resolve()
-    dataset = None
+    dataset = threshold = None
     if (folder.parent / "dataset.json").is_file():
         description = read_description(folder.parent)
         dataset, labels = description.name, description.drawn if labels is None else labels
+        threshold = description.jaccard_threshold
     if labels is None:
         labels = {f"label {value}": value for value in _values(reference for _, reference in pairs.values())}
     classes = {name: int(value) for name, value in labels.items() if value != 0 and name != IGNORE}
@@ -78,7 +79,8 @@ def evaluate(
 
     rows: list[ClassScores] = []
     with ThreadPoolExecutor(WORKERS) as pool:
-        cases = pool.map(lambda case: _rows(case, *pairs[case], classes, labels.get(IGNORE)), pairs)
+        ignore = labels.get(IGNORE)
+        cases = pool.map(lambda case: _rows(case, *pairs[case], classes, ignore, threshold), pairs)
         for done, found in enumerate(cases, start=1):
             rows += found
             if progress is not None:
@@ -92,6 +94,7 @@ def evaluate(
         missing=tuple(missing),
         extra=tuple(extra),
         prediction=prediction,
+        jaccard_threshold=threshold,
     )
     if out is not None:
         write_json(out / "summary.json", evaluation.to_json())
@@ -190,9 +193,14 @@ def _values(paths: Iterable[Path]) -> list[int]:
 
 
 def _rows(
-    case: str, predicted: Path, reference: Path, classes: Mapping[str, int], ignore: int | None
+    case: str,
+    predicted: Path,
+    reference: Path,
+    classes: Mapping[str, int],
+    ignore: int | None,
+    threshold: float | None,
 ) -> list[ClassScores]:
-    """The rows of one case; voxels whose reference is `ignore` are left out."""
+    """The rows of one case; voxels whose reference is `ignore` are left out. `threshold`: the dataset's for Jaccard."""
     named = classes if ignore is None else {**classes, IGNORE: ignore}
     theirs, drawn = _read_labels(reference, formats.read_grid(predicted), named)
     found, drawn = counted(_read_labels(predicted, theirs, classes)[1], drawn, ignore)
@@ -208,6 +216,8 @@ def _rows(
     for name, value in classes.items():
         pred, ref = found == value, drawn == value
         scores = {"dice": dice(pred, ref), "jaccard": jaccard(pred, ref)}
+        if threshold is not None:
+            scores[THRESHOLDED] = threshold_jaccard(pred, ref, threshold=threshold)
         for unit, spacing in spacings.items():
             if unit == "voxels" or spacing is not None:
                 distances = surface_distances(pred, ref, spacing)
