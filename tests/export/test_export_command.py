@@ -103,3 +103,11 @@ def test_a_full_disk_leaves_nothing(
     assert "No space left on device" in told
     assert "Make room, or name a place on another disk" in told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_a_packed_model_is_exported_like_its_run(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "pack", run, tmp_path / "model.zip")[0] == 0
+    for source, out in ((run, "one"), (tmp_path / "model.zip", "other")):
+        assert call(capsys, "export", source, tmp_path / out, "--format", "bundle")[0] == 0
+    one, other = ((tmp_path / name / "model.json").read_text() for name in ("one", "other"))
+    assert one == other
