@@ -24,7 +24,7 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.atomic import write_json
 from crossmatch.export.export_run import FORMATS, export_run
-from timing import run
+from timing import run, spread
 
 PACKAGES = ("numpy", "onnxruntime", "nibabel")
 
@@ -95,11 +95,11 @@ def main() -> None:
 def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
     exported: dict[str, object] = {}
     for format in FORMATS:
-        start = time.perf_counter()
+        start = time.process_time()  # of a machine that does other things too
         folder = export_run(options.run, place / format, format)
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*.*"))}
-        exported[format] = {"seconds": round(time.perf_counter() - start, 2), "bytes": sizes}
-        print(f"{format:8} {sum(sizes.values()) / 1e6:6.2f} MB, exported in {exported[format]['seconds']} s")
+        exported[format] = {"cpu_seconds": round(time.process_time() - start, 2), "bytes": sizes}
+        print(f"{format:8} {sum(sizes.values()) / 1e6:6.2f} MB, exported in {exported[format]['cpu_seconds']} CPU s")
     python, installed = clean_python(options.venv or place / "venv")
     print("clean environment:", ", ".join(f"{name} {version}" for name, version in installed.items()))
     precise = in_float32(options.run, place / "float32")
@@ -118,9 +118,9 @@ def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
     }
     shapes = sorted({formats.read_grid(path).shape for path in (place / "i0").iterdir()})
     for name, seconds in times.items():
-        print(f"{name:20} {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+        print(f"{name:20} {spread(seconds, '.2f')} s")
     ratios = [ours / theirs for ours, theirs in zip(times["infer.py"], times["predict in float32"], strict=True)]
-    print(f"ratio to float32     {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+    print(f"ratio to float32     {spread(ratios, '.3f')}")
     for name, found in equal.items():
         print(f"equal, {name}: {found['equal']:.6%} of voxels, {found['equal_of_foreground']:.4%} of foreground")
     record = json.loads((options.run / "run.json").read_text(encoding="utf-8"))

@@ -127,7 +127,6 @@ def evaluate(
 
 
 @app.command(cls=Command)
-@app.command(cls=Command)
 def pack(
     run: Annotated[Path, typer.Argument(help="a run's folder")],
     out: Annotated[Path, typer.Argument(help="the file, such as model.zip")],
