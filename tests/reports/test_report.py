@@ -223,7 +223,7 @@ def test_two_dimensional_cases(tmp_path):
     evaluate(run / "test", data / "labelsTs", run / "test")
     page = Page(write_report(run))
     assert "The only one: case_005, Dice 100.0 %" in page.text
-    assert sum(tag == "image" for tag, _ in page.tags) == 1
+    assert sum(tag == "image" for tag, _ in page.tags) == 2  # alone, and under the masks
     assert "Slice" not in page.text
 
 

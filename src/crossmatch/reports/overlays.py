@@ -3,17 +3,15 @@
 Shapes: (x, y, z) volumes in the file's axis order; I slices of (h, w) as they are shown, rows downwards.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
-from crossmatch.batches.intensity import scale
 from crossmatch.formats import Array, Volume
 from crossmatch.reports.curves import COLOURS
-from crossmatch.reports.slices import crop, outline, planes, png, upright
+from crossmatch.reports.slices import crop, eight_bits, embedded, outline, planes, upright
 from crossmatch.scoring.metrics import dice
 
 SHOWN = 3  # slices of a stack
@@ -29,7 +27,7 @@ class Layer(NamedTuple):
 class View(NamedTuple):
     """Slices of one scan along one axis, the right way up and cropped around its masks."""
 
-    grey: Array  # (I, h, w)
+    pixels: Array  # (I, h, w), or (I, h, w, 3) in colours
     masks: list[Array]  # (I, h, w) labels, in the order given
     pixel: tuple[float, float]  # height and width
 
@@ -37,13 +35,13 @@ class View(NamedTuple):
     def along(cls, image: Volume, masks: Sequence[Array], axis: int) -> "View":
         """The slices across an axis (the axes of the picture in 2D)."""
         stack, pixel = upright(image, axis)
-        grey, shown = stack(_grey(image)), [stack(mask) for mask in masks]
+        pixels, shown = eight_bits(image, stack), [stack(mask) for mask in masks]
         part = (slice(None), *crop(np.any([mask > 0 for mask in shown], axis=0), pixel))
-        return cls(grey[part], [mask[part] for mask in shown], pixel)
+        return cls(pixels[part], [mask[part] for mask in shown], pixel)
 
     def svg(self, n: int, layers: Sequence[Layer], labels: Mapping[str, int]) -> str:
         """Slice n under layers."""
-        return slice_svg(self.grey[n], layers, labels, self.pixel)
+        return slice_svg(self.pixels[n], layers, labels, self.pixel)
 
 
 def stack_figures(
@@ -51,8 +49,8 @@ def stack_figures(
 ) -> list[str]:
     """At most three slices of a scan that was learned slice by slice, with reference and prediction."""
     view = View.along(image, [reference, prediction], slice_axis)
-    return [
-        _scored_figure(view, n, labels, f"Slice {n + 1} of {len(view.grey)}" if len(view.grey) > 1 else "", reason)
+    return _bare(view, labels) + [
+        _scored_figure(view, n, labels, f"Slice {n + 1} of {len(view.pixels)}" if len(view.pixels) > 1 else "", reason)
         for n, reason in chosen_slices(*view.masks).items()
     ]
 
@@ -63,8 +61,13 @@ def plane_figures(image: Volume, reference: Array, prediction: Array, labels: Ma
     for name, axis in planes(image).items():
         view = View.along(image, [reference, prediction], axis)
         n, reason = chosen_plane(*view.masks)
-        figures.append(_scored_figure(view, n, labels, f"{name}, {n + 1} of {len(view.grey)}", reason))
+        figures.append(_scored_figure(view, n, labels, f"{name}, {n + 1} of {len(view.pixels)}", reason))
     return figures
+
+
+def _bare(view: View, labels: Mapping[str, int]) -> list[str]:
+    """Of a scan that is one picture: the picture without masks."""
+    return [figure(view.svg(0, [], labels), "scan")] if len(view.pixels) == 1 else []
 
 
 def _scored_figure(view: View, n: int, labels: Mapping[str, int], where: str, reason: str) -> str:
@@ -81,11 +84,12 @@ def unscored_figures(image: Volume, prediction: Array, labels: Mapping[str, int]
         for name, axis in planes(image).items():
             view = View.along(image, [prediction], axis)
             n = largest_slice(view.masks[0])
-            figures.append(_unscored_figure(view, n, labels, f"{name}, {n + 1} of {len(view.grey)}"))
+            figures.append(_unscored_figure(view, n, labels, f"{name}, {n + 1} of {len(view.pixels)}"))
         return figures
     view = View.along(image, [prediction], slice_axis)
+    figures += _bare(view, labels)
     for n in spread_slices(view.masks[0]):
-        where = f"Slice {n + 1} of {len(view.grey)}" if len(view.grey) > 1 else ""
+        where = f"Slice {n + 1} of {len(view.pixels)}" if len(view.pixels) > 1 else ""
         figures.append(_unscored_figure(view, n, labels, where))
     return figures
 
@@ -141,24 +145,19 @@ def slice_dice(reference: Array, prediction: Array) -> float:
     return float(np.mean(scores)) if scores else 1.0
 
 
-def _grey(image: Volume) -> Array:
-    return np.round(255 * scale(image.voxels, "percentile")).astype(np.uint8)
-
-
 def figure(svg: str, text: str) -> str:
     """A picture and what stands below it, HTML."""
     return f"<figure>{svg}<figcaption>{text}</figcaption></figure>"
 
 
-def slice_svg(grey: Array, layers: Sequence[Layer], labels: Mapping[str, int], pixel: tuple[float, float]) -> str:
-    """A slice (h, w) in its true proportions under masks (h, w), drawn in pixel coordinates."""
-    (h, w), (down, across) = grey.shape, pixel
-    data = base64.b64encode(png(grey)).decode()
+def slice_svg(pixels: Array, layers: Sequence[Layer], labels: Mapping[str, int], pixel: tuple[float, float]) -> str:
+    """A slice (h, w) or (h, w, 3), in its true proportions, under masks (h, w); drawn in pixel coordinates."""
+    (h, w), (down, across) = pixels.shape[:2], pixel
     drawn = "".join(f'<g class="{kind}">{_paths(mask, labels, kind)}</g>' for kind, mask in layers)
     return (
-        f'<svg class="overlay" viewBox="0 0 {w * across:.6g} {h * down:.6g}">'
+        f'<svg class="overlay{" colour" * (pixels.ndim == 3)}" viewBox="0 0 {w * across:.6g} {h * down:.6g}">'
         f'<g transform="scale({across:.6g} {down:.6g})">'
-        f'<image width="{w}" height="{h}" preserveAspectRatio="none" href="data:image/png;base64,{data}"/>'
+        f'<image width="{w}" height="{h}" preserveAspectRatio="none" href="{embedded(pixels)}"/>'
         f"{drawn}</g></svg>"
     )
 

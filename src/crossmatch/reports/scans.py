@@ -15,6 +15,7 @@ from crossmatch.dataset.layout import Description, Listing, list_cases, read_des
 from crossmatch.dataset.orientation import Frame, Turn, read_label, turn_into, turn_volume
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume
+from crossmatch.reports.slices import shown_scan
 from crossmatch.scoring.metrics import counted, dice
 from crossmatch.scoring.scores import Evaluation
 
@@ -23,7 +24,7 @@ ORIGIN = "prediction.json"
 
 @dataclass(frozen=True)
 class OpenScan:
-    """A scan (its first channel) that masks are brought onto."""
+    """A scan that masks are brought onto: its first channel, or its picture in colours."""
 
     image: Volume  # in the frame
     _stored: Volume
@@ -35,14 +36,15 @@ class OpenScan:
 
 
 def open_scan(files: Sequence[Path], frame: Frame | None) -> OpenScan:
-    """The first channel of a scan, turned into a frame.
+    """The first channel of a scan, or its picture in colours, turned into a frame.
 
     Raises:
         UserError: it cannot be read.
     """
-    stored = formats.read_channels(files[:1])[0]
+    channels = formats.read_channels(files[:1])
+    stored = channels[0]
     turn = turn_into(frame, stored)
-    return OpenScan(turn_volume(stored, turn), stored, turn)
+    return OpenScan(shown_scan([turn_volume(channel, turn) for channel in channels]), stored, turn)
 
 
 class CaseFiles(NamedTuple):
