@@ -45,9 +45,10 @@ ALLOWED = {
     "reports": "atomic batches dataset errors formats inference runs scoring vendor",
     "benchmark": "atomic dataset errors formats methods recipes runs scoring system",
     "api": "dataset errors inference plan recipes reports runs scoring training",
+    "export": "atomic errors formats inference methods networks reports runs scoring",
     "plan": "batches dataset errors formats inference recipes runs system training",
-    "cli": "__init__ atomic benchmark dataset errors importers inference methods phantom plan recipes reports runs "
-    "scoring system training",
+    "cli": "__init__ atomic benchmark dataset errors export importers inference methods phantom plan recipes reports "
+    "runs scoring system training",
     "__init__": "api errors formats methods networks phantom recipes scoring",
     "__main__": "cli",
 }
