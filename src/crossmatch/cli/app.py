@@ -10,6 +10,7 @@ from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
+from crossmatch.cli.looking import review
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command(cls=Command)(check)
 app.command(cls=Command)(plan)
 app.command(cls=Command)(train)
+app.command(cls=Command)(review)
 app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)

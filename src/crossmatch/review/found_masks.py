@@ -1,5 +1,6 @@
 """Folders of predicted masks: whose scans they are of, and how far each mask can be trusted."""
 
+import filecmp
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class FoundMask:
     path: Path
     folder: Path
     facts: dict[str, Any]  # of prediction.json: run, checkpoint, step, weights
+    scan: Path  # the scan's first file
     size: int | None  # of the scan's first file when the mask was made, bytes
     time: int | None  # its time of change, ns
     uncertainty: Path | None
@@ -41,7 +43,8 @@ class MaskFolders:
     def __init__(self, run: Run, named: Iterable[Path]) -> None:
         self.notes: list[str] = []
         self._by_file: dict[Key, FoundMask] = {}
-        self._by_name: dict[tuple[str, int | None], FoundMask] = {}
+        self._by_name: dict[str, list[FoundMask]] = {}
+        self.used: set[Path] = set()  # masks that `of` gave
         self.scans: dict[Key, tuple[str, tuple[Path, ...]]] = {}  # first file -> name and all files of a scan
         self.calibration: str | None = None
         own = [path.parent for path in run.folder.glob(f"*/{ORIGIN}")]
@@ -52,14 +55,25 @@ class MaskFolders:
                 self.notes.append(str(error))
 
     def of(self, image: Path, name: str) -> FoundMask | None:
-        """The newest mask of a scan; where the data were moved since, of the scan of that name and size."""
+        """The newest mask of a scan.
+
+        Where the data were moved since, that of the scan of this name and size; where the scan was copied, that of the
+        scan of this name and content.
+        """
         found = self._by_file.get(key_of(image))
-        if found is None and self._by_name:
+        for other in self._by_name.get(name, []) if found is None else []:
             try:
-                found = self._by_name.get((name, image.stat().st_size))
+                moved = other.size == image.stat().st_size and (not other.scan.exists() or _equal(other.scan, image))
             except OSError:
-                return None
+                continue
+            found = other if moved else found
+        if found is not None:
+            self.used.add(found.path)
         return found
+
+    def taken(self, key: Key) -> bool:
+        """Whether the mask of a scan was given to a case."""
+        return self._by_file[key].path in self.used
 
     def _add(self, folder: Path) -> None:
         if not (folder / ORIGIN).is_file():
@@ -80,6 +94,7 @@ class MaskFolders:
                 path,
                 folder,
                 facts,
+                places[0],
                 files[0]["size"],
                 files[0]["mtime_ns"],
                 uncertain.get(name),
@@ -89,8 +104,7 @@ class MaskFolders:
             first = key_of(places[0])
             self._by_file[first] = found
             self.scans[first] = (name, _scan_paths(places))
-            if not places[0].exists():
-                self._by_name[name, files[0]["size"]] = found
+            self._by_name.setdefault(name, []).append(found)
 
     def _quality(self, folder: Path) -> QualityRecord | None:
         try:
@@ -101,6 +115,10 @@ class MaskFolders:
         if found is not None:
             self.calibration = found.calibration["told"]
         return found
+
+
+def _equal(file: Path, other: Path) -> bool:
+    return filecmp.cmp(file, other, shallow=False)
 
 
 def key_of(path: Path) -> Key:

@@ -101,7 +101,7 @@ def _new_scans(
         found |= {key_of(paths[0]): (name, paths) for name, paths in groups.items()}
     hidden: dict[Path, None] = {}
     for key, (name, paths) in folders.scans.items():
-        if key in seen or key in found:
+        if key in seen or key in found or folders.taken(key):
             continue
         if places.holds(paths[0]):
             found[key] = (name, paths)
