@@ -42,11 +42,12 @@ ALLOWED = {
     "inference": "atomic batches dataset errors formats networks perturb recipes runs",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring",
     "reports": "atomic batches dataset errors formats runs scoring",
+    "review": "atomic dataset errors formats inference reports runs vendor",
     "benchmark": "atomic dataset errors methods recipes runs scoring",
     "api": "dataset errors inference plan recipes reports runs scoring training",
     "plan": "batches dataset errors formats inference recipes runs training",
-    "cli": "__init__ atomic benchmark dataset errors importers inference methods phantom plan recipes reports runs "
-    "scoring training",
+    "cli": "__init__ atomic benchmark dataset errors importers inference methods phantom plan recipes reports review "
+    "runs scoring training",
     "__init__": "api errors formats methods networks phantom recipes scoring",
     "__main__": "cli",
 }

@@ -58,11 +58,11 @@ def review(
         if not masked and not desk.predicting.possible:
             raise UserError(f"{run_folder} has no checkpoint and no predictions, so there is nothing to review: train.")
         with ReviewServer(desk, port) as server:
-            say(f"Review: {server.address}")
-            if browser and not _opened(server.address):
-                say("No browser could be opened: open this address in one on this machine.")
-            say("Ctrl-C ends it; what is accepted is kept.")
             try:
+                say(f"Review: {server.address}")
+                if browser and not _opened(server.address):
+                    say("No browser could be opened: open this address in one on this machine.")
+                say("Ctrl-C ends it; what is accepted is kept.")
                 server.serve_forever(poll_interval=0.2)
             except KeyboardInterrupt:
                 pass

@@ -73,7 +73,8 @@ class MaskFolders:
 
     def taken(self, key: Key) -> bool:
         """Whether the mask of a scan was given to a case."""
-        return self._by_file[key].path in self.used
+        found = self._by_file.get(key)
+        return found is not None and found.path in self.used
 
     def _add(self, folder: Path) -> None:
         if not (folder / ORIGIN).is_file():

@@ -13,7 +13,7 @@ from crossmatch.review.found_masks import FoundMask, MaskFolders, key_of
 from crossmatch.review.places import Places
 from crossmatch.runs.run import Run
 
-Kind = Literal["unlabelled", "validation", "new"]
+CaseKind = Literal["unlabelled", "validation", "new"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ReviewCase:
 
     id: str  # of the page's addresses; never a path
     name: str
-    kind: Kind
+    kind: CaseKind
     images: tuple[Path, ...]  # one file a channel, or one that holds them all
     reference: Path | None  # shown beside the prediction: of validation cases alone
     mask: FoundMask | None
@@ -62,7 +62,7 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
         seen.add(key_of(case.images[0].absolute()))
         if case.split == "train" and case.id in known:
             continue
-        kind: Kind = "validation" if case.split == "val" else "unlabelled"
+        kind: CaseKind = "validation" if case.split == "val" else "unlabelled"
         reference = case.label if kind == "validation" else None
         mask = folders.of(case.images[0].absolute(), case.id)
         cases[f"{kind}:{case.id}"] = ReviewCase(f"{kind}:{case.id}", case.id, kind, case.images, reference, mask)
@@ -110,7 +110,7 @@ def _new_scans(
     cases = []
     names: dict[str, int] = {}
     for key, (name, paths) in found.items():
-        if key in seen:
+        if key in seen or folders.taken(key):
             continue
         names[name] = names.get(name, 0) + 1
         ident = f"new:{name}" if names[name] == 1 else f"new:{name}:{names[name]}"

@@ -39,6 +39,10 @@ HEADERS = {
 }
 
 
+class _NoPageError(Exception):
+    """An address that leads nowhere."""
+
+
 class ReviewServer(ThreadingHTTPServer):
     """Serves one desk. `address` is what the browser opens.
 
@@ -100,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
             status, reply = 200, self._reply(body)
         except ChangedError as error:
             status, reply = 409, _error(str(error), ask=True, version=self._version())
+        except _NoPageError as error:
+            status, reply = 404, _error(str(error))
         except UserError as error:
             status, reply = 422, _error(str(error))
         except MemoryError:
@@ -131,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             return Reply(path.read_bytes(), f"{_TYPES[path.suffix]}; charset=utf-8")
         known = ASKED if self.command == "GET" else TOLD
         if len(parts) != 2 or parts[0] != "api" or parts[1] not in known:
-            raise UserError("There is no such page.")
+            raise _NoPageError("There is no such page.")
         reply = known[parts[1]](self.server.desk, self._query(), body)
         if parts[1] == "end":
             threading.Thread(target=self.server.shutdown).start()
