@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossmatch import formats
-from crossmatch.batches.intensity import Normalise, Window, above, near_zero, scale, window
+from crossmatch.batches.intensity import Normalise, Window, above, colour_windows, near_zero, scale, window
 from crossmatch.batches.items import stored_shape, to_items
 from crossmatch.batches.resample import resize_image, resize_labels
 from crossmatch.batches.writer import Writer
 from crossmatch.dataset.dataset import Case
+from crossmatch.dataset.layout import IGNORE
 from crossmatch.dataset.orientation import Frame, into_frame, read_label, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.perturb.geometry import Lookup
 
+RED_GREEN_BLUE = 3  # channels of colour images
 _LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
 
 
@@ -64,7 +66,9 @@ class Store:
     labelled: Tensor  # item numbers
     unlabelled: Tensor  # item numbers
 
+    classes: int = 256  # K, with background: a voxel of this label is one to be ignored
     mapped: bool = False  # voxels lie in a file: the host looks them up, whichever device computes
+    colours: bool = False  # the channels are red, green and blue in [0, 1]
 
     def locate(self, items: Tensor) -> Locations:
         """Where some items lie, on the CPU."""
@@ -128,7 +132,7 @@ def load_store(
         labelled, unlabelled: training cases; only labels of the labelled ones are opened.
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
         normalise: see `intensity.py`; fixed: the windows of ``ct``, one a channel.
-        labels: name -> value, for label files that name their segments.
+        labels: name -> value of all that label files may hold, see `Dataset.drawn`.
         spacing_mm: voxel size that items are resampled to; empty: as stored.
         frame: of the dataset, see `orientation.py`; None: the axes of scans stay as stored.
         device: where the voxels go if `memory_map` is None.
@@ -149,9 +153,10 @@ def load_store(
             first = volumes[0]
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
+            given = fixed or colour_windows([volume.voxels for volume in volumes], normalise)
             integers, seen = zip(
                 *(
-                    _channel(volume, dims, slice_axis, normalise, size, path, fixed[k] if fixed else None)
+                    _channel(volume, dims, slice_axis, normalise, size, path, given[k] if given else None)
                     for k, volume in enumerate(volumes)
                 ),
                 strict=True,
@@ -186,7 +191,9 @@ def load_store(
         high=((high - zero) / unit).float(),
         labelled=torch.arange(labelled_items),
         unlabelled=torch.arange(labelled_items, len(case_of)),
+        classes=256 if labels is None else len(labels) - (IGNORE in labels),
         mapped=memory_map is not None,
+        colours=normalise == "colour" and low.shape[1] == RED_GREEN_BLUE,
     )
 
 

@@ -102,7 +102,11 @@ def record(line: Line) -> dict[str, Any]:
 
 
 def _cell(result: Result) -> dict[str, Any]:
-    """One run: what was trained where, its statistics over test cases, and the Dice of each of them."""
+    """One run: what was trained where, its statistics over test cases, the Dice of each of them, and its evaluation.
+
+    The evaluation has the form of summary.json: `known` reads it back.
+    """
+    evaluation = result.evaluation.to_json()
     return {
         "labelled": result.labelled,
         "method": result.method,
@@ -118,6 +122,7 @@ def _cell(result: Result) -> dict[str, Any]:
             {"case": case, "patient": result.patients[case], "dice": dice}
             for case, dice in result.evaluation.case_means("dice").items()
         ],
+        "evaluation": {key: value for key, value in evaluation.items() if key not in ("summary", "conventions")},
     }
 
 

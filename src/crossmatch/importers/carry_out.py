@@ -13,6 +13,7 @@ from crossmatch.atomic import new_folder
 from crossmatch.dataset.check import UnfitCases, check
 from crossmatch.dataset.dataset import SPLITS, Dataset
 from crossmatch.dataset.fingerprint import Fingerprint, Progress, fingerprint_path
+from crossmatch.dataset.orientation import read_beside
 from crossmatch.dataset.writing import write_description
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING
@@ -83,10 +84,15 @@ def _write(folder: Path, case: SourceCase, proposal: ImportProposal, written: Wr
             number += 1
     if case.label is None:
         return
-    if formats.stands_alone(case.label) and not proposal.values.turns(proposal.found[case.label]):
+    named = bool(formats.segments_of(case.label))
+    by_value = named and proposal.names is None  # the dataset would read the segments by name
+    if formats.stands_alone(case.label) and not by_value and not proposal.values.turns(proposal.found[case.label]):
         _copy(case.label, labels / f"{case.name}{formats.ending(case.label)}", written, link)
         return
-    label = formats.read_label(case.label)
+    if named:  # it may cover a part of the scan
+        label = read_beside(case.label, formats.read_grid(case.images[0]), proposal.names)
+    else:
+        label = formats.read_label(case.label)
     ending = formats.mask_ending(case.label, None, formats.Grid(label.shape, label.affine, label.spacing_mm))
     file = labels / f"{case.name}{ending}"
     written[file] = case.label

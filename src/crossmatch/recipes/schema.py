@@ -22,6 +22,7 @@ from crossmatch.batches.views import BatchSizes, ViewSettings
 from crossmatch.errors import offered
 from crossmatch.methods import METHODS, Method, MethodSettings
 from crossmatch.methods.losses import DiceSettings
+from crossmatch.methods.schedules import poly_decay
 from crossmatch.networks import NETWORKS, NetworkSettings, Segmenter
 from crossmatch.settings import BelowOne, Count, Fraction, NonNegative, Positive, Settings
 
@@ -101,7 +102,7 @@ class TrainSettings(Settings):
     batch: BatchSizes = BatchSizes()
     """Images a step."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    """SGD with Nesterov momentum (released 2D) or AdamW (released 3D)."""
+    """SGD (released 2D), with Nesterov momentum for methods whose released code has it; or AdamW (released 3D)."""
     learning_rate: Positive = 0.01
     """Learning rate of the first step."""
     momentum: BelowOne = 0.9
@@ -114,6 +115,9 @@ class TrainSettings(Settings):
     """Where the learning rate would reach 0, in lengths of the run."""
     ema: BelowOne = 0.0
     """Decay of averaged weights, which are then evaluated. 0: none."""
+    recalibrate: bool = False
+    """Before each validation and checkpoint, a copy of the network gets batch statistics of clean weak views of
+    training images. This copy is validated and kept. A network without batch normalisation stays as it is."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """`auto` is bf16 where the hardware computes in it, else float32."""
     log_every: Count = 20
@@ -201,6 +205,18 @@ class Recipe(Settings):
     def coarse_size(self) -> tuple[int, ...]:
         """Voxels an axis of the network's coarsest feature map."""
         return tuple(n // self.network.settings.multiple for n in self.data.size)
+
+    def learning_rate(self, progress: float) -> float:
+        """The learning rate of a step from its progress in [0, 1): by the method's schedule, or else the decay."""
+        train, share = self.train, self.method.settings.rate_share(progress)
+        return train.learning_rate * (
+            poly_decay(progress, train.poly_power, train.poly_horizon) if share is None else share
+        )
+
+    @property
+    def method_version(self) -> int:
+        """See `Method.version`."""
+        return METHODS[self.method.name].version
 
     @property
     def dims(self) -> int:

@@ -149,6 +149,20 @@ def dice_per_class(pred_labels: Mask, ref_labels: Mask, num_classes: int) -> Dis
     return np.where(sizes == 0, 1.0, 2 * counts.diagonal()[1:] / np.maximum(sizes, 1))
 
 
+def counted(pred_labels: Mask, ref_labels: Mask, ignore: int | None) -> tuple[Mask, Mask]:
+    """Two label volumes (*S) as background wherever the reference has the label to be ignored, in both of them.
+
+    So these voxels count as neither right nor wrong, and no surface lies inside them.
+
+    >>> counted(np.array([1, 1, 2]), np.array([1, 3, 3]), ignore=3)
+    (array([1, 0, 0]), array([1, 0, 0]))
+    """
+    if ignore is None:
+        return pred_labels, ref_labels
+    out = ref_labels == ignore
+    return np.where(out, 0, pred_labels), np.where(out, 0, ref_labels)
+
+
 def _overlap(pred: Mask, ref: Mask) -> tuple[float, float]:
     """Dice and Jaccard of two bool masks."""
     total = int(np.count_nonzero(pred) + np.count_nonzero(ref))

@@ -165,7 +165,11 @@ def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
     path = path / "summary.json" if path.is_dir() else path
     if not path.exists():
         raise UserError(f"{path} does not exist: make it with `crossmatch evaluate PRED REF --out DIR`.")
-    stored = read_json(path, StoredEvaluation, "run `crossmatch evaluate` again")
+    return evaluation_of(read_json(path, StoredEvaluation, "run `crossmatch evaluate` again"))
+
+
+def evaluation_of(stored: StoredEvaluation) -> Evaluation:
+    """An evaluation from what is stored of it."""
     return Evaluation(
         rows=tuple(ClassScores(row.case, row.name, row.value, _known(row)) for row in stored.cases),
         labels=stored.labels,
