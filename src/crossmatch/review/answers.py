@@ -33,7 +33,7 @@ def _json(value: Any) -> Reply:
 def _run(desk: Desk, query: Query, body: bytes) -> Reply:
     """What the page says once."""
     run, gathered = desk.run, desk.gathered
-    labels = run.data["labels"]
+    labels = desk.labels
     kinds = [case.kind for case in gathered.cases.values()]
     return _json(
         {
@@ -58,7 +58,7 @@ def _run(desk: Desk, query: Query, body: bytes) -> Reply:
 
 
 def _classes(desk: Desk) -> list[str]:
-    return [name for name, value in desk.run.data["labels"].items() if value]
+    return [name for name, value in desk.labels.items() if value]
 
 
 def _cases(desk: Desk, query: Query, body: bytes) -> Reply:
@@ -78,8 +78,8 @@ def _case(desk: Desk, query: Query, body: bytes) -> Reply:
         draft = desk.draft_of(case, opened.flat)
         scores = None
         if prediction is not None and reference is not None:
-            values = {name: value for name, value in opened.labels.items() if value}
-            scores = {name: dice_of(prediction, reference, value) for name, value in values.items()}
+            values, ignore = desk.run.data["labels"], desk.gathered.dataset.ignore
+            scores = {name: dice_of(prediction, reference, value, ignore) for name, value in values.items() if value}
         facts = {
             "shape": list(grid.shape),
             "spacing": list(grid.spacing_mm) if grid.spacing_mm else None,

@@ -28,7 +28,7 @@ class OpenCase:
 
     case: ReviewCase
     channels: list[Volume]  # the first one's grid is that of all
-    labels: dict[str, int]  # name -> value, background too
+    labels: dict[str, int]  # name -> value of all that a label file may hold, background too
 
     @property
     def grid(self) -> Volume:
@@ -110,8 +110,8 @@ class OpenCase:
         return volume.voxels.astype(np.float32)
 
 
-def open_case(run: Run, case: ReviewCase, places: Places) -> OpenCase:
-    """Read the image of a case.
+def open_case(run: Run, labels: dict[str, int], case: ReviewCase, places: Places) -> OpenCase:
+    """Read the image of a case of a dataset with these labels.
 
     Raises:
         UserError: a file is gone, damaged or outside of the folders that may be shown; channels that do not fit.
@@ -121,7 +121,7 @@ def open_case(run: Run, case: ReviewCase, places: Places) -> OpenCase:
         raise UserError(f"{case.images[0]} has {len(volumes)} channels, and the run {len(run.data['channels'])}.")
     first = volumes[0]
     others = [put_onto(first, one, case.images[0], "channel 0") if one.shape else one for one in volumes[1:]]
-    return OpenCase(case, [first, *others], dict(run.data["labels"]))
+    return OpenCase(case, [first, *others], labels)
 
 
 def _sendable(voxels: Array) -> Array:

@@ -52,6 +52,11 @@ class Desk:
     def _gather(self) -> Gathered:
         return gather(self.run, self.root, *self._named, self.places)
 
+    @property
+    def labels(self) -> dict[str, int]:
+        """Name -> value of all that a label file may hold: `ignore` too, where the dataset has it."""
+        return dict(self.gathered.dataset.drawn)
+
     def refresh(self) -> None:
         """Look for cases and masks again."""
         with self._writing:
@@ -76,7 +81,7 @@ class Desk:
         with self._voxels:
             if self._open is None or self._open.case != case or _missing(case):
                 self._open = None  # before the next is read
-                self._open = open_case(self.run, case, self.places)
+                self._open = open_case(self.run, self.labels, case, self.places)
             yield self._open
 
     def prediction(self, opened: OpenCase) -> Array | None:
@@ -99,7 +104,7 @@ class Desk:
         if (known := self._thumbnails.get(ident, state)) is not None:
             return known
         with self._voxels:
-            opened = open_case(self.run, case, self.places)  # the case in the viewer stays in memory
+            opened = open_case(self.run, self.labels, case, self.places)  # the case in the viewer stays in memory
             made = thumbnail(opened, self.prediction(opened), self.run.data["slice_axis"])
         self._thumbnails.keep(ident, state, made)
         return made
@@ -175,9 +180,10 @@ class Desk:
         )
 
 
-def dice_of(prediction: Array, reference: Array, value: int) -> float | None:
-    """Dice of one class; None where neither has it."""
-    ours, theirs = prediction == value, reference == value
+def dice_of(prediction: Array, reference: Array, value: int, ignore: int | None) -> float | None:
+    """Dice of one class where the reference does not say to ignore; None where neither has it."""
+    counted = reference != (-1 if ignore is None else ignore)
+    ours, theirs = (prediction == value) & counted, reference == value
     total = int(np.count_nonzero(ours)) + int(np.count_nonzero(theirs))
     return 2 * int(np.count_nonzero(ours & theirs)) / total if total else None
 

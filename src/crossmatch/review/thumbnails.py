@@ -15,6 +15,8 @@ from crossmatch.reports.curves import COLOURS
 from crossmatch.reports.slices import outline, planes, upright
 from crossmatch.review.case_voxels import OpenCase
 
+THICK = 2  # slices are far apart where one axis has so many times the finest spacing
+_STROKE = 'vector-effect="non-scaling-stroke"'
 SIDE = 144  # pixels of the longer side, about
 KEPT = 4000  # pictures in memory, of some kilobytes each
 PALETTE = ("#e69f00", "#56b4e9", "#ef86c1", "#00c795", "#ff6a33", "#b7a6ff", "#f0e442")  # as in the report's pictures
@@ -51,7 +53,7 @@ def thumbnail(case: OpenCase, mask: Array | None, slice_axis: int) -> bytes:
         slice_axis: across which volumes are cut where their orientation is unknown.
     """
     grid = case.grid
-    axis = planes(grid).get("Axial", slice_axis) if not case.flat else slice_axis
+    axis = slice_axis if case.flat else _across(grid, slice_axis)
     stack, (down, across) = upright(grid, axis)
     masks = stack(mask) if mask is not None else None
     count = len(stack(grid.voxels))
@@ -64,7 +66,7 @@ def thumbnail(case: OpenCase, mask: Array | None, slice_axis: int) -> bytes:
     if masks is not None:
         small = masks[chosen][::step, ::step]
         paths = "".join(
-            f'<path d="{outline(small == value)}" stroke="{colour_of(value, case.labels)}"/>'
+            f'<path d="{outline(small == value)}" stroke="{colour_of(value, case.labels)}" {_STROKE}/>'
             for value in case.labels.values()
             if value and (small == value).any()
         )
@@ -77,8 +79,16 @@ def thumbnail(case: OpenCase, mask: Array | None, slice_axis: int) -> bytes:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" preserveAspectRatio="none" '
         f'width="{width * across * scale:.0f}" height="{height * down * scale:.0f}">'
         f'<image width="{width}" height="{height}" preserveAspectRatio="none" href="data:image/png;base64,{data}"/>'
-        f'<g fill="none" stroke-width="1.6" stroke-linejoin="round">{paths}</g></svg>'
+        f'<g fill="none" stroke-width="1.4" stroke-linejoin="round">{paths}</g></svg>'
     ).encode()
+
+
+def _across(grid: Volume, slice_axis: int) -> int:
+    """The axis across the slices that are shown: that of thick slices, else from foot to head."""
+    if grid.spacing_mm is None:
+        return slice_axis
+    thick = max(grid.spacing_mm) >= THICK * min(grid.spacing_mm)
+    return int(np.argmax(grid.spacing_mm)) if thick else planes(grid).get("Axial", slice_axis)
 
 
 def _shown(case: OpenCase) -> list[tuple[int, Volume]]:

@@ -151,7 +151,8 @@ const accept = tried(async () => {
     const mask = await viewer.mask();
     const done = await decided("accept", { id: facts.id, version: facts.version }, mask);
     if (!done) return;
-    const corrected = done.corrected ? `${done.corrected.toLocaleString("en")} voxels corrected` : "as predicted";
+    const voxels = done.corrected === 1 ? "voxel" : "voxels";
+    const corrected = done.corrected ? `${done.corrected.toLocaleString("en")} ${voxels} corrected` : "as predicted";
     say(`Accepted, ${corrected}: ${done.label}${done.replaced ? ` (the old label: ${done.replaced})` : ""}`);
     await onward(facts);
   } finally {

@@ -127,6 +127,7 @@ export async function fillPanel() {
   setWindow(current().low, current().high);
   viewer.onwindow = (low, high) => setWindow(low, high);
   viewer.onmove = (text) => { $("where").textContent = text; };
+  viewer.move(0, 0);
   if (!facts.flat) chooseView($("views").querySelector('[aria-pressed="true"]'));
   chooseTool();
   markChanged();

@@ -2,9 +2,10 @@
 import { bytes } from "./server.js";
 import { $ } from "./words.js";
 
+const THICK = 2; // slices are far apart where one axis has so many times the finest spacing
 const UNDO = 24; // states that NiiVue keeps
 const AXES = { 0: 2, 1: 1, 2: 0, 3: 2, 4: 2 }; // view -> the axis across its slices
-const PLANES = { 0: 0, 1: 1, 2: 2, 3: 0, 4: 0 }; // view -> the plane in which the keyboard draws
+const PLANES = { 0: 2, 1: 1, 2: 0 }; // the axis across a plane -> NiiVue's number of the plane
 let shared = null; // one NiiVue for all cases: browsers allow few WebGL contexts
 
 async function library() {
@@ -58,9 +59,10 @@ export class VolumeViewer {
   listen() {
     this.aborted = new AbortController();
     const { signal } = this.aborted;
-    this.nv.onLocationChange = ({ vox, values }) => {
+    this.nv.onLocationChange = ({ mm, values }) => {
       const grey = values?.[0]?.value;
-      this.onmove(`voxel ${Array.from(vox.slice(0, 3), Math.round).join(", ")}`
+      const unit = this.facts.spacing ? " mm" : "";
+      this.onmove(`${Array.from(mm.slice(0, 3), (each) => each.toFixed(1)).join(", ")}${unit}`
         + (grey === undefined ? "" : `: ${Number(grey.toPrecision(4))}`));
     };
     this.nv.onIntensityChange = (volume) => this.onwindow(volume.cal_min, volume.cal_max);
@@ -137,7 +139,7 @@ export class VolumeViewer {
     const label = layer === "reference";
     const made = await NVImage.new(buffer, `${layer}.nii`, label ? "" : "warm", 0, null, label ? NaN : 0.02, label ? NaN : 1);
     if (label) {
-      keepBorders(made.img, this.facts.shape);
+      keepBorders(made.img, this.facts.shape, this.facts.spacing);
       made.setColormapLabel(this.table());
     }
     this.nv.addVolume(made);
@@ -187,14 +189,22 @@ export class VolumeViewer {
     this.nv.setSliceType(view);
   }
 
+  // The axis, of right, front and top, across the slices of the view; of all planes together that of thick slices.
+  across() {
+    const sizes = Array.from(this.image.pixDimsRAS.slice(1, 4));
+    const thickest = sizes.indexOf(Math.max(...sizes));
+    const flat = this.view < 3 || sizes[thickest] < THICK * Math.min(...sizes);
+    return flat ? AXES[this.view] : thickest;
+  }
+
   step(count) {
     const moved = [0, 0, 0];
-    moved[AXES[this.view]] = count;
+    moved[this.across()] = count;
     this.nv.moveCrosshairInVox(...moved);
   }
 
   move(across, up) {
-    const axes = [0, 1, 2].filter((axis) => axis !== AXES[this.view]);
+    const axes = [0, 1, 2].filter((axis) => axis !== this.across());
     const moved = [0, 0, 0];
     moved[axes[0]] = axes[0] === 0 ? -across : across; // the patient's right is on the left
     moved[axes[1]] = up;
@@ -203,7 +213,7 @@ export class VolumeViewer {
 
   paint() {
     const place = this.nv.frac2vox(this.nv.scene.crosshairPos).map(Math.round);
-    this.nv.drawPenAxCorSag = PLANES[this.view];
+    this.nv.drawPenAxCorSag = PLANES[this.across()];
     this.nv.drawPt(...place, this.pen);
     this.nv.drawPenAxCorSag = -1;
     this.nv.drawAddUndoBitmap();
@@ -213,16 +223,20 @@ export class VolumeViewer {
   }
 }
 
-// Leaves of a label map, x fastest, the voxels that have a neighbour of another label.
-function keepBorders(map, [w, h, d]) {
+// Leaves of a label map, x fastest, the voxels that have a neighbour of another label within a slice. Between slices
+// that lie far apart nothing is compared, as each would be all border.
+function keepBorders(map, shape, spacing) {
   const before = map.slice();
-  const steps = [1, w, w * h];
-  for (let z = 0, n = 0; z < d; z += 1) {
-    for (let y = 0; y < h; y += 1) {
-      for (let x = 0; x < w; x += 1, n += 1) {
-        if (!before[n] || x === 0 || y === 0 || z === 0 || x + 1 === w || y + 1 === h || z + 1 === d) continue;
-        if (steps.every((step) => before[n - step] === before[n] && before[n + step] === before[n])) map[n] = 0;
-      }
-    }
+  const finest = Math.min(...(spacing ?? [1]));
+  const strides = [1, shape[0], shape[0] * shape[1]];
+  const axes = [0, 1, 2].filter((axis) => !spacing || spacing[axis] < THICK * finest);
+  for (let n = 0; n < map.length; n += 1) {
+    if (!before[n]) continue;
+    const same = axes.every((axis) => {
+      const place = Math.floor(n / strides[axis]) % shape[axis];
+      return (place === 0 || before[n - strides[axis]] === before[n])
+        && (place + 1 === shape[axis] || before[n + strides[axis]] === before[n]);
+    });
+    if (same) map[n] = 0;
   }
 }
