@@ -14,12 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from crossmatch.benchmark.lines import Line, sources
+from crossmatch.benchmark.published import Published
 from crossmatch.benchmark.results import OverSeeds
 from crossmatch.benchmark.significance import Comparison
 from crossmatch.errors import visible
 
 PLUS_MINUS = " ±"
-DISPENSABLE = ("Memory", "Parameters", "Val", "Training", "ASD", "Jaccard")  # in a narrow terminal, first one first
+VALIDATION_LIST = "†"  # beside a published figure of validation cases
+# left out in a narrow terminal, first one first
+DISPENSABLE = ("Memory", "Parameters", "By others", "Val", "Training", "First", "ASD", "Jaccard")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def columns(table: Sequence[Line]) -> list[Column]:
         ),
         Column("Dice", "%", lambda line: _spread(line.row.dice, 100)),
         Column("Jaccard", "%", lambda line: _spread(line.row.jaccard, 100)),
+        Column("Threshold Jaccard", "%", _threshold_jaccard),
         Column("HD95", unit, lambda line: _spread(line.row.hd95)),
         Column("ASD", unit, lambda line: _spread(line.row.asd)),
         Column("NaN", "cases", lambda line: str(line.row.undefined or "")),
@@ -55,7 +59,9 @@ def columns(table: Sequence[Line]) -> list[Column]:
         Column("Training", "", lambda line: duration(line.row.seconds)),
         Column("Memory", "GB", _memory),
         Column("p", "Holm", lambda line: _p(line.comparison)),
-        Column("Published", "Dice %", lambda line: _published(line, cited)),
+        Column("First", "P", lambda line: _first(line.comparison)),
+        Column("Published", "Dice %", lambda line: _published(line.published.own, cited)),
+        Column("By others", "Dice %", lambda line: _published(line.published.others, cited)),
     ]
     return [column for column in every if any(column.cell(line) for line in table)]
 
@@ -139,14 +145,26 @@ def _spread(found: OverSeeds, scale: float = 1) -> str:
     return f"{found.mean * scale:.2f}{sd}"
 
 
+def _threshold_jaccard(line: Line) -> str:
+    found = line.row.threshold_jaccard
+    return "" if math.isnan(found.mean) else _spread(found, 100)
+
+
 def _memory(line: Line) -> str:
     peak = line.row.peak_memory_bytes
     return "" if peak is None else f"{peak / 1e9:.1f}"
 
 
-def _published(line: Line, cited: Sequence[str]) -> str:
-    known = line.published
-    return "" if known is None else f"{known.dice:.2f} [{cited.index(known.source) + 1}]"
+def _published(known: Published | None, cited: Sequence[str]) -> str:
+    if known is None:
+        return ""
+    return f"{known.dice:.2f}{VALIDATION_LIST * known.validation_list} [{cited.index(known.source) + 1}]"
+
+
+def _first(comparison: Comparison) -> str:
+    if comparison.first is None:
+        return ""
+    return "<0.01" if 0 < comparison.first < 0.005 else f"{comparison.first:.2f}"
 
 
 def _p(comparison: Comparison) -> str:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crossmatch.errors import UserError, listed
-from crossmatch.scoring.scores import Evaluation
+from crossmatch.scoring.scores import THRESHOLDED, Evaluation
 
 GridPoint = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
+Unit = tuple[str, str]  # (fingerprint of the data set, patient)
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class Row:
     validation: OverSeeds  # validation Dice
     dice: OverSeeds
     jaccard: OverSeeds
+    threshold_jaccard: OverSeeds  # NaN where the dataset states no threshold
     hd95: OverSeeds
     asd: OverSeeds
     undefined: int  # test cases, summed over seeds, with a class whose distances are undefined
@@ -174,6 +176,18 @@ def aggregate(results: Sequence[Result]) -> list[Row]:
     return sorted(rows, key=lambda row: (label_order(row.labelled), -row.dice.mean, row.method, row.grid))
 
 
+def patient_dice(results: Sequence[Result]) -> dict[Unit, float]:
+    """Patient of a data set -> Dice: mean over the patient's cases, then over the seeds trained on that data set."""
+    seeds: dict[Unit, list[float]] = {}
+    for result in results:
+        cases: dict[str, list[float]] = {}
+        for case, dice in result.evaluation.case_means("dice").items():
+            cases.setdefault(result.patients[case], []).append(dice)
+        for patient, values in cases.items():
+            seeds.setdefault((result.fingerprint, patient), []).append(float(np.mean(values)))
+    return {unit: float(np.mean(values)) for unit, values in seeds.items()}
+
+
 def label_order(labelled: str) -> tuple[int, int, str]:
     """Sorts numbers of labels: numbers by size, then other names, ``all`` at the end."""
     if labelled.isdecimal():
@@ -203,6 +217,7 @@ def _row(labelled: str, method: str, grid: GridPoint, results: tuple[Result, ...
         validation=over_seeds([dice for dice in (result.validation_dice for result in results) if dice is not None]),
         dice=metric_over_seeds("dice"),
         jaccard=metric_over_seeds("jaccard"),
+        threshold_jaccard=over_seeds([each[THRESHOLDED].mean for each in found if THRESHOLDED in each]),
         hd95=metric_over_seeds(f"hd95_{unit}"),
         asd=metric_over_seeds(f"asd_{unit}"),
         undefined=sum(statistics[f"hd95_{unit}"].undefined for statistics in found),

@@ -41,6 +41,7 @@ class Description:
     ignore: int | None  # the label value of voxels that count nowhere, K
     slice_axis: int
     patient_regex: re.Pattern[str] | None
+    jaccard_threshold: float | None  # below which the score of a case counts as 0, of challenges that say so
 
     @property
     def drawn(self) -> dict[str, int]:
@@ -111,6 +112,7 @@ def read_description(root: Path) -> Description:
         ignore=ignore,
         slice_axis=axis,
         patient_regex=patient_pattern(path, stated.get("patient_regex")),
+        jaccard_threshold=_threshold(path, stated.get("jaccard_threshold")),
     )
 
 
@@ -213,6 +215,12 @@ def _labels(path: Path, stated: Any) -> tuple[dict[str, int], int | None]:
         )
     ordered = sorted((value, name) for name, value in labels.items() if value is not None)
     return {name: value for value, name in ordered if name != IGNORE}, ignore
+
+
+def _threshold(path: Path, stated: Any) -> float | None:
+    if stated is not None and (type(stated) not in (int, float) or not 0 <= stated <= 1):
+        raise UserError(f"{path} has jaccard_threshold {stated!r}: it is a number from 0 to 1, such as 0.65.")
+    return None if stated is None else float(stated)
 
 
 def _whole(value: Any) -> int | None:

@@ -18,7 +18,7 @@ from crossmatch.dataset.writing import write_description
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING
 from crossmatch.importers.proposal import ImportProposal
-from crossmatch.importers.shared import Tell, finished
+from crossmatch.importers.shared import Tell, finished, of_source
 from crossmatch.importers.wishes import SourceCase
 
 Written = dict[Path, Path]  # file of the dataset -> file of the source
@@ -135,12 +135,12 @@ def _checked(
             return check(folder, None if again else checking)
         except UnfitCases as error:
             if not error.by_case or again:
-                raise UserError(_of_source(str(error), folder, target, origins)) from error
+                raise UserError(of_source(str(error), folder, target, origins)) from error
             for name, problems in error.by_case.items():
-                left_out[name] = _of_source("; ".join(problems), folder, target, origins)
+                left_out[name] = of_source("; ".join(problems), folder, target, origins)
             _drop(cases, written, left_out)
         except UserError as error:
-            raise UserError(_of_source(str(error), folder, target, origins)) from error
+            raise UserError(of_source(str(error), folder, target, origins)) from error
     raise AssertionError("the second check returns or raises")
 
 
@@ -153,13 +153,6 @@ def _stated(target: Path, proposal: ImportProposal) -> dict[str, object]:
         "labels": proposal.values.labels,
     }
     return stated | ({"patient_regex": proposal.patient_regex} if proposal.patient_regex else {})
-
-
-def _of_source(message: str, folder: Path, target: Path, origins: dict[str, str]) -> str:
-    """A message about files of the dataset as one about the source's files."""
-    for file in sorted(origins, key=len, reverse=True):
-        message = message.replace(file, origins[file])
-    return message.replace(str(folder), str(target))
 
 
 def _drop(cases: dict[str, SourceCase], written: dict[str, Written], names: Iterable[str]) -> None:

@@ -120,7 +120,8 @@ class Predictor:
     def _resized(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S) if they are wanted, on the CPU."""
         images, native = images.to(self.device), tuple(images.shape[2:])
-        small = self._average_flips(_resize_nearest(images, self.recipe.data.size))
+        resize = resize_maps if self.recipe.data.interpolation == "linear" else _resize_nearest
+        small = self._average_flips(resize(images, self.recipe.data.size))
         by_label = self.recipe.predict.resize == "labels"
         full = None if by_label and not self.probabilities else resize_linear(small, native)
         if by_label:

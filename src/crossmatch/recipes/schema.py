@@ -73,6 +73,10 @@ class DataSettings(Settings):
     by the labelled foreground of all training scans (`ct`). `none` keeps values as stored."""
     sampling: Literal["resize", "patch"] = "resize"
     """Whole images resized to `size`, or random patches of `size`."""
+    interpolation: Literal["nearest", "linear"] = "nearest"
+    """How whole images become `size`. `nearest`: looked up among their own voxels, together with turns and rotations
+    (released 2D). `linear`: resized once, when they are read, by means where an axis shrinks and linearly where it
+    grows, labels by nearest neighbour. Nothing larger is kept then, which suits photographs."""
     size: tuple[Count, ...] = (256, 256)
     """Voxels of what the network sees: two numbers for slices, three for volumes."""
     spacing_mm: tuple[Positive, ...] = ()
@@ -91,7 +95,14 @@ class DataSettings(Settings):
             raise ValueError(f"data.spacing_mm {self.spacing_mm} must have as many numbers as data.size {self.size}")
         if self.spacing_mm and self.sampling == "resize":
             raise ValueError("data.spacing_mm has no effect where data.sampling is resize: leave it out, or use patch")
+        if self.interpolation == "linear" and self.sampling == "patch":
+            raise ValueError("data.interpolation has no effect where data.sampling is patch: leave it out")
         return self
+
+    @property
+    def stored_size(self) -> tuple[int, ...]:
+        """The size that images have in a store; empty: their own."""
+        return self.size if self.interpolation == "linear" else ()
 
 
 class TrainSettings(Settings):

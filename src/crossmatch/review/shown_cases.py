@@ -94,7 +94,7 @@ def _new_scans(
     found: dict[tuple[str, str], tuple[str, tuple[Path, ...]]] = {}
     for folder in scans:
         try:
-            groups = group_channels(folder.absolute(), len(run.data["channels"]))
+            groups = group_channels(folder.absolute(), run.data["channels"])
         except UserError as error:
             notes.append(str(error))
             continue

@@ -53,6 +53,7 @@ class TrainingCases:
             labels=self.dataset.drawn,
             fixed=[Window(*numbers) for numbers in self.facts.get("ct", [])],
             spacing_mm=recipe.data.spacing_mm,
+            size=recipe.data.stored_size,
             frame=self.facts["affine"],
             device=device,
             memory_map=None if fits else folder / (f"voxels-{rank}.bin" if rank else "voxels.bin"),
@@ -95,6 +96,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
             recipe.dims,
             dataset.slice_axis,
             case.images[0],
+            recipe.data.stored_size,
         )
         for case in dataset.cases
         if case.id in learned_from or case.split == "val"

@@ -21,7 +21,7 @@ let fading = 0;
 export function say(text) {
   $("said").textContent = text;
   clearTimeout(fading);
-  fading = setTimeout(() => { $("said").textContent = ""; }, 6000);
+  fading = setTimeout(() => { $("said").textContent = ""; }, 10000);
 }
 
 export function complain(text) {
