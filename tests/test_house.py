@@ -43,12 +43,13 @@ ALLOWED = {
     "inference": "atomic batches dataset errors formats importers networks perturb recipes runs",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring system",
     "reports": "atomic batches dataset errors formats inference runs scoring vendor",
+    "review": "atomic dataset errors formats inference reports runs vendor",
     "benchmark": "atomic dataset errors formats methods recipes runs scoring system",
     "api": "dataset errors inference plan recipes reports runs scoring training",
     "export": "atomic errors formats inference methods networks reports runs scoring",
     "plan": "batches dataset errors formats inference recipes runs system training",
     "cli": "__init__ atomic benchmark dataset errors export importers inference methods phantom plan recipes reports "
-    "runs scoring system training",
+    "review runs scoring system training",
     "__init__": "api errors formats methods networks phantom recipes scoring",
     "__main__": "cli",
 }
