@@ -125,6 +125,7 @@ def evaluate(
     *,
     labels: Mapping[str, int] | None = None,
     partial: bool = False,
+    largest_component: bool = False,
     progress: Counted = True,
 ) -> Evaluation:
     """Compare predicted label files with references: Dice, Jaccard, HD95, ASD and ASSD of each case and class.
@@ -135,6 +136,7 @@ def evaluate(
         labels: class -> value; by default those of the dataset.json beside the reference folder, else the values in
             the references.
         partial: evaluate the cases that have a prediction where some have none.
+        largest_component: score only the largest component of each predicted class, as many published figures do.
         progress: True shows a bar, False nothing; or a function called with (cases done, cases in all).
 
     Returns:
@@ -151,6 +153,7 @@ def evaluate(
             out,
             labels=labels,
             partial=partial,
+            largest_component=largest_component,
             progress=count,
             warn=lambda text: warnings.warn(text, stacklevel=2),
         )

@@ -102,6 +102,10 @@ def evaluate(
     ref: Annotated[Path, typer.Argument(help="the folder of reference masks, or one mask")],
     out: Annotated[Path | None, typer.Option(help="folder for cases.csv and summary.json; default: PRED")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="evaluate even if some predictions are missing")] = False,
+    largest_component: Annotated[
+        bool,
+        typer.Option("--largest-component", help="keep that of each predicted class, as many published figures do"),
+    ] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
     from crossmatch.runs.display import Terminal, progress_bar, say
@@ -115,6 +119,7 @@ def evaluate(
             ref,
             target,
             partial=partial,
+            largest_component=largest_component,
             progress=progress,
             warn=lambda text: say(console, "Warning:", text),
         )
