@@ -74,6 +74,9 @@ def predict(
         str | None,
         typer.Option(help="of the masks: nii.gz, nrrd, png or dicom-seg; default: that of each scan, where it can be"),
     ] = None,
+    code: Annotated[
+        list[str] | None, typer.Option(help="of a label in a DICOM segmentation: liver=SCT:10200004:Liver")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run, or with several: RUN INPUT OUT. Masks have the scans' size and geometry."""
@@ -88,7 +91,14 @@ def predict(
             source,
             out,
             Options(
-                checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch, format
+                checkpoint,
+                device,
+                flips,
+                probabilities,
+                None if stride is None else _stride(stride),
+                batch,
+                format,
+                code or (),
             ),
             progress=progress,
             warn=lambda text: say(console, "Warning:", text),
