@@ -23,6 +23,7 @@ COMMANDS = {
     "train",
     "predict",
     "evaluate",
+    "export",
     "report",
     "pack",
     "check",

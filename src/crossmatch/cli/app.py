@@ -10,6 +10,7 @@ from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
+from crossmatch.cli.export import export
 from crossmatch.cli.pages import report
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
@@ -29,6 +30,7 @@ app.command(cls=Command)(report)
 app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)
+app.command(cls=Command)(export)
 app.add_typer(importer, name="import")
 
 
@@ -139,7 +141,6 @@ def evaluate(
     console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
 
 
-@app.command(cls=Command)
 @app.command(cls=Command)
 def pack(
     run: Annotated[Path, typer.Argument(help="a run's folder")],
