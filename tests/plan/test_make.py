@@ -84,6 +84,19 @@ def test_changes_count_more_than_rules():
     assert [proposal.reasons[key] for key in ("data.size", "method.name", "train.steps")] == [GIVEN] * 3
 
 
+def test_large_photographs_are_reduced_when_they_are_read():
+    """Median 406 x 340; MR slices and pictures that are little larger keep the look-up."""
+
+    def interpolation(name, **changes):
+        proposal = propose(DATASETS[name], LEVELS[-1], Chosen(500, ""), changes)
+        return proposal.recipe.data.interpolation, "data.interpolation" in proposal.reasons
+
+    assert interpolation("photographs") == ("linear", True)
+    assert interpolation("photographs", **{"data.size": [224, 224]}) == ("nearest", False)
+    assert interpolation("photographs", **{"data.sampling": "patch"}) == ("nearest", False)
+    assert interpolation("unknown") == ("nearest", False)
+
+
 def test_what_follows_from_a_change_suits_it():
     recipe = propose(DATASETS["photographs"], LEVELS[0], Chosen(500, ""), {"data.normalise": "zscore"}).recipe
     assert (recipe.views.strong.brightness, recipe.views.strong.gamma) == (0, 0.5)
