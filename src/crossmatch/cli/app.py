@@ -11,7 +11,7 @@ from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
 from crossmatch.cli.export import export
-from crossmatch.cli.pages import report
+from crossmatch.cli.pages import report, review
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError, quoted
@@ -27,6 +27,7 @@ app.command(cls=Command)(check)
 app.command(cls=Command)(plan)
 app.command(cls=Command)(train)
 app.command(cls=Command)(report)
+app.command(cls=Command)(review)
 app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)
@@ -168,17 +169,17 @@ def recipes(
     """List the recipes that come with the package, or print one."""
     from rich.table import Table
 
-    from crossmatch.recipes.files import recipe_names
-    from crossmatch.recipes.load import load_recipe, recipe_text
+    from crossmatch.cli.listing import listed_recipes
     from crossmatch.runs.display import Terminal
 
     if name is not None:
+        from crossmatch.recipes.load import recipe_text
+
         print(recipe_text(name), end="")
         return
     table = Table("recipe", "method", "steps", "what it is")
-    for name in recipe_names():
-        recipe = load_recipe(name)
-        table.add_row(name, recipe.method.name, str(recipe.train.steps), recipe.about)
+    for recipe in listed_recipes():
+        table.add_row(recipe.name, recipe.method, str(recipe.steps), recipe.about)
     Terminal().print(table)
 
 
