@@ -11,6 +11,7 @@ from torch import Tensor
 
 HERE = Path(__file__).parent
 FOUR_STEPS = ["train.steps=4", "train.log_every=3", "train.ema=0.9", "method.name=mean_teacher", "data.memory_gb=0"]
+FOUR_STEPS += ["train.recalibrate=true"]  # by rank 0 alone, with images of the whole batch
 FAILS = "rank 1 has no memory left"
 
 

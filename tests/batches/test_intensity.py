@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmatch.batches.intensity import foreground_window, scale, window
+from crossmatch.batches.intensity import colour_windows, foreground_window, scale, window
 
 
 def test_minmax_by_hand():
@@ -91,6 +91,18 @@ def test_colour_is_scaled_by_what_the_type_holds(highest, white):
 
 def test_colours_that_are_shares_stay():
     assert scale(np.array([0.25, 0.5]), "colour").tolist() == [0.25, 0.5]
+
+
+def test_all_channels_of_colours_have_one_scale():
+    """The blue of a red picture holds 0 and 1: by itself it would look like shares, or like a mask."""
+    red, blue = np.array([0, 200], np.uint8), np.array([0, 1], np.uint8)
+    assert colour_windows([red, blue, blue], "colour") == [(0, 255, 0, 255)] * 3
+    assert scale(blue, "colour").tolist() == pytest.approx([0, 1 / 255])
+    wide = [red.astype(np.uint16), np.array([0, 300], np.uint16), blue.astype(np.uint16)]
+    assert colour_windows(wide, "colour") == [(0, 65535, 0, 65535)] * 3
+    shares = [np.array([0.1, 0.2]), np.array([0.0, 1.0])]
+    assert colour_windows(shares, "colour") == [(0, 1, 0, 1)] * 2
+    assert colour_windows(shares, "minmax") == []
 
 
 def test_ct_takes_the_foreground_of_all_scans_together():

@@ -1,11 +1,14 @@
 """Another voxel size: sizes and affines by hand, images and labels against block means and SciPy."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
-from crossmatch.batches.resample import new_affine, new_size, resize_image, resize_labels, resize_maps
+from crossmatch.batches import resample
+from crossmatch.batches.resample import new_affine, new_size, resize_image, resize_labels, resize_maps, resize_rows
 
 
 def _image(*shape: int) -> np.ndarray:
@@ -119,3 +122,17 @@ def test_probabilities_stay_probabilities():
         resized = resize_maps(maps, size)
         torch.testing.assert_close(resized.sum(1), torch.ones(1, *size))
         assert resized.min() >= 0
+
+
+@pytest.mark.parametrize("slab", [1, 2000, 2**25])
+@pytest.mark.parametrize("cuts", [(), (1,), (4, 5, 17), tuple(range(1, 20))])
+@pytest.mark.parametrize("size", [(20, 9), (53, 9), (7, 30), (1, 4), (41, 8, 6), (11, 9, 7)])
+def test_rows_are_resized_as_the_whole(monkeypatch, size, cuts, slab):
+    """Whatever chunks the rows come in, and however few are made at a time."""
+    monkeypatch.setattr(resample, "_SLAB", slab)
+    maps = torch.from_numpy(np.random.default_rng(3).random((3, 20, 9, 7)[: len(size) + 1], np.float32))
+    chunks = ((slice(a, b), maps[:, a:b]) for a, b in itertools.pairwise((0, *cuts, 20)))
+    made = list(resize_rows(chunks, 20, size))
+    assert [rows.start for rows, _ in made] == [0, *(rows.stop for rows, _ in made[:-1])]
+    assert max(rows.stop - rows.start for rows, _ in made) <= max(1, slab // (3 * int(np.prod(size[1:]))))
+    torch.testing.assert_close(torch.cat([v for _, v in made], 1), resize_maps(maps[None], size)[0], rtol=0, atol=3e-7)

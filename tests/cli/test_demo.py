@@ -115,7 +115,7 @@ def test_ctrl_c_while_predicting(small: None, tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_recipe_without_a_demonstration_lists_those_that_have_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'acdc_3': choose phantom or phantom3d"):
+    with pytest.raises(UserError, match="'acdc_3': choose phantom or phantom3d or skin"):
         demo.run_demo(tmp_path / "out", 0, Console(), "acdc_3")
     assert not (tmp_path / "out").exists()
     assert set(PHANTOMS.values()) == set(KINDS)

@@ -57,13 +57,17 @@ def test_a_step_of_every_method(name, network, dims, monkeypatch):
         assert all(value.is_meta and value.ndim == 0 for value in terms.values())
 
 
-@pytest.fixture(params=[(False, 2), (True, 2), (True, 3)], ids=["resized", "patches", "volumes"])
+@pytest.fixture(
+    params=[(False, 2, 1), (True, 2, 1), (True, 3, 1), (False, 2, 3)], ids=["resized", "patches", "volumes", "colours"]
+)
 def batches(request, tmp_path: Path) -> Batches:
-    patches, dims = request.param
-    data = open_dataset(write_dataset(tmp_path, n_train=4, shape=(24, 20, 18)), splits=("train",))
+    patches, dims, channels = request.param
+    data = open_dataset(write_dataset(tmp_path, n_train=4, shape=(24, 20, 18), channels=channels), splits=("train",))
     labelled, unlabelled = data.labelled("2")
     device = torch.device("cpu")
-    store = load_store(labelled, unlabelled, dims=dims, slice_axis=2, normalise="minmax", device=device)
+    normalise = "colour" if channels == 3 else "minmax"
+    store = load_store(labelled, unlabelled, dims=dims, slice_axis=2, normalise=normalise, device=device)
+    assert store.colours == (channels == 3)
     strong = StrongSettings(bias=0.5, gamma=0.5, blur_each_axis=True)
     return Batches(store, (16,) * dims, ViewSettings(strong=strong), TWO, 0, device, True, patches)
 

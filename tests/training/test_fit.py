@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from crossmatch.errors import UserError
+from crossmatch.methods import METHODS
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import load_checkpoint
@@ -74,7 +75,8 @@ def test_a_run_records_what_made_it(data: Path, tmp_path: Path) -> None:
     assert len(run.data["fingerprint"]) == 64
     assert {"torch", "python", "numpy"} <= run.record["versions"].keys()
     assert run.record["device"]["type"] == "cpu"
-    assert run.record["code"].keys() == {"crossmatch", "commit"}
+    assert run.record["code"].keys() == {"crossmatch", "commit", "method_version"}
+    assert run.record["code"]["method_version"] == METHODS["crossmatch"].version
     lines = read_metrics(run.metrics)
     assert {"total", "sup", "tkd_sw", "confident", "learning_rate"} <= lines[0]["train"].keys()
     assert [line["step"] for line in lines if "validation" in line] == [5, 10]

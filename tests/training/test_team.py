@@ -10,6 +10,7 @@ import torch
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
 from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.checkpoint import load_checkpoint
 from crossmatch.runs.devices import choose_device
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.training.fit import fit
@@ -116,6 +117,10 @@ def test_a_signal_to_one_rank_stops_both_after_one_step_and_resuming_is_exact(tm
     assert [torch.load(tmp_path / f"fits{rank}.pt") for rank in range(2)] == [[4, 2, 4], [4, 2, 4]]
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    networks = [load_checkpoint(tmp_path / run / "checkpoints/last.safetensors").network for run in ("whole", "parts")]
+    assert all(torch.equal(value, networks[1][key]) for key, value in networks[0].items())
+    mean = next(key for key in networks[0] if key.endswith("running_mean"))
+    assert not torch.allclose(networks[0][mean], whole[f"average/network.{mean}"], atol=1e-3)  # its own fit better
     assert json.loads((tmp_path / "whole/run.json").read_text())["device"]["count"] == 2
     lines = read_metrics(tmp_path / "whole/metrics.jsonl")
     assert [line["step"] for line in lines] == [3, 4, 4]  # 4: before validation, and validation; once, not once a rank

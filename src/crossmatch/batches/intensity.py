@@ -25,14 +25,20 @@ def _whole_range(voxels: NDArray[Any]) -> tuple[float, float]:
     return float(voxels.min()), float(voxels.max())
 
 
+def _white(channels: Sequence[NDArray[Any]]) -> float:
+    """What becomes 1: the largest number of 8 or 16 bits; 1 where values are shares already."""
+    highest, eight_bits = max(float(one.max()) for one in channels), any(one.dtype == np.uint8 for one in channels)
+    return 1.0 if highest <= 1 and not eight_bits else 255.0 if highest <= 255 else 65535.0
+
+
 # (channel's voxels) -> (low, high), beyond which values are cut off. minmax: as the community's ACDC files; percentile:
-# for scans with outliers. colour: what 8 or 16 bits can hold, so that channels keep their ratio (values up to 1 are
-# shares already). These make the ends 0 and 1. none: values as stored, for datasets whose importer has
-# normalised them (LA, Pancreas-CT). zscore: mean 0 and standard deviation 1 of the voxels that are not 0.
+# for scans with outliers. colour: what 8 or 16 bits can hold, of all channels together, see `colour_windows`. These
+# make the ends 0 and 1. none: values as stored, for datasets whose importer has normalised them (LA, Pancreas-CT).
+# zscore: mean 0 and standard deviation 1 of the voxels that are not 0.
 _ENDS: dict[str, Callable[[NDArray[Any]], tuple[float, float]]] = {
     "minmax": _whole_range,
     "percentile": lambda voxels: tuple(np.percentile(voxels, [0.5, 99.5]).tolist()),
-    "colour": lambda voxels: (0.0, 1.0 if voxels.max() <= 1 else 255.0 if voxels.max() <= 255 else 65535.0),
+    "colour": lambda voxels: (0.0, _white([voxels])),
     "zscore": _whole_range,
     "none": _whole_range,
 }
@@ -61,12 +67,13 @@ def window(voxels: NDArray[Any], normalise: Normalise, fixed: Window | None = No
     """How the grey values of one channel of one scan are scaled.
 
     Args:
-        fixed: for ``ct``, whose window is one for all scans: see `foreground_window`.
+        fixed: what it is, where that was decided before: for ``ct``, whose window is one for all scans (see
+            `foreground_window`), and for ``colour``, whose window is one for all channels (see `colour_windows`).
     """
-    if normalise == "ct":
-        if fixed is None:
-            raise TypeError("ct needs the window of the dataset")
+    if fixed is not None:
         return fixed
+    if normalise == "ct":
+        raise TypeError("ct needs the window of the dataset")
     low, high = _ENDS[normalise](voxels)
     if high <= low:  # a constant channel, or equal percentiles
         low, high = _whole_range(voxels)
@@ -92,11 +99,24 @@ def foreground_window(values: Sequence[NDArray[Any]]) -> Window:
     return Window(low, high if high > low else low + 1.0, mean, spread or 1.0)
 
 
+def colour_windows(channels: Sequence[NDArray[Any]], normalise: Normalise) -> list[Window]:
+    """The windows of a scan's channels for ``colour``: one for all, so that they keep their ratio. Else none.
+
+    A channel by itself would not do: the blue of a red picture may be so dark that it looks like shares.
+    """
+    if normalise != "colour":
+        return []
+    white = _white(channels)
+    return [Window(0.0, white, 0.0, white)] * len(channels)
+
+
 def scale(voxels: NDArray[Any], normalise: Normalise, fixed: Window | None = None) -> NDArray[np.float32]:
     """One channel of one scan -> float32, as `window` says, values beyond it cut off."""
     voxels = near_zero(voxels, normalise)
     low, high, zero, unit = window(voxels, normalise, fixed)
     large = voxels.dtype.kind in "iu" and max(-int(voxels.min()), int(voxels.max())) > _EXACT
     shifted = (voxels.astype(np.float64) - zero).astype(np.float32) if large else voxels.astype(np.float32)
-    scaled = (shifted if large else shifted - np.float32(zero)) * np.float32(1 / unit)
-    return np.clip(scaled, np.float32((low - zero) / unit), np.float32((high - zero) / unit), out=scaled)
+    if not large:
+        shifted -= np.float32(zero)
+    shifted *= np.float32(1 / unit)  # in place: the scan may be large
+    return np.clip(shifted, np.float32((low - zero) / unit), np.float32((high - zero) / unit), out=shifted)

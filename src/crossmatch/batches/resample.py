@@ -5,13 +5,20 @@ The old and the new grid cover the same space: their outer voxel borders coincid
 Shapes: *S and *N are the voxels along each axis, old and new; two or three axes.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
+
+Rows = tuple[slice, Tensor]  # some rows of the first axis, and what lies there: (C, rows, ...)
+
+_COLUMNS = 16  # at least so many in a product: of fewer, MKL adds in another order and rounds otherwise
+_SLAB = 2**25  # values of the maps that `resize_rows` makes at a time: 128 MiB
 
 
 def new_size(shape: Sequence[int], spacing_mm: Sequence[float], wanted_mm: Sequence[float]) -> tuple[int, ...]:
@@ -54,6 +61,40 @@ def resize_maps(maps: Tensor, size: tuple[int, ...]) -> Tensor:
             weights = _weights(maps.shape[axis], n).to(maps.device)
             maps = (maps.movedim(axis, -1) @ weights).movedim(-1, axis)
     return maps
+
+
+def resize_rows(chunks: Iterable[Rows], old: int, size: Sequence[int]) -> Iterator[Rows]:
+    """Maps at another size, a slab of the first axis at a time, as soon as the rows that it needs are there.
+
+    Neither the old nor the new maps are ever held whole.
+
+    Args:
+        chunks: (rows, maps (C, rows, ...)) from the first of `old` rows to the last, without a gap.
+        old: rows in all; size: *N.
+
+    Yields:
+        (rows, maps (C, rows, *N[1:])), computed as `resize_maps` does.
+    """
+    weights = _weights(old, size[0])
+    used = (weights > 0).int()
+    first, end = used.argmax(0).tolist(), (old - used.flip(0).argmax(0)).tolist()  # of the old rows for each new one
+    held: Tensor | None = None
+    begin = done = 0  # the first old row that is held, and the first new row that is not made
+    for rows, maps in chunks:
+        held = maps if held is None else torch.cat([held, maps], 1)
+        del maps
+        thick = max(1, _SLAB // (len(held) * math.prod(size[1:])))
+        while done < size[0] and end[done] <= rows.stop:
+            stop = done + 1
+            while stop < min(done + thick, size[0]) and end[stop] <= rows.stop:
+                stop += 1
+            part = slice(first[done], end[stop - 1])
+            share = functional.pad(weights[part, done:stop], (0, max(0, _COLUMNS - (stop - done)))).to(held.device)
+            slab = (held[:, part.start - begin : part.stop - begin].movedim(1, -1) @ share)[..., : stop - done]
+            yield slice(done, stop), resize_maps(slab.movedim(-1, 1)[None], (stop - done, *size[1:]))[0]
+            done = stop
+        if done < size[0]:
+            held, begin = held[:, first[done] - begin :].clone(), first[done]
 
 
 def _weights(old: int, new: int) -> Tensor:

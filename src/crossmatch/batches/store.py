@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crossmatch import formats
-from crossmatch.batches.intensity import Normalise, Window, above, near_zero, scale, window
+from crossmatch.batches.intensity import Normalise, Window, above, colour_windows, near_zero, scale, window
 from crossmatch.batches.items import stored_shape, to_items
 from crossmatch.batches.resample import resize_image, resize_labels
 from crossmatch.batches.writer import Writer
@@ -24,6 +24,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.perturb.geometry import Lookup
 
+RED_GREEN_BLUE = 3  # channels of colour images
 _LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
 
 
@@ -65,6 +66,7 @@ class Store:
     unlabelled: Tensor  # item numbers
 
     mapped: bool = False  # voxels lie in a file: the host looks them up, whichever device computes
+    colours: bool = False  # the channels are red, green and blue in [0, 1]
 
     def locate(self, items: Tensor) -> Locations:
         """Where some items lie, on the CPU."""
@@ -149,9 +151,10 @@ def load_store(
             first = volumes[0]
             count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
             size, label_start = tuple(axes), -1
+            given = fixed or colour_windows([volume.voxels for volume in volumes], normalise)
             integers, seen = zip(
                 *(
-                    _channel(volume, dims, slice_axis, normalise, size, path, fixed[k] if fixed else None)
+                    _channel(volume, dims, slice_axis, normalise, size, path, given[k] if given else None)
                     for k, volume in enumerate(volumes)
                 ),
                 strict=True,
@@ -187,6 +190,7 @@ def load_store(
         labelled=torch.arange(labelled_items),
         unlabelled=torch.arange(labelled_items, len(case_of)),
         mapped=memory_map is not None,
+        colours=normalise == "colour" and low.shape[1] == RED_GREEN_BLUE,
     )
 
 

@@ -101,6 +101,14 @@ class Batches:
         """The batch of a step."""
         return self.make(to_device(self.draw(step), self.device))
 
+    def weak_views(self, step: int) -> Tensor:
+        """The weak views of a step's labelled and unlabelled images, without partners: (B, C, *S)."""
+        drawn = to_device(self.draw(step), self.device)
+        images = [self._weak(drawn.labelled)[0]]
+        if drawn.unlabelled is not None:
+            images += self._weak(drawn.unlabelled)[0].chunk(2)[:1]
+        return torch.cat(images)
+
     def draw(self, step: int) -> Drawn:
         """The host's work for a batch: draw random parameters and, with a mapped store, look up the voxels."""
         items, around = self.store.labelled[self.labelled(step)], None
@@ -115,7 +123,7 @@ class Batches:
         first = self._part(len(items) // 2)
         part = torch.cat([first, first + len(items) // 2])
         weak, both = self._draw_weak(items, drawn, part, labels=False), _both(part)
-        strong = draw_strong(self.views.strong, 2 * len(items), len(self.size), drawn).of(both)
+        strong = draw_strong(self.views.strong, 2 * len(items), len(self.size), drawn, self.store.colours).of(both)
         start, stop = draw_boxes(self.views.cutmix, 2 * len(items), self.size, drawn)
         return Drawn(labelled, weak, strong, (start[both], stop[both]))
 

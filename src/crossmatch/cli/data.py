@@ -43,18 +43,21 @@ def check(data: Annotated[Path, typer.Argument(help="a dataset's folder")]) -> N
 
 def phantom(
     data: Data,
-    kind: Annotated[str, typer.Option(help="heart: short-axis slices, 3 classes; atrium: a 3D left atrium")] = "heart",
-    train: Annotated[int, typer.Option(min=1, help="training cases")] = 24,
-    val: Annotated[int, typer.Option(min=0, help="validation cases")] = 4,
-    test: Annotated[int, typer.Option(min=0, help="test cases")] = 10,
+    kind: Annotated[
+        str, typer.Option(help="heart: short-axis slices, 3 classes; atrium: a 3D left atrium; skin: lesions in colour")
+    ] = "heart",
+    train: Annotated[int | None, typer.Option(min=1, help="training cases (24; skin: 100)", show_default=False)] = None,
+    val: Annotated[int | None, typer.Option(min=0, help="validation cases (4; skin: 20)", show_default=False)] = None,
+    test: Annotated[int | None, typer.Option(min=0, help="test cases (10; skin: 50)", show_default=False)] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Make a synthetic cardiac dataset, for tests and first tries."""
+    """Make a synthetic dataset, for tests and first tries."""
     from crossmatch.phantom.phantom import make_phantom
     from crossmatch.runs.display import Terminal
 
-    make_phantom(data, kind, train=train, val=val, test=test, seed=seed)
-    Terminal().print(f"{train} training, {val} validation and {test} test cases in {data}", soft_wrap=True)
+    made = make_phantom(data, kind, train=train, val=val, test=test, seed=seed)
+    told = f"{made['train']} training, {made['val']} validation and {made['test']} test cases in {data}"
+    Terminal().print(told, soft_wrap=True)
 
 
 @importer.command("acdc", cls=Command)

@@ -19,13 +19,16 @@ def write_case(root: Path, name: str, image: Volume, label: Array, *, test: bool
     formats.write(root / f"labels{part}" / f"{name}{DEFAULT_ENDING}", label, like=image)
 
 
-def write_description(root: Path, lists: Mapping[str, Sequence[str]], stated: Mapping[str, Any]) -> None:
+def write_description(
+    root: Path, lists: Mapping[str, Sequence[str]], stated: Mapping[str, Any], ending: str = DEFAULT_ENDING
+) -> None:
     """Write dataset.json and the lists in splits/.
 
     Args:
         root: the folder of the dataset.
         lists: name of a list -> its cases; ``train``, ``val`` and ``test`` are counted. Empty lists are left out.
         stated: content of dataset.json, but for the counts and the ending of files.
+        ending: of images.
     """
     (root / "splits").mkdir(exist_ok=True)
     for name, cases in lists.items():
@@ -34,6 +37,6 @@ def write_description(root: Path, lists: Mapping[str, Sequence[str]], stated: Ma
     counts = {
         "numTraining": len(lists["train"]) + len(lists.get("val", [])),
         "numTest": len(lists.get("test", [])),
-        "file_ending": DEFAULT_ENDING,
+        "file_ending": ending,
     }
     write_json(root / "dataset.json", {**stated, **counts})

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossmatch.batches.intensity import Window, scale
+from crossmatch.batches.intensity import Window, colour_windows, scale
 from crossmatch.batches.items import from_items, stored_shape, to_items
-from crossmatch.batches.resample import resize_maps
+from crossmatch.batches.resample import resize_maps, resize_rows
 from crossmatch.dataset.orientation import UNTURNED, Frame, into_frame, inverse, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
@@ -74,9 +74,11 @@ class Predictor:
         first, axis, data = channels[0], self.slice_axis, self.recipe.data
         shape = to_items(first.voxels, self.recipe.dims, axis, path).shape
         images = torch.empty(shape[0], len(channels), *shape[1:])
+        fixed = self.fixed or colour_windows([one.voxels for one in channels], data.normalise)
         for k, one in enumerate(channels):
-            scaled = scale(one.voxels, data.normalise, self.fixed[k] if self.fixed else None)
+            scaled = scale(one.voxels, data.normalise, fixed[k] if fixed else None)
             images[:, k] = torch.from_numpy(to_items(scaled, self.recipe.dims, axis, path))
+            del scaled
         labels = np.empty(shape, np.uint8)
         maps = np.empty((self.network.classes, *labels.shape), np.float32) if self.probabilities else None
         if data.sampling == "patch":
@@ -109,25 +111,13 @@ class Predictor:
             image = resize_maps(image.unsqueeze(0), size)[0]
         settings = self.recipe.predict
         found = sliding_window(self._average_flips, image, data.size, settings.stride, settings.batch)
-        if size == native:
-            for rows, values in found:
-                labels[rows] = _most_probable(values, 0).to("cpu", torch.uint8).numpy()
-                if maps is not None:
-                    maps[:, rows] = values.cpu().numpy()
-                del values  # before the next are made
-            return
-        coarse = torch.empty(self.network.classes, *size, device=self.device)
+        if size != native:  # the maps of a whole scan at its own size would need 4 K bytes a voxel
+            found = resize_rows(found, size[0], native)
         for rows, values in found:
-            coarse[:, rows] = values
-        best = torch.zeros(native, device=self.device)
-        winner = torch.zeros(native, dtype=torch.uint8, device=self.device)
-        for k, one in enumerate(coarse):  # class by class, so that only one map at the scan's own size is held
-            value = resize_maps(one[None, None], native)[0, 0]
-            better = value > best
-            best, winner = torch.where(better, value, best), torch.where(better, k, winner)
+            labels[rows] = _most_probable(values, 0).to("cpu", torch.uint8).numpy()
             if maps is not None:
-                maps[k] = value.cpu().numpy()
-        labels[:] = winner.to("cpu", torch.uint8).numpy()
+                maps[:, rows] = values.cpu().numpy()
+            del values  # before the next are made
 
     def _resized(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S) if they are wanted, on the CPU."""

@@ -34,6 +34,8 @@ class Method(nn.Module, ABC):
     Attributes:
         about, paper: a line each for `crossmatch methods`: what it does; authors, venue, year.
         remarks: sentences that a reader of a benchmark's table must know about this method's numbers.
+        version: of the method; a change of what a training computes adds one. Runs record it, and a benchmark takes
+            cells that were measured elsewhere only if theirs is the same.
         learns_from: the method whose finished run teaches this one in a benchmark; None for most.
         Settings: the class of the method's settings.
         needs_unlabelled: whether batches must carry `u` and `mix`.
@@ -44,6 +46,7 @@ class Method(nn.Module, ABC):
     about: ClassVar[str]
     paper: ClassVar[str]
     remarks: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
     learns_from: ClassVar[str | None] = None
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
     needs_unlabelled: ClassVar[bool] = True

@@ -14,8 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from crossmatch.atomic import new_folder
 from crossmatch.errors import UserError
-from crossmatch.phantom import atrium
-from crossmatch.phantom.folder import PhantomKind, write_dataset
+from crossmatch.phantom import atrium, skin
+from crossmatch.phantom.folder import PhantomKind, pictures, volumes, write_dataset
 from crossmatch.phantom.heart_anatomy import Floats, draw_heart, heart_borders, paint_chest, paint_heart
 from crossmatch.phantom.styles import HEART_STYLES, HeartStyle
 
@@ -118,27 +118,42 @@ def draw_affine(
 
 KINDS = {
     "heart": PhantomKind(
-        draw=draw_case,
+        write=volumes(draw_case),
         labels=LABELS,
         name="Phantom",
         description=f"Synthetic short-axis cardiac MR, generator version {PHANTOM_VERSION}",
         label_counts=(1, 2, 3),
     ),
     "atrium": PhantomKind(
-        draw=atrium.draw_case,
+        write=volumes(atrium.draw_case),
         labels=atrium.ATRIUM_LABELS,
         name="Atrium phantom",
         description=f"Synthetic MR of the left atrium, generator version {atrium.ATRIUM_VERSION}",
         label_counts=(1, 2, 4),
     ),
+    "skin": PhantomKind(
+        write=pictures(skin.draw_case),
+        labels=skin.SKIN_LABELS,
+        name="Skin phantom",
+        description=f"Synthetic dermoscopy in colour, generator version {skin.SKIN_VERSION}",
+        label_counts=(5, 10, 20),
+        counts=(100, 20, 50),
+        stated={"channel_names": {"0": "red", "1": "green", "2": "blue"}},
+        ending=".jpg",
+    ),
 }
 # recipe -> the kind of phantom that it is made for
-PHANTOMS = {"phantom": "heart", "phantom3d": "atrium"}
+PHANTOMS = {"phantom": "heart", "phantom3d": "atrium", "skin": "skin"}
 
 
 def make_phantom(
-    root: Path | str, kind: str = "heart", train: int = 24, val: int = 4, test: int = 10, seed: int = 0
-) -> None:
+    root: Path | str,
+    kind: str = "heart",
+    train: int | None = None,
+    val: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+) -> dict[str, int]:
     """Write a phantom dataset: one case a patient, named train000, val000, test000 and so on.
 
     Every case has a random stream of its own, from (seed, split, index): with more cases the first ones stay the same.
@@ -146,18 +161,26 @@ def make_phantom(
     Args:
         root: a new or empty folder.
         kind: one of `KINDS`, which also says for which N there are lists `splits/train_N_label.txt`.
-        train, val, test: numbers of cases.
+        train, val, test: numbers of cases. None: as many as the kind usually has.
         seed: of all cases.
+
+    Returns:
+        The numbers of cases of ``train``, ``val`` and ``test``.
 
     Raises:
         UserError: `root` is not empty, the kind is unknown, or a count is impossible.
     """
     if kind not in KINDS:
         raise UserError(f"There is no phantom of kind {kind!r}: the kinds are {', '.join(KINDS)}.")
-    if train < 1 or min(val, test, seed) < 0:
+    usual = dict(zip(("train", "val", "test"), KINDS[kind].counts, strict=True))
+    asked = {"train": train, "val": val, "test": test}
+    counts = {split: usual[split] if number is None else number for split, number in asked.items()}
+    if counts["train"] < 1 or min(*counts.values(), seed) < 0:
+        stated = ", ".join(f"{split}={number}" for split, number in counts.items())
         raise UserError(
-            f"A phantom cannot be made of train={train}, val={val}, test={test}, seed={seed}: ask for one training "
-            "case or more, and for nothing below 0."
+            f"A phantom cannot be made of {stated}, seed={seed}: ask for one training case or more, and for nothing "
+            "below 0."
         )
     with new_folder(Path(root)) as folder:
-        write_dataset(folder, KINDS[kind], {"train": train, "val": val, "test": test}, seed)
+        write_dataset(folder, KINDS[kind], counts, seed)
+    return counts

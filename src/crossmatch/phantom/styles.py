@@ -136,3 +136,80 @@ ATRIUM_STYLES = {
         blur=(0.6, 0.9),
     ),
 }
+
+
+class SkinStyle(NamedTuple):
+    """A kind of device that takes pictures of skin: ranges of colour cast, light and image faults."""
+
+    cast: tuple[Range, Range, Range]  # gain of red, green and blue
+    exposure: Range
+    saturation: Range
+    gamma: Range
+    vignette: Range  # loss of light in the corners
+    slope: float  # spread of a gradient of light
+    blur: Range  # pixels of a picture 600 pixels wide at its smaller side
+    noise: Range  # standard deviation, share of full scale
+    quality: tuple[int, int]  # of JPEG
+    gel: float  # how often gel bubbles are seen
+    tube: float  # how often the rim of the field of view is seen
+    glare: float  # how often the skin shines
+
+
+SKIN_STYLES = {
+    "polarised: neutral, sharp": SkinStyle(
+        cast=((0.97, 1.05), (0.97, 1.03), (0.95, 1.05)),
+        exposure=(0.95, 1.15),
+        saturation=(0.9, 1.2),
+        gamma=(0.85, 1.05),
+        vignette=(0.0, 0.15),
+        slope=0.03,
+        blur=(0.3, 0.8),
+        noise=(0.005, 0.012),
+        quality=(85, 96),
+        gel=0.0,
+        tube=0.05,
+        glare=0.05,
+    ),
+    "contact plate with gel: warm, bubbles, dark corners": SkinStyle(
+        cast=((1.02, 1.12), (0.92, 1.0), (0.80, 0.95)),
+        exposure=(0.9, 1.1),
+        saturation=(0.9, 1.3),
+        gamma=(0.9, 1.15),
+        vignette=(0.2, 0.5),
+        slope=0.04,
+        blur=(0.4, 1.2),
+        noise=(0.005, 0.015),
+        quality=(80, 95),
+        gel=0.7,
+        tube=0.6,
+        glare=0.05,
+    ),
+    "telephone with a lens: blue, soft, shining": SkinStyle(
+        cast=((0.85, 0.98), (0.95, 1.03), (1.0, 1.15)),
+        exposure=(0.85, 1.2),
+        saturation=(0.8, 1.2),
+        gamma=(0.75, 1.0),
+        vignette=(0.1, 0.4),
+        slope=0.12,
+        blur=(0.8, 2.0),
+        noise=(0.008, 0.02),
+        quality=(70, 88),
+        gel=0.1,
+        tube=0.3,
+        glare=0.4,
+    ),
+    "old camera: pale, greenish, noisy": SkinStyle(
+        cast=((0.90, 1.0), (0.98, 1.08), (0.88, 1.0)),
+        exposure=(0.75, 1.05),
+        saturation=(0.5, 0.85),
+        gamma=(0.8, 1.1),
+        vignette=(0.1, 0.35),
+        slope=0.08,
+        blur=(0.6, 1.6),
+        noise=(0.015, 0.035),
+        quality=(75, 92),
+        gel=0.4,
+        tube=0.15,
+        glare=0.15,
+    ),
+}

@@ -114,6 +114,9 @@ class TrainSettings(Settings):
     """Where the learning rate would reach 0, in lengths of the run."""
     ema: BelowOne = 0.0
     """Decay of averaged weights, which are then evaluated. 0: none."""
+    recalibrate: bool = False
+    """Before each validation and checkpoint, a copy of the network gets batch statistics of clean weak views of
+    training images. This copy is validated and kept. A network without batch normalisation stays as it is."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """`auto` is bf16 where the hardware computes in it, else float32."""
     log_every: Count = 20
@@ -201,6 +204,11 @@ class Recipe(Settings):
     def coarse_size(self) -> tuple[int, ...]:
         """Voxels an axis of the network's coarsest feature map."""
         return tuple(n // self.network.settings.multiple for n in self.data.size)
+
+    @property
+    def method_version(self) -> int:
+        """See `Method.version`."""
+        return METHODS[self.method.name].version
 
     @property
     def dims(self) -> int:

@@ -46,6 +46,7 @@ class Code(TypedDict):
 
     crossmatch: str
     commit: str | None
+    method_version: NotRequired[Natural]  # see `Method.version`
 
 
 class DeviceFacts(TypedDict):

@@ -120,7 +120,11 @@ def new_record(recipe: Recipe, data: DataFacts, machine: Machine) -> RunRecord:
     return {
         "recipe": recipe.model_dump(mode="json"),
         "data": data,
-        "code": {"crossmatch": version("crossmatch"), "commit": _commit()},
+        "code": {
+            "crossmatch": version("crossmatch"),
+            "commit": _commit(),
+            "method_version": recipe.method_version,
+        },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
         "device": machine.record(),
     }

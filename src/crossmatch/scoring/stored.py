@@ -28,7 +28,7 @@ class Training(TypedDict, total=False):
     parameters: _Natural | None
     peak_memory_bytes: _Natural | None
     validation_dice: Annotated[float, Field(allow_inf_nan=False)] | None
-    code: dict[str, str | None]
+    code: dict[str, str | int | None]
     device: dict[str, Any]
     versions: dict[str, str]
 

@@ -24,8 +24,7 @@ from crossmatch.runs.run import Run, create_run, open_run, resume_run
 from crossmatch.training.extend import extend_run
 from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
-from crossmatch.training.session import open_session
-from crossmatch.training.step import TrainingStep
+from crossmatch.training.session import Session, open_session
 from crossmatch.training.team import Team, check_flags, check_place
 from crossmatch.training.transfer import begin_with
 from crossmatch.training.unsuited import PACE_STEPS, long_run
@@ -109,22 +108,26 @@ def fit(
             session = open_session(
                 run, cases, team, display.loading, begin_with=weights, compiled=compiled, graphs=graphs
             )
-            predictor, dataset = session.predictor, cases.dataset
-            validate = (lambda: validation(predictor, dataset)) if dataset.split("val") else None
+
+            def validate() -> dict[str, float]:
+                session.recalibrate()
+                return validation(session.predictor, cases.dataset)
+
             team.wait()  # until the slowest rank has read its scans
             with drawing(session.batches, run.recipe.train.steps) as draw:
-                _train(session.take_step, draw, validate, display)
+                _train(session, draw, validate if cases.dataset.split("val") else None, display)
     return session.state.step
 
 
 def _train(
-    take_step: TrainingStep,
+    session: Session,
     draw: Callable[[int], Drawn],
     validate: Callable[[], dict[str, float]] | None,
     display: Display,
 ) -> None:
     """Train from the state's step to the last one, or until interrupted."""
-    run, team, state = take_step.run, take_step.team, take_step.state
+    take_step, state = session.take_step, session.state
+    run, team = take_step.run, take_step.team
     settings = run.recipe.train
     book = Logbook(run.metrics, run.folder / "tensorboard", state.step) if team.leads else None
     recorder = Recorder()
@@ -142,6 +145,7 @@ def _train(
 
     def keep() -> None:
         nonlocal started
+        session.recalibrate()
         state.seconds, started = state.seconds + time.monotonic() - started, time.monotonic()
         state.save(run, "last")
 

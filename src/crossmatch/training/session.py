@@ -11,6 +11,7 @@ from crossmatch.inference.predictor import Predictor
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.runs.run import Run
 from crossmatch.training.material import TrainingCases
+from crossmatch.training.recalibrate import Recalibration
 from crossmatch.training.state import TrainerState
 from crossmatch.training.step import TrainingStep
 from crossmatch.training.team import Team
@@ -23,6 +24,7 @@ class Session(NamedTuple):
     batches: Batches
     take_step: TrainingStep
     predictor: Predictor
+    recalibrate: Recalibration
 
 
 def open_session(
@@ -49,18 +51,24 @@ def open_session(
     state = TrainerState.fresh(recipe, network, team.device, graphs)
     state.restore(run)
     state.method = team.joined(state.method)
-    batches = Batches(
-        cases.load(recipe, run.folder, team.device, loading, rank),
-        recipe.data.size,
-        recipe.views,
-        recipe.train.batch,
-        recipe.seed,
-        team.device,
-        unlabelled=bool(cases.unlabelled),
-        patches=recipe.data.sampling == "patch",
-        foreground=recipe.data.foreground,
-        share=(rank, team.place.count),
-    )
+    store = cases.load(recipe, run.folder, team.device, loading, rank)
+
+    def batches_of(share: tuple[int, int], foreground: float) -> Batches:
+        return Batches(
+            store,
+            recipe.data.size,
+            recipe.views,
+            recipe.train.batch,
+            recipe.seed,
+            team.device,
+            unlabelled=bool(cases.unlabelled),
+            patches=recipe.data.sampling == "patch",
+            foreground=foreground,
+            share=share,
+        )
+
+    batches = batches_of((rank, team.place.count), recipe.data.foreground)
+    recalibrate = Recalibration(state, batches_of((0, 1), 0.0), team.fabric.autocast)
     axis, windows = cases.dataset.slice_axis, run.fixed_windows
     predictor = Predictor(state.predictor, recipe, axis, team.device, fixed=windows, frame=run.frame)
-    return Session(state, batches, TrainingStep(run, team, state, batches, compiled, graphs), predictor)
+    return Session(state, batches, TrainingStep(run, team, state, batches, compiled, graphs), predictor, recalibrate)

@@ -1,5 +1,6 @@
 """All that changes while a run trains, and how a checkpoint keeps and restores it bit for bit."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class TrainerState:
     average: Average | None
     optimizer: torch.optim.Optimizer
     second_optimizer: torch.optim.Optimizer | None  # the method's own, see `Method.second_optimizer`
+    fitted: Segmenter | None = None  # a copy to evaluate whose batch statistics fit, see `Recalibration`
     step: int = 0  # steps done
     best: float | None = None  # the highest validation Dice so far
     validation: float | None = None  # the last one
@@ -48,7 +50,10 @@ class TrainerState:
         second = method.second_optimizer(capturable=graphs and device.type == "cuda")
         taken = {id(weight) for weight in second.param_groups[0]["params"]} if second else set()
         weights = [weight for weight in method.parameters() if weight.requires_grad and id(weight) not in taken]
-        return cls(method, average, _optimizer(weights, recipe.train, device if graphs else None), second)
+        state = cls(method, average, _optimizer(weights, recipe.train, device if graphs else None), second)
+        if recipe.train.recalibrate:
+            state.fitted = copy.deepcopy(state.followed).requires_grad_(False)
+        return state
 
     @property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -57,9 +62,14 @@ class TrainerState:
         return {"optimizer": self.optimizer, **second}
 
     @property
-    def predictor(self) -> Segmenter:
-        """The network to validate and to keep: the averaged one where there is one."""
+    def followed(self) -> Segmenter:
+        """The network whose weights are evaluated: the averaged one where there is one."""
         return self.average.predictor() if self.average else self.method.predictor()
+
+    @property
+    def predictor(self) -> Segmenter:
+        """The network to validate and to keep."""
+        return self.followed if self.fitted is None else self.fitted
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the rate of the next step."""
