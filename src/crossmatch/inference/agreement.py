@@ -1,7 +1,7 @@
 """How far a network agrees with itself: its features decoded again with parts dropped, against its own mask.
 
-The encoder is not run again. Only what surrounds the mask is decoded again, within a share of the whole, so that the
-price of a prediction rises by about half at most. `inference/quality.py` makes estimates of what is counted here.
+The encoder is not run again. Only what surrounds the mask is decoded again, within a share of the whole, so that a
+prediction takes about half as long again. `inference/quality.py` makes estimates of what is counted here.
 
 Shapes: B images (slices or windows), K classes, *N an image as the network sees it.
 Source: feature views are those of Zhao et al., "CrossMatch", IEEE JBHI 2024. Agreement between sampled masks
@@ -20,10 +20,11 @@ from torch import Tensor
 
 from crossmatch.networks import Segmenter
 
-# Voxels that are decoded again, all views together, as a share of the image's. Decoding is about 60 % of a pass
-# (U-Net and V-Net of the phantoms' recipes, speed/quality.py), so the whole becomes about 1.5 times as much work.
-BUDGET = 0.8
-MARGIN = 2  # voxels around the mask that are decoded again with it
+# Voxels that are decoded again, as a share of the images'. Decoding is about 60 % of a pass of the phantoms' U-Net and
+# V-Net, and small parts run slower than large ones: speed/quality.py measures what it comes to.
+BUDGET = 0.7
+WHOLE = 2  # decodings of everything, where a map is wanted
+MARGIN = 8  # voxels around the mask that are decoded again with it; with 2, the cut changes masks more than the drops
 
 
 class Box(NamedTuple):
@@ -45,13 +46,14 @@ class Sums(NamedTuple):
 class FeatureViews:
     """Watches the passes of one network. `start` before a scan, `see` for each pass, `sums` after it.
 
-    What is dropped are single elements, at the given rates. The draws are the same in every call. Whole channels, as
-    the methods drop them, give noisier estimates from as few decodings (docs/quality.md).
+    What is dropped are single elements. Channels take turns between the rates, so that one decoding has features that
+    are dropped weakly and strongly. The draws are the same in every call. Whole channels, as the methods drop them, give
+    noisier estimates from as few decodings (docs/quality.md).
 
     Args:
         network: an encoder, a decoder and a head.
-        rates: of the views, weak and strong.
-        whole: decode all of every image again, whatever it takes; for maps of uncertainty.
+        rates: of the drops, weak and strong.
+        whole: decode all of every image again, twice, whatever it takes; for maps of uncertainty.
     """
 
     network: Segmenter
@@ -59,7 +61,7 @@ class FeatureViews:
     whole: bool = False
 
     def __post_init__(self) -> None:
-        self._buffers: list[list[Tensor]] = []
+        self._factors: list[Tensor] = []
         self.start()
 
     def start(self) -> None:
@@ -74,8 +76,9 @@ class FeatureViews:
 
     @property
     def names(self) -> list[str]:
-        """The views, in words."""
-        return ["plain", *(f"features dropped at {rate:g}" for rate in self.rates)]
+        """The decodings, in words."""
+        dropped = f"features dropped at {' and '.join(f'{rate:g}' for rate in self.rates)}"
+        return ["plain", *[dropped] * (WHOLE if self.whole else 1)]
 
     def see(self, features: Sequence[Tensor], probabilities: Tensor, mirrored: Sequence[Tensor] = ()) -> Tensor | None:
         """Count one pass.
@@ -93,31 +96,25 @@ class FeatureViews:
         self._count_border(labels, probabilities)
         pooled = features[-1].float().flatten(2).mean(2).sum(0).cpu()
         self._pooled, self._images = self._pooled + pooled, self._images + len(labels)
-        for number, one in enumerate(mirrored, start=len(self.rates)):
+        for number, one in enumerate(mirrored, start=1):
             self._count(number, one.max(1).indices, labels)
         if self.whole:
             everything = [Box(image, (0,) * (labels.ndim - 1)) for image in range(len(labels))]
             total = probabilities.clone()
-            for view in range(len(self.rates)):
-                decoded = self._decode(features, [(box, view) for box in everything], tuple(labels.shape[1:]))
-                self._count(view, decoded.max(1).indices, labels)
+            for _ in range(WHOLE):
+                decoded = self._decode(features, everything, tuple(labels.shape[1:]))
+                self._count(0, decoded.max(1).indices, labels)
                 total += decoded
-            return _entropy(total / (1 + len(self.rates)), 1).unsqueeze(1)
+            return _entropy(total / (1 + WHOLE), 1).unsqueeze(1)
         boxes, size = _boxes(labels, self.network.multiple)
-        if turns := self._turns(boxes, len(labels) * labels[0].numel(), size):
-            found = self._decode(features, turns, size).max(1).indices
-            own = torch.stack([labels[box.image][_places(box, size)] for box, _ in turns])
-            of_view = torch.tensor([view for _, view in turns], device=labels.device)
-            for view in range(len(self.rates)):
-                self._count(view, found[of_view == view], own[of_view == view])
+        if boxes:
+            most = max(1, int(BUDGET * len(labels) * labels[0].numel() / math.prod(size)))
+            if most < len(boxes):
+                voxels = (labels > 0).flatten(1).sum(1).tolist()
+                boxes = sorted(boxes, key=lambda box: -voxels[box.image])[:most]
+            found = self._decode(features, boxes, size).max(1).indices
+            self._count(0, found, torch.stack([labels[box.image][_places(box, size)] for box in boxes]))
         return None
-
-    def _turns(self, boxes: Sequence[Box], voxels: int, size: tuple[int, ...]) -> list[tuple[Box, int]]:
-        """The boxes that are decoded, each with the view: views take turns, until the budget of `voxels` is used up."""
-        most, views = max(1, int(BUDGET * voxels / max(1, math.prod(size)))), len(self.rates)
-        if most < len(boxes):
-            boxes = [boxes[k * len(boxes) // most] for k in range(most)]  # evenly
-        return [(box, (k + turn) % views) for turn in range(views) for k, box in enumerate(boxes)][:most]
 
     def sums(self) -> Sums:
         """What has been counted since `start`."""
@@ -129,42 +126,40 @@ class FeatureViews:
         pooled = self._pooled / max(1, self._images)
         return Sums(agreement.numpy(), border.numpy(), pooled.double().reshape(-1).numpy())
 
-    def _decode(self, features: Sequence[Tensor], turns: Sequence[tuple[Box, int]], size: tuple[int, ...]) -> Tensor:
-        """Probabilities (turns, K, *size) of boxes with parts of their features dropped."""
+    def _decode(self, features: Sequence[Tensor], boxes: Sequence[Box], size: tuple[int, ...]) -> Tensor:
+        """Probabilities (boxes, K, *size) with parts of the features dropped."""
         dropped = []
-        for level, whole in enumerate(features):
-            factors = [features[0].shape[axis] // whole.shape[axis] for axis in range(2, whole.ndim)]
-            shape = [n // factor for n, factor in zip(size, factors, strict=True)]
+        for whole, factors in zip(features, self._factors, strict=True):
+            scale = [features[0].shape[axis] // whole.shape[axis] for axis in range(2, whole.ndim)]
+            shape = [n // by for n, by in zip(size, scale, strict=True)]
             into = torch.empty(
-                (len(turns), whole.shape[1], *shape),
+                (len(boxes), whole.shape[1], *shape),
                 dtype=whole.dtype,
                 device=whole.device,
                 memory_format=self.network.memory_format,
             )
-            for one, (box, view) in zip(into, turns, strict=True):
-                cut = whole[box.image][(slice(None), *_places(box, size, factors))]
-                torch.mul(cut, self._mask(cut, self._buffers[view][level]), out=one)
+            for one, box in zip(into, boxes, strict=True):
+                cut = whole[box.image][(slice(None), *_places(box, size, scale))]
+                torch.mul(cut, self._mask(cut, factors), out=one)
             dropped.append(into)
         return self.network.decode(dropped).float().softmax(1)
 
-    def _mask(self, one: Tensor, buffer: Tensor) -> Tensor:
-        """What a feature map (C, *S) is multiplied with, from another place of the buffer each time."""
-        first = int(torch.randint(len(buffer) - one.numel() + 1, (1,), generator=self._random))
-        flat = buffer[first : first + one.numel()]
-        return flat.view(*one.shape[1:], len(one)).movedim(-1, 0)  # laid out as weights and feature maps are
+    def _mask(self, one: Tensor, factors: Tensor) -> Tensor:
+        """What a feature map (C, *S) is multiplied with, from another place of `factors` (V, C) each time."""
+        voxels = one[0].numel()
+        first = int(torch.randint(len(factors) - voxels + 1, (1,), generator=self._random))
+        return factors[first : first + voxels].view(*one.shape[1:], len(one)).movedim(-1, 0)
 
     def _draw(self, features: Sequence[Tensor]) -> None:
-        """For each view and level a row of factors: 0, or 1 / (1 - rate). Drawn once, twice as long as needed."""
-        if self._buffers and len(self._buffers[0][0]) == 2 * features[0][0].numel():
+        """For each level factors (V, C): 0, or 1 / (1 - rate). Drawn once, for twice as many voxels as a map has."""
+        if self._factors and len(self._factors[0]) == 2 * features[0][0, 0].numel():
             return
         random = torch.Generator().manual_seed(0)
-        self._buffers = [
-            [
-                ((torch.rand(2 * level[0].numel(), generator=random) >= rate) / (1 - rate)).to(level)
-                for level in features
-            ]
-            for rate in self.rates
-        ]
+        self._factors = []
+        for one in features:
+            rates = torch.tensor(self.rates).repeat(one.shape[1])[: one.shape[1]]
+            kept = torch.rand(2 * one[0, 0].numel(), one.shape[1], generator=random) >= rates
+            self._factors.append((kept / (1 - rates)).to(one))
 
     def _count(self, view: int, labels: Tensor, reference: Tensor) -> None:
         """Add the voxels of each class that lie in both label maps, and in either."""

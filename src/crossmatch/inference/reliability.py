@@ -26,10 +26,10 @@ def voxels_around(probabilities: NDArray[np.float32], reference: NDArray[np.uint
         probabilities: (K, *S); reference: (*S).
     """
     shown = (probabilities.argmax(0) > 0) | (reference > 0)
-    (place,) = find_objects(shown.astype(np.uint8)) or [None]
-    if place is None:
+    places = find_objects(shown.astype(np.uint8))
+    if not places:
         return np.empty((len(probabilities), 0), np.float32), np.empty(0, np.intp)
-    box = tuple(slice(max(0, part.start - AROUND), part.stop + AROUND) for part in place)
+    box = tuple(slice(max(0, part.start - AROUND), part.stop + AROUND) for part in places[0])
     truth = reference[box].ravel()
     step = max(1, len(truth) // MOST)
     values = probabilities[(slice(None), *box)].reshape(len(probabilities), -1)[:, ::step]

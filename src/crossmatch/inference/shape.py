@@ -1,4 +1,4 @@
-"""What a mask is like by itself: its size, its surface, in how many parts it lies, and whether it meets the scan's edge.
+"""What a mask is like by itself: its size, its surface, its parts, and whether it meets the scan's edge.
 
 Shapes: *S a scan as stored, 2 or 3 axes.
 """
