@@ -5,7 +5,9 @@ import importlib
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import crossmatch
 from crossmatch.methods import METHODS
@@ -13,6 +15,7 @@ from crossmatch.networks import NETWORKS
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
+SCRIPTS = {"train_and_predict", "new_method", "new_network", "reading_a_run", "isic_challenge"}
 MODULES = [
     ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
     for path in sorted((ROOT / "src").rglob("*.py"))
@@ -45,11 +48,10 @@ def run(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> None:
 
 
 def test_every_script_is_run_here() -> None:
-    tested = {"train_and_predict", "new_method", "new_network", "reading_a_run"}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == SCRIPTS
 
 
-@pytest.mark.parametrize("name", ["train_and_predict", "new_method", "new_network", "reading_a_run"])
+@pytest.mark.parametrize("name", sorted(SCRIPTS))
 def test_a_script_says_how_it_is_called(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +98,15 @@ def test_a_run_of_an_unknown_method_says_so(out: Path, tmp_path: Path, monkeypat
     del METHODS["entropy"]
     with pytest.raises(crossmatch.UserError, match=r"no method 'entropy'; there are .*METHODS first"):
         crossmatch.load(tmp_path / "run")
+
+
+def test_isic_challenge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As 0 and 255; `scoring/test_isic_scorer.py` gives them to the challenge's scorer."""
+    (tmp_path / "masks").mkdir()
+    mask = np.array([[0, 1, 1], [0, 0, 1]], np.uint8)
+    Image.fromarray(mask).save(tmp_path / "masks" / "ISIC_0012169.png")
+    run(monkeypatch, "isic_challenge", tmp_path / "masks", tmp_path / "out")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "ISIC_0012169_segmentation.png")), 255 * mask)
 
 
 @pytest.mark.parametrize("module", MODULES)

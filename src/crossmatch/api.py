@@ -6,13 +6,14 @@ the command line does: "--set train.steps=100" is ``train__steps=100`` here.
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
+from crossmatch.inference.ensemble import load_networks, open_runs
 from crossmatch.inference.model import Model
 from crossmatch.plan.make import make_plan
 from crossmatch.recipes import Recipe, load_recipe
@@ -99,20 +100,22 @@ def train(
     return load(out, device=device)
 
 
-def load(run: AnyPath, checkpoint: str = "last", *, device: str = "auto") -> Model:
-    """A trained model from a run's folder.
+def load(run: AnyPath | Sequence[AnyPath], checkpoint: str = "last", *, device: str = "auto") -> Model:
+    """A trained model from a run's folder, or from several runs the mean of their probabilities.
 
     Args:
-        run: the folder that `train` or `crossmatch train` wrote.
-        checkpoint: ``last``, ``best`` (by validation), or the path of a checkpoint of the same network.
+        run: the folder that `train` or `crossmatch train` wrote; or a list of them, such as the folds of a
+            cross-validation. Their labels, channels and preparation of scans must be alike.
+        checkpoint: ``last``, ``best`` (by validation), or of a single run the path of a checkpoint of the same network.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
 
     Raises:
-        UserError: no run, no such checkpoint, a damaged one, or no such device.
+        UserError: no run, no such checkpoint, a damaged one, no such device, or runs that cannot be averaged.
     """
-    chosen, opened = choose_device(device), open_run(Path(run))
-    network, _ = opened.load_network(checkpoint)
-    return Model(opened, network.to(chosen), checkpoint, chosen)
+    chosen = choose_device(device)
+    first, *others = runs = open_runs([Path(run)] if isinstance(run, str | os.PathLike) else [Path(one) for one in run])
+    network, _ = load_networks(runs, checkpoint)
+    return Model(first, network.to(chosen), checkpoint, chosen, tuple(others))
 
 
 def evaluate(

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from crossmatch.batches.prefetch import AHEAD, Prefetch, drawing
+from crossmatch.batches.ahead import AHEAD, Prefetch
+from crossmatch.batches.prefetch import drawing
 from crossmatch.batches.store import load_store
 from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
 from crossmatch.dataset.dataset import open_dataset

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from crossmatch import formats
 from crossmatch.batches.intensity import Normalise, scale
-from crossmatch.batches.store import Store, _channel, grey_values, label_maps, load_store, voxel_bytes
+from crossmatch.batches.reading import _channel
+from crossmatch.batches.store import Store, grey_values, label_maps, load_store, voxel_bytes
 from crossmatch.dataset.dataset import Case, open_dataset
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup

@@ -90,6 +90,28 @@ def test_finished_cells_are_not_run_again(finished: Finished, capsys: pytest.Cap
     assert _changed(out) == before
 
 
+def test_cells_known_from_elsewhere_are_not_run(
+    finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two cells of another folder make a table; nothing is trained, and its JSON can be taken again."""
+    out, cells = tmp_path / "out", sorted(finished.out.glob("cells/*/*_labels/**/summary.json"))
+    words = ["--labelled", "1,2", "--seeds", "0", *(word for cell in cells for word in ("--known", cell))]
+    code, said, wrong = call(capsys, *_arguments(finished.data, out, *words, methods="supervised"))
+    assert code == 0, (said, wrong)
+    assert "2 cells, 0 of them finished, 2 known; 1 at a time" in said
+    assert "1 known cells that this command did not name are left out" in said
+    assert not (out / "cells").exists()
+    made = json.loads((out / "results.json").read_text())
+    theirs = [json.loads(cell.read_text()) for cell in cells if "supervised" in str(cell)]
+    assert [cell["evaluation"]["cases"] for cell in made["cells"]] == [each["cases"] for each in theirs]
+    again = _arguments(finished.data, tmp_path / "again", "--labelled", "1,2", "--seeds", "0", methods="supervised")
+    code, said, wrong = call(capsys, *again, "--known", out / "results.json")
+    assert (code, "2 known" in said) == (0, True), (said, wrong)
+    assert json.loads((tmp_path / "again/results.json").read_text())["cells"] == made["cells"]
+    told = refuse(capsys, tmp_path, *again, "--known", finished.data / "dataset.json")
+    assert "--known takes the results.json of a benchmark" in told
+
+
 def test_other_data_in_the_same_folder_is_refused(
     finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -120,3 +120,16 @@ def test_a_grid_is_chosen_by_validation() -> None:
     )
     assert "Choose by validation cases: these runs have no validation." in said([point])
     assert "Val:" not in said([point])
+
+
+def test_commits_and_machines_are_named_where_there_are_several() -> None:
+    here = {"code": {"commit": "aaa"}, "device": {"type": "cpu", "name": "one CPU", "precision": "bf16"}}
+    there = {"code": {"commit": "bbb"}, "device": {"type": "cuda", "name": "a GPU", "precision": "bf16"}}
+    one = [result("bcp", cases(0.9, 0.8), seed=seed, **here) for seed in (0, 1)]
+    assert not any(note.startswith("Made by") for note in notes(lines(aggregate(one))))
+    two = [*one, result("bcp", cases(0.9, 0.8), seed=2, **there), result("cps", cases(0.7, 0.8), seed=2, **there)]
+    made = [note for note in notes(lines(aggregate(two))) if note.startswith("Made by")]
+    assert made == [
+        "Made by commit aaa on one CPU in bf16: bcp with 3 labelled, seeds 0, 1.",
+        "Made by commit bbb on a GPU in bf16: bcp with 3 labelled, seed 2; cps with 3 labelled, seed 2.",
+    ]

@@ -24,6 +24,7 @@ COMMANDS = {
     "predict",
     "evaluate",
     "report",
+    "pack",
     "check",
     "phantom",
     "recipes",

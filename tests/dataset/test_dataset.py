@@ -101,7 +101,9 @@ def test_label_lists_that_cannot_be_used(tmp_path):
         ({"labels": {"background": "0", "1": "organ"}}, None),
         ({"labels": {"background": 0, "organ": 2}}, None),
         ({"labels": {"background": 0, "organ": 1, "whole": [1, 2]}}, None),
-        ({"labels": {"background": 0, "organ": 1, "ignore": 2}}, None),
+        ({"labels": {"background": 0, "organ": 1, "ignore": 2}}, {"background": 0, "organ": 1}),
+        ({"labels": {"background": 0, "organ": 1, "ignore": 3}}, None),
+        ({"labels": {"background": 0, "ignore": 1}}, None),
         ({"labels": {"background": 0}}, None),
         ({"labels": ["background", "organ"]}, None),
     ],
@@ -113,7 +115,15 @@ def test_labels_in_either_direction(tmp_path, changes, labels):
         with pytest.raises(UserError, match=r"dataset\.json has labels .*write them like"):
             open_dataset(tmp_path)
     else:
-        assert open_dataset(tmp_path).labels == labels
+        dataset = open_dataset(tmp_path)
+        assert dataset.labels == labels
+        assert dataset.ignore == (len(labels) if "ignore" in changes["labels"] else None)
+
+
+def test_ignore_has_the_highest_value(tmp_path):
+    _describe(tmp_path, labels={"background": 0, "ignore": 1, "organ": 2})
+    with pytest.raises(UserError, match="ignore must have the highest value"):
+        open_dataset(tmp_path)
 
 
 def test_the_older_spelling_of_channels(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crossmatch import formats
+from crossmatch.dataset.check import load_fingerprint
 from crossmatch.errors import UserError
 from crossmatch.importers.proposal import propose_import
 from crossmatch.importers.wishes import Wishes
@@ -64,11 +65,14 @@ def test_an_nnunet_folder_and_a_fold_of_its_splits(tmp_path: Path) -> None:
         propose_import(source, Wishes(fold=0))
 
 
-def test_an_ignore_label_is_refused_until_the_user_says_what_it_becomes(tmp_path: Path) -> None:
-    source = nnunet(tmp_path / "src", {"background": 0, "liver": 1, "ignore": 2})
-    with pytest.raises(UserError, match=r"label ignore, value 2, and no loss.*--map 2=0 counts"):
-        propose_import(source, Wishes())
+def test_an_ignore_label_is_kept_or_becomes_what_the_user_says(tmp_path: Path) -> None:
+    source = nnunet(tmp_path / "src", {"background": 0, "ignore": 2, "liver": 1})
+    dataset = imported(source, tmp_path / "kept")
+    assert (dataset.labels, dataset.ignore) == ({"background": 0, "liver": 1}, 2)
+    print_of = load_fingerprint(dataset).cases[0]
+    assert [len(print_of.label_voxels), print_of.box] == [2, (1, 3, 4)]  # a column of 3 x 4, without the one to ignore
     dataset = imported(source, tmp_path / "out", values={2: 0})
+    assert dataset.ignore is None
     assert dataset.labels == {"background": 0, "liver": 1}
     voxels = formats.read_label(dataset.cases[0].label).voxels
     np.testing.assert_array_equal(np.unique(voxels), [0, 1])

@@ -47,6 +47,18 @@ def test_the_loss_of_a_region_by_hand():
     assert loss.item() == pytest.approx((math.log(4 / 3) + (0.04 + 1) / 2) / 2)
 
 
+def test_the_learning_rate_of_both_stages_as_released():
+    """ACDC and Pancreas-CT: constant. LA: a tenth after each 2,500 of the 15,000 steps that follow 2,000."""
+    acdc, la = (load_recipe(name, ["method.name=bcp"]) for name in ("acdc_3", "la_8"))
+    assert [acdc.learning_rate(step / 40000) for step in (0, 9999, 10000, 39999)] == [0.01] * 4
+    rates = {0: 1, 1999: 1, 2000: 1, 4499: 1, 4500: 0.1, 6999: 0.1, 7000: 0.01, 9500: 1e-3, 16999: 1e-5}
+    assert {step: la.learning_rate(step / 17000) / 0.001 for step in rates} == pytest.approx(rates)
+    pancreas = load_recipe("pancreas_a_12", ["method.name=bcp"])
+    assert [pancreas.learning_rate(share) for share in (0, 0.264, 0.266, 0.999)] == [0.001] * 4
+    own, other = (load_recipe("own_2d", [f"method.name={name}"]) for name in ("bcp", "uamt"))
+    assert own.learning_rate(0.7) == other.learning_rate(0.7) == pytest.approx(0.01 * 0.3**0.9)
+
+
 @pytest.mark.parametrize("background", [True, False])
 @pytest.mark.parametrize("dims", [2, 3])
 def test_the_loss_of_a_box_is_the_supervised_loss_of_what_it_cuts_out(dims, background):

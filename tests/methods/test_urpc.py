@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from tiny_methods import SIZES, build, first_loss, noise
-from torch import nn
 
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.urpc import URPC, URPCSettings, noisy, pyramid_consistency, thinned, without_peaks
 from crossmatch.networks import UNet
 from crossmatch.networks.unet import UNetSettings
+from crossmatch.recipes.load import load_recipe
 
 both_ranks = pytest.mark.parametrize("dims", [2, 3])
 
@@ -70,20 +70,36 @@ def test_the_consistency_teaches_every_scale():
 
 
 @both_ranks
-def test_the_pyramid_of_a_network_scale_by_scale(dims):
+@pytest.mark.parametrize("enlarging", ["nearest", "linear"])
+def test_the_pyramid_of_a_network_scale_by_scale(dims, enlarging):
     """In `eval()`: the finest scale is the network itself; the others are heads on its decoder's features, enlarged."""
-    method, batch = build("urpc", dims, "vnet").eval(), noise(dims, "vnet")
+    method, batch = build("urpc", dims, "vnet", enlarging=enlarging).eval(), noise(dims, "vnet")
     scales = method.pyramid(batch.x)
     size = SIZES["vnet", dims]
     assert scales.shape == (4, 2, 3, *size)
     torch.testing.assert_close(scales[0], method.network(batch.x))
     features = method.network.decoder(method.network.encode(batch.x))
-    mode = {2: "bilinear", 3: "trilinear"}[dims]
     for level in (1, 2, 3):
         coarse = method.heads[level - 1](features[level])
         assert coarse.shape[2:] == tuple(n // 2**level for n in size)
-        expected = nn.functional.interpolate(coarse, size, mode=mode, align_corners=True)
-        torch.testing.assert_close(scales[level], expected)
+        expected = coarse.detach().numpy()
+        for axis in range(2, dims + 2):
+            expected = enlarged(expected, axis, 2**level, enlarging)
+        torch.testing.assert_close(scales[level], torch.from_numpy(expected))
+
+
+def enlarged(values: np.ndarray, axis: int, factor: int, how: str) -> np.ndarray:
+    """One axis `factor` times as long; a voxel's value is that of its middle, as released in 2D and in 3D."""
+    if how == "nearest":
+        return values.repeat(factor, axis)
+    coarse = np.arange(values.shape[axis])
+    fine = (np.arange(factor * len(coarse)) + 0.5) / factor - 0.5  # beyond the outer middles: constant
+    return np.apply_along_axis(lambda line: np.interp(fine, coarse, line), axis, values).astype(np.float32)
+
+
+def test_the_published_recipes_enlarge_as_released():
+    kept = {name: load_recipe(name, ["method.name=urpc"]).method.settings.enlarging for name in ("acdc_3", "la_8")}
+    assert kept == {"acdc_3": "nearest", "la_8": "linear"}
 
 
 @both_ranks

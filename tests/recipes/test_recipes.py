@@ -25,11 +25,14 @@ SIZES = {2: "data.size=[32, 16]", 3: "data.size=[32, 16, 16]"}  # not 16: of one
 
 
 @pytest.fixture(scope="module")
-def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], Path]:
+    """(axes, channels) -> dataset."""
     folder = tmp_path_factory.mktemp("data")
     return {
-        dims: write_dataset(folder / f"{dims}d", n_train=2, shape=shape, affine=np.eye(4))
-        for dims, shape in SHAPES.items()
+        (dims, channels): write_dataset(
+            folder / f"{dims}d{channels}", n_train=2, shape=SHAPES[dims], channels=channels, affine=np.eye(4)
+        )
+        for dims, channels in ((2, 1), (3, 1), (2, 3))
     }
 
 
@@ -51,7 +54,7 @@ def test_other_methods_have_the_settings_of_their_tables() -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_two_steps(name: str, datasets: dict[int, Path], tmp_path: Path) -> None:
+def test_two_steps(name: str, datasets: dict[tuple[int, int], Path], tmp_path: Path) -> None:
     whole = load_recipe(name)
     changes = [*SMALLER[whole.network.name], SIZES[whole.dims], "data.labelled=1", "data.dataset=tiny"]
     changes += ["train.steps=2", "train.batch.labelled=1", "train.batch.unlabelled=1", "train.precision=float32"]
@@ -59,7 +62,8 @@ def test_two_steps(name: str, datasets: dict[int, Path], tmp_path: Path) -> None
         changes.append("predict.stride=[16, 8, 16]")
     recipe = load_recipe(name, changes)
     assert (recipe.method, recipe.views, recipe.dice) == (whole.method, whole.views, whole.dice)
-    assert fit(recipe, datasets[whole.dims], tmp_path / "run", Quiet()) == 2
+    channels = 3 if recipe.data.normalise == "colour" else 1
+    assert fit(recipe, datasets[whole.dims, channels], tmp_path / "run", Quiet()) == 2
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert all(np.isfinite(list(line["train"].values())).all() for line in lines if "train" in line)
     assert [line["step"] for line in lines if "validation" in line] == [2]

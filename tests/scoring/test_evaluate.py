@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
 from rich.console import Console
@@ -14,7 +15,7 @@ from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.formats import new_volume
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
-from crossmatch.scoring.scores import METRICS, ClassScores, Evaluation
+from crossmatch.scoring.scores import METRICS, THRESHOLDED, ClassScores, Evaluation
 
 GRID = np.diag([2.0, 2.0, 5.0, 1.0])
 LABELS = {"background": 0, "ring": 1, "core": 2}
@@ -54,7 +55,8 @@ def test_values_by_hand(folders: tuple[Path, Path]) -> None:
     found = evaluate(*folders, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 2), (2, 2)]
     assert (found.labels, found.dataset, found.references) == ({"ring": 1, "core": 2}, "Blocks", "labelsTs")
-    assert scores(found, "a", "core") == {name: float(name in ("dice", "jaccard")) for name in METRICS}
+    wanted = {name: float(name in ("dice", "jaccard")) for name in METRICS if name != THRESHOLDED}
+    assert scores(found, "a", "core") == wanted
     core = scores(found, "b", "core")  # 2 x 2 pixels moved by one of 2 mm: half of them overlap
     assert (core["dice"], core["jaccard"]) == (0.5, 1 / 3)
     assert (core["hd95_voxels"], core["hd95_mm"]) == (1, 2)
@@ -303,3 +305,42 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_computed(
     monkeypatch.setattr("crossmatch.scoring.evaluate._rows", None)
     with pytest.raises(UserError, match=r"file/out cannot be written to \(.*\): name a folder"):
         evaluate(pred, ref, tmp_path / "file" / "out")
+
+
+def test_voxels_to_be_ignored_leave_every_score(folders: tuple[Path, Path]) -> None:
+    """By hand: a block moved by one of 2 mm, with the columns ignored in which the masks differ, is right again."""
+    pred, ref = folders
+    drawn = anatomy()
+    drawn[[2, 4, 6, 8]] = 3  # the first and last columns of block and core, before and after they are moved
+    for path in (pred / "a.nii.gz", ref / "a.nii.gz"):
+        path.unlink()
+    save(ref / "b.nii.gz", drawn)
+    description = json.loads((ref.parent / "dataset.json").read_text())
+    (ref.parent / "dataset.json").write_text(json.dumps(description | {"labels": {**LABELS, "ignore": 3}}))
+    found = evaluate(pred, ref)
+    assert found.labels == {"ring": 1, "core": 2}
+    wanted = {metric: float(metric in ("dice", "jaccard")) for metric in METRICS if metric != THRESHOLDED}
+    for name in found.labels:
+        assert scores(found, "b", name) == wanted
+    assert evaluate(pred, ref, labels={**LABELS, "ignore": 3}).rows == found.rows
+    with pytest.raises(UserError, match=r"holds the label values \[3\], known are 0 background, 1 ring, 2 core"):
+        evaluate(pred, ref, labels=LABELS)
+
+
+def test_a_cropped_segmentation_stored_with_other_axes_is_a_reference(tmp_path: Path) -> None:
+    """3D Slicer saves a part of the scan's grid; here with its axes reversed and swapped, too."""
+    save(tmp_path / "masks" / "a.nii.gz", anatomy())
+    part = anatomy()[1:10, 1:9, 1:]  # from voxel (1, 1, 1) on
+    place = GRID.copy()
+    place[:3, 3] = GRID[:3, :3] @ (1, 1, 1)
+    axes, stored = (2, 0, 1), part[::-1].transpose(2, 0, 1)
+    affine = place @ np.array([[-1, 0, 0, 8], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    affine = affine[:, [*axes, 3]]
+    (tmp_path / "references").mkdir()
+    header = {"space": "right-anterior-superior", "space directions": affine[:3, :3].T, "space origin": affine[:3, 3]}
+    for n, (name, value) in enumerate((("ring", 1), ("core", 2))):
+        header |= {f"Segment{n}_ID": f"S{n}", f"Segment{n}_Name": name, f"Segment{n}_LabelValue": str(value)}
+    nrrd.write(str(tmp_path / "references" / "a.seg.nrrd"), np.ascontiguousarray(stored), header)
+    found = evaluate(tmp_path / "masks", tmp_path / "references", labels=LABELS)
+    assert [row.scores["dice"] for row in found.rows] == [1, 1]
+    assert evaluate(tmp_path / "references", tmp_path / "masks", labels=LABELS).case_means() == {"a": 1}

@@ -8,6 +8,7 @@ import torch
 
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
+from crossmatch.networks.unet import UNet, UNetSettings
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import load_checkpoint
@@ -15,9 +16,12 @@ from crossmatch.runs.logbook import Recorder, read_metrics
 from crossmatch.runs.run import open_run
 from crossmatch.training import fit as train_module
 from crossmatch.training.fit import fit
+from crossmatch.training.state import TrainerState
 from reading import note_reads
 from tiny import write_dataset
 from train_tiny import TINY, Quiet, weights
+
+CPU = torch.device("cpu")
 
 
 def recipe(*changes: str) -> Recipe:
@@ -56,6 +60,27 @@ def test_a_run_killed_after_a_checkpoint_resumes_and_repeats_no_log_line(data: P
     fit(recipe(), data, tmp_path / "run", Quiet(), resume=True)
     fit(recipe(), data, tmp_path / "whole", Quiet())
     assert read_metrics(tmp_path / "run/metrics.jsonl") == read_metrics(tmp_path / "whole/metrics.jsonl")
+
+
+def test_momentum_and_rate_are_the_methods(data: Path, tmp_path: Path) -> None:
+    """Two weights, by hand: plain momentum for UA-MT, Nesterov's for CrossMatch; BCP's rate does not fall."""
+    for name, nesterov in (("uamt", False), ("crossmatch", True)):
+        state = TrainerState.fresh(recipe(f"method.name={name}"), UNet(2, 1, 2, UNetSettings(dropout=(0, 0))), CPU)
+        weight = state.optimizer.param_groups[0]["params"][0]
+        before, rate, decay = weight.detach().clone(), 0.01, 1e-4
+        for gradient in (1.0, 0.5):
+            weight.grad = torch.full_like(weight, gradient) - decay * weight.detach()  # with the decay: the gradient
+            state.optimizer.step()
+        steps = [1 + 0.9, 0.5 + 0.9 * 1.4] if nesterov else [1.0, 1.4]
+        torch.testing.assert_close(weight.detach(), before - rate * sum(steps))
+    fit(
+        recipe("method.name=bcp", "method.rate_falls=0.4", "train.steps=4", "train.log_every=1"),
+        data,
+        tmp_path,
+        Quiet(),
+    )
+    lines = [line["train"] for line in read_metrics(tmp_path / "metrics.jsonl") if "train" in line]
+    assert [line["learning_rate"] for line in lines] == pytest.approx([0.01, 0.01, 0.01, 0.001])
 
 
 def test_the_seed_decides(data: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Foreground:
 
     def __init__(self, store: Store, share: float, seed: int) -> None:
         self.store, self.share, self.seed = store, share, seed
-        self.voxels = _voxels_of_classes(store.labels)
+        self.voxels = _voxels_of_classes(store.labels, store.classes)
         if not self.voxels:
             raise UserError("data.foreground wants labelled structures, and no training label shows one: set it to 0.")
 
@@ -50,13 +50,17 @@ class Foreground:
         return chosen, around
 
 
-def _voxels_of_classes(labels: Tensor) -> list[Tensor]:
-    """For each foreground class that is shown, positions (P,) in the flat labels, at most `KNOWN`."""
+def _voxels_of_classes(labels: Tensor, classes: int) -> list[Tensor]:
+    """For each foreground class that is shown, positions (P,) in the flat labels, at most `KNOWN`.
+
+    Args:
+        classes: K, with background; voxels of this label are to be ignored.
+    """
     found: dict[int, list[Tensor]] = {}
     for first in range(0, len(labels), CHUNK):
         part = labels[first : first + CHUNK].cpu()
         for value in torch.unique(part).tolist():
-            if value:
+            if 0 < value < classes:
                 found.setdefault(value, []).append(torch.nonzero(part == value)[:, 0] + first)
     whole = [torch.cat(found[value]) for value in sorted(found)]
     return [voxels[:: -(-len(voxels) // KNOWN)] for voxels in whole]

@@ -32,6 +32,7 @@ def stored_shape(
     dims: int,
     slice_axis: int,
     path: Path,
+    size: tuple[int, ...] = (),
 ) -> tuple[int, ...]:
     """(I, *N): how many items a scan has, and their voxels along each axis.
 
@@ -41,6 +42,7 @@ def stored_shape(
         dims: axes of an item.
         slice_axis: the axis along which a scan of one axis more is cut into slices.
         path: of the scan, for messages.
+        size: that items are resized to, whatever their own; empty: not resized.
 
     Raises:
         UserError: the scan has neither `dims` axes nor one more, or its voxel size is needed and unknown.
@@ -48,6 +50,8 @@ def stored_shape(
     whole = _is_whole(len(shape), dims, path)
     axes = [axis for axis in range(len(shape)) if whole or axis != slice_axis]
     count = 1 if whole else shape[slice_axis]
+    if size:
+        return count, *size
     if not wanted_mm:
         return count, *(shape[axis] for axis in axes)
     if spacing_mm is None:

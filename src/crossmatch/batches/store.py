@@ -3,29 +3,28 @@
 Shapes: I items (see `items.py`), C channels, D spatial axes, N voxels in all; B items of a batch, *S a view's size.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from crossmatch import formats
-from crossmatch.batches.intensity import Normalise, Window, above, colour_windows, near_zero, scale, window
-from crossmatch.batches.items import stored_shape, to_items
-from crossmatch.batches.resample import resize_image, resize_labels
+from crossmatch.batches.ahead import WORKERS, Prefetch
+from crossmatch.batches.intensity import Normalise, Window
+from crossmatch.batches.reading import Reading, StoredItems
 from crossmatch.batches.writer import Writer
 from crossmatch.dataset.dataset import Case
-from crossmatch.dataset.orientation import Frame, into_frame, read_label, turn_voxels
+from crossmatch.dataset.layout import IGNORE
+from crossmatch.dataset.orientation import Frame
 from crossmatch.errors import UserError
-from crossmatch.formats import Volume
 from crossmatch.perturb.geometry import Lookup
 
 RED_GREEN_BLUE = 3  # channels of colour images
-_LEVELS = 65535  # int16 holds integers of this range exactly; others are rounded to this many levels of their window
 
 
 class Locations(NamedTuple):
@@ -65,6 +64,7 @@ class Store:
     labelled: Tensor  # item numbers
     unlabelled: Tensor  # item numbers
 
+    classes: int = 256  # K, with background: a voxel of this label is one to be ignored
     mapped: bool = False  # voxels lie in a file: the host looks them up, whichever device computes
     colours: bool = False  # the channels are red, green and blue in [0, 1]
 
@@ -119,6 +119,7 @@ def load_store(
     labels: Mapping[str, int] | None = None,
     fixed: Sequence[Window] = (),
     spacing_mm: Sequence[float] = (),
+    size: tuple[int, ...] = (),
     frame: Frame | None = None,
     device: torch.device,
     memory_map: Path | None = None,
@@ -130,8 +131,9 @@ def load_store(
         labelled, unlabelled: training cases; only labels of the labelled ones are opened.
         dims: 2 cuts volumes into slices along `slice_axis`; 3 takes them whole.
         normalise: see `intensity.py`; fixed: the windows of ``ct``, one a channel.
-        labels: name -> value, for label files that name their segments.
-        spacing_mm: voxel size that items are resampled to; empty: as stored.
+        labels: name -> value of all that label files may hold, see `Dataset.drawn`.
+        spacing_mm: voxel size that items are resampled to; size: voxels that they are resized to, whatever their own
+            size; both empty: as stored. With a size, cases are read in threads.
         frame: of the dataset, see `orientation.py`; None: the axes of scans stay as stored.
         device: where the voxels go if `memory_map` is None.
         memory_map: a file that holds the voxels; the labels go into a second one beside it.
@@ -142,31 +144,27 @@ def load_store(
             a channel or label lies on another grid than the first channel.
     """
     label_map = memory_map and memory_map.with_suffix(f".labels{memory_map.suffix}")
+    read = Reading(dims, slice_axis, normalise, labels, fixed, spacing_mm, frame, size)
+    both = [*labelled, *unlabelled]
     rows: list[tuple[int, int, int, tuple[int, ...]]] = []  # of a case: items, first voxel, first label, item's size
     windows: list[Sequence[Window]] = []
-    with Writer(memory_map, np.int16) as writer, Writer(label_map, np.uint8) as label_writer:
-        for group, case in [(0, case) for case in labelled] + [(1, case) for case in unlabelled]:
-            stored, path = formats.read_channels(case.images), case.images[0]
-            volumes, turn = into_frame(stored, frame, path)
-            first = volumes[0]
-            count, *axes = stored_shape(first.shape, first.spacing_mm, spacing_mm, dims, slice_axis, path)
-            size, label_start = tuple(axes), -1
-            given = fixed or colour_windows([volume.voxels for volume in volumes], normalise)
-            integers, seen = zip(
-                *(
-                    _channel(volume, dims, slice_axis, normalise, size, path, given[k] if given else None)
-                    for k, volume in enumerate(volumes)
-                ),
-                strict=True,
-            )
-            start = writer.append(np.stack(integers))
-            if group == 0 and case.label is not None:
-                drawn = turn_voxels(read_label(case.label, stored[0], labels).voxels, turn)
-                items = to_items(drawn, dims, slice_axis, case.label)
-                label = np.stack([resize_labels(item, size) for item in items])
-                label_start = label_writer.append(label.astype(np.uint8))
-            rows.append((count, start, label_start, size))
-            windows.append(seen)
+
+    def items_of(number: int) -> StoredItems:
+        return read(both[number], with_label=number < len(labelled))
+
+    with ExitStack() as stack:
+        items_in_order: Callable[[int], StoredItems] = items_of
+        writer = stack.enter_context(Writer(memory_map, np.int16))
+        label_writer = stack.enter_context(Writer(label_map, np.uint8))
+        if size:  # what is kept is small, so that several can wait
+            items_in_order = stack.enter_context(Prefetch(items_of, len(both), min(WORKERS, os.cpu_count() or 1)))
+        for number in range(len(both)):
+            items = items_in_order(number)
+            start = writer.append(items.voxels)
+            label_start = -1 if items.label is None else label_writer.append(items.label)
+            rows.append((items.voxels.shape[1], start, label_start, items.voxels.shape[2:]))
+            windows.append(items.windows)
+            del items  # before the next are read
             progress()
         if not rows:
             raise UserError("There is no training case to load: check splits/train.txt and the labelled subset.")
@@ -189,40 +187,10 @@ def load_store(
         high=((high - zero) / unit).float(),
         labelled=torch.arange(labelled_items),
         unlabelled=torch.arange(labelled_items, len(case_of)),
+        classes=256 if labels is None else len(labels) - (IGNORE in labels),
         mapped=memory_map is not None,
         colours=normalise == "colour" and low.shape[1] == RED_GREEN_BLUE,
     )
-
-
-def _channel(
-    volume: Volume,
-    dims: int,
-    slice_axis: int,
-    normalise: Normalise,
-    size: tuple[int, ...],
-    path: Path,
-    fixed: Window | None,
-) -> tuple[NDArray[np.int16], Window]:
-    """One channel of a scan as items (I, *N), int16, and its window in units of the stored integers."""
-    items = to_items(near_zero(volume.voxels, normalise), dims, slice_axis, path)
-    if items.shape[1:] == size:
-        return _to_int16(items, window(items, normalise, fixed))
-    scaled = to_items(scale(volume.voxels, normalise, fixed), dims, slice_axis, path)
-    resized = np.stack([resize_image(item, size) for item in scaled])
-    return _to_int16(resized, window(resized, "none"))
-
-
-def _to_int16(items: NDArray[np.generic], seen: Window) -> tuple[NDArray[np.int16], Window]:
-    """Items of one channel and their window -> int16 voxels, and the window in units of these."""
-    low, high, zero, unit = seen
-    if np.issubdtype(items.dtype, np.integer) and int(items.max()) - int(items.min()) <= _LEVELS:
-        base, step = float(items.min()), 1.0
-        stored = above(items, int(items.min())) - 2**15
-    else:  # values beyond the window are cut off anyway, so all levels are used within it
-        base, step = low, (high - low) / _LEVELS
-        stored = np.rint((items.astype(np.float64).clip(low, high) - base) / step) - 2**15
-    low, high, zero = ((value - base) / step - 2**15 for value in (low, high, zero))
-    return stored.astype(np.int16), Window(low, high, zero, unit / step)
 
 
 def voxel_bytes(shapes: Iterable[tuple[int, ...]], channels: int) -> int:

@@ -12,8 +12,10 @@ from rich.console import Console
 from crossmatch.benchmark.cells import CELLS, Cell
 from crossmatch.benchmark.columns import duration
 from crossmatch.benchmark.jobs import run_here, run_on_cluster
+from crossmatch.benchmark.known import match, read_known
 from crossmatch.benchmark.prepare import fingerprints, idle
-from crossmatch.benchmark.report import write_results
+from crossmatch.benchmark.report import write_record, write_results
+from crossmatch.benchmark.results import Result
 from crossmatch.benchmark.run_cell import CellFailed, Processes, is_finished, refuse_another, result_of, run_cell
 from crossmatch.errors import UserError
 from crossmatch.runs.devices import choose_device
@@ -30,9 +32,12 @@ def run_benchmark(
     device: str = "auto",
     checkpoint: str = "last",
     slurm: dict[str, Any] | None = None,
+    known: Sequence[Path] = (),
     about: dict[str, Any],
 ) -> bool:
-    """Run the cells that are not finished, and write the results of all finished ones.
+    """Run the cells that are neither finished nor known, and write the results of all that are.
+
+    results.json is written after each cell, the rest at the end.
 
     Args:
         recipe: as on the command line.
@@ -43,6 +48,7 @@ def run_benchmark(
         device: as for `crossmatch train`; ``auto`` and ``cuda`` distribute the cells over all CUDA devices.
         checkpoint: the checkpoint that is tested: ``last``, or ``best`` by validation.
         slurm: options of a SLURM job array; None: run on this machine.
+        known: files with cells that were measured elsewhere, see `match`.
         about: what the results say of the command, see `write_results`.
 
     Returns:
@@ -52,6 +58,7 @@ def run_benchmark(
         UserError: a mistake that concerns every cell, before the first one runs.
         KeyboardInterrupt: Ctrl-C; results so far are written, and the same command goes on from there.
     """
+    candidates = read_known(known)
     with only_writer(out) as lock:
         if slurm is None:
             choose_device(device)
@@ -60,12 +67,23 @@ def run_benchmark(
         cells = [cell for cell in cells if cell not in unfit]
         if not cells:
             raise UserError("Every training case is labelled, and these methods need unlabelled ones: see --labelled.")
-        for cell in cells:
+        elsewhere = match(cells, candidates, checkpoint, digests)
+        mine = [cell for cell in cells if cell.folder not in elsewhere.results]
+        for cell in mine:
             refuse_another(cell, out, checkpoint, digests[cell.data])
-        wanting = [cell for cell in cells if not is_finished(out / cell.folder)]
-        console.print(f"{len(cells)} cells, {len(cells) - len(wanting)} of them finished; {jobs} at a time")
-        failures: dict[Path, str] = {}
+        wanting = [cell for cell in mine if not is_finished(out / cell.folder)]
         counted = len(cells) - len(wanting)
+        taken = f", {len(elsewhere.results)} known" if known else ""
+        console.print(f"{len(cells)} cells, {len(mine) - len(wanting)} of them finished{taken}; {jobs} at a time")
+        for remark in elsewhere.remarks:
+            console.print(remark, soft_wrap=True, markup=False, highlight=False)
+        failures: dict[Path, str] = {}
+
+        def so_far() -> tuple[list[Result], list[str]]:
+            """Results of the cells that are finished or known, and a line for each other one."""
+            there = [cell for cell in cells if cell.folder in elsewhere.results or is_finished(out / cell.folder)]
+            missing = [f"{c}: {failures.get(c.folder, 'not finished')}" for c in cells if c not in there]
+            return [elsewhere.results.get(cell.folder) or result_of(cell, out) for cell in there], missing
 
         def done(cell: Cell, failure: CellFailed | None) -> None:
             nonlocal counted
@@ -78,6 +96,9 @@ def run_benchmark(
                 dice = found.evaluation.statistics()["dice"].mean
                 text = f"Dice {100 * dice:.1f}, {duration(found.seconds)}"
             console.print(f"{counted}/{len(cells)}  {cell}: {text}", soft_wrap=True, markup=False, highlight=False)
+            results, missing = so_far()
+            if results:
+                write_record(out, results, missing, about)
 
         whole = str(Path(recipe).resolve()) if recipe.endswith(".toml") else recipe  # cells run in another folder
         work = functools.partial(run_cell, recipe=whole, out=out.resolve(), checkpoint=checkpoint)
@@ -91,12 +112,10 @@ def run_benchmark(
                 run_here(wanting, work, done, jobs, _devices(device), Processes(lock))
         except KeyboardInterrupt as stop:
             stopped = stop
-        finished = [cell for cell in cells if is_finished(out / cell.folder)]
-        missing = [f"{c}: {failures.get(c.folder, 'not finished')}" for c in cells if c not in finished]
-        if finished:
-            results = [result_of(cell, out) for cell in finished]
+        results, missing = so_far()
+        if results:
             left_out = [f"{c}: needs unlabelled cases, and every one is labelled" for c in unfit]
-            write_results(out, results, [*missing, *left_out, *_others(cells, out)], console, about)
+            write_results(out, results, [*missing, *left_out, *elsewhere.remarks, *_others(cells, out)], console, about)
         if stopped is not None:
             raise stopped
         return not missing

@@ -46,6 +46,7 @@ def columns(table: Sequence[Line]) -> list[Column]:
         ),
         Column("Dice", "%", lambda line: _spread(line.row.dice, 100)),
         Column("Jaccard", "%", lambda line: _spread(line.row.jaccard, 100)),
+        Column("Threshold Jaccard", "%", _threshold_jaccard),
         Column("HD95", unit, lambda line: _spread(line.row.hd95)),
         Column("ASD", unit, lambda line: _spread(line.row.asd)),
         Column("NaN", "cases", lambda line: str(line.row.undefined or "")),
@@ -137,6 +138,11 @@ def _spread(found: OverSeeds, scale: float = 1) -> str:
         return "NaN"
     sd = "" if math.isnan(found.sd) else f"{PLUS_MINUS}{found.sd * scale:.2f}"
     return f"{found.mean * scale:.2f}{sd}"
+
+
+def _threshold_jaccard(line: Line) -> str:
+    found = line.row.threshold_jaccard
+    return "" if math.isnan(found.mean) else _spread(found, 100)
 
 
 def _memory(line: Line) -> str:

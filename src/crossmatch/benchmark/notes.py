@@ -22,6 +22,7 @@ def notes(table: Sequence[Line]) -> list[str]:
         _distances(table),
         *_test(table),
         *_costs(table),
+        *_origins(table),
         *_methods(table),
         *_published(table),
     ]
@@ -135,6 +136,22 @@ def _costs(table: Sequence[Line]) -> Iterator[str]:
         kinds = {device.get("type") for device in devices}
         what = "; ".join(text for kind, text in held.items() if kind in kinds)
         yield f"Memory: peak in training, {what}; the largest of the seeds."
+
+
+def _origins(table: Sequence[Line]) -> Iterator[str]:
+    """Which cells were made by which code and where, if not all by one and in one place."""
+    made: dict[str, dict[str, list[int]]] = {}
+    for line in table:
+        for result in line.row.results:
+            code, device = (result.training.get(key, {}) for key in ("code", "device"))
+            origin = f"commit {code.get('commit') or 'unknown'} on {device.get('name', '?')}"
+            origin += f" in {device['precision']}" if "precision" in device else ""
+            name = f"{line.row.name} with {line.row.labelled} labelled"
+            made.setdefault(origin, {}).setdefault(name, []).append(result.seed)
+    if len(made) > 1:
+        for origin, cells in sorted(made.items()):
+            names = "; ".join(f"{name}, {_these(seeds)}" for name, seeds in cells.items())
+            yield f"Made by {origin}: {names}."
 
 
 def _methods(table: Sequence[Line]) -> Iterator[str]:

@@ -83,6 +83,7 @@ def record(line: Line) -> dict[str, Any]:
         "validation": row.validation._asdict(),
         "dice": row.dice._asdict(),
         "jaccard": row.jaccard._asdict(),
+        "threshold_jaccard": row.threshold_jaccard._asdict(),
         "distance_unit": row.unit,
         "hd95": row.hd95._asdict(),
         "asd": row.asd._asdict(),
@@ -102,7 +103,11 @@ def record(line: Line) -> dict[str, Any]:
 
 
 def _cell(result: Result) -> dict[str, Any]:
-    """One run: what was trained where, its statistics over test cases, and the Dice of each of them."""
+    """One run: what was trained where, its statistics over test cases, the Dice of each of them, and its evaluation.
+
+    The evaluation has the form of summary.json: `known` reads it back.
+    """
+    evaluation = result.evaluation.to_json()
     return {
         "labelled": result.labelled,
         "method": result.method,
@@ -118,6 +123,7 @@ def _cell(result: Result) -> dict[str, Any]:
             {"case": case, "patient": result.patients[case], "dice": dice}
             for case, dice in result.evaluation.case_means("dice").items()
         ],
+        "evaluation": {key: value for key, value in evaluation.items() if key not in ("summary", "conventions")},
     }
 
 

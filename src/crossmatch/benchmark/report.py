@@ -10,7 +10,7 @@ from rich.text import Text
 from crossmatch.atomic import write_json, write_text
 from crossmatch.benchmark.columns import markdown_table, terminal_table
 from crossmatch.benchmark.figure import write_figure
-from crossmatch.benchmark.lines import lines
+from crossmatch.benchmark.lines import Line, lines
 from crossmatch.benchmark.notes import notes
 from crossmatch.benchmark.records import to_csv, to_json
 from crossmatch.benchmark.results import Result, aggregate
@@ -36,11 +36,10 @@ def write_results(
         UserError: an evaluation that does not know its run, or a folder that cannot be written to.
     """
     rows = aggregate(results)
-    table = lines(rows)
+    table = write_record(out, results, missing, about)
     said = notes(table)
     title = f"Recipe {about['recipe']} on {', '.join(dict.fromkeys(row.dataset for row in rows))}"
     left_out = f"Not in the table ({len(missing)})"
-    write_json(out / "results.json", to_json(table, said, missing, about))
     write_text(out / "results.csv", to_csv(table))
     made = _made(results, about)
     remarks = (
@@ -56,6 +55,13 @@ def write_results(
         rest = [f"{len(missing) - SHOWN} more: see results.md"] if len(missing) > SHOWN else []
         shown += f"{left_out}:\n{_bullets([*missing[:SHOWN], *rest])}"
     console.print(Text(visible(shown)), end="", highlight=False)
+
+
+def write_record(out: Path, results: Sequence[Result], missing: Sequence[str], about: dict[str, Any]) -> list[Line]:
+    """Write results.json alone, after each cell; the lines of its table. Arguments as of `write_results`."""
+    table = lines(aggregate(results))
+    write_json(out / "results.json", to_json(table, notes(table), missing, about))
+    return table
 
 
 def _made(results: Sequence[Result], about: dict[str, Any]) -> str:

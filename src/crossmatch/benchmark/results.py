@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from crossmatch.errors import UserError, listed
-from crossmatch.scoring.scores import Evaluation
+from crossmatch.scoring.scores import THRESHOLDED, Evaluation
 
 GridPoint = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
 
@@ -127,6 +127,7 @@ class Row:
     validation: OverSeeds  # validation Dice
     dice: OverSeeds
     jaccard: OverSeeds
+    threshold_jaccard: OverSeeds  # NaN where the dataset states no threshold
     hd95: OverSeeds
     asd: OverSeeds
     undefined: int  # test cases, summed over seeds, with a class whose distances are undefined
@@ -203,6 +204,7 @@ def _row(labelled: str, method: str, grid: GridPoint, results: tuple[Result, ...
         validation=over_seeds([dice for dice in (result.validation_dice for result in results) if dice is not None]),
         dice=metric_over_seeds("dice"),
         jaccard=metric_over_seeds("jaccard"),
+        threshold_jaccard=over_seeds([each[THRESHOLDED].mean for each in found if THRESHOLDED in each]),
         hd95=metric_over_seeds(f"hd95_{unit}"),
         asd=metric_over_seeds(f"asd_{unit}"),
         undefined=sum(statistics[f"hd95_{unit}"].undefined for statistics in found),

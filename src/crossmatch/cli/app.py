@@ -12,7 +12,7 @@ from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, quoted
 
 app = typer.Typer(
     help="Semi-supervised medical image segmentation: train from a handful of labelled scans and many unlabelled ones.",
@@ -53,7 +53,9 @@ def main() -> None:
 
 @app.command(cls=Command)
 def predict(
-    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="a run's folder; of several, probabilities are averaged")
+    ],
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="an image file or a folder of them")],
     out: Annotated[Path, typer.Argument(help="folder for the masks")],
     checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
@@ -72,7 +74,7 @@ def predict(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Segment scans with a trained run; masks have the scans' size and geometry."""
+    """Segment scans with a trained run, or with several: RUN INPUT OUT. Masks have the scans' size and geometry."""
     from crossmatch.inference.predict import Options
     from crossmatch.inference.predict import predict as predict_files
     from crossmatch.runs.display import Terminal, progress_bar, say
@@ -80,7 +82,7 @@ def predict(
     console = Terminal()
     with progress_bar(console, "Predicting") as progress:
         masks = predict_files(
-            run,
+            runs,
             source,
             out,
             Options(
@@ -130,6 +132,26 @@ def report(
     from crossmatch.runs.display import Terminal
 
     Terminal().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
+
+
+@app.command(cls=Command)
+def pack(
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    out: Annotated[Path, typer.Argument(help="the file, such as model.zip")],
+    checkpoint: Annotated[Literal["last", "best"], typer.Option(help="which weights")] = "last",
+) -> None:
+    """Write a run as one file to hand on: weights, recipe and facts, no data, no names of cases or folders."""
+    from crossmatch.inference.familiar import unfinished
+    from crossmatch.runs.display import Terminal, say
+    from crossmatch.runs.pack import pack as pack_run
+    from crossmatch.runs.run import open_run
+
+    console = Terminal()
+    if told := unfinished(open_run(run), "last"):
+        say(console, "Warning:", told)
+    made = pack_run(run, out, checkpoint)
+    size, following = f"{made.stat().st_size / 1e6:.1f} MB", f"crossmatch predict {quoted(made)} IMAGES MASKS"
+    console.print(f"{made}, {size}. Next: {following}", soft_wrap=True, highlight=False)
 
 
 @app.command(cls=Command)

@@ -47,6 +47,10 @@ def benchmark(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="cells at a time")] = 1,
     checkpoint: Annotated[str, typer.Option(help="what is tested: last, or best by validation")] = "last",
+    known: Annotated[
+        list[Path] | None,
+        typer.Option("--known", help="results.json of a benchmark elsewhere: its equal cells are not run; repeatable"),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto or cuda: cells on all GPUs; or cpu, cuda:1")] = "auto",
     launcher: Annotated[str, typer.Option(help="local, or slurm: a job array through submitit")] = "local",
     slurm: Annotated[
@@ -88,6 +92,7 @@ def benchmark(
             device=device,
             checkpoint=checkpoint,
             slurm=options if launcher == "slurm" else None,
+            known=known or [],
             about={
                 "recipe": Path(recipe).stem,
                 "recipe_settings": base.settings(),

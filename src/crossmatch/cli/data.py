@@ -99,6 +99,23 @@ def import_pancreas(
         import_files(source, data, variant, progress, tell)
 
 
+@importer.command("isic", cls=Command)
+def import_isic(
+    source: Annotated[Path, typer.Argument(help="folder that holds ISIC2018_Task1-2_Training_Input and the others")],
+    data: Data,
+    protocol: Annotated[
+        str, typer.Option(help="isic_official, or isic_dtpc with --lists: see docs/datasets.md")
+    ] = "isic_official",
+    lists: Annotated[Path | None, typer.Option(help="folder of the public lists of isic_dtpc")] = None,
+    link: Annotated[bool, typer.Option("--link", help="link the images, instead of copying them")] = False,
+) -> None:
+    """ISIC-2018 Task 1, skin lesions in colours: official folders, lists of 26, 130, 259 and 519 labelled images."""
+    from crossmatch.importers.isic import import_isic as import_files
+
+    with _importing(data) as (progress, tell):
+        import_files(source, data, progress, tell, protocol=protocol, lists=lists, link=link)
+
+
 @importer.command("folder")
 def import_folder(
     source: Annotated[Path, typer.Argument(help="a folder of scans, a Decathlon task or a folder made for nnU-Net")],

@@ -124,6 +124,8 @@ def _going_on(
     if not out.exists():
         raise UserError(f"There is no run {out} to resume: leave --resume out to start it.")
     run = open_run(out)
+    if run.is_packed:
+        raise UserError(f"{out} is a packed model: begin a new run with its weights, by --from.")
     place = Path(run.data["root"]) if data is None else data
     if not place.is_dir() and data is None:
         raise UserError(f"The data of the run {out} lay in {place}, and do not any more: say where with --data.")
@@ -149,7 +151,7 @@ def _new(
 
     other = None if begin_from is None else open_run(begin_from)
     if data is None:
-        if other is None:
+        if other is None or other.is_packed:
             raise UserError("Name the dataset's folder with --data (a run that goes on with --resume knows its own).")
         data = Path(other.data["root"])
     if recipe is None:

@@ -103,7 +103,7 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
     cases = tuple(scanned)
     fingerprint = Fingerprint(
         channels=dataset.channels,
-        labels=dataset.labels,
+        labels=dataset.drawn,
         slice_axis=dataset.slice_axis,
         digest=content_digest(dataset, cases),
         warnings=(*check_warnings(dataset, cases), *formats.doubts(doubted)),
@@ -159,7 +159,7 @@ def _scan(
     label_sha256: str | None = None
     box: tuple[int, ...] | None = None
     onto_image: Turn | None = UNTURNED
-    label = _read_label(case.label, first, dataset.labels, problems) if case.label is not None else None
+    label = _read_label(case.label, first, dataset.drawn, problems) if case.label is not None else None
     if case.label is not None and label is not None:
         doubtful.append((case.label.name, label.doubt))
         onto_image = UNTURNED if first is None else turn_onto(first, label)
@@ -167,9 +167,10 @@ def _scan(
             problems.append(f"{case.label} lies on another grid than its image: {difference(first, label)}")
         drawn = turn_voxels(label.voxels, onto_image or UNTURNED)
         drawn = drawn if first is None else turn_voxels(drawn, turn_into(frame, first))
-        label_voxels = count_labels(case.label, drawn, dataset.labels, problems)
+        counts = count_labels(case.label, drawn, dataset.drawn, problems)
+        label_voxels = None if counts is None else counts[: len(dataset.labels)]
         if case.split == "train":
-            box = _box(drawn)
+            box = _box(drawn, dataset.ignore)
         label_digest = hashlib.sha256()
         _hash(label_digest, drawn.astype(np.uint16) if label_voxels is not None else drawn)
         label_sha256 = label_digest.hexdigest()
@@ -218,9 +219,9 @@ def _hash(digest: "hashlib._Hash", voxels: Array) -> None:
     digest.update(np.ascontiguousarray(voxels.T).data)
 
 
-def _box(label: Array) -> tuple[int, ...] | None:
-    """Voxels along each axis of the box around all that is not background; None where there is nothing."""
-    shown = label > 0
+def _box(label: Array, ignore: int | None) -> tuple[int, ...] | None:
+    """Voxels along each axis of the box around all structures; None where there is nothing."""
+    shown = (label > 0) & (label != ignore) if ignore is not None else label > 0
     extents = []
     for axis in range(label.ndim):
         found = np.flatnonzero(shown.any(axis=tuple(other for other in range(label.ndim) if other != axis)))

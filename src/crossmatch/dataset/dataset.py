@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from crossmatch.dataset.layout import Listing, list_cases, read_description, read_list, refuse
+from crossmatch.dataset.layout import IGNORE, Listing, list_cases, read_description, read_list, refuse
 from crossmatch.dataset.misnamed import unknown_case
 from crossmatch.dataset.unread import unread_lists
 from crossmatch.errors import UserError
@@ -44,10 +44,16 @@ class Dataset:
     name: str
     channels: tuple[str, ...]
     labels: dict[str, int]  # name -> value; values are 0..K-1, 0 is background
+    ignore: int | None  # the label value K of voxels that no loss and no score counts; None: no such label
     slice_axis: int  # the axis along which 3D volumes are cut into 2D slices
     cases: tuple[Case, ...]
     unused: tuple[Path, ...] = ()  # what lies in its folders and is no scan
     patients_stated: bool = False  # by patient_regex; else they are read from the names of cases
+
+    @property
+    def drawn(self) -> dict[str, int]:
+        """Name -> value of all that label files may hold: the labels, and ``ignore``."""
+        return self.labels if self.ignore is None else {**self.labels, IGNORE: self.ignore}
 
     def split(self, split: Split) -> tuple[Case, ...]:
         """The cases of one split, in the order of its list."""
@@ -162,7 +168,7 @@ def open_dataset(root: str | os.PathLike[str], splits: Collection[Split] = SPLIT
         if split in splits
         for name in members[split]
     )
-    described = (description.name, description.channels, description.labels, description.slice_axis)
+    described = (description.name, description.channels, description.labels, description.ignore, description.slice_axis)
     return Dataset(root, *described, cases, listing.unused, description.patient_regex is not None)
 
 

@@ -68,7 +68,7 @@ class Fingerprint:
     """What the scan found in a dataset."""
 
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: dict[str, int]  # all that label files may hold, `Dataset.drawn`
     slice_axis: int
     digest: str  # SHA-256 of the content: equal images, labels and splits give equal digests, wherever they lie
     warnings: tuple[str, ...]
@@ -86,7 +86,7 @@ class Fingerprint:
 
 def content_digest(dataset: Dataset, cases: tuple[CasePrint, ...]) -> str:
     """SHA-256 of channels, labels, slice axis and each case's split, geometry and voxels, without paths or times."""
-    content = [dataset.channels, dataset.labels, dataset.slice_axis]
+    content = [dataset.channels, dataset.drawn, dataset.slice_axis]
     content += [
         (case.id, case.split, case.shape, case.affine, case.spacing_mm, case.image_sha256, case.label_sha256)
         for case in sorted(cases, key=lambda case: case.id)
@@ -155,7 +155,7 @@ def _fresh(path: Path, dataset: Dataset) -> Fingerprint | None:
 
 def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
     described = (fingerprint.channels, fingerprint.labels, fingerprint.slice_axis)
-    if described != (dataset.channels, dataset.labels, dataset.slice_axis):
+    if described != (dataset.channels, dataset.drawn, dataset.slice_axis):
         return False
     if [(case.id, case.split) for case in fingerprint.cases] != [(case.id, case.split) for case in dataset.cases]:
         return False

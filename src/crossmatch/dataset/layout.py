@@ -27,6 +27,9 @@ DIR/
 Files may also end in {", ".join(each for each in endings() if each != DEFAULT_ENDING)}."""
 
 
+IGNORE = "ignore"  # the name of the label of voxels that count nowhere, as in nnU-Net
+
+
 @dataclass(frozen=True)
 class Description:
     """What `dataset.json` says."""
@@ -34,9 +37,16 @@ class Description:
     path: Path
     name: str
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: dict[str, int]  # without ignore
+    ignore: int | None  # the label value of voxels that count nowhere, K
     slice_axis: int
     patient_regex: re.Pattern[str] | None
+    jaccard_threshold: float | None  # below which the score of a case counts as 0, of challenges that say so
+
+    @property
+    def drawn(self) -> dict[str, int]:
+        """As `Dataset.drawn`."""
+        return self.labels if self.ignore is None else {**self.labels, IGNORE: self.ignore}
 
 
 @dataclass(frozen=True)
@@ -93,13 +103,16 @@ def read_description(root: Path) -> Description:
     axis = stated.get("slice_axis", 2)
     if type(axis) is not int or axis not in (0, 1, 2):  # neither 1.0 nor true
         raise UserError(f"{path} has slice_axis {axis!r}: it must be 0, 1 or 2 (the last axis, the default).")
+    labels, ignore = _labels(path, stated.get("labels"))
     return Description(
         path=path,
         name=str(stated.get("name") or root.resolve().name),
         channels=_channels(path, stated.get("channel_names", stated.get("modality"))),
-        labels=_labels(path, stated.get("labels")),
+        labels=labels,
+        ignore=ignore,
         slice_axis=axis,
         patient_regex=patient_pattern(path, stated.get("patient_regex")),
+        jaccard_threshold=_threshold(path, stated.get("jaccard_threshold")),
     )
 
 
@@ -181,8 +194,8 @@ def _channels(path: Path, stated: Any) -> tuple[str, ...]:
     raise UserError(f'{path} has channel_names {stated!r}: write them like {{"0": "T1", "1": "T2"}}.')
 
 
-def _labels(path: Path, stated: Any) -> dict[str, int]:
-    """Name -> value, sorted by value, from either direction."""
+def _labels(path: Path, stated: Any) -> tuple[dict[str, int], int | None]:
+    """Name -> value, sorted by value, from either direction; and the value of the label `ignore`, if there is one."""
     way_out = 'write them like {"background": 0, "organ": 1, "tumour": 2}, values 0, 1, 2, ... without gaps'
     if not isinstance(stated, dict):
         raise UserError(f"{path} has labels {stated!r}: {way_out}.")
@@ -190,14 +203,24 @@ def _labels(path: Path, stated: Any) -> dict[str, int]:
     labels = {name: _whole(value) for name, value in pairs}
     if len(labels) > 256:  # of uint8
         raise UserError(f"{path} declares {len(labels)} labels, at most 256 are stored: leave some out.")
-    if "ignore" in labels or len(labels) < 2 or {*labels.values()} != {*range(len(pairs))}:
-        raise UserError(f"{path} has labels {stated!r}: {way_out} (0 is background; regions and ignore are not used).")
+    ignore = labels.get(IGNORE)
+    if len(labels) < 2 + (IGNORE in labels) or {*labels.values()} != {*range(len(pairs))}:
+        raise UserError(f"{path} has labels {stated!r}: {way_out} (0 is background; regions are not used).")
+    if IGNORE in labels and ignore != len(labels) - 1:
+        raise UserError(f"{path} has labels {stated!r}: {IGNORE} must have the highest value.")
     if unfit := [name for name in labels if name == "mean" or not name.isprintable() or not name.strip()]:
         raise UserError(
             f"{path} has a label named {unfit[0]!r}: choose a printable name other than mean, which stands for the "
             "mean over labels in logs and tables."
         )
-    return {name: value for value, name in sorted((value, name) for name, value in labels.items() if value is not None)}
+    ordered = sorted((value, name) for name, value in labels.items() if value is not None)
+    return {name: value for value, name in ordered if name != IGNORE}, ignore
+
+
+def _threshold(path: Path, stated: Any) -> float | None:
+    if stated is not None and (type(stated) not in (int, float) or not 0 <= stated <= 1):
+        raise UserError(f"{path} has jaccard_threshold {stated!r}: it is a number from 0 to 1, such as 0.65.")
+    return None if stated is None else float(stated)
 
 
 def _whole(value: Any) -> int | None:

@@ -156,6 +156,11 @@ def read_beside(path: Path, image: Grid | Volume, labels: Mapping[str, int] | No
     return formats.read_label(path, turn_grid(image, _whole_turn(formats.read_grid(path), image)), labels)
 
 
+def grid_beside(path: Path, image: Grid | Volume) -> Grid:
+    """The grid on which `read_beside` puts a label, without its voxels."""
+    return formats.read_label_grid(path, turn_grid(image, _whole_turn(formats.read_grid(path), image)))
+
+
 def difference(target: Grid | Volume, grid: Grid | Volume) -> str:
     """In numbers why no turn by whole axes puts a grid onto a target, and the way out."""
     if len(grid.shape) == len(target.shape) == 3 and states_axes(grid) != states_axes(target):

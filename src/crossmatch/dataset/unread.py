@@ -13,7 +13,10 @@ _LISTS = "train.txt, val.txt, test.txt and train_N_label.txt"
 _READ = re.compile(r"(train|val|test|train_.+_label)\.txt")
 _MISSPELT = re.compile(r"train_.*_labell?(ed)?(\..*)?", re.IGNORECASE)
 _OF_NNUNET = "splits_final.json"
-_KEYS = ("channel_names", "modality", "labels", "file_ending", "name", "slice_axis", "patient_regex")  # that are read
+_KEYS = (  # that are read
+    *("channel_names", "modality", "labels", "file_ending", "name", "slice_axis", "patient_regex"),
+    "jaccard_threshold",
+)
 # What nnU-Net and the Medical Segmentation Decathlon write beside these, of no meaning for a training.
 _OF_OTHERS = {
     *("description", "reference", "licence", "license", "release", "tensorImageSize", "numTraining", "numTest"),

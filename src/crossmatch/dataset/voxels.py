@@ -3,6 +3,7 @@
 A file that shows something wrong gives None, and a sentence in the list of problems.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def intensity_of(path: Path, voxels: Array, problems: list[str]) -> Intensity | 
     return Intensity(low, high, mean, std, p00_5, p99_5)
 
 
-def count_labels(path: Path, voxels: Array, labels: dict[str, int], problems: list[str]) -> tuple[int, ...] | None:
+def count_labels(path: Path, voxels: Array, labels: Mapping[str, int], problems: list[str]) -> tuple[int, ...] | None:
     """How many voxels each declared label value has; None, and a problem, where the file holds other values."""
     values, counts = np.unique(voxels, return_counts=True)
     declared = ", ".join(f"{value} {name}" for name, value in labels.items())

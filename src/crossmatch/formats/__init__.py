@@ -8,7 +8,7 @@
 HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
 """
 
-from crossmatch.formats.labels import read_label, read_label_grid
+from crossmatch.formats.labels import read_label, read_label_grid, segments_of
 from crossmatch.formats.names import (
     files_in,
     holds_channels,
@@ -62,6 +62,7 @@ __all__ = [
     "read_stack",
     "refuse_implausible",
     "same_grid",
+    "segments_of",
     "series_in",
     "spacing_of",
     "stands_alone",

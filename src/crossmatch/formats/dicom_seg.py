@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 from crossmatch.errors import UserError
 from crossmatch.formats.dicom_slice import Slice
 from crossmatch.formats.extras import needed
+from crossmatch.formats.segments import Segment, values_of
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume, spacing_of
 
 NAME = "DICOM segmentation"
@@ -44,18 +45,39 @@ _OWN_SCHEME = "99CROSSMATCH"  # of private codes: names begin with 99
 
 
 def read(path: Path) -> list[Volume]:
-    """The segments as one label volume, by their numbers.
+    """The segments as one label volume, by their numbers. Errors as in `read_label`."""
+    return [read_label(path, {})]
+
+
+def segments(path: Path) -> list[Segment]:
+    """The segments with their names and numbers."""
+    highdicom = needed("highdicom", "dicom", path)
+    return _segments(highdicom.seg.segread(str(path)))
+
+
+def _segments(stored: Any) -> list[Segment]:
+    described = [stored.get_segment_description(number) for number in stored.segment_numbers]
+    return [Segment(each.segment_label, each.segment_number, 0) for each in described]
+
+
+def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
+    """The segments as one label volume, with the values of `values_of`.
 
     Raises:
         UserError: highdicom is missing, segments overlap, or frames that form no evenly spaced volume.
     """
     highdicom = needed("highdicom", "dicom", path)
-    found = highdicom.seg.segread(str(path)).get_volume(combine_segments=True)
-    voxels, affine = np.asarray(found.array).T, found.affine @ _REVERSED
+    stored = highdicom.seg.segread(str(path))
+    described = _segments(stored)
+    values = values_of(path, described, labels)
+    found = stored.get_volume(combine_segments=True)
+    new = np.zeros(max(each.value for each in described) + 1, np.uint8 if max(values) < 256 else np.int32)
+    new[[each.value for each in described]] = values
+    voxels, affine = new[np.asarray(found.array)].T, found.affine @ _REVERSED
     if np.linalg.det(affine) < 0:  # slices against the normal of their plane, unlike those of `dicom`
         affine = affine @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, voxels.shape[2] - 1], [0, 0, 0, 1]])
         voxels = voxels[:, :, ::-1]
-    return [new_volume(np.ascontiguousarray(voxels), _LPS_TO_RAS @ affine)]
+    return new_volume(np.ascontiguousarray(voxels), _LPS_TO_RAS @ affine)
 
 
 def read_grid(path: Path) -> Grid:

@@ -13,10 +13,16 @@ import numpy as np
 from crossmatch.formats import dicom_seg, pictures, slicer
 from crossmatch.formats.placement import settled
 from crossmatch.formats.registry import ending, format_of, opening, read, read_grid
+from crossmatch.formats.segments import Segment
 from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel
 
 Reader = Callable[[Path, Mapping[str, int]], Volume]
-_READERS: dict[str, Reader] = {ending: each.read_label for each in (pictures, slicer) for ending in each.ENDINGS}
+_READERS: dict[str, Reader] = {
+    ending: each.read_label for each in (pictures, slicer, dicom_seg) for ending in each.ENDINGS
+}
+_NAMING: dict[str, Callable[[Path], list[Segment]]] = {
+    ending: each.segments for each in (slicer, dicom_seg) for ending in each.ENDINGS
+}
 
 
 def read_label(
@@ -47,6 +53,20 @@ def read_label(
         return label
     voxels = label.voxels if label.shape == grid.shape else _padded(label, grid)
     return replace(label, voxels=voxels, affine=grid.affine, spacing_mm=grid.spacing_mm)
+
+
+def segments_of(path: str | os.PathLike[str]) -> list[Segment]:
+    """The names and values of the segments of a label file; none where its format stores no names.
+
+    Raises:
+        UserError: a file of such a format that cannot be read.
+    """
+    path = Path(path)
+    reader = _NAMING.get(ending(path))
+    if reader is None:
+        return []
+    with opening(path):
+        return reader(path)
 
 
 def read_label_grid(path: str | os.PathLike[str], image: Grid | Volume) -> Grid:

@@ -73,6 +73,12 @@ def read_grid(path: Path) -> Grid:
         return Grid(shape, np.eye(4), None, _channels(picture))
 
 
+def noted_turn(path: Path) -> int:
+    """How a camera noted that a picture is to be turned: EXIF's orientation, 1 to 8; 1, upright, without a note."""
+    with _opened(path) as picture:
+        return int(picture.getexif().get(_ORIENTATION, 1))
+
+
 def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
     """The label values of a picture, as stored; where it has a palette of colours, the index of each pixel in it.
 

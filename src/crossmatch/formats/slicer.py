@@ -6,7 +6,6 @@ Format: slicer.readthedocs.io, Segmentations, "Segmentation file format". Each h
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import nrrd as pynrrd
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from crossmatch.errors import UserError
 from crossmatch.formats import nrrd
 from crossmatch.formats.nrrd_voxels import read_voxels
+from crossmatch.formats.segments import Segment, values_of
 from crossmatch.formats.volume import Array, Grid, Volume
 
 NAME = "NRRD segmentation"
@@ -22,14 +22,6 @@ WRITTEN: tuple[str, ...] = ()
 COMPANIONS = {".seg.nhdr": (".seg.raw", ".seg.raw.gz", ".raw", ".raw.gz")}
 PLACED, CHANNELS, MAPS = True, False, False
 DAMAGED = nrrd.DAMAGED
-
-
-class Segment(NamedTuple):
-    """One segment, as the header has it."""
-
-    name: str
-    value: int  # in its layer; segments on other layers may have the same
-    layer: int
 
 
 def read(path: Path) -> list[Volume]:
@@ -45,21 +37,24 @@ def read_grid(path: Path) -> Grid:
 def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
     """The segments as one label volume, layers flattened.
 
-    A segment has the value of the label of its name, in any case of letters. Where no segment has the name of a label,
-    each keeps its own label value. A file without segments is a label volume like any other.
+    Their values are those of `values_of`. A file without segments is a label volume like any other.
 
     Raises:
-        UserError: some segments have names of labels and others not, two segments share a voxel or a label value, or a
-            voxel has a value that no segment has.
+        UserError: of `values_of`; two segments share a voxel, or a voxel has a value that no segment has.
     """
     stored, header = read_voxels(path)
     spatial = _spatial(header)
     layers = stored if stored.ndim == len(spatial["sizes"]) + 1 else stored[np.newaxis]
-    segments = _segments(header)
-    if not segments:
+    found = _segments(header)
+    if not found:
         return nrrd.volume_of(path, stored, header)
-    values = _values(path, segments, labels)
-    return nrrd.volume_of(path, _flattened(path, layers, segments, values), spatial)
+    values = values_of(path, found, labels)
+    return nrrd.volume_of(path, _flattened(path, layers, found, values), spatial)
+
+
+def segments(path: Path) -> list[Segment]:
+    """The segments with their names and label values, without reading the voxels."""
+    return _segments(pynrrd.read_header(str(path)))
 
 
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
@@ -88,28 +83,6 @@ def _segments(header: nrrd.Header) -> list[Segment]:
             value, layer = header.get(f"Segment{n}_LabelValue", 1), header.get(f"Segment{n}_Layer", 0)
             found.append(Segment(str(name), int(value), int(layer)))
     return found
-
-
-def _values(path: Path, segments: list[Segment], labels: Mapping[str, int]) -> list[int]:
-    """The label value of each segment in the dataset."""
-    known = {name.strip().casefold(): value for name, value in labels.items()}
-    named = [known.get(segment.name.strip().casefold()) for segment in segments]
-    if any(value is not None for value in named):
-        strange = [segment.name for segment, value in zip(segments, named, strict=True) if value is None]
-        if strange:
-            raise UserError(
-                f"{path} has the segments {', '.join(strange)}, which are no labels ({', '.join(labels)}): rename or "
-                "remove them in 3D Slicer."
-            )
-    values = [segment.value if value is None else value for segment, value in zip(segments, named, strict=True)]
-    for n, value in enumerate(values):
-        if value in values[:n]:
-            first, second = segments[values.index(value)].name, segments[n].name
-            raise UserError(
-                f"{path} has the segments {first} and {second} with one label value, {value}: give every segment the "
-                f"name of its label{' (' + ', '.join(labels) + ')' if labels else ''}, or another value."
-            )
-    return values
 
 
 def _flattened(path: Path, layers: Array, segments: list[Segment], values: list[int]) -> Array:

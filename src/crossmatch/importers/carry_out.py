@@ -13,11 +13,12 @@ from crossmatch.atomic import new_folder
 from crossmatch.dataset.check import UnfitCases, check
 from crossmatch.dataset.dataset import SPLITS, Dataset
 from crossmatch.dataset.fingerprint import Fingerprint, Progress, fingerprint_path
+from crossmatch.dataset.orientation import read_beside
 from crossmatch.dataset.writing import write_description
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING
 from crossmatch.importers.proposal import ImportProposal
-from crossmatch.importers.shared import Tell, finished
+from crossmatch.importers.shared import Tell, finished, of_source
 from crossmatch.importers.wishes import SourceCase
 
 Written = dict[Path, Path]  # file of the dataset -> file of the source
@@ -83,10 +84,15 @@ def _write(folder: Path, case: SourceCase, proposal: ImportProposal, written: Wr
             number += 1
     if case.label is None:
         return
-    if formats.stands_alone(case.label) and not proposal.values.turns(proposal.found[case.label]):
+    named = bool(formats.segments_of(case.label))
+    by_value = named and proposal.names is None  # the dataset would read the segments by name
+    if formats.stands_alone(case.label) and not by_value and not proposal.values.turns(proposal.found[case.label]):
         _copy(case.label, labels / f"{case.name}{formats.ending(case.label)}", written, link)
         return
-    label = formats.read_label(case.label)
+    if named:  # it may cover a part of the scan
+        label = read_beside(case.label, formats.read_grid(case.images[0]), proposal.names)
+    else:
+        label = formats.read_label(case.label)
     ending = formats.mask_ending(case.label, None, formats.Grid(label.shape, label.affine, label.spacing_mm))
     file = labels / f"{case.name}{ending}"
     written[file] = case.label
@@ -129,12 +135,12 @@ def _checked(
             return check(folder, None if again else checking)
         except UnfitCases as error:
             if not error.by_case or again:
-                raise UserError(_of_source(str(error), folder, target, origins)) from error
+                raise UserError(of_source(str(error), folder, target, origins)) from error
             for name, problems in error.by_case.items():
-                left_out[name] = _of_source("; ".join(problems), folder, target, origins)
+                left_out[name] = of_source("; ".join(problems), folder, target, origins)
             _drop(cases, written, left_out)
         except UserError as error:
-            raise UserError(_of_source(str(error), folder, target, origins)) from error
+            raise UserError(of_source(str(error), folder, target, origins)) from error
     raise AssertionError("the second check returns or raises")
 
 
@@ -147,13 +153,6 @@ def _stated(target: Path, proposal: ImportProposal) -> dict[str, object]:
         "labels": proposal.values.labels,
     }
     return stated | ({"patient_regex": proposal.patient_regex} if proposal.patient_regex else {})
-
-
-def _of_source(message: str, folder: Path, target: Path, origins: dict[str, str]) -> str:
-    """A message about files of the dataset as one about the source's files."""
-    for file in sorted(origins, key=len, reverse=True):
-        message = message.replace(file, origins[file])
-    return message.replace(str(folder), str(target))
 
 
 def _drop(cases: dict[str, SourceCase], written: dict[str, Written], names: Iterable[str]) -> None:

@@ -1,6 +1,5 @@
 """Sources with a dataset.json of their own: what both kinds, the Decathlon's and nnU-Net's, say in it."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +32,14 @@ def channels_of(path: Path, stated: Stated) -> tuple[str, ...]:
     raise UserError(f'{path} names no channels: write "channel_names": {{"0": "T1", "1": "T2"}} into it.')
 
 
-def labels_of(path: Path, stated: Stated, mapped: Mapping[int, int]) -> dict[str, int]:
-    """Name -> value in the files.
+def labels_of(path: Path, stated: Stated) -> dict[str, int]:
+    """Name -> value in the files; ``ignore`` is a label among them.
 
     Args:
         path: of dataset.json; stated: its content.
-        mapped: the user's map; with it the label `ignore` becomes what the user says.
 
     Raises:
-        UserError: no labels, labels of regions, an ignore label that is not mapped.
+        UserError: no labels, or labels of regions.
     """
     labels = stated.get("labels")
     if not isinstance(labels, dict) or not labels:
@@ -58,12 +56,4 @@ def labels_of(path: Path, stated: Stated, mapped: Mapping[int, int]) -> dict[str
         if isinstance(value, bool) or not text.removesuffix(".0").isdigit():
             raise UserError(f"{path} has the label {name} of value {value!r}: write a whole number.")
         found[name] = int(text.removesuffix(".0"))
-    ignored = found.get("ignore")
-    if ignored is not None and ignored not in mapped:
-        raise UserError(
-            f"{path} has a label ignore, value {ignored}, and no loss or score here leaves voxels out. Choose: "
-            f"--map {ignored}=0 counts these voxels as background; or take the label files of such cases away, so that "
-            "their scans are unlabelled."
-        )
-    found.pop("ignore", None)
     return found

@@ -9,7 +9,7 @@ from crossmatch import formats
 from crossmatch.dataset.dataset import Split
 from crossmatch.errors import UserError
 from crossmatch.importers.described import Stated, channels_of, labels_of
-from crossmatch.importers.wishes import Source, SourceCase, Wishes
+from crossmatch.importers.wishes import Source, SourceCase
 
 
 def is_msd(source: Path, stated: Stated) -> bool:
@@ -21,7 +21,7 @@ def is_msd(source: Path, stated: Stated) -> bool:
     return isinstance(first, str) and (source / first).is_file()
 
 
-def find_msd(source: Path, stated: Stated, wishes: Wishes) -> Source:
+def find_msd(source: Path, stated: Stated) -> Source:
     """The cases of a task.
 
     Raises:
@@ -29,7 +29,7 @@ def find_msd(source: Path, stated: Stated, wishes: Wishes) -> Source:
     """
     path = source / "dataset.json"
     channels = channels_of(path, stated)
-    found = Source([], channels, labels_of(path, stated, wishes.values), stacked=len(channels) > 1)
+    found = Source([], channels, labels_of(path, stated), stacked=len(channels) > 1)
     for entry in stated["training"]:
         if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
             raise UserError(f'{path} has the training case {entry!r}: write {{"image": ..., "label": ...}}.')

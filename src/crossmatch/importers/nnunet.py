@@ -31,7 +31,7 @@ def find_nnunet(source: Path, stated: Stated, wishes: Wishes) -> Source:
         UserError: channels or labels that are not said, a fold that is not there.
     """
     path = source / "dataset.json"
-    found = Source([], channels_of(path, stated), labels_of(path, stated, wishes.values))
+    found = Source([], channels_of(path, stated), labels_of(path, stated))
     regex = stated.get("patient_regex")
     found.patient_regex = regex if isinstance(regex, str) else None
     validation = _fold(source, wishes.fold, found)

@@ -20,6 +20,7 @@ from crossmatch.errors import UserError
 from crossmatch.importers.any_folder import find
 from crossmatch.importers.described import read_stated
 from crossmatch.importers.msd import find_msd, is_msd
+from crossmatch.importers.named import labels_by_name
 from crossmatch.importers.nnunet import find_nnunet, is_nnunet
 from crossmatch.importers.values import LabelValues, choose_values, values_in
 from crossmatch.importers.wishes import Source, SourceCase, Wishes
@@ -37,6 +38,7 @@ class ImportProposal:
     channels: tuple[str, ...]
     stacked: bool  # see `Source`
     values: LabelValues
+    names: dict[str, int] | None  # name -> value by which named segments are read; None: by their own values
     found: dict[Path, set[int]]  # label file -> its values
     patient_regex: str | None
     remarks: tuple[str, ...]
@@ -84,11 +86,14 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
     source = _read_source(root, wishes)
     if wishes.patient is not None:
         source.patient_regex = wishes.patient
+    names = source.labels
+    if names is None and not wishes.values and not wishes.names:
+        names = labels_by_name([case.label for case in source.cases if case.label is not None], source.remarks)
     surveyed: list[tuple[SourceCase, int]] = []
     found: dict[Path, set[int]] = {}
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
         for case, seen in zip(
-            source.cases, pool.map(lambda one: _survey(one, source.stacked), source.cases), strict=True
+            source.cases, pool.map(lambda one: _survey(one, source.stacked, names), source.cases), strict=True
         ):
             if isinstance(seen, str):
                 source.left_out[case.name] = seen
@@ -97,7 +102,7 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
             found |= {case.label: seen[1]} if case.label is not None and seen[1] is not None else {}
     if not found:
         raise UserError(_no_label(root, source))
-    values = choose_values(found, wishes.values, wishes.names, source.labels)
+    values = choose_values(found, wishes.values, wishes.names, names)
     kept = []
     for case, _ in surveyed:
         wrong = values.wrong(case.label, found[case.label]) if case.label is not None else None
@@ -116,6 +121,7 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
         channels=channels,
         stacked=source.stacked,
         values=values,
+        names=names,
         found=found,
         patient_regex=source.patient_regex,
         remarks=tuple(source.remarks),
@@ -136,20 +142,20 @@ def _read_source(root: Path, wishes: Wishes) -> Source:
         if is_nnunet(root) and not is_msd(root, stated):
             return find_nnunet(root, stated, wishes)
         if known and wishes.fold is None:
-            return find_msd(root, stated, wishes)
+            return find_msd(root, stated)
     if wishes.fold is not None:
         raise UserError(f"--fold is for folders made for nnU-Net, and {root} is none: use --validation 0.2.")
     return find(root, wishes)
 
 
-def _survey(case: SourceCase, stacked: bool) -> tuple[int, set[int] | None] | str:
+def _survey(case: SourceCase, stacked: bool, names: dict[str, int] | None) -> tuple[int, set[int] | None] | str:
     """The number of channels of a case and the values of its label, or what is wrong with its files."""
     try:
         grids = [] if stacked else [formats.read_grid(path) for path in case.images]
         count = sum(grid.channels for grid in grids)
         if case.label is None:
             return count, None
-        return count, values_in(case.label, formats.read_label(case.label).voxels)
+        return count, values_in(case.label, formats.read_label(case.label, None, names).voxels)
     except UserError as error:
         return str(error).rstrip(".")
 

@@ -105,6 +105,18 @@ def finished(target: str | os.PathLike[str], fingerprint: Fingerprint, written: 
     return open_dataset(target)
 
 
+def of_source(message: str, folder: Path, target: Path, origins: Mapping[str, str]) -> str:
+    """A message about files of the dataset as one about the source's files.
+
+    Args:
+        folder: where the dataset was made; target: where it goes.
+        origins: file of the dataset -> file of the source.
+    """
+    for file in sorted(origins, key=len, reverse=True):
+        message = message.replace(file, origins[file])
+    return message.replace(str(folder), str(target))
+
+
 def _refuse(name: str, image: Array, label: Array, labels: Mapping[str, int]) -> None:
     """Refuse what `check` would refuse in a case, before its files are written; the message names the source."""
     bad = image.size - int(np.isfinite(image).sum())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmatch.dataset.layout import IGNORE
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array
 
@@ -87,7 +88,7 @@ def choose_values(
     changed = {old: new for old, new in wanted.items() if old != new}
     if stated is not None:
         given = {value: name for name, value in stated.items()}
-        changed = changed or _closed(stated.values())
+        changed = changed or _closed(stated.values(), stated.get(IGNORE))
         new_names: dict[int, str] = {}
         for value in sorted(given, key=lambda value: (value in changed, value)):  # a value that stays keeps its name
             new_names.setdefault(changed.get(value, value), given[value])
@@ -102,7 +103,7 @@ def choose_values(
             )
         return _named(changed, highest, names)
     if names:
-        closed = _closed(names)
+        closed = _closed(names, next((value for value, name in names.items() if name == IGNORE), None))
         called = {closed.get(value, value): name for value, name in names.items()}
         return _named(changed | closed, len({0, *names}) - 1, called)
     for values in (everywhere - set(wanted), _common(found) - set(wanted)):  # what is mapped is mapped to background
@@ -125,9 +126,9 @@ def _proposal(values: Collection[int]) -> dict[int, int] | None:
     return _closed(foreground) if few else None
 
 
-def _closed(values: Collection[int]) -> dict[int, int]:
-    """The map that closes the gaps between values, in their order; 0 stays."""
-    foreground = sorted({*values} - {0})
+def _closed(values: Collection[int], ignore: int | None = None) -> dict[int, int]:
+    """The map that closes the gaps between values, in their order, that of ignore last; 0 stays."""
+    foreground = sorted({*values} - {0}, key=lambda value: (value == ignore, value))
     return {old: new for new, old in enumerate(foreground, start=1) if old != new}
 
 

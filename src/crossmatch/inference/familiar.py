@@ -39,6 +39,9 @@ def seen_in_training(scans: Sequence[CasePrint]) -> Seen:
 
 def unfinished(run: Run, checkpoint: str) -> str | None:
     """A warning where a run has steps left."""
+    if "packed" in run.record:
+        left = run.record["packed"]["steps_left"]
+        return f"the run that {run.folder} was packed from was unfinished, with {left} steps left" if left else None
     path = run.checkpoint("last")
     if checkpoint not in ("last", "best") or not path.is_file():
         return None

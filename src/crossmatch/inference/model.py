@@ -32,16 +32,18 @@ class Model:
     """A trained network, ready to segment. `train` and `load` make it.
 
     Attributes:
-        run: the run it comes from: its folder, its recipe, and what `run.json` recorded.
+        run: the run it comes from: its folder, its recipe, and what `run.json` recorded; of several the first.
         network: the torch module, in eval mode; logits (B, K, *N) from images (B, C, *N).
         checkpoint: ``last``, ``best`` or a file.
         device: where the network lies and computes.
+        others: the further runs whose probabilities are averaged with those of the first.
     """
 
     run: Run
     network: Segmenter
     checkpoint: str
     device: torch.device
+    others: tuple[Run, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -114,7 +116,7 @@ class Model:
         """
         volumes = volumes_of(np.asarray(image), self.run, spacing_mm, affine)
         options = Options(flips=flips, probabilities=probabilities, stride=stride, batch=batch)
-        predictor = predictor_of(self.run, self.network, self.device, options)
+        predictor = predictor_of((self.run, *self.others), self.network, self.device, options)
         with memory_advice("Segment fewer slices or windows at a time with batch=1, or load the run on the CPU."):
             labels, maps = predictor(volumes, Path("image"))
         return labels if maps is None else (labels, maps)
@@ -155,7 +157,7 @@ class Model:
         """
         with counting(progress, "Predicting") as count:
             return predict(
-                self.run.folder,
+                [run.folder for run in (self.run, *self.others)],
                 Path(source),
                 Path(out),
                 Options(self.checkpoint, str(self.device), flips, probabilities, stride, batch, format),
@@ -165,6 +167,5 @@ class Model:
 
     def __repr__(self) -> str:
         what = f"{self.recipe.dims}D {self.recipe.network.name} by {self.recipe.method.name}"
-        return (
-            f"Model({str(self.run.folder)!r}: {what}, {self.checkpoint} checkpoint, classes {', '.join(self.labels)})"
-        )
+        runs = ", ".join(repr(str(run.folder)) for run in (self.run, *self.others))
+        return f"Model({runs}: {what}, {self.checkpoint} checkpoint, classes {', '.join(self.labels)})"

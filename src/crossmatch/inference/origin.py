@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,43 @@ class SourceFile(TypedDict):
 Recorded = dict[str, list[SourceFile]]  # case -> the files of its channels, in order
 
 
-def origin(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: bool) -> dict[str, Any]:
-    """What is written down of a prediction.
+def origin(
+    runs: Sequence[Run], recipes: Sequence[Recipe], checkpoints: Sequence[Checkpoint], name: str, flips: bool
+) -> dict[str, Any]:
+    """What is written down of a prediction: of several runs what they are together, and under "members" each.
 
     Args:
-        run: of the network; recipe: of the run, with the settings of prediction that change the masks.
-        checkpoint: the one that was loaded; name: how the user named it, ``last``, ``best`` or a path.
+        runs: of the networks; recipes: of the runs, with the settings of prediction that change the masks.
+        checkpoints: those that were loaded; name: how the user named them, ``last``, ``best`` or a path.
         flips: see `Predictor`.
     """
+    members = [_of_one(*one, name, flips) for one in zip(runs, recipes, checkpoints, strict=True)]
+    if len(members) == 1:
+        return members[0]
+    first, trainings = members[0], [one["training"] for one in members]
+    digests = "".join(one["weights_sha256"] for one in members)
+    whole = {
+        "run": " + ".join(one["run"] for one in members),
+        "step": min(one["step"] for one in members),
+        "weights_sha256": hashlib.sha256(digests.encode()).hexdigest(),
+    }
+    training = {
+        **first["training"],
+        "seconds": round(sum(one["seconds"] for one in trainings), 3),
+        "parameters": _sum(one["parameters"] for one in trainings),
+        "peak_memory_bytes": None,
+        "validation_dice": None,
+    }
+    return {**first, **whole, "training": training, "members": members}
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
+
+
+def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: bool) -> dict[str, Any]:
+    """What is written down of one run."""
     last = run.checkpoint("last")  # tells what the whole run took; without it, what it took up to the best checkpoint
     whole = load_facts(last) if name == "best" and last.is_file() else checkpoint.facts
     return {

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Volume
+from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
 from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
 from crossmatch.inference.origin import origin, refuse_file
@@ -27,7 +28,7 @@ from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.lock import only_writer
-from crossmatch.runs.run import Run, open_run
+from crossmatch.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Options:
 
 
 def predict(
-    run_folder: Path,
+    run_folder: Path | Sequence[Path],
     source: Path,
     target: Path,
     options: Options = Options(),
@@ -64,7 +65,7 @@ def predict(
     written stays.
 
     Args:
-        run_folder: a run.
+        run_folder: a run, or several whose probabilities are averaged, see `ensemble.py`.
         source: an image file, or a folder of files <case>_0000, one a channel. Files without a channel number are cases
             of a single channel.
         target: a folder, made if it is not there.
@@ -80,18 +81,20 @@ def predict(
             that holds masks of another run, setting or origin. Only an error in the voxels of a file is raised as late
             as its turn comes.
     """
-    run = open_run(run_folder)
+    runs = open_runs(run_folder)
+    run = runs[0]
     recipe = _recipe(run, options)
     scans = find_scans(source, run, recipe, warn)
-    if told := unfinished(run, options.checkpoint):
-        warn(told)
+    for one in runs:
+        if told := unfinished(one, options.checkpoint):
+            warn(told)
     made = files_to_make(target, scans, options.format, options.probabilities)
 
-    network, checkpoint = run.load_network(options.checkpoint)
+    network, checkpoints = load_networks(runs, options.checkpoint)
     device = choose_device(options.device)
-    predictor = predictor_of(run, network.to(device), device, options)
+    predictor = predictor_of(runs, network.to(device), device, options)
     refuse_file(target)
-    facts = origin(run, recipe, checkpoint, options.checkpoint, options.flips)
+    facts = origin(runs, [_recipe(one, options) for one in runs], checkpoints, options.checkpoint, options.flips)
     pairs = list(zip(scans, made, strict=True))
     with (
         only_writer(target),
@@ -104,13 +107,15 @@ def predict(
     return [files[0] for files in made]
 
 
-def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Options) -> Predictor:
-    """A run's network, which lies on `device`, with what was chosen for the prediction.
+def predictor_of(runs: Sequence[Run], network: Segmenter, device: torch.device, options: Options) -> Predictor:
+    """The network of one run or of several, which lies on `device`, with what was chosen for the prediction.
+
+    Several have the patch, the windows and the frame of the first.
 
     Raises:
         UserError: flips or a stride that do not fit the run.
     """
-    recipe = _recipe(run, options)
+    run, (recipe, *_) = runs[0], [_recipe(one, options) for one in runs]
     if options.batch is not None:
         recipe = _changed(recipe, batch=options.batch)
     return Predictor(
@@ -120,7 +125,7 @@ def predictor_of(run: Run, network: Segmenter, device: torch.device, options: Op
         device,
         options.flips,
         options.probabilities,
-        run.fixed_windows,
+        windows_of(runs),
         run.frame,
     )
 

@@ -50,7 +50,7 @@ class Predictor:
     device: torch.device
     flips: bool = False  # average over the mirror images in the plane that training flips in
     probabilities: bool = False  # return them too: 8 K bytes a voxel of memory
-    fixed: Sequence[Window] = ()  # of data.normalise = "ct", one a channel: see `Run.fixed_windows`
+    fixed: Sequence[Window] = ()  # of data.normalise = "ct", one a channel of the network: see `ensemble.windows_of`
     frame: Frame | None = None  # of the training scans, see `orientation.py`; None: scans are taken as stored
     views: FeatureViews | None = None  # is shown every pass, see `agreement.py`
 
@@ -73,10 +73,10 @@ class Predictor:
         channels, turn = into_frame(channels, self.frame, path)
         first, axis, data = channels[0], self.slice_axis, self.recipe.data
         shape = to_items(first.voxels, self.recipe.dims, axis, path).shape
-        images = torch.empty(shape[0], len(channels), *shape[1:])
         fixed = self.fixed or colour_windows([one.voxels for one in channels], data.normalise)
-        for k, one in enumerate(channels):
-            scaled = scale(one.voxels, data.normalise, fixed[k] if fixed else None)
+        images = torch.empty(shape[0], max(len(channels), len(fixed)), *shape[1:])
+        for k in range(images.shape[1]):
+            scaled = scale(channels[k % len(channels)].voxels, data.normalise, fixed[k] if fixed else None)
             images[:, k] = torch.from_numpy(to_items(scaled, self.recipe.dims, axis, path))
             del scaled
         labels = np.empty(shape, np.uint8)
@@ -122,7 +122,8 @@ class Predictor:
     def _resized(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S) if they are wanted, on the CPU."""
         images, native = images.to(self.device), tuple(images.shape[2:])
-        small = self._average_flips(_resize_nearest(images, self.recipe.data.size))
+        resize = resize_maps if self.recipe.data.interpolation == "linear" else _resize_nearest
+        small = self._average_flips(resize(images, self.recipe.data.size))
         by_label = self.recipe.predict.resize == "labels"
         full = None if by_label and not self.probabilities else resize_linear(small, native)
         if by_label:

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings, one_hot, soft_dice_loss
+from crossmatch.methods.losses import DiceSettings, labelled_dice
 from crossmatch.methods.mcnet import mutual_consistency
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
@@ -123,8 +123,7 @@ class CAML(Method):
         probabilities = [net.head(f).float().softmax(1) for net, f in zip(networks, features, strict=True)]
         if self.training:
             self._remember([f[:labelled] for f in features], [p[:labelled] for p in probabilities], batch.y)
-        target = one_hot(batch.y, probabilities[0].shape[1])
-        sup = [soft_dice_loss(p[:labelled], target, self.dice, chosen.dice_power) for p in probabilities]
+        sup = [labelled_dice(p[:labelled], batch.y, self.dice, chosen.dice_power) for p in probabilities]
         terms = {
             "sup": torch.stack(sup).sum(),
             "consistency": mutual_consistency(probabilities, chosen.sharpening),

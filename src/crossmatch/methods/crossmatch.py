@@ -146,6 +146,7 @@ class CrossMatch(Method):
 
     about = "weak and strong image views and feature views of one network teach each other"
     paper = "Zhao et al., IEEE JBHI 2024, arXiv 2405.00354"
+    nesterov = True
     Settings = CrossMatchSettings
     settings: CrossMatchSettings
 

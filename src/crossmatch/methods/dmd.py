@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot, soft_dice_loss
+from crossmatch.methods.losses import DiceSettings, labelled_dice, soft_dice_loss
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.settings import NonNegative, Positive
@@ -63,10 +63,10 @@ def dmd_loss(
         label: integers (b, *S) of the first b images.
         settings, dice: weight and temperature; background and smoothing.
     """
-    logits, target = (first.float(), second.float()), one_hot(label, first.shape[1])
+    logits = (first.float(), second.float())
     soft = [(z / settings.temperature).softmax(1) for z in logits]
     terms = {
-        "sup": torch.stack([dice_loss(z[: len(label)].softmax(1), target, None, dice) for z in logits]).sum(),
+        "sup": torch.stack([labelled_dice(z[: len(label)].softmax(1), label, dice) for z in logits]).sum(),
         "mutual": soft_dice_loss(soft[0], soft[1], dice),
     }
     terms["total"] = terms["sup"] + settings.unlabelled_weight * terms["mutual"]

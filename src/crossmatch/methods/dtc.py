@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.distance import signed_distance
-from crossmatch.methods.losses import DiceSettings, dice_loss, one_hot
+from crossmatch.methods.losses import DiceSettings, counted, labelled_dice, one_hot
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
@@ -67,11 +67,16 @@ class DTC(Method):
 
 
 def labelled_terms(probability: Tensor, distances: Tensor, label: Tensor, dice: DiceSettings) -> dict[str, Tensor]:
-    """``sup``, the Dice of the segmentation, and ``distance``, mean (s - D)^2; arguments as for `dtc_loss`."""
-    target, count = one_hot(label, probability.shape[1]), len(label)
+    """``sup``, the Dice of the segmentation, and ``distance``, mean (s - D)^2; arguments as for `dtc_loss`.
+
+    D is measured as if voxels to be ignored were background; the mean is over those that count.
+    """
+    count, classes = len(label), probability.shape[1]
+    wanted, mask = signed_distance(one_hot(label, classes)[:, 1:] > 0), counted(label, classes)
+    distance = functional.mse_loss(torch.where(mask > 0, distances[:count], wanted), wanted)
     return {
-        "sup": dice_loss(probability[:count], target, None, dice),
-        "distance": functional.mse_loss(distances[:count], signed_distance(target[:, 1:] > 0)),
+        "sup": labelled_dice(probability[:count], label, dice),
+        "distance": distance * (mask.numel() / mask.sum().clamp(min=1)),
     }
 
 

@@ -1,6 +1,8 @@
 """Losses: plain functions of logits and labels, for two or three spatial axes.
 
 Shapes: B batch, K classes, *S space. All is computed in float32, whatever the type of the logits.
+A voxel of label K is one to be ignored (`Dataset.ignore`): it is left out of every loss against labels. Where no voxel
+is left, such a loss is 0.
 Source: paper Zhao et al., JBHI 2024; constants of the released code github.com/AiEson/CrossMatch, commit 59772e0.
 """
 
@@ -21,7 +23,7 @@ class DiceSettings(Settings):
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:
-    """Labels (B, *S) of integers -> float32 (B, K, *S).
+    """Labels (B, *S) of integers -> float32 (B, K, *S), 0 in every class where a voxel is to be ignored.
 
     >>> one_hot(torch.tensor([[0, 2]]), classes=3)
     tensor([[[1., 0.],
@@ -30,6 +32,15 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
     """
     values = torch.arange(classes, device=label.device).view(1, classes, *[1] * (label.ndim - 1))
     return (label.unsqueeze(1) == values).float()
+
+
+def counted(label: Tensor, classes: int) -> Tensor:
+    """Which voxels count: labels (B, *S) of integers -> float32 (B, 1, *S), 0 where a voxel is to be ignored.
+
+    >>> counted(torch.tensor([[0, 2, 1]]), classes=2)
+    tensor([[[1., 0., 1.]]])
+    """
+    return (label < classes).float().unsqueeze(1)
 
 
 def dice_loss(probability: Tensor, target: Tensor, mask: Tensor | None, settings: DiceSettings) -> Tensor:
@@ -78,12 +89,23 @@ def soft_dice(first: Tensor, second: Tensor, smooth: float, power: int) -> Tenso
     return 1 - (2 * overlap + smooth) / (size + smooth)
 
 
+def labelled_dice(probability: Tensor, label: Tensor, settings: DiceSettings, power: int = 2) -> Tensor:
+    """Dice of a softmax output (B, K, *S) against labels (B, *S) of integers, see `soft_dice_loss`."""
+    classes = probability.shape[1]
+    return soft_dice_loss(probability * counted(label, classes), one_hot(label, classes), settings, power)
+
+
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Mean over the voxels that count: logits (B, K, *S), label (B, *S) of integers -> scalar."""
+    classes = logits.shape[1]
+    entropy = functional.cross_entropy(logits, label, ignore_index=classes, reduction="sum")
+    return entropy / counted(label, classes).sum().clamp(min=1)
+
+
 def supervised_loss(logits: Tensor, label: Tensor, settings: DiceSettings) -> Tensor:
     """Mean of cross entropy and Dice: logits (B, K, *S), label (B, *S) of integers -> scalar (the paper's L_sup)."""
     logits = logits.float()
-    entropy = functional.cross_entropy(logits, label)
-    target = one_hot(label, logits.shape[1])
-    return (entropy + dice_loss(logits.softmax(1), target, None, settings)) / 2
+    return (cross_entropy(logits, label) + labelled_dice(logits.softmax(1), label, settings)) / 2
 
 
 def kl_divergence(log_probability: Tensor, log_target: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings, one_hot, soft_dice_loss
+from crossmatch.methods.losses import DiceSettings, labelled_dice
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.layers import Upsampling
@@ -93,8 +93,7 @@ def mcnet_loss(
         settings, dice: weights and sharpening; background and smoothing.
     """
     probabilities = [z.float().softmax(1) for z in logits]
-    target = one_hot(label, logits[0].shape[1])
-    sup = [soft_dice_loss(p[: len(label)], target, dice, settings.dice_power) for p in probabilities]
+    sup = [labelled_dice(p[: len(label)], label, dice, settings.dice_power) for p in probabilities]
     terms = {
         "sup": torch.stack(sup).sum(),
         "consistency": mutual_consistency(probabilities, settings.temperature),

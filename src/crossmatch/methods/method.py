@@ -21,6 +21,10 @@ class MethodSettings(Settings):
         """The folder of a finished run whose network teaches; None: no such teacher is needed."""
         return None
 
+    def rate_share(self, progress: float) -> float | None:
+        """Share of ``train.learning_rate`` that a step has, from its progress in [0, 1); None: the recipe's decay."""
+        return None
+
 
 class Method(nn.Module, ABC):
     """A way to learn. It owns the network and all else that it trains or follows (a teacher, further heads).
@@ -36,6 +40,7 @@ class Method(nn.Module, ABC):
         remarks: sentences that a reader of a benchmark's table must know about this method's numbers.
         version: of the method; a change of what a training computes adds one. Runs record it, and a benchmark takes
             cells that were measured elsewhere only if theirs is the same.
+        nesterov: whether SGD has Nesterov momentum, as this method's released code has; else it is plain.
         learns_from: the method whose finished run teaches this one in a benchmark; None for most.
         Settings: the class of the method's settings.
         needs_unlabelled: whether batches must carry `u` and `mix`.
@@ -47,6 +52,7 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str]
     remarks: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
+    nesterov: ClassVar[bool] = False
     learns_from: ClassVar[str | None] = None
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
     needs_unlabelled: ClassVar[bool] = True

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.losses import DiceSettings, one_hot, soft_dice, soft_dice_loss
+from crossmatch.methods.losses import DiceSettings, labelled_dice, soft_dice
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.methods.separation import ClassMemory, Selector, VoxelHead, class_separation, voxels
@@ -87,9 +87,7 @@ class SSNet(Method):
         logits = network.head(features).float()
         probability = logits.softmax(1)
         terms = {
-            "sup": soft_dice_loss(
-                probability[:labelled], one_hot(batch.y, logits.shape[1]), self.dice, chosen.dice_power
-            ),
+            "sup": labelled_dice(probability[:labelled], batch.y, self.dice, chosen.dice_power),
             "smoothness": self.smoothness(images, probability.detach()),
             "separation": torch.stack(self.separation(features, logits, batch.y)).sum(),
             "weight": chosen.unlabelled_weight * ramp_up(progress, chosen.warm_up),

@@ -28,6 +28,7 @@ class SupervisedStrong(Supervised):
 
     about = "labelled images alone, augmented as nnU-Net does"
     paper = "Isensee et al., Nature Methods 2021"
+    nesterov = True
     Settings = SupervisedStrongSettings
     settings: SupervisedStrongSettings
 

@@ -8,6 +8,7 @@ released code github.com/HiLab-git/SSL4MIS, commit 06df604, 2D.
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +27,14 @@ EPSILON = 1e-8  # released, beside the mean weight of the voxels
 
 
 class URPCSettings(MethodSettings):
-    """Weight and warm-up. The defaults are the released constants, the same in 2D and 3D."""
+    """Weight, warm-up, interpolation. The defaults are the released constants in 2D; weight and warm-up also in 3D."""
 
     unlabelled_weight: NonNegative = 0.1
     """Weight of the agreement between scales, after the warm-up."""
     warm_up: Fraction = 1.0
     """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
+    enlarging: Literal["nearest", "linear"] = "nearest"
+    """How predictions of coarser scales become as large as the image. Released: nearest in 2D, linear in 3D."""
 
 
 def noisy(x: Tensor) -> Tensor:
@@ -81,12 +84,13 @@ class URPC(Method):
 
     The network's own head is the finest scale. Up to three coarser maps of its decoder get heads of the method, which
     are not needed after training. With a decoder of one level there is one scale, and nothing is learned from
-    unlabelled images. Predictions are enlarged linearly, as released in 3D (released 2D: nearest neighbour). Features
-    are perturbed as released in 2D (released 3D: by dropout inside the decoder).
+    unlabelled images. Features are perturbed as released in 2D. Released 3D: by dropout inside the decoder, of 0.1 also
+    before the finest head, and heads of kernel 1.
     """
 
     about = "predictions at several scales of the decoder agree, rectified by their uncertainty"
     paper = "Luo et al., MICCAI 2021, arXiv 2012.07042; Medical Image Analysis 2022"
+    version = 2
     Settings = URPCSettings
     settings: URPCSettings
 
@@ -112,5 +116,5 @@ class URPC(Method):
         scales = []
         for level, perturb, head in zip(features, PERTURBATIONS, [self.network.head, *self.heads], strict=False):
             logits = head(perturb(level) if self.training else level)
-            scales.append(layers.resize_linear(logits.float(), tuple(images.shape[2:])))
+            scales.append(layers.enlarge(logits.float(), tuple(images.shape[2:]), self.settings.enlarging))
         return torch.stack(scales)

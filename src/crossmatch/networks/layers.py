@@ -103,6 +103,15 @@ def resize_linear(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return functional.interpolate(x, size=size, mode=_LINEAR_MODE[len(size)], align_corners=True).to(x.dtype)
 
 
+def enlarge(x: Tensor, size: tuple[int, ...], how: Literal["nearest", "linear"]) -> Tensor:
+    """Nearest or linear interpolation on a grid whose outer edges, not its points, are those of the input.
+
+    (B, C, *S) -> (B, C, *size) of the same type.
+    """
+    mode = _LINEAR_MODE[len(size)] if how == "linear" else how
+    return functional.interpolate(x, size=size, mode=mode).to(x.dtype)
+
+
 class Doubling(nn.Module):
     """Interpolation to twice the size, by `resize_linear` or the nearest neighbour."""
 

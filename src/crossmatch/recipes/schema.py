@@ -22,6 +22,7 @@ from crossmatch.batches.views import BatchSizes, ViewSettings
 from crossmatch.errors import offered
 from crossmatch.methods import METHODS, Method, MethodSettings
 from crossmatch.methods.losses import DiceSettings
+from crossmatch.methods.schedules import poly_decay
 from crossmatch.networks import NETWORKS, NetworkSettings, Segmenter
 from crossmatch.settings import BelowOne, Count, Fraction, NonNegative, Positive, Settings
 
@@ -72,6 +73,10 @@ class DataSettings(Settings):
     by the labelled foreground of all training scans (`ct`). `none` keeps values as stored."""
     sampling: Literal["resize", "patch"] = "resize"
     """Whole images resized to `size`, or random patches of `size`."""
+    interpolation: Literal["nearest", "linear"] = "nearest"
+    """How whole images become `size`. `nearest`: looked up among their own voxels, together with turns and rotations
+    (released 2D). `linear`: resized once, when they are read, by means where an axis shrinks and linearly where it
+    grows, labels by nearest neighbour. Nothing larger is kept then, which suits photographs."""
     size: tuple[Count, ...] = (256, 256)
     """Voxels of what the network sees: two numbers for slices, three for volumes."""
     spacing_mm: tuple[Positive, ...] = ()
@@ -90,7 +95,14 @@ class DataSettings(Settings):
             raise ValueError(f"data.spacing_mm {self.spacing_mm} must have as many numbers as data.size {self.size}")
         if self.spacing_mm and self.sampling == "resize":
             raise ValueError("data.spacing_mm has no effect where data.sampling is resize: leave it out, or use patch")
+        if self.interpolation == "linear" and self.sampling == "patch":
+            raise ValueError("data.interpolation has no effect where data.sampling is patch: leave it out")
         return self
+
+    @property
+    def stored_size(self) -> tuple[int, ...]:
+        """The size that images have in a store; empty: their own."""
+        return self.size if self.interpolation == "linear" else ()
 
 
 class TrainSettings(Settings):
@@ -101,7 +113,7 @@ class TrainSettings(Settings):
     batch: BatchSizes = BatchSizes()
     """Images a step."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    """SGD with Nesterov momentum (released 2D) or AdamW (released 3D)."""
+    """SGD (released 2D), with Nesterov momentum for methods whose released code has it; or AdamW (released 3D)."""
     learning_rate: Positive = 0.01
     """Learning rate of the first step."""
     momentum: BelowOne = 0.9
@@ -204,6 +216,13 @@ class Recipe(Settings):
     def coarse_size(self) -> tuple[int, ...]:
         """Voxels an axis of the network's coarsest feature map."""
         return tuple(n // self.network.settings.multiple for n in self.data.size)
+
+    def learning_rate(self, progress: float) -> float:
+        """The learning rate of a step from its progress in [0, 1): by the method's schedule, or else the decay."""
+        train, share = self.train, self.method.settings.rate_share(progress)
+        return train.learning_rate * (
+            poly_decay(progress, train.poly_power, train.poly_horizon) if share is None else share
+        )
 
     @property
     def method_version(self) -> int:

@@ -31,6 +31,8 @@ def write_report(
         UserError: not a run, not an evaluation, an evaluation without a case, or `out` is a file of another kind.
     """
     run = open_run(run_folder)
+    if run.is_packed:
+        raise UserError(f"{run_folder} is a packed model, without log and scores: report the run it was packed from.")
     out = run_folder / "report.html" if out is None else out
     _refuse_other_files(out)
     found = _newest(run_folder) if evaluation is None else evaluation

@@ -15,7 +15,7 @@ from crossmatch.formats import Array, Volume
 from crossmatch.reports.overlays import plane_figures, stack_figures
 from crossmatch.reports.renderings import surface_rows
 from crossmatch.runs.run import Run
-from crossmatch.scoring.metrics import dice
+from crossmatch.scoring.metrics import counted, dice
 from crossmatch.scoring.scores import Evaluation
 
 
@@ -72,12 +72,13 @@ def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) ->
     image = formats.read_channels(listing.images[case][:1])[0]
     turn = turn_into(run.frame, image)
     reference, prediction = (
-        turn_volume(read_label(path, image, description.labels), turn) for path in (listing.labels[case], mask)
+        turn_volume(read_label(path, image, description.drawn), turn) for path in (listing.labels[case], mask)
     )
     image = turn_volume(image, turn)
     for row in evaluation.rows:
         if row.case == case:
-            now = dice(prediction.voxels == row.value, reference.voxels == row.value)
+            ours, theirs = counted(prediction.voxels, reference.voxels, description.ignore)
+            now = dice(ours == row.value, theirs == row.value)
             if abs(now - row.scores["dice"]) > 1e-6:
                 raise UserError(f"{mask} and {listing.labels[case]} are not what was evaluated; evaluate again.")
     return ScoredScan(image, reference.voxels, prediction.voxels)

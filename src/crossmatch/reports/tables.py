@@ -7,9 +7,16 @@ from html import escape
 from typing import Any
 
 from crossmatch.reports.curves import COLOURS
-from crossmatch.scoring.scores import Evaluation, Statistic
+from crossmatch.scoring.scores import SHARES, THRESHOLDED, Evaluation, Statistic
 
-NAMES = {"dice": "Dice", "jaccard": "Jaccard", "hd95": "HD95", "asd": "ASD", "assd": "ASSD"}
+NAMES = {
+    "dice": "Dice",
+    "jaccard": "Jaccard",
+    THRESHOLDED: "Threshold Jaccard",
+    "hd95": "HD95",
+    "asd": "ASD",
+    "assd": "ASSD",
+}
 UNDEFINED = '<span class="undefined" title="one of the two masks is empty">undef.</span>'
 PER_CASE = ("dice", "hd95", "assd")
 
@@ -85,8 +92,10 @@ def _plain(value: Any) -> str:
 
 
 def _title(metric: str) -> str:
+    if metric in SHARES:
+        return f"{NAMES[metric]} <small>%</small>"
     name, _, unit = metric.partition("_")
-    return f"{NAMES[name]} <small>{unit or '%'}</small>"
+    return f"{NAMES[name]} <small>{unit}</small>"
 
 
 def _swatch(evaluation: Evaluation, name: str) -> str:
@@ -98,11 +107,11 @@ def _swatch(evaluation: Evaluation, name: str) -> str:
 def _value(metric: str, value: float) -> str:
     if math.isnan(value):
         return UNDEFINED
-    return f"{value:.1f}" if "_" in metric else f"{100 * value:.1f}"
+    return f"{100 * value:.1f}" if metric in SHARES else f"{value:.1f}"
 
 
 def _statistic(metric: str, found: Statistic) -> str:
-    mean, scale = _value(metric, found.mean), 1 if "_" in metric else 100
+    mean, scale = _value(metric, found.mean), 100 if metric in SHARES else 1
     spread = "" if math.isnan(found.std) else f" <small>± {found.std * scale:.1f}</small>"
     left_out = f'<small class="undefined">{found.undefined} undef.</small>' if found.undefined else ""
     return f"{mean}{spread}{left_out}"

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from crossmatch.atomic import parse_json, written_aside
 from crossmatch.errors import UserError
 from crossmatch.runs.record import CheckpointFacts
+from crossmatch.runs.zipped import WEIGHTS, is_packed, read_packed
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ def load_checkpoint(path: Path, training: bool = True) -> Checkpoint:
     Raises:
         UserError: no such file, unreadable, or not one of ours.
     """
+    if is_packed(path):
+        return _packed(path)
     state: dict[str, dict[str, Tensor]] = {"network": {}, "training": {}}
     with _opened(path) as (file, facts):
         for key in file.keys():  # type: ignore[no-untyped-call]  # noqa: SIM118 (not a mapping)
@@ -58,8 +61,23 @@ def load_checkpoint(path: Path, training: bool = True) -> Checkpoint:
 
 def load_facts(path: Path) -> CheckpointFacts:
     """The facts of a checkpoint from its header; no tensor is read. Raises as `load_checkpoint` does."""
+    if is_packed(path):
+        return _packed(path).facts
     with _opened(path) as (_, facts):
         return facts
+
+
+def _packed(path: Path) -> Checkpoint:
+    """The checkpoint of a packed model, without what only training needs."""
+    content = read_packed(path, WEIGHTS)
+    told = f"The header of the weights in {path}"
+    try:
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["crossmatch"]
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"{told} cannot be read ({error}): it is damaged; pack the run again.") from None
+    facts = parse_json(header, CheckpointFacts, told, "pack the run again")
+    return Checkpoint(facts, {name.removeprefix("network/"): value for name, value in tensors.items()}, {})
 
 
 @contextmanager

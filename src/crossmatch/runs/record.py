@@ -68,6 +68,15 @@ class Extension(TypedDict):
     schedule: str  # in words
 
 
+class Packed(TypedDict):
+    """What a packed model says of its packing, see `pack`."""
+
+    format: Literal["crossmatch model 1"]
+    by: str  # version of crossmatch
+    checkpoint: Literal["last", "best"]
+    steps_left: Natural  # that the run had not done
+
+
 class RunRecord(TypedDict):
     """The content of run.json."""
 
@@ -78,6 +87,7 @@ class RunRecord(TypedDict):
     device: DeviceFacts
     begun_from: NotRequired[str]  # the folder of the run whose weights it began with
     extended: NotRequired[list[Extension]]
+    packed: NotRequired[Packed]
 
 
 @with_config(ConfigDict(extra="allow"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from crossmatch.atomic import HIDDEN, read_json, write_json
+from crossmatch.atomic import HIDDEN, parse_json, read_json, write_json
 from crossmatch.batches.intensity import Window
 from crossmatch.errors import UserError, listed, quoted
 from crossmatch.networks import NETWORKS, Segmenter
@@ -25,6 +25,7 @@ from crossmatch.runs.differences import changes
 from crossmatch.runs.lock import NAME as LOCK
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.record import DataFacts, RunRecord
+from crossmatch.runs.zipped import FACTS, is_packed, read_packed
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,19 @@ class Run:
         return tuple(Window(*numbers) for numbers in self.data.get("ct", []))
 
     @property
+    def is_packed(self) -> bool:
+        """Whether it is one file, with one checkpoint and without a log, see `pack`; else a folder."""
+        return "packed" in self.record
+
+    @property
     def metrics(self) -> Path:
         """The log of scalars."""
         return self.folder / "metrics.jsonl"
 
     def checkpoint(self, name: str) -> Path:
         """The file of ``last`` or ``best``; any other name is the path of a file."""
+        if self.is_packed and name == "last":
+            return self.folder
         return self.folder / "checkpoints" / f"{name}.safetensors" if name in ("last", "best") else Path(name)
 
     def build_network(self) -> Segmenter:
@@ -73,6 +81,8 @@ class Run:
     def load_network(self, name: str = "last") -> tuple[Segmenter, Checkpoint]:
         """The trained network in eval mode, and its checkpoint without the tensors that only training needs."""
         path = self.checkpoint(name)
+        if name == "best" and self.is_packed:
+            raise UserError(f"{self.folder} holds one checkpoint: leave --checkpoint best away.")
         if name == "best" and not path.is_file() and self.checkpoint("last").is_file():
             raise UserError(f"The run {self.folder} has no best checkpoint: it was never validated. Use last.")
         checkpoint = load_checkpoint(path, training=False)
@@ -82,14 +92,23 @@ class Run:
 
 
 def open_run(folder: Path) -> Run:
-    """An existing run.
+    """An existing run: a folder, or a packed model.
 
     Raises:
-        UserError: no folder, or not a run's.
+        UserError: no folder, or not a run's; a file that is no packed model.
     """
     path = folder / "run.json"
+    if is_packed(folder):
+        told = f"The run.json in {folder}"
+        record = parse_json(read_packed(folder, FACTS), RunRecord, told, "pack the run again")
+        if "packed" not in record:
+            raise UserError(f"{told} is not that of a packed model: use a file as `crossmatch pack` wrote it.")
+        return Run(folder, parse_recipe(record["recipe"], told), record)
     if not path.is_file():
-        raise UserError(f"{folder} is no run: it has no run.json. Give the folder that `crossmatch train --out` wrote.")
+        raise UserError(
+            f"{folder} is no run: it has no run.json. Give the folder that `crossmatch train --out` wrote, or a file "
+            "that `crossmatch pack` wrote."
+        )
     record = read_json(path, RunRecord, "restore it from a copy, or train again")
     return Run(folder, parse_recipe(record["recipe"], str(path)), record)
 

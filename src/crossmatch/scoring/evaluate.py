@@ -12,12 +12,12 @@ import numpy as np
 
 from crossmatch import formats
 from crossmatch.atomic import check_writable, read_json, write_json, write_text
-from crossmatch.dataset.layout import read_description
-from crossmatch.dataset.orientation import difference, put_onto, turn_onto
+from crossmatch.dataset.layout import IGNORE, read_description
+from crossmatch.dataset.orientation import difference, grid_beside, put_onto, read_beside, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
-from crossmatch.scoring.metrics import dice, jaccard, surface_distances
-from crossmatch.scoring.scores import DISTANCES, ClassScores, Evaluation, load_evaluation
+from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
+from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
 
 __all__ = ["Evaluation", "evaluate", "load_evaluation"]
@@ -43,6 +43,7 @@ def evaluate(
         out: folder for cases.csv and summary.json; nothing is written without it. Those of an earlier evaluation of
             the same folders are replaced.
         labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values.
+            Voxels whose reference has the value of ``ignore`` are left out of every score.
         partial: evaluate the cases that have a prediction when some have none.
         progress: called with (cases done, cases in all) after each case.
         warn: called with what the user should know about the files.
@@ -65,19 +66,21 @@ def evaluate(
         warn(doubt)
     prediction = _origin(pred)
     folder = (ref if ref.is_dir() else ref.parent).resolve()
-    dataset = None
+    dataset = threshold = None
     if (folder.parent / "dataset.json").is_file():
         description = read_description(folder.parent)
-        dataset, labels = description.name, description.labels if labels is None else labels
+        dataset, labels = description.name, description.drawn if labels is None else labels
+        threshold = description.jaccard_threshold
     if labels is None:
         labels = {f"label {value}": value for value in _values(reference for _, reference in pairs.values())}
-    classes = {name: int(value) for name, value in labels.items() if value != 0}
+    classes = {name: int(value) for name, value in labels.items() if value != 0 and name != IGNORE}
     if not classes:
         raise UserError(f"{ref} has no label but background: name the classes in dataset.json beside the folder.")
 
     rows: list[ClassScores] = []
     with ThreadPoolExecutor(WORKERS) as pool:
-        cases = pool.map(lambda case: _rows(case, *pairs[case], classes), pairs)
+        ignore = labels.get(IGNORE)
+        cases = pool.map(lambda case: _rows(case, *pairs[case], classes, ignore, threshold), pairs)
         for done, found in enumerate(cases, start=1):
             rows += found
             if progress is not None:
@@ -91,6 +94,7 @@ def evaluate(
         missing=tuple(missing),
         extra=tuple(extra),
         prediction=prediction,
+        jaccard_threshold=threshold,
     )
     if out is not None:
         write_json(out / "summary.json", evaluation.to_json())
@@ -159,8 +163,8 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _grid_of_both(predicted: Path, reference: Path) -> Grid:
     """The one voxel grid that both files lie on, as the reference gives it; no voxel is read."""
-    theirs = formats.read_label_grid(reference, formats.read_grid(predicted))
-    ours = formats.read_label_grid(predicted, theirs)
+    theirs = grid_beside(reference, formats.read_grid(predicted))
+    ours = grid_beside(predicted, theirs)
     if turn_onto(theirs, ours) is None:
         raise UserError(f"{predicted} lies on another grid than {reference}: {difference(theirs, ours)}.")
     return theirs
@@ -172,7 +176,7 @@ def _read_labels(path: Path, other: Grid | Volume | None, classes: Mapping[str, 
     Args:
         other: the file that it is compared with. A volume's axes are those of the result; a grid's are not.
     """
-    volume = formats.read_label(path, other, classes)
+    volume = formats.read_label(path, None, classes) if other is None else read_beside(path, other, classes)
     if isinstance(other, Volume):
         volume = put_onto(other, volume, path, "its reference")
     voxels = volume.voxels
@@ -188,22 +192,32 @@ def _values(paths: Iterable[Path]) -> list[int]:
     return sorted({int(value) for path in paths for value in np.unique(_read_labels(path, None, {})[1])} - {0})
 
 
-def _rows(case: str, predicted: Path, reference: Path, classes: Mapping[str, int]) -> list[ClassScores]:
-    """The rows of one case."""
-    theirs = _read_labels(reference, formats.read_grid(predicted), classes)
-    ours = _read_labels(predicted, theirs[0], classes)[1]
-    for path, voxels in ((predicted, ours), (reference, theirs[1])):
+def _rows(
+    case: str,
+    predicted: Path,
+    reference: Path,
+    classes: Mapping[str, int],
+    ignore: int | None,
+    threshold: float | None,
+) -> list[ClassScores]:
+    """The rows of one case; voxels whose reference is `ignore` are left out. `threshold`: the dataset's for Jaccard."""
+    named = classes if ignore is None else {**classes, IGNORE: ignore}
+    theirs, drawn = _read_labels(reference, formats.read_grid(predicted), named)
+    found, drawn = counted(_read_labels(predicted, theirs, classes)[1], drawn, ignore)
+    for path, voxels in ((predicted, found), (reference, drawn)):
         unknown = sorted({int(value) for value in np.unique(voxels)} - {0, *classes.values()})
         if unknown:
             known = ", ".join(f"{value} {name}" for name, value in classes.items())
             raise UserError(
                 f"{path} holds the label values {unknown}, known are 0 background, {known}: name all classes."
             )
-    spacings = {"voxels": None, "mm": theirs[0].spacing_mm}
+    spacings = {"voxels": None, "mm": theirs.spacing_mm}
     rows = []
     for name, value in classes.items():
-        pred, ref = ours == value, theirs[1] == value
+        pred, ref = found == value, drawn == value
         scores = {"dice": dice(pred, ref), "jaccard": jaccard(pred, ref)}
+        if threshold is not None:
+            scores[THRESHOLDED] = threshold_jaccard(pred, ref, threshold=threshold)
         for unit, spacing in spacings.items():
             if unit == "voxels" or spacing is not None:
                 distances = surface_distances(pred, ref, spacing)

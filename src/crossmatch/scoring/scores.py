@@ -23,9 +23,12 @@ from crossmatch.errors import UserError, listed, visible
 from crossmatch.scoring.stored import FORMAT, Prediction, StoredEvaluation, StoredScores
 
 DISTANCES = ("hd95", "asd", "assd")
-METRICS = ("dice", "jaccard", *(f"{name}_{unit}" for unit in ("voxels", "mm") for name in DISTANCES))
+THRESHOLDED = "threshold_jaccard"  # only where the dataset states a threshold
+SHARES = ("dice", "jaccard", THRESHOLDED)  # between 0 and 1, shown in percent
+METRICS = (*SHARES, *(f"{name}_{unit}" for unit in ("voxels", "mm") for name in DISTANCES))
 CONVENTIONS = {
     "hd95": "95th percentile of the surface distances of both directions pooled (medpy)",
+    THRESHOLDED: "Jaccard of a case and class, 0 where it is below the dataset's jaccard_threshold",
     "asd": "mean surface distance from prediction to reference, directed",
     "assd": "mean surface distance of both directions pooled",
     "surface": "voxels lost by one erosion with the connectivity-1 structure, outside of the image is background",
@@ -52,7 +55,7 @@ class ClassScores:
     case: str
     name: str  # of the class
     value: int  # of the class in the label volumes
-    scores: dict[str, float]  # by METRICS; NaN: undefined; the keys in mm are absent where the spacing is unknown
+    scores: dict[str, float]  # by METRICS; NaN: undefined; absent: in mm without a spacing, without a threshold
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Evaluation:
     missing: tuple[str, ...]  # references without a prediction, left out
     extra: tuple[str, ...]  # predictions without a reference, left out
     prediction: Prediction | None  # prediction.json of the predictions: which run and checkpoint made them
+    jaccard_threshold: float | None = None  # of the dataset, below which `THRESHOLDED` is 0
 
     def case_means(self, metric: str = "dice") -> dict[str, float]:
         """Case -> mean of one of METRICS over the case's defined classes; NaN if none is, no entry if unknown."""
@@ -106,12 +110,12 @@ class Evaluation:
         table.add_column("Class", overflow="fold")
         for metric in known:
             name, _, unit = metric.partition("_")
-            header = f"{name.upper()}\n{unit}" if unit else f"{name.capitalize()}\n%"
+            header = f"{metric.capitalize().replace('_', ' ')}\n%" if metric in SHARES else f"{name.upper()}\n{unit}"
             table.add_column(header, justify="right", no_wrap=True)
         table.add_column("NaN", justify="right", no_wrap=True)
         for label in (*self.labels, None) if len(self.labels) > 1 else self.labels:
             found = self.statistics(label)
-            cells = [_cell(found[metric], 1 if "_" in metric else 100) for metric in known]
+            cells = [_cell(found[metric], 100 if metric in SHARES else 1) for metric in known]
             if label is None:
                 table.add_section()
             table.add_row(Text(visible(label or "mean")), *cells, str(found["hd95_voxels"].undefined))
@@ -124,6 +128,7 @@ class Evaluation:
             "predictions": self.predictions,
             "references": self.references,
             "dataset": self.dataset,
+            "jaccard_threshold": self.jaccard_threshold,
             "labels": self.labels,
             "missing": list(self.missing),
             "extra": list(self.extra),
@@ -140,13 +145,17 @@ class Evaluation:
         }
 
     def to_csv(self) -> str:
-        """A line per case and class, columns as METRICS: undefined numbers are nan, unknown millimetres empty."""
+        """A line per case and class, columns as METRICS: undefined numbers are nan, unknown millimetres empty.
+
+        Without a threshold its column is left out.
+        """
+        columns = [metric for metric in METRICS if metric != THRESHOLDED or self.jaccard_threshold is not None]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("case", "class", "value", *METRICS))
+        writer.writerow(("case", "class", "value", *columns))
         for row in self.rows:
             names = no_formula(row.case), no_formula(row.name)
-            writer.writerow((*names, row.value, *(row.scores.get(metric, "") for metric in METRICS)))
+            writer.writerow((*names, row.value, *(row.scores.get(metric, "") for metric in columns)))
         return text.getvalue()
 
 
@@ -165,7 +174,11 @@ def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
     path = path / "summary.json" if path.is_dir() else path
     if not path.exists():
         raise UserError(f"{path} does not exist: make it with `crossmatch evaluate PRED REF --out DIR`.")
-    stored = read_json(path, StoredEvaluation, "run `crossmatch evaluate` again")
+    return evaluation_of(read_json(path, StoredEvaluation, "run `crossmatch evaluate` again"))
+
+
+def evaluation_of(stored: StoredEvaluation) -> Evaluation:
+    """An evaluation from what is stored of it."""
     return Evaluation(
         rows=tuple(ClassScores(row.case, row.name, row.value, _known(row)) for row in stored.cases),
         labels=stored.labels,
@@ -175,6 +188,7 @@ def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
         missing=stored.missing,
         extra=stored.extra,
         prediction=stored.prediction,
+        jaccard_threshold=stored.jaccard_threshold,
     )
 
 

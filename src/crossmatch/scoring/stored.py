@@ -64,6 +64,7 @@ class StoredScores(BaseModel):
     hd95_mm: _Distance | None = None
     asd_mm: _Distance | None = None
     assd_mm: _Distance | None = None
+    threshold_jaccard: _Score = 0.0  # absent without a threshold
 
 
 class StoredEvaluation(BaseModel):
@@ -80,6 +81,7 @@ class StoredEvaluation(BaseModel):
     extra: tuple[str, ...]
     cases: Annotated[tuple[StoredScores, ...], Field(min_length=1)]
     prediction: Prediction | None
+    jaccard_threshold: _Score | None = None  # older files have none
 
     @model_validator(mode="after")
     def _every_class_of_every_case_once(self) -> "StoredEvaluation":

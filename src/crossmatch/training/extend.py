@@ -2,7 +2,6 @@
 
 from crossmatch.atomic import write_json
 from crossmatch.errors import UserError
-from crossmatch.methods.schedules import poly_decay
 from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.record import RunRecord
 from crossmatch.runs.run import Run
@@ -24,7 +23,7 @@ def extend_run(run: Run, steps: int) -> tuple[Run, str]:
         raise UserError(f"The run {run.folder} has done {done} steps: --steps must be more to go on.")
     train = run.recipe.train.model_copy(update={"steps": steps})
     recipe = run.recipe.model_copy(update={"train": train})
-    rate = train.learning_rate * poly_decay(before / steps, train.poly_power, train.poly_horizon)
+    rate = recipe.learning_rate(before / steps)
     told = (
         f"from step {before} on, all goes as in a training of {steps} steps: the learning rate starts again at "
         f"{rate:.3g} and falls to its end at step {steps}; warm-ups and thresholds go by the share of {steps} steps"

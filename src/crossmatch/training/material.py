@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +50,10 @@ class TrainingCases:
             dims=recipe.dims,
             slice_axis=self.dataset.slice_axis,
             normalise=recipe.data.normalise,
-            labels=self.dataset.labels,
+            labels=self.dataset.drawn,
             fixed=[Window(*numbers) for numbers in self.facts.get("ct", [])],
             spacing_mm=recipe.data.spacing_mm,
+            size=recipe.data.stored_size,
             frame=self.facts["affine"],
             device=device,
             memory_map=None if fits else folder / (f"voxels-{rank}.bin" if rank else "voxels.bin"),
@@ -83,7 +84,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     fingerprint = load_fingerprint(whole, loading)
     facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
     if recipe.data.normalise == "ct":
-        facts["ct"] = [list(window) for window in foreground_windows(labelled, dataset.labels, fingerprint.frame)]
+        facts["ct"] = [list(window) for window in foreground_windows(labelled, dataset, fingerprint.frame)]
     learned = unlabelled if needs_unlabelled else ()
     prints = {case.id: case for case in fingerprint.cases}
     learned_from = {case.id for case in (*labelled, *learned)}
@@ -95,6 +96,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
             recipe.dims,
             dataset.slice_axis,
             case.images[0],
+            recipe.data.stored_size,
         )
         for case in dataset.cases
         if case.id in learned_from or case.split == "val"
@@ -107,7 +109,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     return TrainingCases(dataset, labelled, learned, facts, (*fingerprint.warnings, *unsuited), size)
 
 
-def foreground_windows(labelled: Sequence[Case], labels: Mapping[str, int], frame: Frame | None) -> list[Window]:
+def foreground_windows(labelled: Sequence[Case], dataset: Dataset, frame: Frame | None) -> list[Window]:
     """The window of each channel for data.normalise = "ct", from all foreground voxels of the labelled cases.
 
     Raises:
@@ -118,7 +120,8 @@ def foreground_windows(labelled: Sequence[Case], labels: Mapping[str, int], fram
         assert case.label is not None
         stored = formats.read_channels(case.images)
         images, turn = into_frame(stored, frame, case.images[0])
-        shown = turn_voxels(read_label(case.label, stored[0], labels).voxels, turn) > 0
+        drawn = turn_voxels(read_label(case.label, stored[0], dataset.drawn).voxels, turn)
+        shown = (drawn > 0) & (drawn < len(dataset.labels))
         for channel, image in enumerate(images):
             values[channel].append(image.voxels[shown])
     if not any(part.size for part in values[0]):

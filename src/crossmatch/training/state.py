@@ -50,7 +50,8 @@ class TrainerState:
         second = method.second_optimizer(capturable=graphs and device.type == "cuda")
         taken = {id(weight) for weight in second.param_groups[0]["params"]} if second else set()
         weights = [weight for weight in method.parameters() if weight.requires_grad and id(weight) not in taken]
-        state = cls(method, average, _optimizer(weights, recipe.train, device if graphs else None), second)
+        optimizer = _optimizer(weights, recipe.train, method.nesterov, device if graphs else None)
+        state = cls(method, average, optimizer, second)
         if recipe.train.recalibrate:
             state.fitted = copy.deepcopy(state.followed).requires_grad_(False)
         return state
@@ -167,7 +168,7 @@ def _method(recipe: Recipe, network: Segmenter) -> Method:
 
 
 def _optimizer(
-    weights: list[nn.Parameter], settings: TrainSettings, device: torch.device | None
+    weights: list[nn.Parameter], settings: TrainSettings, nesterov: bool, device: torch.device | None
 ) -> torch.optim.Optimizer:
     """The recipe's optimiser; with a `device`, its step and learning rate lie there."""
     decay, momentum = settings.weight_decay, settings.momentum
@@ -175,4 +176,5 @@ def _optimizer(
     if settings.optimizer == "adamw":
         capturable = device is not None and device.type == "cuda"
         return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=True, capturable=capturable)
-    return torch.optim.SGD(weights, rate, momentum, weight_decay=decay, nesterov=momentum > 0, fused=True)
+    nesterov = nesterov and momentum > 0
+    return torch.optim.SGD(weights, rate, momentum, weight_decay=decay, nesterov=nesterov, fused=True)

@@ -5,7 +5,6 @@ import torch
 from crossmatch.batches import seeding
 from crossmatch.batches.views import Batches, Drawn
 from crossmatch.errors import UserError
-from crossmatch.methods.schedules import poly_decay
 from crossmatch.runs.run import Run
 from crossmatch.training.graphs import CudaGraphs, GraphedStep, Terms
 from crossmatch.training.state import TrainerState
@@ -65,9 +64,8 @@ class TrainingStep:
     @property
     def learning_rate(self) -> float:
         """The rate of the next step."""
-        settings = self.run.recipe.train
-        decay = poly_decay(self.state.step / settings.steps, settings.poly_power, settings.poly_horizon)
-        return settings.learning_rate * decay
+        recipe = self.run.recipe
+        return recipe.learning_rate(self.state.step / recipe.train.steps)
 
     def _compute(self, drawn: Drawn) -> Terms:
         """What happens on the device."""

@@ -10,7 +10,7 @@ from crossmatch.dataset.orientation import put_onto, turn_onto
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.inference.predictor import Predictor
-from crossmatch.scoring.metrics import dice_per_class
+from crossmatch.scoring.metrics import counted, dice_per_class
 
 
 def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
@@ -22,12 +22,12 @@ def validation(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
         assert case.label is not None
         files = [(path, volume) for path in case.images for volume in formats.read_channels([path])]
         images = [volume for _, volume in files]
-        reference = formats.read_label(case.label, images[0], dataset.labels)
+        reference = formats.read_label(case.label, images[0], dataset.drawn)
         for path, volume in (*files, (case.label, reference)):
-            _check_unchanged(path, volume, images[0], None if path != case.label else len(dataset.labels))
+            _check_unchanged(path, volume, images[0], None if path != case.label else len(dataset.drawn))
         labels, _ = predictor(images, case.images[0])
         drawn = put_onto(images[0], reference, case.label, "its image")
-        rows.append(dice_per_class(labels, drawn.voxels, len(dataset.labels)))
+        rows.append(dice_per_class(*counted(labels, drawn.voxels, dataset.ignore), len(dataset.labels)))
     per_class = np.mean(rows, axis=0)
     return {"mean": float(per_class.mean()), **dict(zip(names, per_class.tolist(), strict=True))}
 
