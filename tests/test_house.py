@@ -39,7 +39,7 @@ ALLOWED = {
     "importers": "atomic batches dataset errors formats",
     "phantom": "atomic dataset errors formats",
     "scoring": "atomic dataset errors formats",
-    "inference": "atomic batches dataset errors formats networks perturb recipes runs",
+    "inference": "atomic batches dataset errors formats networks perturb recipes runs scoring",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring",
     "reports": "atomic batches dataset errors formats runs scoring",
     "benchmark": "atomic dataset errors methods recipes runs scoring",

@@ -47,8 +47,8 @@ class FeatureViews:
     """Watches the passes of one network. `start` before a scan, `see` for each pass, `sums` after it.
 
     What is dropped are single elements. Channels take turns between the rates, so that one decoding has features that
-    are dropped weakly and strongly. The draws are the same in every call. Whole channels, as the methods drop them, give
-    noisier estimates from as few decodings (docs/quality.md).
+    are dropped weakly and strongly. The draws are the same in every call. Whole channels, as the methods drop them,
+    give noisier estimates from as few decodings (docs/quality.md).
 
     Args:
         network: an encoder, a decoder and a head.

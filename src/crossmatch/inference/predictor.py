@@ -63,9 +63,10 @@ class Predictor:
             path: the scan's file, for messages.
 
         Returns:
-            Labels (*S), uint8, and probabilities (K, *S), float32, or None if they are not wanted. Labels are the most
-            probable classes at the scan's own size. Where the recipe resizes labels (the published ACDC protocol), they
-            are those at the network's size, enlarged by nearest neighbour.
+            Labels (*S), uint8, and maps, float32, or None if none are wanted: probabilities (K, *S), and after them the
+            uncertainty (1, *S) where `views` decode everything. Labels are the most probable classes at the scan's own
+            size. Where the recipe resizes labels (the published ACDC protocol), they are those at the network's size,
+            enlarged by nearest neighbour.
 
         Raises:
             UserError: a channel on another grid than the first, or a scan that does not suit the recipe.
@@ -80,7 +81,8 @@ class Predictor:
             images[:, k] = torch.from_numpy(to_items(scaled, self.recipe.dims, axis, path))
             del scaled
         labels = np.empty(shape, np.uint8)
-        maps = np.empty((self.network.classes, *labels.shape), np.float32) if self.probabilities else None
+        count = len(range(self._classes_and_uncertainty)[self._wanted])
+        maps = np.empty((count, *labels.shape), np.float32) if count else None
         if data.sampling == "patch":
             _, *size = stored_shape(first.shape, first.spacing_mm, data.spacing_mm, self.recipe.dims, axis, path)
             for k in range(len(labels)):
@@ -114,24 +116,25 @@ class Predictor:
         if size != native:  # the maps of a whole scan at its own size would need 4 K bytes a voxel
             found = resize_rows(found, size[0], native)
         for rows, values in found:
-            labels[rows] = _most_probable(values, 0).to("cpu", torch.uint8).numpy()
+            labels[rows] = _most_probable(values[: self.network.classes], 0).to("cpu", torch.uint8).numpy()
             if maps is not None:
-                maps[:, rows] = values.cpu().numpy()
+                maps[:, rows] = values[self._wanted].cpu().numpy()
             del values  # before the next are made
 
     def _resized(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S) if they are wanted, on the CPU."""
+        """(I, C, *S) -> labels (I, *S) uint8 and the wanted maps (I, M, *S), on the CPU."""
         images, native = images.to(self.device), tuple(images.shape[2:])
         resize = resize_maps if self.recipe.data.interpolation == "linear" else _resize_nearest
         small = self._average_flips(resize(images, self.recipe.data.size))
-        by_label = self.recipe.predict.resize == "labels"
-        full = None if by_label and not self.probabilities else resize_linear(small, native)
+        by_label, classes = self.recipe.predict.resize == "labels", self.network.classes
+        some = bool(range(self._classes_and_uncertainty)[self._wanted])
+        full = None if by_label and not some else resize_linear(small, native)
         if by_label:
-            label = _enlarge_labels(_most_probable(small, 1).unsqueeze(1), native).squeeze(1)
+            label = _enlarge_labels(_most_probable(small[:, :classes], 1).unsqueeze(1), native).squeeze(1)
         else:
             assert full is not None
-            label = _most_probable(full, 1)
-        wanted = full.cpu() if full is not None and self.probabilities else None
+            label = _most_probable(full[:, :classes], 1)
+        wanted = full[:, self._wanted].cpu() if full is not None and some else None
         return label.to("cpu", torch.uint8), wanted
 
     def _average_flips(self, images: Tensor) -> Tensor:
@@ -155,6 +158,16 @@ class Predictor:
         mean = single[0] if len(single) == 1 else torch.stack(single).mean(0)
         entropy = views.see(features, mean, single if len(single) > 1 else ())
         return mean if entropy is None else torch.cat([mean, entropy], 1)
+
+    @property
+    def _classes_and_uncertainty(self) -> int:
+        """Maps that a pass gives."""
+        return self.network.classes + (self.views is not None and self.views.whole)
+
+    @property
+    def _wanted(self) -> slice:
+        """Those of them that are returned."""
+        return slice(0 if self.probabilities else self.network.classes, self._classes_and_uncertainty)
 
     @property
     def _bf16(self) -> bool:
