@@ -1,7 +1,11 @@
 """What the command line says about which masks to trust, and which scans to label next."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crossmatch.cli.planning import Device
 
 if TYPE_CHECKING:
     from rich.console import Console

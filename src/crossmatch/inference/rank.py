@@ -114,7 +114,7 @@ def rank(
     )
     found = []
     for one in chosen:
-        candidate, verdict = candidates[one.index], looked.verdicts[one.index]
+        candidate, verdict = candidates[one.number], looked.verdicts[one.number]
         dice, agreement = verdict["dice"], verdict["agreement"]
         trusted = f"estimated Dice {dice:.2f}" if dice is not None else f"agreement {_shown(agreement)}"
         apart = "" if one.distance is None else f"; {one.distance:.1f} spreads from the nearest labelled or chosen scan"
@@ -178,11 +178,11 @@ def _candidates(run: Run, place: Path) -> tuple[list[Candidate], list[Candidate]
     learned = set(run.data["labelled"])
     root = Path(run.data["root"])
     if (root / "dataset.json").is_file():
-        labelled = [one for one in _of_dataset(open_dataset(root, ("train",))) if one.case in learned]
+        labelled = [one for one in _of_dataset(open_dataset(root).only("train")) if one.case in learned]
     if not (place / "dataset.json").is_file():
         scans = group_channels(place, len(run.data["channels"]))
         return [Candidate(name, patient_of(name, None, place), paths) for name, paths in scans.items()], labelled
-    dataset = open_dataset(place, ("train",))
+    dataset = open_dataset(place).only("train")
     same = place.resolve() == root.resolve()
     with_label = {case.id for case in dataset.cases if case.label is not None}
     if same and run.recipe.data.labelled != "all":

@@ -1,8 +1,8 @@
 """Which scans to choose of many: those that are uncertain, and not all alike.
 
 Shapes: N candidates, M scans that are labelled already, C features.
-Source: greedy k-centre as a choice of what to label is from Sener and Savarese, "Active Learning for Convolutional Neural
-Networks: A Core-Set Approach", ICLR 2018.
+Source: greedy k-centre as a choice of what to label is from Sener and Savarese, "Active Learning for
+Convolutional Neural Networks: A Core-Set Approach", ICLR 2018.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 class Choice(NamedTuple):
     """A candidate that was chosen."""
 
-    index: int
+    number: int  # of the candidate, from 0
     place: int  # by uncertainty, 1 is the most uncertain
     distance: float | None  # of its features to the nearest scan that is labelled or was chosen before; None: no such
 
@@ -48,8 +48,8 @@ def choose(
         apart = np.minimum(apart, _distance(scaled, centre))
     chosen: list[Choice] = []
     while len(chosen) < min(count, len(features)):
-        used = {patients[one.index] for one in chosen}
-        left = [int(index) for index in order if not any(one.index == index for one in chosen)]
+        used = {patients[one.number] for one in chosen}
+        left = [int(index) for index in order if not any(one.number == index for one in chosen)]
         fresh = [index for index in left if patients[index] not in used] or left
         looked_at = fresh[: max(1, pool - len(chosen))]
         best = max(looked_at, key=lambda index: (apart[index], uncertainty[index]))
