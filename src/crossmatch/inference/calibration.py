@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-Floats = NDArray[np.float64]
+DiceValues = NDArray[np.float64]
 
 LEVEL = 0.8  # share of cases that an interval is to hold: four cases are the fewest that can say so
 LEAST, MOST = 0.01, 0.99  # logits of agreements and Dice beyond these are taken for those of the ends
@@ -34,14 +34,14 @@ class DiceMap:
     shifts: tuple[float, ...]
     knots: tuple[tuple[float, float], ...]
 
-    def __call__(self, agreement: Floats) -> Floats:
+    def __call__(self, agreement: DiceValues) -> DiceValues:
         """(..., L) agreements -> (..., L) estimated Dice; NaN stays NaN."""
         shifted = _expit(_logit(agreement) + np.array(self.shifts))
         places, values = zip(*self.knots, strict=True)
         return np.where(np.isnan(agreement), np.nan, np.interp(np.nan_to_num(shifted), places, values))
 
 
-def fit_map(agreement: Floats, dice: Floats) -> DiceMap:
+def fit_map(agreement: DiceValues, dice: DiceValues) -> DiceMap:
     """The map of cases whose Dice is known.
 
     Args:
@@ -61,7 +61,7 @@ def fit_map(agreement: Floats, dice: Floats) -> DiceMap:
     return DiceMap(tuple(shifts), (*knots, (1.0, 1.0)))
 
 
-def residuals(agreement: Floats, dice: Floats) -> Floats:
+def residuals(agreement: DiceValues, dice: DiceValues) -> DiceValues:
     """(N, L) true minus estimated Dice, each case estimated by a map of the others; NaN where nothing is known."""
     found = np.full(dice.shape, np.nan)
     for case in range(len(dice)):
@@ -71,7 +71,7 @@ def residuals(agreement: Floats, dice: Floats) -> Floats:
     return found
 
 
-def half_width(off: Floats, level: float = LEVEL) -> float:
+def half_width(off: DiceValues, level: float = LEVEL) -> float:
     """How far estimates may be off on both sides, so that the interval holds a new case with probability `level`.
 
     Args:
@@ -85,13 +85,13 @@ def half_width(off: Floats, level: float = LEVEL) -> float:
     return 1.0 if rank > len(known) else float(known[rank - 1])
 
 
-def mean_of(values: Floats) -> float | None:
+def mean_of(values: DiceValues) -> float | None:
     """The mean of what is known; None where nothing is."""
     known = np.asarray(values)[~np.isnan(values)]
     return float(known.mean()) if len(known) else None
 
 
-def mean_rows(values: Floats) -> Floats:
+def mean_rows(values: DiceValues) -> DiceValues:
     """(N, L) -> (N,): `mean_of` each row, NaN for None."""
     return np.array([np.nan if (mean := mean_of(row)) is None else mean for row in values])
 
@@ -101,12 +101,12 @@ def interval(estimate: float, width: float) -> tuple[float, float]:
     return max(0.0, estimate - width), min(1.0, estimate + width)
 
 
-def _logit(share: Floats | Sequence[float]) -> Floats:
+def _logit(share: DiceValues | Sequence[float]) -> DiceValues:
     cut = np.clip(share, LEAST, MOST)
-    found: Floats = np.log(cut / (1 - cut))
+    found: DiceValues = np.log(cut / (1 - cut))
     return found
 
 
-def _expit(logit: Floats) -> Floats:
-    found: Floats = 1 / (1 + np.exp(-logit))
+def _expit(logit: DiceValues) -> DiceValues:
+    found: DiceValues = 1 / (1 + np.exp(-logit))
     return found

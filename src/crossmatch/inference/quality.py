@@ -16,7 +16,7 @@ from crossmatch.inference.agreement import FeatureViews, Sums
 from crossmatch.inference.calibration import (
     LEVEL,
     DiceMap,
-    Floats,
+    DiceValues,
     fit_map,
     half_width,
     interval,
@@ -104,7 +104,7 @@ def calibrate(known: KnownCases | str, weights_sha256: str) -> Calibration:
     )
 
 
-def _mean_residuals(agreement: Floats, dice: Floats, off: Floats) -> Floats:
+def _mean_residuals(agreement: DiceValues, dice: DiceValues, off: DiceValues) -> DiceValues:
     """(N,) of the mean over classes: the means of what is known of both, true minus estimated."""
     return mean_rows(np.where(np.isnan(dice) | np.isnan(agreement), np.nan, off))
 

@@ -55,7 +55,7 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ScanToLabel:
     """A scan that could be chosen; `labelled` ones only tell what is known."""
 
     case: str
@@ -136,7 +136,7 @@ def rank(
 
 def look(
     run: Run,
-    groups: Sequence[Sequence[Candidate]],
+    groups: Sequence[Sequence[ScanToLabel]],
     checkpoint: str,
     device: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -172,16 +172,16 @@ def _uncertainty(verdict: dict[str, object]) -> float:
     return 1.0 if value is None else 1.0 - float(value)  # type: ignore[arg-type]
 
 
-def _candidates(run: Run, place: Path) -> tuple[list[Candidate], list[Candidate]]:
+def _candidates(run: Run, place: Path) -> tuple[list[ScanToLabel], list[ScanToLabel]]:
     """The scans to choose from, and those that the run learned from with labels."""
-    labelled: list[Candidate] = []
+    labelled: list[ScanToLabel] = []
     learned = set(run.data["labelled"])
     root = Path(run.data["root"])
     if (root / "dataset.json").is_file():
         labelled = [one for one in _of_dataset(open_dataset(root).only("train")) if one.case in learned]
     if not (place / "dataset.json").is_file():
         scans = group_channels(place, len(run.data["channels"]))
-        return [Candidate(name, patient_of(name, None, place), paths) for name, paths in scans.items()], labelled
+        return [ScanToLabel(name, patient_of(name, None, place), paths) for name, paths in scans.items()], labelled
     dataset = open_dataset(place).only("train")
     same = place.resolve() == root.resolve()
     with_label = {case.id for case in dataset.cases if case.label is not None}
@@ -190,8 +190,8 @@ def _candidates(run: Run, place: Path) -> tuple[list[Candidate], list[Candidate]
     return [one for one in _of_dataset(dataset) if one.case not in with_label], labelled
 
 
-def _of_dataset(dataset: Dataset) -> list[Candidate]:
-    return [Candidate(case.id, case.patient, case.images) for case in dataset.cases]
+def _of_dataset(dataset: Dataset) -> list[ScanToLabel]:
+    return [ScanToLabel(case.id, case.patient, case.images) for case in dataset.cases]
 
 
 def _write(folder: Path, run: Run, found: Sequence[Ranked]) -> None:

@@ -11,10 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
 
-
-class Choice(NamedTuple):
+class ChosenScan(NamedTuple):
     """A candidate that was chosen."""
 
     number: int  # of the candidate, from 0
@@ -23,8 +21,13 @@ class Choice(NamedTuple):
 
 
 def choose(
-    uncertainty: Floats, features: Floats, patients: Sequence[str], known: Floats, count: int, pool: int
-) -> list[Choice]:
+    uncertainty: NDArray[np.float64],
+    features: NDArray[np.float64],
+    patients: Sequence[str],
+    known: NDArray[np.float64],
+    count: int,
+    pool: int,
+) -> list[ChosenScan]:
     """Choose scans one after the other, each the farthest from all that are labelled or chosen, among the uncertain.
 
     No patient is chosen twice as long as another one is left.
@@ -46,19 +49,19 @@ def choose(
     apart = np.full(len(features), np.inf)
     for centre in centres:
         apart = np.minimum(apart, _distance(scaled, centre))
-    chosen: list[Choice] = []
+    chosen: list[ChosenScan] = []
     while len(chosen) < min(count, len(features)):
         used = {patients[one.number] for one in chosen}
         left = [int(index) for index in order if not any(one.number == index for one in chosen)]
         fresh = [index for index in left if patients[index] not in used] or left
         looked_at = fresh[: max(1, pool - len(chosen))]
         best = max(looked_at, key=lambda index: (apart[index], uncertainty[index]))
-        chosen.append(Choice(best, place[best], None if np.isinf(apart[best]) else float(apart[best])))
+        chosen.append(ChosenScan(best, place[best], None if np.isinf(apart[best]) else float(apart[best])))
         apart = np.minimum(apart, _distance(scaled, scaled[best]))
     return chosen
 
 
-def _distance(features: Floats, centre: Floats) -> Floats:
+def _distance(features: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) root mean square over the features."""
-    found: Floats = np.sqrt(((features - centre) ** 2).mean(1))
+    found: NDArray[np.float64] = np.sqrt(((features - centre) ** 2).mean(1))
     return found
