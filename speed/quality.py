@@ -6,14 +6,14 @@ Test cases of DATA, which chose nothing, are predicted with RUN. For each case t
 
 - estimate: as `predict --quality` gives it, with its interval;
 - entropy: softmax entropy at the predicted border, alone;
-- mc entropy, mc agreement: Monte Carlo dropout with one further pass of the whole network (so at a cost of 2), elements
-  of the coarsest features and of what enters the head dropped at 0.5: the entropy of the mean of both passes over the
-  mask, and the Dice of both masks.
+- mc entropy, mc agreement: Monte Carlo dropout at the cost of one further decoding of everything, with elements of the
+  coarsest features and of what enters the head dropped at 0.5: the entropy of the mean of both decodings over the mask,
+  and the Dice of both masks.
 
 Printed are Spearman's correlation with the true Dice, the mean absolute error of the estimate, the share of intervals
 that hold the true Dice, and how many of the truly worst fifth are among the fifth that is rated worst. With `--cost`
-that many rounds of plain prediction alternate with one with estimates, by `predict` on files and by the `Predictor` alone;
-ratios of CPU time are printed. The last line is JSON.
+that many rounds of plain prediction alternate with one with estimates, by `predict` on files and by the `Predictor`
+alone; ratios of CPU time are printed. The last line is JSON.
 """
 
 import argparse
@@ -48,7 +48,7 @@ RATE = 0.5  # of Monte Carlo dropout
 
 
 class MonteCarlo(FeatureViews):
-    """One further pass of the whole network with dropped elements, and the entropy of the mean of both."""
+    """One further decoding of everything with dropped elements, and the entropy of the mean of both."""
 
     def start(self) -> None:
         """Forget what was counted."""
@@ -56,7 +56,7 @@ class MonteCarlo(FeatureViews):
         self.entropy, self.voxels = 0.0, 0
 
     def see(self, features: Sequence[Tensor], probabilities: Tensor, mirrored: Sequence[Tensor] = ()) -> None:
-        """Count one pass; the encoder without dropout is that of the plain pass, so its second pass is left out."""
+        """Count one pass."""
         dropped = [*features[:-1], functional.dropout(features[-1], RATE, training=True)]
         decoded = self.network.decoder(dropped)[0]
         second = self.network.head(functional.dropout(decoded, RATE, training=True)).float().softmax(1)

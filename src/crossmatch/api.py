@@ -125,6 +125,7 @@ def evaluate(
     *,
     labels: Mapping[str, int] | None = None,
     partial: bool = False,
+    largest_component: bool = False,
     progress: Counted = True,
 ) -> Evaluation:
     """Compare predicted label files with references: Dice, Jaccard, HD95, ASD and ASSD of each case and class.
@@ -135,6 +136,7 @@ def evaluate(
         labels: class -> value; by default those of the dataset.json beside the reference folder, else the values in
             the references.
         partial: evaluate the cases that have a prediction where some have none.
+        largest_component: score only the largest component of each predicted class, as many published figures do.
         progress: True shows a bar, False nothing; or a function called with (cases done, cases in all).
 
     Returns:
@@ -151,28 +153,31 @@ def evaluate(
             out,
             labels=labels,
             partial=partial,
+            largest_component=largest_component,
             progress=count,
             warn=lambda text: warnings.warn(text, stacklevel=2),
         )
 
 
-def report(run: AnyPath, out: AnyPath | None = None, *, evaluation: AnyPath | None = None) -> Path:
-    """Write one self-contained HTML page of a run: settings, curves, and where it was evaluated scores and pictures.
+def report(
+    run: AnyPath, out: AnyPath | None = None, *, evaluation: AnyPath | None = None, predictions: AnyPath | None = None
+) -> Path:
+    """Write one self-contained HTML page of a run: scores and pictures of its predictions, curves, settings.
 
     Args:
         run: a run's folder, finished or not.
         out: the page; RUN/report.html by default.
-        evaluation: a summary.json or its folder; by default the newest RUN/*/summary.json, where there is one.
+        evaluation: a summary.json or its folder; by default that of `predictions`, or the newest RUN/*/summary.json.
+        predictions: a folder of masks that the run made, with or without references; by default those in RUN/*.
 
     Returns:
         The page's path.
 
     Raises:
-        UserError: not a run, not an evaluation, or `out` is a file of another kind.
+        UserError: not a run, not an evaluation, a folder without masks, or `out` is a file of another kind.
     """
-    return write_report(
-        Path(run), None if evaluation is None else Path(evaluation), out=None if out is None else Path(out)
-    )
+    given = [None if path is None else Path(path) for path in (evaluation, predictions, out)]
+    return write_report(Path(run), *given)
 
 
 def _settings(changes: Mapping[str, object]) -> dict[str, object]:

@@ -2,11 +2,10 @@
 
 import math
 
-import pytest
 from finished import NAN, cases, result
 from rich.console import Console
 
-from crossmatch.benchmark.columns import duration, markdown_table, terminal_table
+from crossmatch.benchmark.columns import markdown_table, terminal_table
 from crossmatch.benchmark.lines import lines, sources
 from crossmatch.benchmark.results import GridPoint, Result, aggregate
 
@@ -31,13 +30,14 @@ def shown(results: list[Result], width: int) -> list[str]:
 def test_markdown_by_hand() -> None:
     assert markdown_table(lines(aggregate(two_methods()))) == (
         "| Labels | Method | Seeds | Dice (%) | Jaccard (%) | HD95 (mm) | ASD (mm) | NaN (cases) | Parameters (M) |"
-        " Training | Memory (GB) | p (Holm) | Published (Dice %) |\n"
-        f"{'| --- ' * 13}|\n"
-        r"| 4 | own\|method | 1 | 30.00 | 15.00 | 8.00 | 2.00 |  |  | 60 s | 2.5 |  |  |"
+        " Training | Memory (GB) | p (Holm) | First (P) | Published (Dice %) |"
+        " By others (Dice %) |\n"
+        f"{'| --- ' * 15}|\n"
+        r"| 4 | own\|method | 1 | 30.00 | 15.00 | 8.00 | 2.00 |  |  | 60 s | 2.5 |  |  |  |  |"
         "\n"
         "| 8 | crossmatch | 2 | **85.00 ±7.07** | 42.50 ±3.54 | 8.00 ±0.00 | 2.00 ±0.00 |  | 1.81 | 2 min |  | best |"
-        " 91.33 [1] |\n"
-        "| 8 | bcp | 1 of 2 | 60.00 | 30.00 | NaN | NaN | 2 |  | 2.0 h |  | 0.500 | 89.55 [1] |\n"
+        " 1.00 | 91.33 [1] |  |\n"
+        "| 8 | bcp | 1 of 2 | 60.00 | 30.00 | NaN | NaN | 2 |  | 2.0 h |  | 0.500 | 0.00 | 89.62 [2] | 89.55 [3] |\n"
     )
 
 
@@ -54,7 +54,7 @@ def test_a_column_for_each_setting_of_the_grid_and_none_without_content() -> Non
 
 
 def test_a_wide_terminal_shows_every_column() -> None:
-    found = shown(two_methods(), 140)
+    found = shown(two_methods(), 170)
     row = next(line for line in found if "crossmatch" in line)
     assert row.split() == [
         "8",
@@ -68,6 +68,7 @@ def test_a_wide_terminal_shows_every_column() -> None:
         "2",
         "min",
         "best",
+        "1.00",
         "91.33",
         "[1]",
     ]
@@ -91,28 +92,36 @@ def test_validation_dice_stays_beside_a_grid() -> None:
         found = shown([result("bcp", cases(0.9), grid=grid, seed=n, **known) for n in (1, 2)], 60)
         return " ".join(" ".join(found).split())
 
-    assert "Parameters, Val, Training" in headings(())
+    assert "Parameters, By others, Val, Training" in headings(())
     beside = headings((("train.steps", "9"),))
-    assert "Left out, the terminal is too narrow: Parameters, Training" in beside
+    assert "Left out, the terminal is too narrow: Parameters, By others, Training" in beside
     assert "62.50" in beside
     assert "| Seeds | Val (%) | Dice (%) |" in markdown_table(
         lines(aggregate([result("a", cases(0.9), validation_dice=0.5), result("b", cases(0.9))]))
     )
 
 
-def test_sources_are_numbered_as_they_come() -> None:
-    methods = ("bcp", "uamt", "supervised_strong", "urpc")
+def test_sources_are_numbered_as_they_come_and_validation_patients_are_marked() -> None:
+    methods = ("bcp", "uamt", "supervised_strong", "dmd", "crossmatch")
     found = lines(aggregate([result(m, cases(0.9), labelled="3", dataset="ACDC") for m in methods]))
-    cells = {line.split(" | ")[1]: line.split()[-2] for line in markdown_table(found).splitlines()[2:]}
-    assert cells == {"bcp": "[1]", "supervised_strong": "[2]", "uamt": "[3]", "urpc": "[4]"}
-    assert [source.split()[0] for source in sources(found)] == ["Bai", "nnU-Net,", "Tables", "Zhao,"]
+    rows = [line.strip("|").split(" | ") for line in markdown_table(found).splitlines()[2:]]
+    assert {row[1]: [cell.strip() for cell in row[-2:]] for row in rows} == {
+        "bcp": ["87.59 [1]", ""],
+        "crossmatch": ["88.27† [2]", ""],
+        "dmd": ["66.23 [3]", "80.60 [4]"],
+        "supervised_strong": ["", "82.96 [5]"],
+        "uamt": ["", "46.04 [6]"],
+    }
+    assert [source.split()[0] for source in sources(found)] == ["Bai", "Zhao,", "Xie", "Tables", "nnU-Net,", "Tables"]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (1e5, "27.8 h")]
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+def test_the_published_figure_of_mc_net_plus_is_not_shown_for_two_decoders() -> None:
+    def shown_for(decoders: int) -> bool:
+        one = result("mcnet", cases(0.9), labelled="8", dataset="LA")
+        one.evaluation.prediction["recipe"]["method"]["decoders"] = decoders
+        return "88.96" in markdown_table(lines(aggregate([one])))
+
+    assert (shown_for(3), shown_for(2)) == (True, False)
 
 
 def test_small_p_is_not_shown_as_zero() -> None:

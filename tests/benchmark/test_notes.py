@@ -76,8 +76,13 @@ def test_published_and_costs() -> None:
     ]
     text = said(known)
     assert "Published Dice: full-scale results" in text
-    assert "\n[1] Zhao, Wang, Ding, IEEE JBHI 2024" in text
-    assert "[2]" not in text
+    assert "\n[1] Bai et al., Bidirectional Copy-Paste, CVPR 2023" in text
+    assert "Protocol: checkpoint chosen on test scans; largest component kept; one run." in text
+    assert "\n[2] Tables of the CrossMatch code" in text
+    assert "[3]" not in text
+    assert "†" not in text
+    of_validation = said([result("crossmatch", cases(0.9), dataset="ACDC", labelled="3")])
+    assert "†: a figure of the validation patients, not of the test patients." in of_validation
     assert (
         "Memory: peak in training, on CUDA of PyTorch's tensors; on a CPU of the whole process; the largest of the "
         "seeds." in text

@@ -45,13 +45,14 @@ def test_json() -> None:
     bcp, x = found["rows"]
     assert (bcp["seeds"], bcp["parameters"]) == ([3, 4], 7)
     assert bcp["dice"] == {"mean": pytest.approx(0.825), "sd": pytest.approx(0.05 / 2**0.5)}
-    assert bcp["published"]["dice_percent"] == 89.55
-    assert "commit 59772e0" in bcp["published"]["source"]
-    assert bcp["test"] == {"best": False, "seeds": [], "patients": 0, "p": None, "p_holm": None}
+    assert [bcp["published"][kind]["dice_percent"] for kind in ("own", "others")] == [89.62, 89.55]
+    assert "commit 59772e0" in bcp["published"]["others"]["source"]
+    assert "largest component kept" in bcp["published"]["own"]["source"]
+    assert bcp["test"] == {"best": False, "seeds": [], "patients": 0, "p": None, "p_holm": None, "first": None}
     assert (bcp["validation"], x["validation"]) == ({"mean": 0.5, "sd": None}, {"mean": None, "sd": None})
     assert (x["grid"], x["undefined"], x["hd95"]) == ({"train.steps": "9"}, 2, {"mean": None, "sd": None})
     assert x["dice"] == {"mean": 0.25, "sd": None}
-    assert x["published"]["dice_percent"] is None
+    assert x["published"]["own"]["dice_percent"] is None
     first = found["cells"][0]
     assert (first["seed"], first["checkpoint"], first["fingerprint"], first["step"]) == (3, "last", "f0", 100)
     assert first["cases"][1] == {"case": "b", "patient": "p1", "dice": 0.7}
@@ -67,8 +68,8 @@ def test_csv_has_the_same_rows() -> None:
     assert float(bcp["dice_mean"]) == table[0].row.dice.mean == pytest.approx(0.825)
     assert (bcp["seeds"], bcp["test_best"], bcp["test_p"], bcp["train.steps"]) == ("3 4", "False", "", "")
     assert (bcp["validation_mean"], x["validation_mean"]) == ("0.5", "nan")
-    assert (bcp["published_dice_percent"], bcp["published_hd95_voxels"]) == ("89.55", "7.1")
-    assert (x["hd95_mean"], x["train.steps"], x["published_dice_percent"]) == ("nan", "9", "")
+    assert (bcp["published_others_dice_percent"], bcp["published_others_hd95_voxels"]) == ("89.55", "7.1")
+    assert (x["hd95_mean"], x["train.steps"], x["published_own_dice_percent"]) == ("nan", "9", "")
     assert x["distance_unit"] == "mm"
 
 
@@ -81,4 +82,5 @@ def test_seeds_of_the_test() -> None:
         "patients": 2,
         "p": 0.5,
         "p_holm": 0.5,
+        "first": 0,
     }

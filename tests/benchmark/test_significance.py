@@ -8,7 +8,8 @@ from finished import cases, result
 from scipy.stats import rankdata, wilcoxon
 
 from crossmatch.benchmark.results import aggregate
-from crossmatch.benchmark.significance import Comparison, compare, exact_p, holm, least_p, patient_dice, signed_rank
+from crossmatch.benchmark.significance import Comparison, compare, holm, least_p, patient_dice, signed_rank
+from crossmatch.scoring.paired import exact_p
 
 
 def test_holm_by_hand() -> None:
@@ -60,17 +61,17 @@ def test_rows_are_ranked_and_tested_on_the_runs_that_all_share() -> None:
     hard = dict.fromkeys(easy, 0.5)
     rows = aggregate([result("a", easy), result("a", hard, seed=1, fingerprint="f1"), result("b", lower)])
     assert [row.method for row in rows] == ["b", "a"]  # by the mean of all of their own runs
-    assert compare(rows) == [Comparison(False, (0,), 6, 1 / 32, 1 / 32), Comparison(True, (0,), 6, None, None)]
+    assert compare(rows) == [Comparison(False, (0,), 6, 1 / 32, 1 / 32, 0), Comparison(True, (0,), 6, None, None, 1)]
 
 
 def test_seeds_on_one_data_set_are_not_averaged_against_fewer() -> None:
     three = [result("a", cases(*dice), seed=n) for n, dice in enumerate([(0.5, 0.6), (0.9, 0.9), (0.9, 0.9)])]
     found = compare(aggregate([*three, result("b", cases(0.6, 0.7))]))
-    assert found == [Comparison(False, (0,), 2, 0.5, 0.5), Comparison(True, (0,), 2, None, None)]
+    assert found == [Comparison(False, (0,), 2, 0.5, 0.5, 0), Comparison(True, (0,), 2, None, None, 1)]
 
 
 def test_without_a_shared_run_there_is_no_best() -> None:
-    nothing = [Comparison(False, (), 0, None, None)] * 2
+    nothing = [Comparison(False, (), 0, None, None, None)] * 2
     assert compare(aggregate([result("a", cases(0.9, 0.8)), result("b", cases(0.7, 0.6), seed=1)])) == nothing
     other = result("b", cases(0.7, 0.6), fingerprint="f1")  # the same seed, other data
     assert compare(aggregate([result("a", cases(0.9, 0.8)), other])) == nothing
@@ -110,10 +111,10 @@ def test_rows_against_the_best_of_their_number_of_labels() -> None:
     )
     assert [row.method for row in rows] == ["b", "a", "c", "alone"]
     assert compare(rows) == [
-        Comparison(True, (0,), 5, None, None),
-        Comparison(False, (0,), 5, 0.0625, 0.125),
-        Comparison(False, (0,), 5, 0.0625, 0.125),
-        Comparison(False, (0,), 5, None, None),  # the only row of its number of labels is no winner
+        Comparison(True, (0,), 5, None, None, 1),
+        Comparison(False, (0,), 5, 0.0625, 0.125, 0),
+        Comparison(False, (0,), 5, 0.0625, 0.125, 0),
+        Comparison(False, (0,), 5, None, None, None),  # the only row of its number of labels is no winner
     ]
 
 

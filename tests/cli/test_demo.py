@@ -64,8 +64,14 @@ def test_from_nothing_to_a_report_and_nothing_twice(small: None, tmp_path: Path)
         assert len(list((out / method / "test").glob("*.nii.gz"))) == 2
         row = next(line for line in text.splitlines() if line.startswith(f"│ {method} "))
         assert row.split()[-2] == f"{100 * scores['dice']:.1f}"
-    assert "<svg" in (out / "crossmatch" / "report.html").read_text()
-    assert f"Report: {out}" in text
+    for method in results["methods"]:
+        assert "<svg" in (out / method / "report.html").read_text()
+        made = json.loads((out / method / "test" / "prediction.json").read_text())
+        assert all((out / method / "test" / file["path"]).is_file() for [file] in made["scans"].values())
+    page = (out / "report.html").read_text()
+    assert "<h1>supervised and crossmatch</h1>" in page
+    assert "Side by side" in page
+    assert f"Report: {out / 'report.html'}" in text
     before = times(out)
     assert len(before) == 6 + 6 + 1 + 2 * (2 + 2 + 1 + 1)  # images, labels, dataset.json, two runs
     again, _ = run(out)
@@ -109,8 +115,10 @@ def test_ctrl_c_while_predicting(small: None, tmp_path: Path, monkeypatch: pytes
         patch.setattr(demo, "predict", press)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "demo")
-    assert not list(tmp_path.glob("demo/supervised/*test*"))
+    first = tmp_path / "demo" / "supervised" / "test" / "test000.nii.gz"
+    made = first.stat().st_mtime_ns
     run(tmp_path / "demo")
+    assert first.stat().st_mtime_ns == made, "what was predicted is kept"
     assert len(list((tmp_path / "demo" / "supervised" / "test").glob("*.nii.gz"))) == 2
 
 

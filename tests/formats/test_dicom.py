@@ -367,3 +367,41 @@ def test_hidden_files_are_no_slices(tmp_path):
     write_series(tmp_path, stored)
     (tmp_path / "._1-001.dcm").write_bytes(b"\0\5\x16\7" * 30)
     assert _volume(tmp_path).shape == stored.shape
+
+
+def radiograph(folder: Path, pixels: np.ndarray, **tags: object) -> Path:
+    """Write one X-ray image (column, row) of 16 bits, without a place in the patient."""
+    (path,) = write_series(folder, pixels[:, :, None].astype(np.int16))
+    data = dcmread(path)
+    for tag in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        delattr(data, tag)
+    data.Modality, data.PixelRepresentation, data.PixelData = "DX", 0, pixels.T.astype("<u2").tobytes()
+    for tag, value in tags.items():
+        setattr(data, tag, value)
+    data.save_as(path)
+    return path
+
+
+def test_a_radiograph_is_a_flat_image(tmp_path):
+    pixels = np.arange(7 * 5).reshape(7, 5) * 1500
+    radiograph(tmp_path / "a", pixels)
+    volume, grid = formats.read(tmp_path / "a"), formats.read_grid(tmp_path / "a")
+    np.testing.assert_array_equal(volume.voxels, pixels)
+    assert (volume.spacing_mm, grid.spacing_mm, grid.shape, grid.oriented) == (None, None, (7, 5), False)
+    radiograph(tmp_path / "b", pixels, ImagerPixelSpacing=[0.2, 0.1], PhotometricInterpretation="MONOCHROME1")
+    volume = formats.read(tmp_path / "b")
+    np.testing.assert_array_equal(volume.voxels, 65535 - pixels)
+    assert volume.spacing_mm == formats.read_grid(tmp_path / "b").spacing_mm == (0.1, 0.2)
+    radiograph(tmp_path / "c", pixels, ImagerPixelSpacing=[0.2, 0.1], PixelSpacing=[0.15, 0.12])
+    assert formats.read(tmp_path / "c").spacing_mm == (0.12, 0.15)
+
+
+def test_radiographs_lie_in_folders_of_their_own(tmp_path):
+    pixels = np.arange(35).reshape(7, 5)
+    radiograph(tmp_path / "a", pixels)
+    radiograph(tmp_path / "b", pixels).rename(tmp_path / "a" / "other.dcm")
+    with pytest.raises(UserError, match=r"a holds 2 images, radiographs among them .* put each file into a folder"):
+        formats.read(tmp_path / "a")
+    radiograph(tmp_path / "c", pixels, NumberOfFrames=3)
+    with pytest.raises(UserError, match="multi-frame file that does not say where"):
+        formats.read(tmp_path / "c")

@@ -1,9 +1,12 @@
 """Files that other packages test themselves with: each is read right, or refused in one paragraph."""
 
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pydicom
 import pytest
@@ -13,6 +16,8 @@ from crossmatch.errors import UserError
 
 NIFTI = sorted((Path(nib.__file__).parent / "tests/data").glob("*"))
 DICOM = sorted((Path(pydicom.__file__).parent / "data/test_files").glob("*.dcm"))
+# The package has none of the files that its repository (github.com/mhe/pynrrd) tests it with: say where they lie.
+NRRD = Path(os.environ.get("PYNRRD_TEST_DATA", Path(nrrd.__file__).parent / "tests/data"))
 FRAMES = "eCT_Supplemental.dcm"
 
 
@@ -43,21 +48,32 @@ def test_nibabel_has_files_of_both_kinds() -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's own, of its broken files
 def test_the_files_of_pydicom(tmp_path: Path) -> None:
-    """None of its files is a whole series: each is refused with its name or that of its folder."""
+    """X-ray images are read; no other file is a whole series: it is refused with its name or that of its folder."""
     pytest.importorskip("data_store")
     import data_store
 
     extra = sorted((Path(data_store.__file__).parent / "data").rglob("*.dcm"))
     assert len(DICOM) + len(extra) > 50
+    read: list[str] = []
     for n, path in enumerate([*DICOM, *extra]):
         folder = tmp_path / f"series{n}"
         folder.mkdir()
         shutil.copy(path, folder)
         if path.name == FRAMES:
             continue
+        data = pydicom.dcmread(path, force=True)
+        if data.get("Modality") in ("CR", "DX", "MG", "RG", "XA", "RF") and data.get("SamplesPerPixel") == 1:
+            with suppress(UserError):  # below, where it is refused
+                (volume,) = formats.read_channels([folder])
+                assert volume.shape == formats.read_grid(folder).shape == (data.Columns, data.Rows)
+                if data.PhotometricInterpretation == "MONOCHROME2":
+                    np.testing.assert_array_equal(volume.voxels, data.pixel_array.T)
+                read.append(path.name)
+                continue
         with pytest.raises(UserError, match=rf"series{n}") as caught:
             formats.read(folder)
         assert "\n" not in str(caught.value)
+    assert len(read) >= 3, read
 
 
 def test_the_frames_of_an_enhanced_ct_of_pydicom(tmp_path: Path) -> None:
@@ -75,3 +91,22 @@ def test_the_frames_of_an_enhanced_ct_of_pydicom(tmp_path: Path) -> None:
         rescaling = scale.PixelValueTransformationSequence[0]
         expected = data.pixel_array[frame] * float(rescaling.RescaleSlope) + float(rescaling.RescaleIntercept)
         np.testing.assert_array_equal(volume.voxels[:, :, k], expected.T)
+
+
+@pytest.mark.skipif(not NRRD.is_dir(), reason="pynrrd ships no test files; PYNRRD_TEST_DATA names a folder of them")
+def test_the_files_of_pynrrd() -> None:
+    paths = [path for path in sorted(NRRD.iterdir()) if path.suffix in (".nrrd", ".nhdr")]
+    read = []
+    for path in paths:
+        try:
+            volume = formats.read(path)
+        except UserError as error:
+            refused(error, path)
+            continue
+        plain = NRRD / "BallBinary30x30x30.nrrd" if path.name.startswith("Ball") else path  # all show one ball
+        stored, _ = nrrd.read(str(plain))
+        np.testing.assert_array_equal(volume.voxels, stored)
+        assert volume.shape == formats.read_grid(path).shape == stored.shape
+        read.append(path.name)
+    assert "BallBinary30x30x30.nrrd" in read
+    assert "BallBinary30x30x30_nifti.nhdr" not in read  # its voxels begin after the header of a NIfTI file

@@ -1,5 +1,6 @@
 """NRRD: one scan in several spaces is one volume, what is none is refused. What every format does: test_formats.py."""
 
+import gzip
 from pathlib import Path
 
 import nrrd
@@ -166,3 +167,19 @@ def test_a_data_file_that_is_missing_is_named(tmp_path):
     (tmp_path / "a.raw").unlink()
     with pytest.raises(UserError, match=r"a\.nrrd keeps its voxels in .*a\.raw, which does not exist"):
         formats.read(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+def test_voxels_that_may_begin_later_are_refused(tmp_path: Path, encoding: str) -> None:
+    """A header beside a file of another format, which begins with 352 bytes of its own, as one of pynrrd's tests."""
+    voxels = np.arange(24, dtype=np.int16).reshape(4, 3, 2)
+    nrrd.write(str(tmp_path / "a.nhdr"), voxels, {"encoding": encoding}, detached_header=True)
+    (data,) = (path for path in tmp_path.iterdir() if path.suffix != ".nhdr")
+    np.testing.assert_array_equal(formats.read(tmp_path / "a.nhdr").voxels, voxels)
+    stored = bytes(352) + voxels.tobytes("F")
+    data.write_bytes(gzip.compress(stored) if encoding == "gzip" else stored)
+    with pytest.raises(UserError, match=r"352 bytes are left after its voxels, so these may begin later"):
+        formats.read(tmp_path / "a.nhdr")
+    header = (tmp_path / "a.nhdr").read_text()
+    (tmp_path / "a.nhdr").write_text(header.replace("encoding:", "byte skip: 352\nencoding:"))
+    np.testing.assert_array_equal(formats.read(tmp_path / "a.nhdr").voxels, voxels)

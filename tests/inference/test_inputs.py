@@ -7,18 +7,21 @@ import pytest
 from crossmatch.errors import UserError
 from crossmatch.inference.inputs import group_channels
 
+ONE, TWO = ("CT",), ("t1", "flair")
+
 
 def touch(folder: Path, *names: str) -> Path:
-    folder.mkdir(exist_ok=True)
     for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+    folder.mkdir(exist_ok=True)
     return folder
 
 
 def test_a_folder_of_one_channel(tmp_path: Path) -> None:
     folder = touch(tmp_path, "b_0000.nii.gz", "a.nii", "scan_0007.nii.gz", ".hidden.nii.gz", "notes.txt")
     (folder / "sub").mkdir()
-    assert group_channels(folder, 1) == {
+    assert group_channels(folder, ONE) == {
         "a": (folder / "a.nii",),
         "b": (folder / "b_0000.nii.gz",),
         "scan_0007": (folder / "scan_0007.nii.gz",),  # a number of the scan: channel 7 of 1 makes no sense
@@ -28,8 +31,8 @@ def test_a_folder_of_one_channel(tmp_path: Path) -> None:
 def test_channels_in_order(tmp_path: Path) -> None:
     folder = touch(tmp_path, "a_0001.nii.gz", "a_0000.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz")
     both = {name: (folder / f"{name}_0000.nii.gz", folder / f"{name}_0001.nii.gz") for name in "ab"}
-    assert group_channels(folder, 2) == both
-    assert group_channels(folder / "b_0001.nii.gz", 2) == {"b": both["b"]}
+    assert group_channels(folder, TWO) == both
+    assert group_channels(folder / "b_0001.nii.gz", TWO) == {"b": both["b"]}
 
 
 def test_case_numbers_of_four_digits_get_one_rule_or_none(tmp_path: Path) -> None:
@@ -38,11 +41,11 @@ def test_case_numbers_of_four_digits_get_one_rule_or_none(tmp_path: Path) -> Non
     told = r"has liver_0000, liver_0001, liver_0002: .*rename the files to liver_0000_0000, liver_0001_0000"
     for source in (folder, folder / "liver_0000.nii.gz", folder / "liver_0002.nii.gz"):
         with pytest.raises(UserError, match=told):
-            group_channels(source, 1)
-    assert list(group_channels(folder / "b_0000.nii.gz", 1)) == ["b"]
+            group_channels(source, ONE)
+    assert list(group_channels(folder / "b_0000.nii.gz", ONE)) == ["b"]
     renamed = touch(tmp_path / "b", *(f"liver_000{k}_0000.nii.gz" for k in range(3)))
-    assert list(group_channels(renamed, 1)) == ["liver_0000", "liver_0001", "liver_0002"]
-    assert list(group_channels(touch(tmp_path / "c", "liver_0001.nii.gz", "liver_0002.nii.gz"), 1)) == [
+    assert list(group_channels(renamed, ONE)) == ["liver_0000", "liver_0001", "liver_0002"]
+    assert list(group_channels(touch(tmp_path / "c", "liver_0001.nii.gz", "liver_0002.nii.gz"), ONE)) == [
         "liver_0001",
         "liver_0002",
     ]
@@ -50,22 +53,38 @@ def test_case_numbers_of_four_digits_get_one_rule_or_none(tmp_path: Path) -> Non
 
 def test_one_file_whatever_lies_beside_it(tmp_path: Path) -> None:
     folder = touch(tmp_path, "a.nii.gz", "a_0000.nii.gz", "b.nii", "b.nii.gz", ".c.nii.gz")
-    assert group_channels(folder / "a.nii.gz", 1) == {"a": (folder / "a.nii.gz",)}
-    assert group_channels(folder / "a_0000.nii.gz", 1) == {"a": (folder / "a_0000.nii.gz",)}
-    assert group_channels(folder / ".c.nii.gz", 1) == {".c": (folder / ".c.nii.gz",)}
+    assert group_channels(folder / "a.nii.gz", ONE) == {"a": (folder / "a.nii.gz",)}
+    assert group_channels(folder / "a_0000.nii.gz", ONE) == {"a": (folder / "a_0000.nii.gz",)}
+    assert group_channels(folder / ".c.nii.gz", ONE) == {".c": (folder / ".c.nii.gz",)}
     other = touch(tmp_path / "two", "a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii", "b_0000.nii.gz")
-    assert list(group_channels(other / "a_0000.nii.gz", 2)) == ["a"]
+    assert list(group_channels(other / "a_0000.nii.gz", TWO)) == ["a"]
+
+
+def test_a_folder_for_each_patient(tmp_path: Path) -> None:
+    """As in training: channels by words, labels passed over."""
+    folder = touch(tmp_path / "one", "zoe/ct.nii.gz", "zoe/seg.nii.gz", "yan/ct.nrrd")
+    assert group_channels(folder, ONE) == {"yan": (folder / "yan/ct.nrrd",), "zoe": (folder / "zoe/ct.nii.gz",)}
+    names = [f"{case}/{case}_{what}.nii.gz" for case in ("b_1", "b_2") for what in ("flair", "t1", "t2", "seg")]
+    folder = touch(tmp_path / "two", *names)
+    assert group_channels(folder, TWO) == {
+        case: tuple(folder / case / f"{case}_{channel}.nii.gz" for channel in TWO) for case in ("b_1", "b_2")
+    }
+    alone = touch(tmp_path / "three", "zoe_T1.nii.gz", "zoe_Flair.nii.gz")
+    assert group_channels(alone, TWO) == {"zoe": (alone / "zoe_T1.nii.gz", alone / "zoe_Flair.nii.gz")}
+    (folder / "b_1/b_1_t1.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"first: b_1 lacks t1: it has .*The network takes t1, flair: add or rename"):
+        group_channels(folder, TWO)
 
 
 def test_mistakes(tmp_path: Path) -> None:
     folder = touch(tmp_path / "in", "a_0000.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz", "picture.gif")
-    for source, channels, told in (
-        (tmp_path / "none", 1, "none does not exist"),
-        (folder / "picture.gif", 1, r"picture\.gif is no scan by its name"),
-        (touch(tmp_path / "empty"), 1, "empty holds no image"),
-        (folder, 2, r"takes 2 channels a case \(CASE_0000 to CASE_0001\), but a in .*in have others"),
-        (folder, 3, "but a, b in"),
-        (touch(tmp_path / "same", "a.nii", "a_0000.nii.gz"), 1, "are both channel 0 of a"),
+    for source, names, told in (
+        (tmp_path / "none", ONE, "none does not exist"),
+        (folder / "picture.gif", ONE, r"picture\.gif is no scan by its name"),
+        (touch(tmp_path / "empty"), ONE, "empty holds no image"),
+        (folder, TWO, r"takes 2 channels a case \(CASE_0000 to CASE_0001\), but a in .*in have others"),
+        (folder, ("a", "b", "c"), "but a, b in"),
+        (touch(tmp_path / "same", "a.nii", "a_0000.nii.gz"), ONE, "are both channel 0 of a"),
     ):
         with pytest.raises(UserError, match=told):
-            group_channels(source, channels)
+            group_channels(source, names)

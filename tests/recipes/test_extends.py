@@ -107,7 +107,15 @@ def test_recipes_for_a_dataset_are_kept_to_it() -> None:
     """By the name that the importer writes."""
     assert DESCRIPTION["name"] == "ACDC"
     found = {name: load_recipe(name).data.dataset for name in recipe_names()}
-    expected = {"acdc": "ACDC", "la": "LA", "own": "", "phantom": "", "phantom3d": "", "skin": ""}
+    expected = {
+        "acdc": "ACDC",
+        "isic": "isic_official",
+        "la": "LA",
+        "own": "",
+        "phantom": "",
+        "phantom3d": "",
+        "skin": "",
+    }
     for name, dataset in found.items():
         first, *rest = name.split("_")
         assert dataset == (f"Pancreas-CT {rest[0].upper()}" if first == "pancreas" else expected[first]), name

@@ -15,6 +15,7 @@ from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.formats import new_volume
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
+from crossmatch.scoring.largest import largest_component_of
 from crossmatch.scoring.scores import METRICS, THRESHOLDED, ClassScores, Evaluation
 
 GRID = np.diag([2.0, 2.0, 5.0, 1.0])
@@ -344,3 +345,38 @@ def test_a_cropped_segmentation_stored_with_other_axes_is_a_reference(tmp_path: 
     found = evaluate(tmp_path / "masks", tmp_path / "references", labels=LABELS)
     assert [row.scores["dice"] for row in found.rows] == [1, 1]
     assert evaluate(tmp_path / "references", tmp_path / "masks", labels=LABELS).case_means() == {"a": 1}
+
+
+def test_the_largest_component_of_each_class(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Islands of both classes far from the block cost Dice, and nothing where only the largest part is scored."""
+    pred, ref = folders
+    voxels = anatomy()
+    voxels[10, 0, 0], voxels[11, 9, 4] = 1, 2
+    save(pred / "a.nii.gz", voxels)
+    plain = evaluate(pred, ref, pred)
+    assert scores(plain, "a", "core")["dice"] == pytest.approx(8 / 9)  # 4 of 5 predicted voxels, 4 drawn
+    kept = evaluate(pred, ref, tmp_path / "largest", largest_component=True)
+    for name in kept.labels:
+        assert scores(kept, "a", name) == {
+            metric: float(metric in ("dice", "jaccard")) for metric in METRICS if metric != THRESHOLDED
+        }
+    assert [row for row in kept.rows if row.case == "b"] == [row for row in plain.rows if row.case == "b"]
+    assert load_evaluation(tmp_path / "largest") == kept
+    assert (plain.largest_component, kept.largest_component) == (False, True)
+    heading = "predictions against labelsTs: 2 cases"
+    assert str(plain.table().title) == heading
+    assert str(kept.table().title) == f"{heading}, of each predicted class the largest component"
+    with pytest.raises(UserError, match="already holds the evaluation of predictions against labelsTs: name another"):
+        evaluate(pred, ref, pred, largest_component=True)
+    with pytest.raises(UserError, match=r"already holds .* the largest component: name another folder"):
+        evaluate(pred, ref, tmp_path / "largest")
+
+
+def test_voxels_that_touch_at_a_corner_are_one_component_and_the_first_of_equal_ones_is_kept() -> None:
+    mask = np.zeros((5, 5, 5), bool)
+    mask[0, 0, 0] = mask[1, 1, 1] = mask[4, 4, 0] = mask[4, 4, 1] = True
+    assert np.argwhere(largest_component_of(mask)).tolist() == [[0, 0, 0], [1, 1, 1]]
+    mask[4, 4, 2] = True
+    assert np.argwhere(largest_component_of(mask)).tolist() == [[4, 4, 0], [4, 4, 1], [4, 4, 2]]
+    empty = np.zeros((3, 3), bool)
+    assert not largest_component_of(empty).any()

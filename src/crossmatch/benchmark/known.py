@@ -154,6 +154,8 @@ def _differences(cell: Cell, known: Candidate, checkpoint: str, fingerprint: str
     )
     if checkpoint == "last" and run.get("step") != cell.recipe.train.steps:
         found.append(f"tested after step {run.get('step')}")
+    if known.evaluation.largest_component:
+        found.append("only the largest component of each class was tested")
     if {row.case for row in known.evaluation.rows} != set(_patients(cell)):
         found.append("tested on other cases")
     return found

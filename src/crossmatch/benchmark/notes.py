@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from crossmatch.benchmark.bootstrap import SAMPLES
+from crossmatch.benchmark.columns import VALIDATION_LIST
 from crossmatch.benchmark.lines import Line, sources
 from crossmatch.benchmark.significance import least_p
 from crossmatch.methods import METHODS
 
 CHECKPOINTS = {"last": "the last one of the run", "best": "the best one by the validation cases"}
+FEW_RUNS = 5
 LEVEL = 0.05  # the customary level of significance; a note says where corrected p cannot fall below it
 
 
@@ -21,6 +24,7 @@ def notes(table: Sequence[Line]) -> list[str]:
         *_unequal(table),
         _distances(table),
         *_test(table),
+        *_first(table),
         *_costs(table),
         *_origins(table),
         *_methods(table),
@@ -120,6 +124,18 @@ def _test(table: Sequence[Line]) -> Iterator[str]:
     yield text
 
 
+def _first(table: Sequence[Line]) -> Iterator[str]:
+    known = [line.comparison for line in table if line.comparison.first is not None]
+    if known:
+        text = (
+            "First: probability that the row's mean Dice is the highest of its number of labels, by a bootstrap over "
+            f"runs and patients ({SAMPLES} samples)."
+        )
+        if min(len(each.seeds) for each in known) < FEW_RUNS:
+            text += " With so few runs it looks surer than it is, and with one seed it is about patients alone."
+        yield text
+
+
 def _costs(table: Sequence[Line]) -> Iterator[str]:
     devices = [result.training.get("device", {}) for line in table for result in line.row.results]
     names = sorted({device.get("name", "?") for device in devices})
@@ -165,10 +181,12 @@ def _published(table: Sequence[Line]) -> Iterator[str]:
     cited = sources(table)
     if cited:
         yield (
-            "Published Dice: full-scale results as their sources [in brackets] report them, mostly of single runs, "
-            "some with a checkpoint chosen on test cases; not tested against ours, and no equal comparison where the "
-            "recipe is smaller."
+            "Published Dice: full-scale results as the method's authors report them; by others: as CrossMatch's table "
+            "or another one has them. Sources [in brackets] say their protocol. Not tested against ours, and no equal "
+            "comparison where the recipe is smaller."
         )
+    if any(report.validation_list for line in table for report in line.published if report is not None):
+        yield f"{VALIDATION_LIST}: a figure of the validation patients, not of the test patients."
     for number, source in enumerate(cited, start=1):
         yield f"[{number}] {source}."
 

@@ -1,7 +1,7 @@
 """Published full-scale results of the compared methods, by data set and number of labels. `published.toml` holds them.
 
 They are what papers and released code report: mostly single runs of other code on the public splits that the recipes
-use, some with a checkpoint chosen on the test scans. They stand beside ours for orientation.
+use, many with a checkpoint chosen on the scans that were then tested. They stand beside ours for orientation.
 """
 
 import tomllib
@@ -17,10 +17,21 @@ class Published(NamedTuple):
     jaccard: float | None  # percent
     hd95: float | None  # voxels
     asd: float | None  # voxels, directed from prediction to reference
-    source: str
+    source: str  # with the protocol: which checkpoint, component filter, runs
+    validation_list: bool  # scores of validation cases, not of test cases
 
 
-def published(dataset: str, labelled: str, method: str) -> Published | None:
+class Reports(NamedTuple):
+    """What was published of a method with one number of labels."""
+
+    own: Published | None  # by the method's authors
+    others: Published | None  # in CrossMatch's table, or another one
+
+
+NOTHING = Reports(None, None)
+
+
+def published(dataset: str, labelled: str, method: str) -> Reports:
     """What was published for a method, by its name in METHODS.
 
     Args:
@@ -28,12 +39,17 @@ def published(dataset: str, labelled: str, method: str) -> Published | None:
         labelled: as ``data.labelled``: the number of labelled patients or scans, or ``all``.
         method: the method's name.
     """
-    stored = _stored()
-    found = stored["results"].get(dataset, {}).get(labelled, {}).get(method)
+    found = _stored()["results"].get(dataset, {}).get(labelled, {}).get(method, {})
+    return Reports(_report(found.get("own")), _report(found.get("others")))
+
+
+def _report(found: dict[str, Any] | None) -> Published | None:
     if found is None:
         return None
-    dice, jaccard, hd95, asd = (found.get(metric) for metric in ("dice", "jaccard", "hd95", "asd"))
-    return Published(dice, jaccard, hd95, asd, stored["sources"][found["source"]])
+    jaccard, hd95, asd = (found.get(metric) for metric in ("jaccard", "hd95", "asd"))
+    source = _stored()["sources"][found["source"]]
+    said = f"{source['text']}. Protocol: {source['protocol']}"
+    return Published(found["dice"], jaccard, hd95, asd, said, source.get("validation_list", False))
 
 
 @cache

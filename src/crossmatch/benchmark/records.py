@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from crossmatch.benchmark.lines import Line
+from crossmatch.benchmark.published import Published
 from crossmatch.benchmark.results import Result
 from crossmatch.scoring.scores import CONVENTIONS, no_formula, plain
 
@@ -20,6 +21,7 @@ TEST = {
     "runs": "those with a seed and data that all rows of the same number of labels have: test.seeds",
     "unit": "a patient of a data set: mean Dice of the patient's cases and of the seeds trained on that data set",
     "against": "the row of the same number of labels with the highest mean Dice over these runs",
+    "first": "share of bootstrap samples over runs and patients in which the row's mean Dice is the highest",
     "correction": "Holm, over the other rows of the same number of labels",
 }
 STATISTICS = {
@@ -73,7 +75,7 @@ def to_csv(table: Sequence[Line]) -> str:
 
 def record(line: Line) -> dict[str, Any]:
     """One line of the table in numbers."""
-    row, comparison, known = line.row, line.comparison, line.published
+    row, comparison = line.row, line.comparison
     return {
         "labelled": row.labelled,
         "method": row.method,
@@ -92,13 +94,19 @@ def record(line: Line) -> dict[str, Any]:
         "training_seconds": row.seconds,
         "peak_memory_bytes": row.peak_memory_bytes,
         "test": comparison._asdict() | {"seeds": list(comparison.seeds)},
-        "published": {
-            "dice_percent": known and known.dice,
-            "jaccard_percent": known and known.jaccard,
-            "hd95_voxels": known and known.hd95,
-            "asd_voxels": known and known.asd,
-            "source": known and known.source,
-        },
+        "published": {kind: _report(known) for kind, known in line.published._asdict().items()},
+    }
+
+
+def _report(known: Published | None) -> dict[str, Any]:
+    """A published figure; all null where there is none."""
+    return {
+        "dice_percent": known and known.dice,
+        "jaccard_percent": known and known.jaccard,
+        "hd95_voxels": known and known.hd95,
+        "asd_voxels": known and known.asd,
+        "validation_list": known and known.validation_list,
+        "source": known and known.source,
     }
 
 
@@ -132,7 +140,7 @@ def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            found |= {sub if key == "grid" else f"{key}_{sub}": item for sub, item in value.items()}
+            found |= {sub if key == "grid" else f"{key}_{sub}": item for sub, item in _flat(value).items()}
         else:
             found[key] = value
     return {key: " ".join(map(str, item)) if isinstance(item, list) else item for key, item in found.items()}

@@ -15,6 +15,7 @@ from crossmatch.errors import UserError, listed
 from crossmatch.scoring.scores import THRESHOLDED, Evaluation
 
 GridPoint = tuple[tuple[str, str], ...]  # changed settings: (dotted key, value as text)
+Unit = tuple[str, str]  # (fingerprint of the data set, patient)
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,18 @@ def aggregate(results: Sequence[Result]) -> list[Row]:
         groups.setdefault((result.labelled, result.method, result.grid), []).append(result)
     rows = [_row(*key, tuple(sorted(group, key=lambda r: r.seed)), unit) for key, group in groups.items()]
     return sorted(rows, key=lambda row: (label_order(row.labelled), -row.dice.mean, row.method, row.grid))
+
+
+def patient_dice(results: Sequence[Result]) -> dict[Unit, float]:
+    """Patient of a data set -> Dice: mean over the patient's cases, then over the seeds trained on that data set."""
+    seeds: dict[Unit, list[float]] = {}
+    for result in results:
+        cases: dict[str, list[float]] = {}
+        for case, dice in result.evaluation.case_means("dice").items():
+            cases.setdefault(result.patients[case], []).append(dice)
+        for patient, values in cases.items():
+            seeds.setdefault((result.fingerprint, patient), []).append(float(np.mean(values)))
+    return {unit: float(np.mean(values)) for unit, values in seeds.items()}
 
 
 def label_order(labelled: str) -> tuple[int, int, str]:

@@ -167,7 +167,7 @@ def result_of(cell: Cell, out: Path) -> Result:
     result = Result(cell.method, cell.labelled, cell.seed, cell.grid, evaluation, patients)
     steps = cell.recipe.train.steps
     if {row.case for row in evaluation.rows} != patients.keys() or (
-        result.checkpoint == "last" and result.step != steps
+        (result.checkpoint == "last" and result.step != steps) or evaluation.largest_component
     ):
         raise UserError(
             f"{out / cell.folder / TEST} does not hold the scores of all test cases after {steps} steps: remove that "

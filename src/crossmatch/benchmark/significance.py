@@ -6,23 +6,22 @@ first. Several seeds on the same patients are not further patients, so they are 
 and data every row of that number of labels has. With other runs the test would compare patients, not rows.
 
 The test does not say how much a method varies from training to training: the standard deviation over seeds shows that.
-With a single seed a lucky run and a better method look alike. The best row is chosen by the numbers that are then
-tested, so its lead looks somewhat too large. With few patients p cannot be small: see `least_p`.
+With a single seed a lucky run and a better method look alike. The probability of being first (`bootstrap.py`) has both.
+The best row is chosen by the numbers that are then tested, so its lead looks somewhat too large. With few patients p
+cannot be small: see `least_p`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from scipy.stats import rankdata
 
-from crossmatch.benchmark.results import Result, Row
+from crossmatch.benchmark.bootstrap import first_of
+from crossmatch.benchmark.results import Result, Row, Unit, patient_dice
+from crossmatch.scoring.paired import exact_p
 
 LEAST_UNITS = 2  # with one pair p is always 1
 DIGITS = 12  # decimals of differences in Dice: rounding errors of means do not count as differences
-
-Unit = tuple[str, str]  # (fingerprint of the data set, patient)
 
 
 class Comparison(NamedTuple):
@@ -33,6 +32,7 @@ class Comparison(NamedTuple):
     patients: int  # of both rows; for the best row its own
     p: float | None  # two-sided, not corrected; None: the best row itself, or fewer than two patients
     p_holm: float | None  # corrected over the other rows of the same number of labels
+    first: float | None  # probability of being first, see `first_of`; None for a single row
 
 
 def compare(rows: Sequence[Row]) -> list[Comparison]:
@@ -42,18 +42,20 @@ def compare(rows: Sequence[Row]) -> list[Comparison]:
         group = [place for place, row in enumerate(rows) if row.labelled == labelled]
         shared = shared_runs([rows[place] for place in group])
         if not shared[0]:
-            found |= dict.fromkeys(group, Comparison(False, (), 0, None, None))
+            found |= dict.fromkeys(group, Comparison(False, (), 0, None, None, None))
             continue
         seeds = tuple(result.seed for result in shared[0])
         dice = {place: patient_dice(results) for place, results in zip(group, shared, strict=True)}
         means = {place: _mean_dice(results) for place, results in zip(group, shared, strict=True)}
         best = max(group, key=means.__getitem__)
-        found[best] = Comparison(len(group) > 1, seeds, len(dice[best]), None, None)
+        chances = first_of(shared) if len(group) > 1 else [None]
+        first = dict(zip(group, chances, strict=True))
+        found[best] = Comparison(len(group) > 1, seeds, len(dice[best]), None, None, first[best])
         others = [place for place in group if place != best]
         tests = [signed_rank(dice[place], dice[best]) for place in others]
         corrected = holm([p for _, p in tests])
         for place, (patients, p), p_holm in zip(others, tests, corrected, strict=True):
-            found[place] = Comparison(False, seeds, patients, p, p_holm)
+            found[place] = Comparison(False, seeds, patients, p, p_holm, first[place])
     return [found[place] for place in range(len(rows))]
 
 
@@ -61,18 +63,6 @@ def shared_runs(rows: Sequence[Row]) -> list[list[Result]]:
     """For each row the results whose seed and data all of these rows have; all empty if there are none."""
     shared = set.intersection(*({result.conditions for result in row.results} for row in rows))
     return [[result for result in row.results if result.conditions in shared] for row in rows]
-
-
-def patient_dice(results: Sequence[Result]) -> dict[Unit, float]:
-    """Patient of a data set -> Dice: mean over the patient's cases, then over the seeds trained on that data set."""
-    seeds: dict[Unit, list[float]] = {}
-    for result in results:
-        cases: dict[str, list[float]] = {}
-        for case, dice in result.evaluation.case_means("dice").items():
-            cases.setdefault(result.patients[case], []).append(dice)
-        for patient, values in cases.items():
-            seeds.setdefault((result.fingerprint, patient), []).append(float(np.mean(values)))
-    return {unit: float(np.mean(values)) for unit, values in seeds.items()}
 
 
 def signed_rank(ours: Mapping[Unit, float], theirs: Mapping[Unit, float]) -> tuple[int, float | None]:
@@ -84,23 +74,6 @@ def signed_rank(ours: Mapping[Unit, float], theirs: Mapping[Unit, float]) -> tup
     paired = sorted(ours.keys() & theirs.keys())
     differences = np.round([ours[unit] - theirs[unit] for unit in paired], DIGITS)
     return len(paired), exact_p(differences[differences != 0]) if len(paired) >= LEAST_UNITS else None
-
-
-def exact_p(differences: npt.NDArray[np.float64]) -> float:
-    """Two-sided p of the signed-rank sum of differences other than 0, if both signs are equally likely.
-
-    Exact for any number of differences; equal sizes share their mean rank (Wilcoxon, Biometrics Bulletin 1, 1945).
-    """
-    ranks = np.rint(2 * rankdata(np.abs(differences))).astype(np.int64)  # doubled, because mean ranks may be halves
-    positive = int(ranks[differences > 0].sum())
-    smaller = min(positive, int(ranks.sum()) - positive)
-    chance = np.zeros(smaller + 1)  # of each sum of positive ranks up to the one that was found
-    chance[0] = 1
-    for rank in ranks:
-        with_it = chance[:-rank].copy()
-        chance /= 2
-        chance[rank:] += with_it / 2
-    return min(1.0, 2 * float(chance.sum()))
 
 
 def least_p(patients: int, rows: int) -> float:

@@ -10,7 +10,11 @@ from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
+<<<<<<< HEAD
 from crossmatch.cli.looking import rank, show_quality
+=======
+from crossmatch.cli.pages import report
+>>>>>>> main
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError, quoted
@@ -25,6 +29,7 @@ app = typer.Typer(
 app.command(cls=Command)(check)
 app.command(cls=Command)(plan)
 app.command(cls=Command)(train)
+app.command(cls=Command)(report)
 app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)
@@ -118,6 +123,10 @@ def evaluate(
     ref: Annotated[Path, typer.Argument(help="the folder of reference masks, or one mask")],
     out: Annotated[Path | None, typer.Option(help="folder for cases.csv and summary.json; default: PRED")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="evaluate even if some predictions are missing")] = False,
+    largest_component: Annotated[
+        bool,
+        typer.Option("--largest-component", help="keep that of each predicted class, as many published figures do"),
+    ] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
     from crossmatch.runs.display import Terminal, progress_bar, say
@@ -131,6 +140,7 @@ def evaluate(
             ref,
             target,
             partial=partial,
+            largest_component=largest_component,
             progress=progress,
             warn=lambda text: say(console, "Warning:", text),
         )
@@ -141,17 +151,6 @@ def evaluate(
 
 
 @app.command(cls=Command)
-def report(
-    run: Annotated[Path, typer.Argument(help="a run's folder")],
-    out: Annotated[Path | None, typer.Option(help="the page; default: RUN/report.html")] = None,
-) -> None:
-    """Write one self-contained HTML page: settings, curves, scores, best, median and worst cases."""
-    from crossmatch.reports import write_report
-    from crossmatch.runs.display import Terminal
-
-    Terminal().print(f"Report: {write_report(run, out=out)}", soft_wrap=True)
-
-
 @app.command(cls=Command)
 def pack(
     run: Annotated[Path, typer.Argument(help="a run's folder")],

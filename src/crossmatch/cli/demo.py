@@ -6,14 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from crossmatch.atomic import new_folder, write_json
+from crossmatch.atomic import write_json
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from crossmatch.inference.predict import predict
 from crossmatch.phantom.phantom import KINDS, PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
-from crossmatch.reports import write_report
+from crossmatch.reports import write_comparison, write_report
 from crossmatch.runs.display import TrainingDisplay, progress_bar
 from crossmatch.scoring.evaluate import evaluate, load_evaluation
 from crossmatch.training.fit import fit
@@ -22,7 +22,7 @@ COMPARED = ("supervised", "crossmatch")
 
 
 def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom") -> dict[str, Any]:
-    """Make phantom data, train both methods with equal steps, evaluate on held-out cases, write table and report.
+    """Make phantom data, train both methods with equal steps, evaluate on held-out cases, write table and reports.
 
     Args:
         out: a folder; finished parts of an earlier demonstration in it are kept, an interrupted run is resumed.
@@ -55,10 +55,9 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
         if done < recipe.train.steps:
             console.print(f"Stopped at step {done} of {recipe.train.steps}; the same command goes on from there.")
             raise KeyboardInterrupt
-        if not (run / "test").exists():
-            with new_folder(run / "test") as masks, progress_bar(console, "     Predicting held-out cases") as progress:
-                predict(run, data / "imagesTs", masks, progress=progress)
         if not (run / "test" / "summary.json").is_file():
+            with progress_bar(console, "     Predicting held-out cases") as progress:
+                predict(run, data / "imagesTs", run / "test", progress=progress)  # masks that are there are kept
             evaluate(run / "test", data / "labelsTs", run / "test")
         scores = load_evaluation(run / "test")
         classes = {name: scores.statistics(name)["dice"].mean for name in scores.labels}
@@ -68,8 +67,10 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
             "cases": scores.case_means(),
             **(scores.prediction or {}).get("training", {}),
         }
-    console.print("4/4  Writing the report")
-    page = write_report(out / COMPARED[-1])
+    console.print("4/4  Writing the reports")
+    for method in COMPARED:
+        write_report(out / method)
+    page = write_comparison([out / method for method in COMPARED], out / "report.html")
     write_json(out / "demo.json", results)
     console.print(comparison(results))
     console.print(f"Report: {page}", soft_wrap=True)

@@ -1,5 +1,7 @@
 """DICOM: one series, a folder with the slices of a scan, in a file each or as frames of one, is one volume.
 
+A folder with one radiograph is a flat image, (column, row), without a place.
+
 Shapes: voxels are (x, y, z) = (column, row, slice). Slices are ordered by their position, not by name or number. DICOM
 places voxels in LPS+ (left, posterior, superior; PS3.3, C.7.6.2.1.1); the affine here is RAS+. Grey values are rescaled
 (stored * slope + intercept), which gives Hounsfield units in CT.
@@ -39,6 +41,9 @@ def read(folder: Path) -> list[Volume]:
 def read_grid(folder: Path) -> Grid:
     """The place of the voxels of a folder, from the headers of its files."""
     slices = read_slices(folder)
+    if slices[0].flat:
+        affine, spacing = _flat_place(slices[0])
+        return Grid(slices[0].size, affine, spacing, oriented=False)
     affine = _affine(slices)
     return Grid((*slices[0].size, len(slices)), affine, spacing_of(affine))
 
@@ -91,8 +96,16 @@ def read_series(slices: list[Slice]) -> Volume:
     for path, own in groupby(sorted(slices, key=lambda one: one.path), key=lambda one: one.path):
         of_file = list(own)
         pixels |= {(path, one.frame): found for one, found in zip(of_file, read_pixels(of_file), strict=True)}
+    if slices[0].flat:
+        return Volume(pixels[slices[0].path, 0].T, *_flat_place(slices[0]), tuple(slices), oriented=False)
     voxels = np.stack([pixels[one.path, one.frame] for one in slices])  # float32 as soon as one slice is
     return new_volume(voxels.transpose(2, 1, 0), _affine(slices), tuple(slices))
+
+
+def _flat_place(one: Slice) -> tuple[Array, tuple[float, ...] | None]:
+    """Affine and spacing of a radiograph; the spacing may be unknown."""
+    known = bool(one.spacing.min() > 0)
+    return np.diag([*(one.spacing if known else (1.0, 1.0)), 1.0, 1.0]), tuple(one.spacing.tolist()) if known else None
 
 
 def _affine(slices: list[Slice]) -> Array:
@@ -118,6 +131,13 @@ def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
     slices = [one for path in _candidates(folder) for one in read_header(path)]
     if not slices:
         raise UserError(f"{folder} holds no DICOM image: name the folder in which the files of the series lie.")
+    if any(one.flat for one in slices):
+        if len(slices) > 1:
+            raise UserError(
+                f"{folder} holds {len(slices)} images, radiographs among them ({slices[0].path.name}, ...), and each "
+                "of these is a scan: put each file into a folder of its own, named after its case."
+            )
+        return slices
     series = sorted({one.series for one in slices})
     if len(series) > 1:
         counts = listed((f"{uid}: {sum(one.series == uid for one in slices)} files" for uid in series), "; ")

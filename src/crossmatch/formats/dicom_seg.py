@@ -100,7 +100,7 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
     """
     highdicom = needed("highdicom", "dicom", path)
     slices = like.native if isinstance(like.native, tuple) else ()
-    if not slices or not all(isinstance(one, Slice) for one in slices):
+    if not slices or not all(isinstance(one, Slice) and not one.flat for one in slices):
         raise UserError(f"{path.name} would refer to a DICOM series, and the scan is none: choose nii.gz or nrrd.")
     files = list(dict.fromkeys(one.path for one in slices))
     order = np.arange(len(slices)) if len(files) > 1 else np.argsort([one.frame for one in slices])

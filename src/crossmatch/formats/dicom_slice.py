@@ -26,6 +26,7 @@ _UNREADABLE = (
     *(MemoryError, struct.error, BytesLengthException),  # a length of 4 GB in a small file
 )
 _INT16 = np.iinfo(np.int16)
+_RADIOGRAPHS = {"CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"}  # modalities of flat images, which have no place
 _PHYSICAL = {"CT", "PT"}  # modalities whose rescaled values have a unit, however they are to be shown
 # Tag: the sequence in which files of several frames keep it, for all frames or for each (PS3.3, C.7.6.16).
 _GROUPS = {
@@ -50,6 +51,7 @@ class Slice:
     orientation: Array  # (2, 3) unit vectors: where the column index grows, where the row index grows
     position: Array  # (3,) centre of the pixel in the first column and row
     rescaled: bool  # whether it says how stored values become grey values
+    flat: bool = False  # whether it is a radiograph, an image without a place; its spacing is 0 where it is unknown
 
     @property
     def normal(self) -> Array:
@@ -91,7 +93,29 @@ def _slices(path: Path, data: Dataset) -> list[Slice]:
         )
     if int(data.get("SamplesPerPixel") or 1) != 1:
         raise UserError(f"{path} holds colours, only grey values are read: move it out of the folder.")
+    if data.get("Modality") in _RADIOGRAPHS and count == 1:
+        return [_radiograph(path, data)]
     return [_slice(path, data, frame) for frame in range(count)]
+
+
+def _radiograph(path: Path, data: Dataset) -> Slice:
+    """An X-ray image: of its pixels' distances the one that was measured, else the detector's."""
+    if missing := [tag for tag in ("SeriesInstanceUID", "Rows", "Columns") if not data.get(tag)]:
+        raise UserError(f"{path} lacks {', '.join(missing)}: copy or export the file again.")
+    stated = (_numbers(path, data, tag, 2) for tag in ("PixelSpacing", "ImagerPixelSpacing"))
+    spacing = np.array(next((found for found in stated if found and min(found) > 0), [0.0, 0.0]))
+    return Slice(
+        path=path,
+        frame=0,
+        series=str(data.SeriesInstanceUID),
+        number=None,
+        size=(int(data.Columns), int(data.Rows)),
+        spacing=spacing[::-1],
+        orientation=np.eye(2, 3),
+        position=np.zeros(3),
+        rescaled=False,
+        flat=True,
+    )
 
 
 def _slice(path: Path, data: Dataset, frame: int) -> Slice:

@@ -94,7 +94,7 @@ def mask_ending(path: Path, asked: str | None, grid: Grid) -> str:
         if ending not in BY_ENDING or ending not in BY_ENDING[ending].WRITTEN:
             known = ", ".join(each[1:] for one in FORMATS for each in one.WRITTEN if one is not dicom_seg)
             raise UserError(f"Masks cannot be written as {asked}: choose one of {known}, dicom-seg.")
-        if ending in dicom_seg.ENDINGS and not path.is_dir():
+        if ending in dicom_seg.ENDINGS and (not path.is_dir() or len(grid.shape) == 2):
             raise UserError(f"{path} is no DICOM series, which a DICOM segmentation refers to: choose nii.gz or nrrd.")
         if not BY_ENDING[ending].PLACED and len(grid.shape) > 2:
             raise UserError(f"{path} is a volume, which {asked} cannot hold: choose nii.gz or nrrd.")

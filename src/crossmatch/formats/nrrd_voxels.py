@@ -43,7 +43,7 @@ def read_voxels(path: Path) -> tuple[Array, dict[str, Any]]:
         header: dict[str, Any] = nrrd.read_header(file)
         detached = header.get("data file", header.get("datafile"))
         if detached is None:
-            return _read(path, file, header), header
+            return _read(path, file, header, detached=False), header
     other = path.parent / str(detached)
     if Path(str(detached)).name != str(detached):
         raise UserError(
@@ -52,11 +52,11 @@ def read_voxels(path: Path) -> tuple[Array, dict[str, Any]]:
     if not other.is_file():
         raise UserError(f"{path} keeps its voxels in {other}, which does not exist: copy both.")
     with other.open("rb") as file:
-        return _read(other, file, header), header
+        return _read(other, file, header, detached=True), header
 
 
-def _read(path: Path, file: IO[bytes], header: dict[str, Any]) -> Array:
-    """The array that begins where `file` stands; `path` is its name."""
+def _read(path: Path, file: IO[bytes], header: dict[str, Any], detached: bool) -> Array:
+    """The array that begins where `file` stands; `path` is its name, and `detached` if it has no header of its own."""
     shape = tuple(int(n) for n in header["sizes"])
     kind, encoding = str(header["type"]).lower(), str(header["encoding"]).lower()
     if kind not in _TYPES:
@@ -86,13 +86,25 @@ def _read(path: Path, file: IO[bytes], header: dict[str, Any]) -> Array:
         file.seek(*((-size, 2) if skipped == -1 else (skipped, 1)))
         if file.tell() < first:
             raise EOFError("its voxels would begin inside its header")
-        return _array(file, size, dtype, shape)
+        voxels = _array(file, size, dtype, shape)
+        if detached and skipped != -1:
+            _refuse_more(path.stat().st_size - file.tell(), skipped)
+        return voxels
     with _inflating(encoding, file) as stream:
         if len(stream.read(skipped)) < skipped:
             raise EOFError("it ends before its voxels begin")
         voxels = _array(stream, size, dtype, shape)
-        read_to_end(stream)
+        _refuse_more(read_to_end(stream), skipped)
         return voxels
+
+
+def _refuse_more(left: int, skipped: int) -> None:
+    """Raise ValueError where a file holds more than the voxels: it may begin with the header of another format."""
+    if left:
+        raise ValueError(
+            f"{left:,} bytes are left after its voxels, so these may begin later than after {skipped} bytes, as its "
+            "header says"
+        )
 
 
 def _endian(header: dict[str, Any]) -> str:

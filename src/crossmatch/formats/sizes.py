@@ -34,8 +34,8 @@ def check_claim(path: str | os.PathLike[str], claimed: int, compressed: bool) ->
         raise ValueError(f"its header claims {claimed:,} bytes, the file can hold {where}")
 
 
-def read_to_end(stream: Stream) -> None:
-    """Read what is left of a compressed stream, so that its checksum is verified.
+def read_to_end(stream: Stream) -> int:
+    """Read what is left of a compressed stream, so that its checksum is verified; how many bytes that was.
 
     Raises:
         ValueError: far more is left than a header spoke of. Whatever the stream raises for a wrong checksum.
@@ -45,3 +45,4 @@ def read_to_end(stream: Stream) -> None:
         left += len(part)
         if left > _AFTER_THE_END:
             raise ValueError("it holds far more than its header claims")
+    return left

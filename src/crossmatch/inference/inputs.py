@@ -13,6 +13,9 @@ from crossmatch.batches.items import stored_shape
 from crossmatch.dataset.orientation import difference, states_axes, turn_grid, turn_into, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING, Grid
+from crossmatch.importers.any_folder import find
+from crossmatch.importers.patterns import scans_below
+from crossmatch.importers.wishes import Wishes
 from crossmatch.inference.familiar import strange_spacing
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.run import Run
@@ -47,7 +50,7 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
             axes than the recipe's, an unknown voxel size where the recipe resamples.
     """
     scans = []
-    for name, paths in group_channels(source, len(run.data["channels"])).items():
+    for name, paths in group_channels(source, run.data["channels"]).items():
         grid, *others = (formats.read_grid(path) for path in paths)
         count, names = grid.channels + sum(other.channels for other in others), run.data["channels"]
         if count != len(names):
@@ -88,21 +91,23 @@ def _warn_of_strange(scans: Sequence[Scan], run: Run, warn: Callable[[str], None
         warn("the training scans do not state their orientation, so all scans are used as stored")
 
 
-def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
+def group_channels(source: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]:
     """The files of each case, one a channel in order.
 
     CASE_0000 and CASE_0001 are the channels of CASE. Where the network takes one channel, or one file may hold them all
-    (a picture in colours), a file of any other name is a case of its own.
+    (a picture in colours), a file of any other name is a case of its own. A folder without such files, such as one with
+    a folder a patient, or with t1 and flair in the names, is understood as `import folder` does.
 
     Args:
         source: a file (of any channel of a case), or a folder; hidden files are left out.
-        channels: how many the network takes.
+        names: of the channels that the network takes.
 
     Raises:
         UserError: no such place, no image there, or a case with another number of channels.
     """
     if not source.exists():
         raise UserError(f"{source} does not exist: give an image file or a folder of them.")
+    channels = len(names)
     chosen: str | None = None
     if source.is_file():
         formats.ending(source)  # a UserError where no format claims the file
@@ -120,8 +125,10 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
         if channel in found.setdefault(case, {}):
             raise UserError(f"{path} and {found[case][channel]} are both channel {channel} of {case}: move one away.")
         found[case][channel] = path
-    if not found:
-        raise UserError(f"{source} holds no image: put files named CASE_0000{DEFAULT_ENDING} into it.")
+    numbered = any(_CHANNEL.fullmatch(str(formats.stem(path))) for files in found.values() for path in files.values())
+    alone = channels == 1 or any(formats.holds_channels(path) for files in found.values() for path in files.values())
+    if chosen is None and (not found or not (numbered or alone)):
+        return _by_words(folder, names)
     wrong = [
         case
         for case, files in found.items()
@@ -133,6 +140,21 @@ def group_channels(source: Path, channels: int) -> dict[str, tuple[Path, ...]]:
             f"{listed(wrong)} in {folder} have others: add or rename files."
         )
     return {case: tuple(files[k] for k in sorted(files)) for case, files in found.items()}
+
+
+def _by_words(folder: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """The scans of a folder of any layout, channels told apart by their names; labels are passed over."""
+    if not scans_below(folder)[0]:
+        raise UserError(f"{folder} holds no image: put files named CASE_0000{DEFAULT_ENDING} into it.")
+    found = find(folder, Wishes(channels=tuple(names)))
+    if found.left_out:
+        first = next(iter(found.left_out.items()))
+        raise UserError(
+            f"{folder} has {len(found.left_out)} scans or files that cannot be used; the first: {first[0]} {first[1]}. "
+            f"The network takes {', '.join(names)}: add or rename files, CASE_0000{DEFAULT_ENDING} being the first of "
+            "them, or move others out."
+        )
+    return {case.name: case.images for case in found.cases}
 
 
 def _refuse_numbers(folder: Path, chosen: str | None) -> None:

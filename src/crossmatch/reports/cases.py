@@ -1,26 +1,20 @@
-"""The best, the median and the worst case of an evaluation: which cases, their files, their pictures.
-
-Shapes: (x, y, z) volumes in the frame of the run's dataset.
-"""
+"""The best, the median and the worst case of an evaluation: which cases, and their pictures with the reference."""
 
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from crossmatch import formats
-from crossmatch.dataset.layout import list_cases, read_description
-from crossmatch.dataset.orientation import read_label, turn_into, turn_volume
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume
 from crossmatch.reports.overlays import plane_figures, stack_figures
 from crossmatch.reports.renderings import surface_rows
+from crossmatch.reports.scans import case_of_dataset, mask_of, open_scan, scored_pair
 from crossmatch.runs.run import Run
-from crossmatch.scoring.metrics import counted, dice
 from crossmatch.scoring.scores import Evaluation
 
 
 class ScoredScan(NamedTuple):
-    """The files of one evaluated case; all three lie on one grid."""
+    """One evaluated case in the frame of the run's dataset; all three lie on one grid."""
 
     image: Volume
     reference: Array
@@ -30,17 +24,21 @@ class ScoredScan(NamedTuple):
 def chosen_cases(evaluation: Evaluation) -> dict[str, str]:
     """Case -> why it is shown: the best, the median (of an even number the better of the middle two), the worst."""
     means = evaluation.case_means()
-    ranked = sorted(means, key=lambda case: (-means[case], case))
+    return ranked_choice(sorted(means, key=lambda case: (-means[case], case)), ("best", "median", "worst"))
+
+
+def ranked_choice(ranked: list[str], names: tuple[str, str, str]) -> dict[str, str]:
+    """The first, the middle and the last of a ranking -> why they are chosen; no middle of fewer than three."""
     chosen: dict[str, list[str]] = {}
-    for place, name in ((0, "best"), ((len(ranked) - 1) // 2, "median"), (len(ranked) - 1, "worst")):
-        if name != "median" or len(ranked) > 2:
+    for place, name in zip((0, (len(ranked) - 1) // 2, len(ranked) - 1), names, strict=True):
+        if name != names[1] or len(ranked) > 2:
             chosen.setdefault(ranked[place], []).append(name)
     return {case: " and ".join(names) if len(ranked) > 1 else "the only one" for case, names in chosen.items()}
 
 
-def case_figures(run: Run, evaluation: Evaluation, predictions: Path) -> tuple[list[str], list[str]]:
-    """A row of pictures for each chosen case, and a sentence for each case that cannot be shown."""
-    figures, notes = [], []
+def case_figures(run: Run, evaluation: Evaluation, predictions: Path) -> tuple[dict[str, str], list[str]]:
+    """Case -> a row of pictures, for each chosen case, and a sentence for each case that cannot be shown."""
+    figures, notes = {}, []
     for case, reason in chosen_cases(evaluation).items():
         try:
             scan = read_scan(run, evaluation, predictions, case)
@@ -49,8 +47,13 @@ def case_figures(run: Run, evaluation: Evaluation, predictions: Path) -> tuple[l
         else:
             score = f"Dice {100 * evaluation.case_means()[case]:.1f} %"
             head = f"{reason.capitalize()}: <b>{escape(case)}</b>, {score}"
-            figures.append(f'<div class="case"><h3>{head}</h3>{_pictures(run, evaluation, scan)}</div>')
+            figures[case] = case_row(head, _pictures(run, evaluation, scan))
     return figures, notes
+
+
+def case_row(head: str, pictures: str) -> str:
+    """A case's heading (HTML) over its pictures."""
+    return f'<div class="case"><h3>{head}</h3>{pictures}</div>'
 
 
 def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) -> ScoredScan:
@@ -59,29 +62,9 @@ def read_scan(run: Run, evaluation: Evaluation, predictions: Path, case: str) ->
     Raises:
         UserError: a file is gone, or the masks are not those that were evaluated.
     """
-    root = Path(run.data["root"])
-    if not (root / "dataset.json").is_file():
-        raise UserError(f"the dataset is not at {root} any more.")
-    description = read_description(root)
-    listing = list_cases(root, description)
-    if case not in listing.images or case not in listing.labels:
-        raise UserError(f"the dataset {root} has no image or no label of that name.")
-    mask = dict(formats.files_in(predictions)).get(case) if predictions.is_dir() else None
-    if mask is None:
-        raise UserError(f"there is no mask of {case} in {predictions}.")
-    image = formats.read_channels(listing.images[case][:1])[0]
-    turn = turn_into(run.frame, image)
-    reference, prediction = (
-        turn_volume(read_label(path, image, description.drawn), turn) for path in (listing.labels[case], mask)
-    )
-    image = turn_volume(image, turn)
-    for row in evaluation.rows:
-        if row.case == case:
-            ours, theirs = counted(prediction.voxels, reference.voxels, description.ignore)
-            now = dice(ours == row.value, theirs == row.value)
-            if abs(now - row.scores["dice"]) > 1e-6:
-                raise UserError(f"{mask} and {listing.labels[case]} are not what was evaluated; evaluate again.")
-    return ScoredScan(image, reference.voxels, prediction.voxels)
+    files, mask = case_of_dataset(Path(run.data["root"]), case), mask_of(predictions, case)
+    scan = open_scan(files.images, run.frame)
+    return ScoredScan(scan.image, *scored_pair(scan, files, mask, evaluation, case))
 
 
 def _pictures(run: Run, evaluation: Evaluation, scan: ScoredScan) -> str:

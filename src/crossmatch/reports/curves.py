@@ -1,32 +1,25 @@
-"""Curves of what a run logged, as inline SVG: one small panel for each group of terms.
+"""Curves of what runs logged: a small panel for each group of terms, with a sentence about what it is.
 
-Colours are the classes k0, k1, ... of style.css, so that the page can be light or dark.
+A panel is an inline SVG that needs no script. Beside it lie its numbers as JSON, from which curves.js draws it again so
+that it can be zoomed and read. Colours are the classes k0, k1, ... of style.css, so that the page can be light or dark.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
+from crossmatch.reports.document import json_block
+from crossmatch.reports.scales import HEIGHT, Axes, number, ticks
+from crossmatch.reports.terms import SHARES, VALIDATION, Term, group_of, place_of, term
 from crossmatch.runs.logbook import LoggedLine
 
-WIDTH, HEIGHT = 340, 190  # of a panel, in SVG units; a wide one covers two and the gap
+WIDTH = 340  # of a panel, in SVG units; a wide one covers two and the gap
 GAP = 20
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 8, 24  # margins around the axes
-POINTS = 300  # more are averaged in groups of neighbours
+POINTS = 300  # of a static curve; more are averaged in groups of neighbours
+ZOOMED_POINTS = 2000  # of a curve that can be zoomed
 COLOURS = 7  # in style.css
-
-TITLES = {
-    "total": "Total loss",
-    "sup": "Supervised loss, L_sup",
-    "ip": "Image perturbation, L_ip",
-    "tkd": "Teacher distillation, L_tkd",
-    "dkd": "Decoder distillation, L_dkd",
-    "confident": "Confident share of voxels",
-    "learning_rate": "Learning rate",
-}
-UNIT_RANGE = ("confident",)  # drawn from 0 to 1, in percent
 
 
 @dataclass(frozen=True)
@@ -61,29 +54,66 @@ def training_panels(curves: dict[str, Series]) -> list[str]:
     """A panel for each group of terms: parts such as tkd_ww stand with tkd, ip1 with ip2."""
     groups: dict[str, list[Series]] = {}
     for name, curve in curves.items():
-        key = name if name in TITLES else name.partition("_")[0].rstrip("0123456789") or name
-        groups.setdefault(key, []).append(curve)
-    unknown = list(TITLES).index(UNIT_RANGE[0]) - 0.5  # terms of other methods: after the losses known here
-    order = sorted(groups, key=lambda key: list(TITLES).index(key) if key in TITLES else unknown)
-    return [_training_panel(key, groups[key]) for key in order]
+        groups.setdefault(group_of(name), []).append(curve)
+    return [_training_panel(group, groups[group]) for group in sorted(groups, key=place_of)]
 
 
 def validation_panel(curves: dict[str, Series]) -> str:
     """Dice in percent over steps: every class, and their mean in bold with its highest point marked."""
     mean = Series("mean", curves["mean"].points, bold=True)
     classes = [curve for name, curve in curves.items() if name != "mean"]
-    return panel("Validation Dice, %", [*classes, mean], percent=True, wide=True, mark=mean.best)
+    return panel(VALIDATION, [*classes, mean], percent=True, wide=True, mark=mean.best)
 
 
-def _training_panel(key: str, members: list[Series]) -> str:
-    whole = [Series(s.name, s.points, bold=True) for s in members if s.name == key and len(members) > 1]
-    parts = [s for s in members if s.name != key or len(members) == 1]
-    percent = key in UNIT_RANGE
-    return panel(TITLES.get(key, key) + (", %" if percent else ""), [*parts, *whole], percent=percent)
+def runs_panels(runs: dict[str, list[LoggedLine]]) -> list[str]:
+    """Curves of several runs over each other: mean validation Dice, then each group of terms that two of them logged.
+
+    Parts of a group are left out where the whole is there: many curves of many runs could not be told apart.
+
+    Args:
+        runs: the name of each -> its lines of metrics.jsonl.
+    """
+    means = [
+        Series(name, found["mean"].points)
+        for name, lines in runs.items()
+        if "mean" in (found := series(lines, "validation"))
+    ]
+    panels = [panel(VALIDATION, means, percent=True, wide=True)] if means else []
+    groups: dict[str, dict[str, list[Series]]] = {}
+    for name, lines in runs.items():
+        for curve in series(lines, "train").values():
+            groups.setdefault(group_of(curve.name), {}).setdefault(name, []).append(curve)
+    shared = [group for group in sorted(groups, key=place_of) if len(groups[group]) > 1]
+    return panels + [
+        _panel_of_group(group, [_one_curve(*found, group) for found in groups[group].items()]) for group in shared
+    ]
+
+
+def _one_curve(run: str, members: list[Series], group: str) -> Series:
+    """The whole of a group, or the mean of its parts, under the run's name."""
+    whole = next((curve for curve in members if curve.name == group), None)
+    if whole is not None:
+        return Series(run, whole.points)
+    columns = zip(
+        *(curve.points for curve in members), strict=False
+    )  # a run that was stopped has all of a line or none
+    return Series(run, [(column[0][0], _mean([value for _, value in column])) for column in columns])
+
+
+def _training_panel(group: str, members: list[Series]) -> str:
+    whole = [Series(s.name, s.points, bold=True) for s in members if s.name == group and len(members) > 1]
+    parts = [s for s in members if s.name != group or len(members) == 1]
+    return _panel_of_group(group, [*parts, *whole])
+
+
+def _panel_of_group(group: str, curves: Sequence[Series]) -> str:
+    percent = group in SHARES
+    title, sentence = term(group)
+    return panel(Term(title + (", %" if percent else ""), sentence), curves, percent=percent)
 
 
 def panel(
-    title: str,
+    about: Term,
     curves: Sequence[Series],
     *,
     percent: bool = False,
@@ -93,7 +123,7 @@ def panel(
     """A figure with axes, curves and a legend that gives each curve's last value.
 
     Args:
-        title: what is drawn, with its unit.
+        about: what is drawn, with its unit, and a sentence about it.
         curves: drawn in order; a bold or single one in the text's colour, the others in k0, k1, ...
         percent: values are shares; the axis goes from 0 to 100 percent.
         wide: over two columns; on a phone, which has one, a second drawing is shown that is as wide as the others.
@@ -104,105 +134,58 @@ def panel(
     steps = [x for s in curves for x, _ in s.points]
     finite = [y for s in drawn for _, y in s.points if math.isfinite(y)]
     colours = _colours(drawn)
+    low, high = (0.0, 100.0) if percent or not finite else (min(0.0, *finite), max(finite))
+    high = ticks(low, high)[-1] if high > low else low + 1  # a round number at or above the highest value
     svgs = []
     for width, kind in ((2 * WIDTH + GAP, "across"), (WIDTH, "phone")) if wide else ((WIDTH, ""),):
         if not finite:
             body = f'<text class="none" x="{width / 2}" y="{HEIGHT / 2}">no finite value</text>'
         else:
-            low, high = (0.0, 100.0) if percent else (min(0.0, *finite), max(finite))
-            high = ticks(low, high)[-1] if high > low else low + 1  # a round number at or above the highest value
             axes = Axes(width, max(steps), low, high)
-            body = axes.svg() + "".join(axes.path(s, colours[s.name]) for s in drawn)
+            body = axes.svg() + "".join(axes.path(s.name, list(s.points), colours[s.name]) for s in drawn)
             if mark is not None:
                 body += axes.dot(mark[0], mark[1] * scale, f"highest: {mark[1] * scale:.1f} at step {mark[0]}")
         view = f'class="{kind}" viewBox="0 0 {width} {HEIGHT}"'
-        svgs.append(f'<svg {view} role="img" aria-label="{escape(title)}">{body}</svg>')
+        svgs.append(f'<svg {view} role="img" aria-label="{escape(about.title)}">{body}</svg>')
     legend = "".join(
         f'<span class="key {colours[s.name]}"><i></i>{escape(s.name)} <b>{number(s.last)}</b></span>' for s in drawn
     )
+    marked = None if mark is None else [mark[0], _rounded(mark[1] * scale)]
+    numbers = _numbers(curves, colours, scale, {"range": [low, high], "mark": marked}) if finite else ""
     return (
-        f'<figure class="panel{" wide" if wide else ""}"><figcaption>{escape(title)}</figcaption>'
-        f'{"".join(svgs)}<div class="legend">{legend}</div></figure>'
+        f'<figure class="panel{" wide" if wide else ""}"><figcaption>{escape(about.title)}</figcaption>'
+        f'<p class="says">{escape(about.sentence)}</p><div class="drawing">{"".join(svgs)}</div>'
+        f'<div class="legend">{legend}</div>{numbers}</figure>'
     )
 
 
-@dataclass(frozen=True)
-class Axes:
-    """Steps from 0 to `last` across, values from `low` to `high` upwards, in a panel of `width`."""
-
-    width: int
-    last: int
-    low: float
-    high: float
-
-    def x(self, step: float) -> float:
-        """Pixels from the left."""
-        return LEFT + (self.width - LEFT - RIGHT) * step / max(self.last, 1)
-
-    def y(self, value: float) -> float:
-        """Pixels from the top."""
-        span = self.high - self.low
-        share = (
-            (self.high - value) / span if 0 < span < math.inf else 0.5
-        )  # values that differ by nothing a float holds
-        return TOP + (HEIGHT - TOP - BOTTOM) * share
-
-    def svg(self) -> str:
-        """Grid lines and numbers."""
-        right, bottom = self.width - RIGHT, HEIGHT - BOTTOM
-        parts = []
-        for value in ticks(self.low, self.high):
-            y = f"{self.y(value):.1f}"
-            parts.append(f'<path class="grid" d="M{LEFT} {y}H{right}"/>')
-            parts.append(f'<text class="y" x="{LEFT - 6}" y="{y}">{number(value)}</text>')
-        for step in ticks(0, max(self.last, 1), 6 if self.width > WIDTH else 4, inside=True):
-            anchor = ' style="text-anchor:end"' if self.x(step) > right - 8 else ""
-            parts.append(f'<text class="x" x="{self.x(step):.1f}" y="{bottom + 16}"{anchor}>{step:,.0f}</text>')
-        return "".join(parts) + f'<path class="axis" d="M{LEFT} {bottom}H{right}"/>'
-
-    def path(self, curve: Series, colour: str) -> str:
-        """The curve; undefined values are gaps, a value alone between gaps is a dot."""
-        pieces, dots, run = [], [], []
-        for step, value in [*curve.points, (0, math.nan)]:
-            if math.isfinite(value):
-                run.append(f"{self.x(step):.1f} {self.y(value):.1f}")
-            elif run:
-                pieces.append("M" + "L".join(run)) if len(run) > 1 else dots.append(f"M{run[0]}h0")
-                run = []
-        title = f"<title>{escape(curve.name)}</title>"
-        lines = f'<path class="line {colour}" d="{"".join(pieces)}">{title}</path>' if pieces else ""
-        return lines + (f'<path class="dots {colour}" d="{"".join(dots)}">{title}</path>' if dots else "")
-
-    def dot(self, step: int, value: float, title: str) -> str:
-        """A mark on a curve."""
-        place = f'cx="{self.x(step):.1f}" cy="{self.y(value):.1f}" r="3.5"'
-        return f'<circle class="mark" {place}><title>{title}</title></circle>'
+def _numbers(curves: Sequence[Series], colours: dict[str, str], scale: float, more: dict[str, Any]) -> str:
+    """What curves.js draws: steps, and each curve's values at them; null where undefined, "" where it has no step."""
+    thinned = {s.name: dict(thin(s.points, ZOOMED_POINTS)) for s in curves}
+    steps = sorted({step for found in thinned.values() for step in found})
+    drawn = [
+        {
+            "name": s.name,
+            "colour": colours[s.name],
+            "bold": s.bold or len(curves) == 1,
+            "values": [_rounded(thinned[s.name][step] * scale) if step in thinned[s.name] else "" for step in steps],
+        }
+        for s in curves
+    ]
+    return json_block("numbers", {"steps": steps, "curves": drawn, **more})
 
 
-def thin(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most `POINTS` points: neighbours averaged in groups, undefined values left out of the averages."""
-    size = -(-len(points) // POINTS)
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def thin(points: Sequence[tuple[int, float]], most: int = POINTS) -> list[tuple[int, float]]:
+    """At most `most` points: neighbours averaged in groups, undefined values left out of the averages."""
+    size = -(-len(points) // most)
     if size <= 1:
         return list(points)
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     return [(group[-1][0], _mean([value for _, value in group])) for group in groups]
-
-
-def ticks(low: float, high: float, count: int = 4, inside: bool = False) -> list[float]:
-    """About `count` round numbers from `low` to the first at or above `high`, or the last at or below it (`inside`)."""
-    span = max(high - low, 1e-12)
-    magnitude = 10.0 ** math.floor(math.log10(span / count))
-    step = next(f * magnitude for f in (1, 2, 2.5, 5, 10) if f * magnitude * count >= span * (1 - 1e-9))
-    last = math.floor(high / step + 1e-9) if inside else math.ceil(high / step - 1e-9)
-    return [n * step for n in range(math.ceil(low / step - 1e-9), last + 1)]
-
-
-def number(value: float) -> str:
-    """A number short enough for an axis or a legend."""
-    if not math.isfinite(value):
-        return "–"
-    digits = 3 if abs(value) < 100 else 4
-    return f"{value:,.0f}" if value == round(value) else f"{value:.{digits}g}".replace("e-0", "e-")
 
 
 def _colours(curves: Sequence[Series]) -> dict[str, str]:

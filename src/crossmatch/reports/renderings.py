@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import label
 
 from crossmatch.formats import Array, Volume
 from crossmatch.reports.curves import COLOURS
@@ -63,18 +64,85 @@ def surface_rows(
             title = f"{name}, distance to the reference"
             figures.append(_figure(stored, title, f': 0 <i class="scale"></i> {scale} and more'))
         rows.append(f'<div class="slices surfaces">{"".join(figures)}</div>')
-    return rows, _how_seen(image, joined)
+    full = "A distance has its full colour at the class's mean HD95, or at 1 where that is 0 or undefined."
+    return rows, f"{_seen_from(image, joined)} {full}"
 
 
-def _how_seen(image: Volume, joined: bool) -> str:
+def prediction_surfaces(image: Volume, prediction: Array, labels: Mapping[str, int]) -> str:
+    """A row with the surface of each class that a prediction has, and a sentence about how they are seen, HTML.
+
+    Args:
+        image: gives the grid; prediction: labels (x, y, z) on it; labels: class -> value.
+    """
+    view, spacing = front_view(image), image.spacing_mm or (1.0,) * 3
+    found, block = surfaces([prediction == value for value in labels.values()], spacing, view)
+    shown = [surface for surface in found if surface is not None]
+    figures = []
+    for place, (name, surface) in enumerate(zip(labels, found, strict=True)):
+        if surface is None:
+            figures.append(_note(f"{name}: no voxel of it."))
+        else:
+            colours = np.tile(picture_colour(f"c{place % COLOURS}"), (len(surface.points), 1))
+            figures.append(_figure(picture(surface, colours, *frame(shown)), name, ""))
+    row = f'<div class="slices surfaces">{"".join(figures)}</div>'
+    return f'{row}<p class="aside">{_seen_from(image, bool(block.max() > 1))}</p>' if shown else row
+
+
+def island_surfaces(
+    image: Volume, reference: Array, masks: Mapping[str, Array], islands: Mapping[str, Array], labels: Mapping[str, int]
+) -> tuple[list[str], str]:
+    """A row for each class: the surface in each run's mask, its false islands in red, and in the reference.
+
+    Args:
+        image: gives the grid; reference: labels (x, y, z) on it; masks, islands: run -> labels.
+        labels: class -> value.
+    """
+    view, spacing = front_view(image), image.spacing_mm or (1.0,) * 3
+    rows, joined = [], False
+    red = picture_colour("far")
+    for place, (name, value) in enumerate(labels.items()):
+        parts = [reference == value]
+        for run, mask in masks.items():
+            alone = islands[run] == value
+            parts += [(mask == value) & ~alone, alone]
+        (theirs, *ours), block = surfaces(parts, spacing, view)
+        joined |= bool(block.max() > 1)
+        shown = [surface for surface in (theirs, *ours) if surface is not None]
+        colour = picture_colour(f"c{place % COLOURS}")
+        figures = []
+        for n, (run, mask) in enumerate(masks.items()):
+            count = int(label(islands[run] == value, np.ones((3, 3, 3)))[1])
+            what = f", {count} false island{'s' * (count != 1)}" if count else ""
+            coloured = [(ours[2 * n], colour), (ours[2 * n + 1], red)]
+            score = f", Dice {100 * dice(mask == value, reference == value):.1f} %{what}"
+            figures.append(_coloured(f"{name}, {run}", score, coloured, shown))
+        figures.append(_coloured(f"{name}, reference", "", [(theirs, colour)], shown))
+        rows.append(f'<div class="beside surfaces">{"".join(figures)}</div>')
+    return rows, _seen_from(image, joined)
+
+
+def _coloured(title: str, more: str, parts: Sequence[tuple[Surface | None, Array]], shown: Sequence[Surface]) -> str:
+    """One picture of surfaces, each in a colour; a note where there is none."""
+    there = [(surface, colour) for surface, colour in parts if surface is not None]
+    if not there:
+        return _note(f"{title}: no voxel of it{more}.")
+    starts = np.cumsum([0, *(len(surface.points) for surface, _ in there)])
+    joined = Surface(
+        np.concatenate([surface.points for surface, _ in there]),
+        np.concatenate([surface.faces + start for (surface, _), start in zip(there, starts[:-1], strict=True)]),
+    )
+    colours = np.concatenate([np.tile(colour, (len(surface.points), 1)) for surface, colour in there])
+    return _figure(picture(joined, colours, *frame(shown)), title, more)
+
+
+def _seen_from(image: Volume, joined: bool) -> str:
     where = (
         "along the second axis, the first to the right and the third downwards (the orientation is unknown)"
         if "?" in orientation(image)
         else "from the front, the patient's right on the left"
     )
     large = " Large masks are drawn from blocks of voxels." if joined else ""
-    full = "A distance has its full colour at the class's mean HD95, or at 1 where that is 0 or undefined."
-    return f"Surfaces {where}, smoothed within a voxel. {full}{large}"
+    return f"Surfaces {where}, smoothed within a voxel.{large}"
 
 
 def picture_colour(name: str) -> Array:

@@ -1,20 +1,25 @@
-"""Slices for pictures: the right way up, cropped, as PNG, and outlines of masks.
+"""Slices for pictures: the right way up, cropped, as PNG or JPEG, and outlines of masks.
 
 Shapes: *S is (x, y) or (x, y, z), the file's own axis order; I slices of (h, w) as they are shown, rows downwards.
 """
 
+import base64
+import io
 import struct
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from crossmatch.batches.intensity import scale
 from crossmatch.formats import Array, Volume
 from crossmatch.formats.axes import axis_codes
 
 MARGIN = 0.35  # around the labels, as a share of their longest side
+MOST_PIXELS = 800  # along the longer side of an embedded picture; larger ones are reduced
 _SIDES = (  # of a pixel (row, column): the neighbour beyond it, and its corners, clockwise
     ((-1, 0), (0, 0), (0, 1)),
     ((0, 1), (0, 1), (1, 1)),
@@ -22,6 +27,33 @@ _SIDES = (  # of a pixel (row, column): the neighbour beyond it, and its corners
     ((0, -1), (1, 0), (0, 0)),
 )
 Corner = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class ColourPicture(Volume):
+    """A picture in colours. As a volume it is its first colour."""
+
+    colours: tuple[Array, ...] = ()  # red, green and blue, (x, y) each
+
+
+def shown_scan(channels: Sequence[Volume]) -> Volume:
+    """What is shown of the channels of a scan's first file: a picture in colours, or the first channel."""
+    first = channels[0]
+    if len(channels) != 3 or len(first.shape) != 2:
+        return first
+    colours = tuple(channel.voxels for channel in channels)
+    return ColourPicture(**vars(first), colours=colours)
+
+
+def eight_bits(image: Volume, stack: Callable[[Array], Array]) -> Array:
+    """A scan as it is shown: grey (I, h, w), or (I, h, w, 3) in colours, uint8. `stack` is that of `upright`.
+
+    Grey values are spread between their 0.5 and 99.5 percentiles; colours stay as they are.
+    """
+    if not isinstance(image, ColourPicture):
+        return np.round(255 * scale(stack(image.voxels), "percentile")).astype(np.uint8)
+    top = [scale(colour, "colour") for colour in image.colours]
+    return np.round(255 * np.stack([stack(colour) for colour in top], axis=-1)).astype(np.uint8)
 
 
 def orientation(volume: Volume) -> str:
@@ -90,6 +122,17 @@ def outline(mask: Array) -> str:
     return "".join("M" + "L".join(f"{x:g} {y:g}" for y, x in _bends(loop)) + "Z" for loop in _loops(mask))
 
 
+def embedded(pixels: Array) -> str:
+    """(h, w) or (h, w, 3) uint8 as a picture's address within a page: PNG, or JPEG in colours; large ones reduced."""
+    step = -(-max(pixels.shape[:2]) // MOST_PIXELS)
+    if step > 1:
+        h, w = (n // step * step for n in pixels.shape[:2])
+        blocks = pixels[:h, :w].reshape(h // step, step, w // step, step, -1).mean(axis=(1, 3))
+        pixels = np.round(blocks).astype(np.uint8).reshape(h // step, w // step, *pixels.shape[2:])
+    kind, stored = ("png", png(pixels)) if pixels.ndim == 2 else ("jpeg", _jpeg(pixels))
+    return f"data:image/{kind};base64,{base64.b64encode(stored).decode()}"
+
+
 def png(grey: Array) -> bytes:
     """(h, w) uint8 as a PNG file."""
     rows = b"".join(b"\0" + row.tobytes() for row in grey)
@@ -97,6 +140,14 @@ def png(grey: Array) -> bytes:
     chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
     packed = (struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def _jpeg(colours: Array) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(colours).save(file, format="JPEG", quality=88)
+    return file.getvalue()
 
 
 def _loops(mask: Array) -> Iterator[list[Corner]]:

@@ -16,6 +16,7 @@ from crossmatch.dataset.layout import IGNORE, read_description
 from crossmatch.dataset.orientation import difference, grid_beside, put_onto, read_beside, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
+from crossmatch.scoring.largest import largest_component_of
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -32,6 +33,7 @@ def evaluate(
     *,
     labels: Mapping[str, int] | None = None,
     partial: bool = False,
+    largest_component: bool = False,
     progress: Callable[[int, int], None] | None = None,
     warn: Callable[[str], None] = lambda text: None,
 ) -> Evaluation:
@@ -45,6 +47,7 @@ def evaluate(
         labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values.
             Voxels whose reference has the value of ``ignore`` are left out of every score.
         partial: evaluate the cases that have a prediction when some have none.
+        largest_component: score of each predicted class only its largest component, see `largest_component_of`.
         progress: called with (cases done, cases in all) after each case.
         warn: called with what the user should know about the files.
 
@@ -55,7 +58,7 @@ def evaluate(
     """
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
     if out is not None:
-        _refuse_others(out, pred, ref, _origin(pred))
+        _refuse_others(out, pred, ref, _origin(pred), largest_component)
         check_writable(out)
     pairs, missing, extra = _pairs(pred, ref)
     if missing and (not partial or not pairs):
@@ -80,7 +83,7 @@ def evaluate(
     rows: list[ClassScores] = []
     with ThreadPoolExecutor(WORKERS) as pool:
         ignore = labels.get(IGNORE)
-        cases = pool.map(lambda case: _rows(case, *pairs[case], classes, ignore, threshold), pairs)
+        cases = pool.map(lambda case: _rows(case, *pairs[case], classes, ignore, threshold, largest_component), pairs)
         for done, found in enumerate(cases, start=1):
             rows += found
             if progress is not None:
@@ -94,6 +97,7 @@ def evaluate(
         missing=tuple(missing),
         extra=tuple(extra),
         prediction=prediction,
+        largest_component=largest_component,
         jaccard_threshold=threshold,
     )
     if out is not None:
@@ -102,8 +106,8 @@ def evaluate(
     return evaluation
 
 
-def _refuse_others(out: Path, pred: Path, ref: Path, prediction: Prediction | None) -> None:
-    """A UserError unless `out` is free, or holds what an earlier evaluation of the same folders wrote."""
+def _refuse_others(out: Path, pred: Path, ref: Path, prediction: Prediction | None, largest_component: bool) -> None:
+    """A UserError unless `out` is free, or holds what an earlier evaluation of the same folders and kind wrote."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: name a folder for cases.csv and summary.json.")
     found = [name for name in ("cases.csv", "summary.json") if (out / name).exists()]
@@ -111,9 +115,10 @@ def _refuse_others(out: Path, pred: Path, ref: Path, prediction: Prediction | No
         return
     try:
         before = load_evaluation(out)
-        what = f"the evaluation of {before.predictions} against {before.references}"
+        what = f"the evaluation of {before.predictions} against {before.references}{before.of_what}"
         same = (before.predictions, before.references) == (_name(pred), _name(ref))
         same &= out.resolve() == pred.resolve() or before.prediction == prediction
+        same &= before.largest_component == largest_component
     except UserError:
         what, same = " and ".join(found), False
     if not same:
@@ -199,11 +204,16 @@ def _rows(
     classes: Mapping[str, int],
     ignore: int | None,
     threshold: float | None,
+    largest: bool,
 ) -> list[ClassScores]:
     """The rows of one case; voxels whose reference is `ignore` are left out. `threshold`: the dataset's for Jaccard."""
     named = classes if ignore is None else {**classes, IGNORE: ignore}
     theirs, drawn = _read_labels(reference, formats.read_grid(predicted), named)
-    found, drawn = counted(_read_labels(predicted, theirs, classes)[1], drawn, ignore)
+    found = _read_labels(predicted, theirs, classes)[1]
+    for value in classes.values() if largest else ():
+        mask = found == value
+        found = np.where(mask & ~largest_component_of(mask), 0, found)
+    found, drawn = counted(found, drawn, ignore)
     for path, voxels in ((predicted, found), (reference, drawn)):
         unknown = sorted({int(value) for value in np.unique(voxels)} - {0, *classes.values()})
         if unknown:

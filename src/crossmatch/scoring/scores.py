@@ -70,7 +70,13 @@ class Evaluation:
     missing: tuple[str, ...]  # references without a prediction, left out
     extra: tuple[str, ...]  # predictions without a reference, left out
     prediction: Prediction | None  # prediction.json of the predictions: which run and checkpoint made them
+    largest_component: bool = False  # of each predicted class, only this one was scored
     jaccard_threshold: float | None = None  # of the dataset, below which `THRESHOLDED` is 0
+
+    @property
+    def of_what(self) -> str:
+        """Words that a heading adds where not all predicted voxels were scored."""
+        return ", of each predicted class the largest component" if self.largest_component else ""
 
     def case_means(self, metric: str = "dice") -> dict[str, float]:
         """Case -> mean of one of METRICS over the case's defined classes; NaN if none is, no entry if unknown."""
@@ -101,7 +107,7 @@ class Evaluation:
         """Mean and standard deviation over cases per class; overlap in percent, undefined (NaN) cases counted."""
         cases = len({row.case for row in self.rows})
         table = Table(
-            title=Text(visible(f"{self.predictions} against {self.references}: {cases} cases")),
+            title=Text(visible(f"{self.predictions} against {self.references}: {cases} cases{self.of_what}")),
             caption="mean over cases, ± standard deviation; NaN: cases without distances, as one mask is empty",
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
@@ -130,6 +136,7 @@ class Evaluation:
             "dataset": self.dataset,
             "jaccard_threshold": self.jaccard_threshold,
             "labels": self.labels,
+            "largest_component": self.largest_component,
             "missing": list(self.missing),
             "extra": list(self.extra),
             "summary": {
@@ -188,6 +195,7 @@ def evaluation_of(stored: StoredEvaluation) -> Evaluation:
         missing=stored.missing,
         extra=stored.extra,
         prediction=stored.prediction,
+        largest_component=stored.largest_component,
         jaccard_threshold=stored.jaccard_threshold,
     )
 

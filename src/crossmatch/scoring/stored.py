@@ -81,6 +81,7 @@ class StoredEvaluation(BaseModel):
     extra: tuple[str, ...]
     cases: Annotated[tuple[StoredScores, ...], Field(min_length=1)]
     prediction: Prediction | None
+    largest_component: bool = False
     jaccard_threshold: _Score | None = None  # older files have none
 
     @model_validator(mode="after")

@@ -1,0 +1,34 @@
+"""The command `report`: the page of a run, or one that compares several."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossmatch.errors import UserError
+
+COMPARISON = "comparison.html"
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="a run's folder, or several to compare")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"the page; default: RUN/report.html, for several runs {COMPARISON} here"),
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="masks of one run, with or without references; default: those in RUN/*")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page: scores, pictures, curves, settings. With several runs: a comparison."""
+    from crossmatch.reports import write_comparison, write_report
+    from crossmatch.runs.display import Terminal
+
+    if len(runs) > 1:
+        if predictions is not None:
+            raise UserError("--predictions is for the page of one run: name one run, or leave it out.")
+        page = write_comparison(runs, Path(COMPARISON) if out is None else out)
+    else:
+        page = write_report(runs[0], predictions=predictions, out=out)
+    size = page.stat().st_size / 1e6
+    Terminal().print(f"Report: {page} ({size:.1f} MB)", soft_wrap=True, highlight=False)

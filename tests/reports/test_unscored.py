@@ -1,0 +1,195 @@
+"""Predictions without a reference in a report: pictures and a table, with and without estimates of their quality."""
+
+import json
+import re
+
+import pytest
+from written_runs import log, write_predictions, write_run
+
+from crossmatch import formats
+from crossmatch.errors import UserError
+from crossmatch.inference.estimates import CalibrationFacts, MadeBy
+from crossmatch.inference.quality_record import file_state, write_quality
+from crossmatch.reports import write_report
+from crossmatch.reports.overlays import spread_slices
+from crossmatch.scoring.evaluate import evaluate
+from page import Page
+from tiny import write_dataset
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_dataset(tmp_path / "data", n_train=3, n_val=1, n_test=4, unlabelled=1)
+
+
+@pytest.fixture
+def run(tmp_path, data):
+    return write_run(tmp_path / "run", data, log())
+
+
+def predicted(folder, data, images: str = "imagesTs"):
+    """Masks of the test cases, and what `predict` writes down of their scans."""
+    write_predictions(data, folder)
+    scans = {
+        formats.stem(path): [{"path": f"../../data/{images}/{formats.stem(path)}_0000.nii.gz"}]
+        for path in sorted(folder.glob("*.nii.gz"))
+    }
+    (folder / "prediction.json").write_text(json.dumps({"scans": scans, "weights_sha256": "ab", "flips": False}))
+    return folder
+
+
+def write_estimates(folder, dice: dict[str, float | None], outside: str = ""):
+    """quality.json of masks with these estimates; the case `outside` is out of distribution."""
+    one = {
+        "low": None, "high": None, "agreement": 0.5, "border_entropy": 0.1, "voxels": 9, "volume_ml": 1.0,
+        "surface_cm2": 2.0, "components": 2, "edge_share": 0.0,
+    }  # fmt: skip
+    cases = {
+        case: {
+            **{key: one[key] for key in ("agreement", "border_entropy")},
+            "dice": value,
+            "low": None if value is None else value - 0.1,
+            "high": None if value is None else value + 0.05,
+            "flags": [f"Grey values lie far outside {SCRIPT}."] if case == outside else [],
+            "out_of_distribution": case == outside,
+            "grey_distance": 0.0,
+            "spacing_distance": 1.0,
+            "classes": {name: {**one, "dice": value} for name in ("RV", "MYO")},
+            "mask": file_state(folder, folder / f"{case}.nii.gz"),
+            "scan": [{"path": "x", "size": 1, "mtime_ns": 1, "ctime_ns": 1, "sha256": None}],
+        }
+        for case, value in dice.items()
+    }
+    bins = [{"confidence": 0.7, "accuracy": 0.5, "share": 0.4}, {"confidence": 0.95, "accuracy": 0.9, "share": 0.6}]
+    reliability = {
+        "temperature": 1.7, "ece_before": 0.081, "ece_after": 0.032, "bins_before": bins, "bins_after": bins,
+    }  # fmt: skip
+    fitted = None not in dice.values()
+    facts = CalibrationFacts(
+        method="validation" if fitted else "none",
+        told="Fitted on 4 validation cases.",
+        cases=["case_004"],
+        weights_sha256="ab",
+        level=0.8,
+        error=0.04 if fitted else None,
+        reliability=reliability if fitted else None,
+    )
+    made = MadeBy(run="run", checkpoint="last", step=60, weights_sha256="ab", flips=False, views=["clean", "weak"])
+    write_quality(folder, made, facts, {"RV": 1, "MYO": 2}, cases)
+
+
+def test_masks_without_a_reference_have_pictures_chosen_by_volume(run, data):
+    predicted(run / "new", data)
+    page = Page(write_report(run))
+    found = re.findall(r"(Largest|Middle|Smallest) volume: (case_\d+)", page.text)
+    assert [kind for kind, _ in found] == ["Largest", "Middle", "Smallest"]
+    assert found[2][1] == "case_008", "an empty mask"
+    assert "4 masks in new, without a reference and without an estimated quality, so nobody knows" in page.text
+    assert sum(attrs.get("class") == "overlay" for _, attrs in page.tags) == 9
+    assert not any(attrs.get("class") == "reference" for tag, attrs in page.tags if tag == "g")
+    like = formats.read(run / "new" / "case_005.nii.gz")
+    volume = (like.voxels == 1).sum() * 1.5 * 1.5 * 8 / 1000
+    assert page.row("case_005")[1] == f"{volume:.1f}"
+    assert page.row("case_008")[1:] == ["0.0", "0.0"]
+    assert "has not been evaluated" in page.text
+
+
+def test_estimates_choose_the_pictures_and_fill_the_table(run, data):
+    folder = predicted(run / "new", data)
+    scores = {"case_005": 0.9, "case_006": 0.4, "case_007": 0.8, "case_008": 0.7}
+    write_estimates(folder, scores, outside="case_007")
+    page = Page(write_report(run))
+    assert re.findall(
+        r"(Best|Middle|Worst) by estimate, estimated Dice (\d+) % \((\d+) to (\d+) %\): (case_\d+)", page.text
+    ) == [
+        ("Best", "90", "80", "95", "case_005"),
+        ("Middle", "70", "60", "75", "case_008"),
+        ("Worst", "80", "70", "85", "case_007"),
+    ], "what is unlike the training data is the worst"
+    assert [row[0] for row in page.rows if row and row[0].startswith("case_0")] == [
+        "case_005",
+        "case_008",
+        "case_006",
+        "case_007",
+    ]
+    assert page.row("case_006")[1:6] == ["40", "30 – 45", "40", "40", "4"]
+    assert f"Grey values lie far outside {SCRIPT}." in page.text
+    assert "<script>alert" not in page.source
+    assert "in 80 of 100 cases the true Dice lies in the interval. Fitted on 4 validation cases." in page.text
+
+
+def test_calibration_is_shown(run, data):
+    folder = predicted(run / "test", data)
+    write_estimates(folder, {"case_005": 0.95, "case_006": 0.8, "case_007": 0.5, "case_008": 0.1})
+    evaluate(folder, data / "labelsTs", folder)
+    page = Page(write_report(run))
+    assert "8.1 % before and 3.2 % after" in page.text
+    assert "temperature 1.7" in page.text
+    assert "Spearman's rank correlation of estimated and true Dice is 1.00" in page.text
+
+
+def test_without_a_calibration_the_agreement_ranks(run, data):
+    folder = predicted(run / "new", data)
+    write_estimates(folder, dict.fromkeys(("case_005", "case_006", "case_007", "case_008")))
+    page = Page(write_report(run))
+    assert "Best by estimate, agreement 50 %" in page.text
+    assert "agreement %" in page.text
+
+
+def test_an_estimate_of_another_mask_is_not_shown(run, data):
+    folder = predicted(run / "new", data)
+    write_estimates(folder, {"case_005": 0.9, "case_006": 0.4, "case_007": 0.8})
+    formats.write(
+        folder / "case_006.nii.gz",
+        *[formats.read(folder / "case_005.nii.gz").voxels, formats.read(folder / "case_006.nii.gz")],
+    )
+    page = Page(write_report(run))
+    assert "case_006 has no estimate: The mask was changed since." in page.text
+    assert "Without an estimate (1): case_008." in page.text
+    assert "Best by estimate" in page.text
+
+
+def test_a_folder_elsewhere_is_named(run, data, tmp_path):
+    with pytest.raises(UserError, match="has no masks: name the folder"):
+        write_report(run, predictions=data)
+    masks = predicted(tmp_path / "far" / "masks", data)
+    page = Page(write_report(run, predictions=masks))
+    assert "4 masks in masks" in page.text
+    (data / "imagesTs" / "case_008_0000.nii.gz").rename(tmp_path / "gone.nii.gz")
+    assert (
+        "No picture of case_008 (smallest volume): its scan is not at"
+        in Page(write_report(run, predictions=masks)).text
+    )
+
+
+def test_evaluated_cases_are_not_shown_twice(run, data):
+    folder = predicted(run / "test", data)
+    evaluate(folder, data / "labelsTs", folder)
+    assert "without a reference" not in Page(write_report(run)).text
+    for n in (7, 8):
+        (data / "labelsTs" / f"case_00{n}.nii.gz").unlink()
+    evaluate(folder, data / "labelsTs", folder)
+    page = Page(write_report(run))
+    assert "2 masks in test, without a reference" in page.text
+    assert re.findall(r"(?:Largest|Smallest) volume: (case_\d+)", page.text) == ["case_007", "case_008"]
+
+
+def test_scores_of_training_and_validation_cases_are_marked(run, data):
+    write_predictions(data, run / "train", lost=(0, 1, 2), split="Tr")
+    evaluate(run / "train", data / "labelsTr", run / "train")
+    page = Page(write_report(run))
+    assert "2 of 3 are training cases: the run learned from their labels; 1 of 3 are validation cases" in page.text
+    assert page.row("case_001 training")
+    assert page.row("case_004 validation")
+
+
+def test_slices_are_spread_over_what_is_predicted():
+    import numpy as np
+
+    mask = np.zeros((20, 4, 4), np.uint8)
+    mask[4:16] = 1
+    assert spread_slices(mask) == [6, 10, 14]
+    assert spread_slices(mask[:1]) == [0]
+    assert spread_slices(np.zeros((6, 4, 4))) == [1, 3, 5]
