@@ -13,8 +13,10 @@ from pathlib import Path
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
+from crossmatch.inference import rank as ranking
 from crossmatch.inference.ensemble import load_networks, open_runs
 from crossmatch.inference.model import Model
+from crossmatch.inference.rank import Ranked
 from crossmatch.plan.make import make_plan
 from crossmatch.recipes import Recipe, load_recipe
 from crossmatch.reports import write_report
@@ -25,7 +27,7 @@ from crossmatch.scoring import evaluate as scoring
 from crossmatch.scoring.scores import Evaluation
 from crossmatch.training.fit import fit
 
-__all__ = ["Display", "Model", "check", "evaluate", "load", "report", "train"]
+__all__ = ["Display", "Model", "check", "evaluate", "load", "rank", "report", "train"]
 
 AnyPath = str | os.PathLike[str]  # of a file or a folder
 
@@ -156,6 +158,46 @@ def evaluate(
             largest_component=largest_component,
             progress=count,
             warn=lambda text: warnings.warn(text, stacklevel=2),
+        )
+
+
+def rank(
+    run: AnyPath,
+    data: AnyPath | None = None,
+    *,
+    count: int = 5,
+    out: AnyPath | None = None,
+    checkpoint: str = "last",
+    device: str = "auto",
+    progress: Counted = True,
+) -> list[Ranked]:
+    """Choose the scans to label next: those whose masks the run trusts least, and no two alike.
+
+    Args:
+        run: a run's folder.
+        data: a dataset, whose training cases without a label are looked at, or a folder of scans; by default the
+            run's dataset.
+        count: how many.
+        out: folder for rank.json and rank.csv; by default the run's.
+        checkpoint: ``last``, ``best`` or the file of a checkpoint of the same network.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
+
+    Returns:
+        The scans in the order in which they should be labelled, each with its files and the reason.
+
+    Raises:
+        UserError: not a run, nothing to choose from, or scans that the network cannot take.
+    """
+    with counting(progress, "Looking") as count_scans:
+        return ranking.rank(
+            Path(run),
+            None if data is None else Path(data),
+            count,
+            out=None if out is None else Path(out),
+            checkpoint=checkpoint,
+            device=device,
+            progress=count_scans,
         )
 
 

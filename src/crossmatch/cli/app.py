@@ -10,11 +10,8 @@ from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
-<<<<<<< HEAD
 from crossmatch.cli.looking import rank, show_quality
-=======
 from crossmatch.cli.pages import report
->>>>>>> main
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError, quoted

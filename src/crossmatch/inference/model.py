@@ -131,6 +131,8 @@ class Model:
         stride: Stride | None = None,
         batch: int | None = None,
         format: str | None = None,
+        quality: bool = False,
+        uncertainty: bool = False,
         progress: Counted = True,
     ) -> list[Path]:
         """Segment a file or a folder of files; each mask has the size, geometry and format of its scan.
@@ -147,6 +149,8 @@ class Model:
             stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.
             batch: slices or windows at a time; None: as the recipe says.
             format: of the masks, such as ``nrrd``; None: that of each scan, where masks can be written in it.
+            quality: estimate the Dice of each mask, into out/quality.csv and quality.json, see docs/quality.md.
+            uncertainty: the same, and maps of uncertainty into out/uncertainty.
             progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
 
         Returns:
@@ -160,7 +164,17 @@ class Model:
                 [run.folder for run in (self.run, *self.others)],
                 Path(source),
                 Path(out),
-                Options(self.checkpoint, str(self.device), flips, probabilities, stride, batch, format),
+                Options(
+                    self.checkpoint,
+                    str(self.device),
+                    flips,
+                    probabilities,
+                    stride,
+                    batch,
+                    format,
+                    quality,
+                    uncertainty,
+                ),
                 progress=count,
                 warn=lambda text: warnings.warn(text, stacklevel=2),
             )

@@ -180,7 +180,7 @@ def _candidates(run: Run, place: Path) -> tuple[list[ScanToLabel], list[ScanToLa
     if (root / "dataset.json").is_file():
         labelled = [one for one in _of_dataset(open_dataset(root).only("train")) if one.case in learned]
     if not (place / "dataset.json").is_file():
-        scans = group_channels(place, len(run.data["channels"]))
+        scans = group_channels(place, run.data["channels"])
         return [ScanToLabel(name, patient_of(name, None, place), paths) for name, paths in scans.items()], labelled
     dataset = open_dataset(place).only("train")
     same = place.resolve() == root.resolve()
