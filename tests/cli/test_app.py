@@ -22,6 +22,7 @@ COMMANDS = {
     "plan",
     "train",
     "predict",
+    "rank",
     "evaluate",
     "report",
     "pack",
