@@ -44,9 +44,10 @@ ALLOWED = {
     "reports": "atomic batches dataset errors formats inference runs scoring vendor",
     "benchmark": "atomic dataset errors methods recipes runs scoring",
     "api": "dataset errors inference plan recipes reports runs scoring training",
+    "export": "atomic errors formats inference methods networks reports runs scoring",
     "plan": "batches dataset errors formats inference recipes runs training",
-    "cli": "__init__ atomic benchmark dataset errors importers inference methods phantom plan recipes reports runs "
-    "scoring training",
+    "cli": "__init__ atomic benchmark dataset errors export importers inference methods phantom plan recipes reports "
+    "runs scoring training",
     "__init__": "api errors formats methods networks phantom recipes scoring",
     "__main__": "cli",
 }

@@ -1,8 +1,11 @@
 """The report in a real browser: it draws, zooms and tells values, complains of nothing and asks nobody."""
 
+import io
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 from written_runs import log, write_predictions, write_run
 
 from chromium import chromium, open_file
@@ -105,3 +108,37 @@ def test_the_pages_policy_stops_a_script_that_got_in(browser, page, tmp_path):
     tab, complaints = open_file(browser, planted)
     assert "taken over" not in tab.title()
     assert any("Content Security Policy" in text for text in complaints)
+
+
+def test_the_viewer_shows_a_case_with_its_masks(browser, page, tmp_path):
+    with_viewer = write_report(page.parent, out=tmp_path / "viewer.html", viewer=True)
+    tab, complaints = open_file(browser, with_viewer, viewport={"width": 760, "height": 420})  # drawn in software
+    start = tab.get_by_role("button", name="Open in three planes and 3D")
+    assert start.count() == 3
+    start.first.click()
+    tab.locator(".viewer[data-ready]").wait_for()
+    canvas = tab.locator(".viewer canvas")
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] * 0.1, "y": box["height"] / 2})
+    seen = tab.locator(".viewer-where")
+    seen.filter(has_text="mm").wait_for()
+    assert re.search(r"prediction: (RV|MYO|background) · reference: ", seen.inner_text())
+    pixels = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).astype(int)
+    coloured = np.ptp(pixels, axis=2) > 40
+    assert 0.01 < coloured.mean() < 0.9, "classes have colours"
+    tab.get_by_label("opacity of prediction").fill("0")
+    tab.get_by_role("button", name="3D only").click()
+    tab.get_by_role("button", name="Close").click()
+    assert tab.locator(".viewer").count() == 0
+    assert start.count() == 3
+    assert complaints == []
+
+
+def test_without_webgl_the_pictures_stay(browser, page, tmp_path):
+    with_viewer = write_report(page.parent, out=tmp_path / "viewer.html", viewer=True)
+    tab, complaints = open_file(browser, with_viewer)
+    tab.evaluate("HTMLCanvasElement.prototype.getContext = () => null")
+    tab.get_by_role("button", name="Open in three planes and 3D").first.click()
+    tab.get_by_text("no WebGL 2").wait_for()
+    assert tab.locator(".overlay").first.is_visible()
+    assert complaints == []

@@ -10,6 +10,7 @@ from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
+from crossmatch.cli.export import export
 from crossmatch.cli.looking import rank, show_quality
 from crossmatch.cli.pages import report
 from crossmatch.cli.planning import Device, plan
@@ -31,6 +32,7 @@ app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)
 app.command(cls=Command)(rank)
+app.command(cls=Command)(export)
 app.add_typer(importer, name="import")
 
 
@@ -82,6 +84,9 @@ def predict(
         str | None,
         typer.Option(help="of the masks: nii.gz, nrrd, png or dicom-seg; default: that of each scan, where it can be"),
     ] = None,
+    code: Annotated[
+        list[str] | None, typer.Option(help="of a label in a DICOM segmentation: liver=SCT:10200004:Liver")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run, or with several: RUN INPUT OUT. Masks have the scans' size and geometry."""
@@ -103,6 +108,7 @@ def predict(
                 None if stride is None else _stride(stride),
                 batch,
                 format,
+                code or (),
                 quality,
                 uncertainty,
             ),
@@ -147,7 +153,6 @@ def evaluate(
     console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
 
 
-@app.command(cls=Command)
 @app.command(cls=Command)
 def pack(
     run: Annotated[Path, typer.Argument(help="a run's folder")],

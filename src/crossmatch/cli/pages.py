@@ -19,16 +19,19 @@ def report(
     predictions: Annotated[
         Path | None, typer.Option(help="masks of one run, with or without references; default: those in RUN/*")
     ] = None,
+    viewer: Annotated[
+        bool, typer.Option("--viewer", help="put a viewer of three planes and 3D with a few small cases into the page")
+    ] = False,
 ) -> None:
     """Write one self-contained HTML page: scores, pictures, curves, settings. With several runs: a comparison."""
     from crossmatch.reports import write_comparison, write_report
     from crossmatch.runs.display import Terminal
 
     if len(runs) > 1:
-        if predictions is not None:
-            raise UserError("--predictions is for the page of one run: name one run, or leave it out.")
+        if predictions is not None or viewer:
+            raise UserError("--predictions and --viewer are for the page of one run: name one, or leave them out.")
         page = write_comparison(runs, Path(COMPARISON) if out is None else out)
     else:
-        page = write_report(runs[0], predictions=predictions, out=out)
+        page = write_report(runs[0], predictions=predictions, out=out, viewer=viewer)
     size = page.stat().st_size / 1e6
     Terminal().print(f"Report: {page} ({size:.1f} MB)", soft_wrap=True, highlight=False)

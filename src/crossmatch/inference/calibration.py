@@ -1,7 +1,8 @@
 """From agreement to Dice: a monotone map for each class, and how far its estimates are off.
 
-The map shifts each class's agreement by a constant on the logit scale, then takes one isotonic regression for all
-classes. So a handful of cases suffice, and two agreements give two estimates wherever they lie. It needs no image.
+Agreement is joined with the certainty at the mask's border, as each misses cases that the other finds. The map shifts
+each class's value by a constant on the logit scale, then takes one isotonic regression for all classes. So a handful of
+cases suffice, and two values give two estimates wherever they lie. It needs no image.
 
 Shapes: N cases, L classes without background.
 Source: isotonic regression by pooled adjacent violators is SciPy's. Intervals are those of split conformal prediction
@@ -41,11 +42,20 @@ class DiceMap:
         return np.where(np.isnan(agreement), np.nan, np.interp(np.nan_to_num(shifted), places, values))
 
 
+def joined(agreement: DiceValues, border_entropy: DiceValues) -> DiceValues:
+    """(..., L) agreement and certainty at the border as one value: the mean of both on the logit scale.
+
+    NaN where there is no agreement; without a border the certainty is 0.
+    """
+    certain = 1 - np.nan_to_num(border_entropy, nan=1.0)
+    return np.where(np.isnan(agreement), np.nan, _expit((_logit(agreement) + _logit(certain)) / 2))
+
+
 def fit_map(agreement: DiceValues, dice: DiceValues) -> DiceMap:
     """The map of cases whose Dice is known.
 
     Args:
-        agreement, dice: (N, L); a class that is in neither mask nor reference of a case is NaN in both.
+        agreement: (N, L), `joined`; dice: (N, L). A class that is in neither mask nor reference of a case is NaN.
     """
     known = ~np.isnan(agreement) & ~np.isnan(dice)
     off = np.where(known, _logit(dice) - _logit(agreement), np.nan)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
@@ -43,6 +44,7 @@ class KnownCases(TypedDict):
     method: Literal["validation", "labelled"]
     cases: list[str]  # N names
     agreement: list[list[_Share | None]]  # (N, L); null: neither mask nor decoding has the class
+    border_entropy: list[list[_Share | None]]  # (N, L); null: no border
     dice: list[list[_Share | None]]  # (N, L); null: neither mask nor reference has it
     shapes: list[list[MaskShape]]  # (M, L) of all labelled and validation references
     reliability: Reliability | None
@@ -103,7 +105,7 @@ def _predict(
     assert isinstance(views, FeatureViews)
     cases = cases if len(cases) <= MOST else [cases[k * len(cases) // MOST] for k in range(MOST)]
     predictor = replace(predictor, probabilities=True)
-    rows: list[tuple[list[float | None], list[float | None]]] = []
+    rows: list[tuple[list[float | None], ...]] = []
     sampled: list[Voxels] = []
     for done, case in enumerate(cases):
         progress(done, len(cases))
@@ -117,10 +119,11 @@ def _predict(
         mask, truth = counted(labels, reference, dataset.ignore)
         dice = dice_per_class(mask, truth, run.classes)
         there = [bool((mask == k).any() or (truth == k).any()) for k in range(1, run.classes)]
-        agreement = views.sums().agreement[1:]
+        sums = views.sums()
         rows.append(
             (
-                [None if np.isnan(value) else float(value) for value in agreement],
+                _listed(sums.agreement[1:]),
+                _listed(sums.border_entropy[1:].clip(max=1)),
                 [float(value) if known else None for value, known in zip(dice, there, strict=True)],
             )
         )
@@ -140,7 +143,13 @@ def _predict(
         method="validation",
         cases=[case.id for case in cases],
         agreement=[row[0] for row in rows],
-        dice=[row[1] for row in rows],
+        border_entropy=[row[1] for row in rows],
+        dice=[row[2] for row in rows],
         shapes=shapes,
         reliability=reliability(sampled),
     )
+
+
+def _listed(values: NDArray[np.float64]) -> list[float | None]:
+    """For JSON: NaN as null."""
+    return [None if np.isnan(value) else float(value) for value in values]

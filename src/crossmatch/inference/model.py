@@ -131,6 +131,7 @@ class Model:
         stride: Stride | None = None,
         batch: int | None = None,
         format: str | None = None,
+        codes: Sequence[str] = (),
         quality: bool = False,
         uncertainty: bool = False,
         progress: Counted = True,
@@ -149,6 +150,8 @@ class Model:
             stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.
             batch: slices or windows at a time; None: as the recipe says.
             format: of the masks, such as ``nrrd``; None: that of each scan, where masks can be written in it.
+            codes: of labels in DICOM segmentations, such as ``liver=SCT:10200004:Liver``; others are those of a small
+                table, or private.
             quality: estimate the Dice of each mask, into out/quality.csv and quality.json, see docs/quality.md.
             uncertainty: the same, and maps of uncertainty into out/uncertainty.
             progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
@@ -172,6 +175,7 @@ class Model:
                     stride,
                     batch,
                     format,
+                    codes,
                     quality,
                     uncertainty,
                 ),

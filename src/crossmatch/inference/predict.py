@@ -4,7 +4,7 @@ Three parts: what can be checked without voxels, the record of what makes the ma
 network computes one scan, a thread reads the next and another writes the masks of the one before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from crossmatch.errors import UserError, listed
+from crossmatch.formats import SegmentCode
 from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
 from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
@@ -43,6 +44,7 @@ class Options:
     stride: Stride | None = None
     batch: int | None = None  # slices or windows at a time, instead of the recipe's
     format: str | None = None  # ending of the masks without its dot; None: the format of each scan, where that can be
+    codes: Sequence[str] = ()  # of DICOM segmentations: LABEL=SCHEME:VALUE:MEANING
     quality: bool = False  # also write target/quality.json and quality.csv
     uncertainty: bool = False  # the same, and target/uncertainty/<case>, float32: entropy of the decodings, 1 at most
 
@@ -102,7 +104,9 @@ def predict(
     device = choose_device(options.device)
     predictor = predictor_of(runs, network.to(device), device, options)
     refuse_file(target)
-    facts = origin(runs, [_recipe(one, options) for one in runs], checkpoints, options.checkpoint, options.flips)
+    codes = _codes(run, options)
+    facts: dict[str, Any] = {"codes": codes} if codes else {}
+    facts |= origin(runs, [_recipe(one, options) for one in runs], checkpoints, options.checkpoint, options.flips)
     pairs = list(zip(scans, made, strict=True))
     with (
         only_writer(target),
@@ -114,7 +118,7 @@ def predict(
             calibration = calibration_of(run, predictor, facts["weights_sha256"], progress)
             made_of = made_by(facts, predictor.views)
             judged = Judged(target, run, predictor.views, calibration, made_of, sources)
-        strange = segment(predictor, pairs, progress, sources, run, judged)
+        strange = segment(predictor, pairs, progress, sources, run, codes, judged)
     if strange:
         warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
@@ -150,6 +154,7 @@ def segment(
     progress: Callable[[int, int], None],
     sources: Sources,
     run: Run,
+    codes: Mapping[str, SegmentCode],
     judged: Judged | None = None,
 ) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its maps if wanted.
@@ -160,6 +165,7 @@ def segment(
     Args:
         sources: knows the scans that have their files already, and is told of each scan that is read.
         run: of the network; says which grey values the training knows, and what the labels are called.
+        codes: of labels, for DICOM segmentations.
         judged: is told of every mask; None: no quality is estimated.
 
     Returns:
@@ -186,7 +192,7 @@ def segment(
                 if writing is not None:
                     writing.result()
                 grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
-                writing = writer.submit(write_files, made, labels, maps, grid, run.data["labels"])
+                writing = writer.submit(write_files, made, labels, maps, grid, run.data["labels"], codes)
                 if judged is not None and verdict is not None:
                     writing = writer.submit(judged.add, scan.name, verdict, made[0], writing)
                 del volumes, labels, maps  # before the next are made
@@ -199,6 +205,13 @@ def segment(
                     judged.save()
     progress(len(scans), len(scans))
     return strange
+
+
+def _codes(run: Run, options: Options) -> dict[str, SegmentCode]:
+    """The codes that are given for the labels."""
+    if options.codes and options.format != "dicom-seg":
+        raise UserError("--code is for DICOM segmentations: add --format dicom-seg, or leave it out.")
+    return formats.parse_codes(options.codes, run.data["labels"])
 
 
 def _recipe(run: Run, options: Options) -> Recipe:

@@ -20,6 +20,7 @@ from crossmatch.inference.calibration import (
     fit_map,
     half_width,
     interval,
+    joined,
     mean_of,
     mean_rows,
     residuals,
@@ -76,9 +77,10 @@ def calibrate(known: KnownCases | str, weights_sha256: str) -> Calibration:
     """Fit what is known, see `known_cases`; a sentence instead says why nothing is."""
     if isinstance(known, str):
         return Calibration(_facts("none", known, [], weights_sha256, None, None))
-    agreement, dice = (np.array(known[key], float) for key in ("agreement", "dice"))  # null is NaN
-    off = residuals(agreement, dice)
-    of_mean = _mean_residuals(agreement, dice, off)
+    agreement, entropy, dice = (np.array(known[key], float) for key in ("agreement", "border_entropy", "dice"))
+    value = joined(agreement, entropy)  # null is NaN
+    off = residuals(value, dice)
+    of_mean = _mean_residuals(value, dice, off)
     trained_on = known["method"] == "labelled"
     factor = WIDER if trained_on else 1.0
     widths = [min(1.0, factor * half_width(one)) for one in (*off.T, of_mean)]
@@ -97,7 +99,7 @@ def calibrate(known: KnownCases | str, weights_sha256: str) -> Calibration:
     error = mean_of(np.abs(of_mean))
     return Calibration(
         _facts(known["method"], told, known["cases"], weights_sha256, error, known),
-        fit_map(agreement, dice),
+        fit_map(value, dice),
         tuple(widths),
         (lowest, float(np.nanmin(mean_rows(dice))) if not np.isnan(dice).all() else 0.0),
         known["shapes"],
@@ -141,7 +143,11 @@ def judge(run: Run, calibration: Calibration, volumes: Sequence[Volume], labels:
     for k, shape in enumerate(shapes):
         if shape.voxels == 0:  # a class that must be there and is not has nothing right
             agreement[k] = 0.0 if always[k] else np.nan
-    dice = np.full(len(names), np.nan) if calibration.to_dice is None else calibration.to_dice(agreement)
+    dice = (
+        np.full(len(names), np.nan)
+        if calibration.to_dice is None
+        else calibration.to_dice(joined(agreement, sums.border_entropy[1:]))
+    )
     missing = np.array([always[k] and shape.voxels == 0 for k, shape in enumerate(shapes)])
     dice = np.where(missing & ~np.isnan(dice), 0.0, dice)
     widths = calibration.widths or (1.0,) * (len(names) + 1)

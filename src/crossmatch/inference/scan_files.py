@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmatch import formats
-from crossmatch.formats import Volume
+from crossmatch.formats import SegmentCode, Volume
 from crossmatch.inference.inputs import Scan
 from crossmatch.inference.predictor import check_voxels
 from crossmatch.inference.sources import Files, Sources
@@ -39,16 +39,17 @@ def write_files(
     maps: NDArray[np.float32] | None,
     like: Volume,
     names: Mapping[str, int],
+    codes: Mapping[str, SegmentCode],
 ) -> None:
     """Write a scan's files; the mask last, so that it is there only when all of them are.
 
     Args:
         made: the file of the mask, then those of its maps, each in a folder of its name.
         maps: (M, *S), as `Predictor` gives them.
-        like: the scan's grid; names: class -> value.
+        like: the scan's grid; names: class -> value; codes: of the classes, for DICOM segmentations.
     """
     if maps is not None:
         for path in made[1:]:
             uncertain = path.parent.name == "uncertainty"  # the last of the maps
             formats.write(path, maps[-1] if uncertain else np.moveaxis(maps[: max(names.values()) + 1], 0, -1), like)
-    formats.write(made[0], labels, like, names)
+    formats.write(made[0], labels, like, names, codes)

@@ -12,6 +12,7 @@ from crossmatch.reports.page import render
 from crossmatch.reports.pairs import Compared
 from crossmatch.reports.scans import ORIGIN
 from crossmatch.reports.unscored import Unscored
+from crossmatch.reports.viewer import Viewer
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import Run, open_run
 from crossmatch.scoring.scores import Evaluation, load_evaluation
@@ -51,7 +52,12 @@ def write_comparison(run_folders: Sequence[Path], out: Path) -> Path:
 
 
 def write_report(
-    run_folder: Path, evaluation: Path | None = None, predictions: Path | None = None, out: Path | None = None
+    run_folder: Path,
+    evaluation: Path | None = None,
+    predictions: Path | None = None,
+    out: Path | None = None,
+    *,
+    viewer: bool = False,
 ) -> Path:
     """Write the page of a run, finished or not: scores and pictures of its predictions, curves, settings.
 
@@ -63,6 +69,7 @@ def write_report(
             were evaluated. Default: the evaluation's folder, or the one beside it that has the name the evaluation
             recorded. Masks without a score are shown too, from here and from the RUN/* that `predict` wrote.
         out: the page, RUN/report.html by default; an earlier report there is replaced, any other file is not.
+        viewer: put a viewer of volumes into the page, with the cases that have pictures, where they are small.
 
     Returns:
         The page's path.
@@ -83,7 +90,8 @@ def write_report(
     if found is not None and scores is not None:
         own = found if found.is_dir() else found.parent
         masks = predictions if predictions is not None and evaluation is not None else _predictions(own, scores)
-    write_text(out, render(run, scores, masks, _unscored(run, scores, masks, predictions)))
+    shown = Viewer({name: value for name, value in run.data["labels"].items() if value}) if viewer else None
+    write_text(out, render(run, scores, masks, _unscored(run, scores, masks, predictions), shown))
     return out
 
 

@@ -9,6 +9,7 @@ from crossmatch.formats import Array, Volume
 from crossmatch.reports.overlays import plane_figures, stack_figures
 from crossmatch.reports.renderings import surface_rows
 from crossmatch.reports.scans import case_of_dataset, mask_of, open_scan, scored_pair
+from crossmatch.reports.viewer import Viewer
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation
 
@@ -36,8 +37,14 @@ def ranked_choice(ranked: list[str], names: tuple[str, str, str]) -> dict[str, s
     return {case: " and ".join(names) if len(ranked) > 1 else "the only one" for case, names in chosen.items()}
 
 
-def case_figures(run: Run, evaluation: Evaluation, predictions: Path) -> tuple[dict[str, str], list[str]]:
-    """Case -> a row of pictures, for each chosen case, and a sentence for each case that cannot be shown."""
+def case_figures(
+    run: Run, evaluation: Evaluation, predictions: Path, viewer: Viewer | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """Case -> a row of pictures, for each chosen case, and a sentence for each case that cannot be shown.
+
+    Args:
+        viewer: takes the cases in, too.
+    """
     figures, notes = {}, []
     for case, reason in chosen_cases(evaluation).items():
         try:
@@ -47,7 +54,9 @@ def case_figures(run: Run, evaluation: Evaluation, predictions: Path) -> tuple[d
         else:
             score = f"Dice {100 * evaluation.case_means()[case]:.1f} %"
             head = f"{reason.capitalize()}: <b>{escape(case)}</b>, {score}"
-            figures[case] = case_row(head, _pictures(run, evaluation, scan))
+            masks = {"prediction": scan.prediction, "reference": scan.reference}
+            place = "" if viewer is None else viewer.add(case, scan.image, masks)
+            figures[case] = case_row(head, place + _pictures(run, evaluation, scan))
     return figures, notes
 
 

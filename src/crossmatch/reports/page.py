@@ -14,18 +14,28 @@ from crossmatch.reports.evaluated import evaluation_section, no_evaluation, noti
 from crossmatch.reports.heading import header, key_numbers, state
 from crossmatch.reports.tables import settings_table
 from crossmatch.reports.unscored import Unscored
+from crossmatch.reports.viewer import Viewer
 from crossmatch.runs.logbook import LoggedLine, read_metrics
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation
 
+AFTER_STATE = 3  # sections: what is said of the whole page stands behind its head
 
-def render(run: Run, evaluation: Evaluation | None, predictions: Path | None, unscored: Sequence[Unscored]) -> str:
+
+def render(
+    run: Run,
+    evaluation: Evaluation | None,
+    predictions: Path | None,
+    unscored: Sequence[Unscored],
+    viewer: Viewer | None = None,
+) -> str:
     """The whole page.
 
     Args:
         run: finished or not.
         evaluation: of its predictions, if there is one; predictions: the evaluated masks.
         unscored: masks without a reference, folder by folder.
+        viewer: takes in the cases with pictures, and goes into the page; None: no viewer.
     """
     lines = read_metrics(run.metrics)
     name = run.folder.resolve().name
@@ -33,20 +43,25 @@ def render(run: Run, evaluation: Evaluation | None, predictions: Path | None, un
     if evaluation is not None:
         body.append(evaluation_section(run, evaluation))
         if predictions is not None:
-            figures, notes = case_figures(run, evaluation, predictions)
+            figures, notes = case_figures(run, evaluation, predictions, viewer)
             content = [notices(notes), *figures.values()]
             layers = ("reference", "prediction")
             body.append(pictures_section("Best, median and worst case", evaluation.labels, content, layers))
     qualities = [] if predictions is None else [(read_quality(predictions), True)]
     qualities += [(masks.quality, False) for masks in unscored if masks.folder != predictions]
     for masks in unscored:
-        told, figures, table = masks.section()
+        told, figures, table = masks.section(viewer)
         content = [told, *figures.values(), table]
         body.append(pictures_section("Predictions without a reference", masks.labels, content, ("prediction",)))
     body += [quality_section(quality, evaluation if beside else None) for quality, beside in qualities]
     if evaluation is None:
         body.append(no_evaluation(run))
-    return document(name, [*body, _curves(run, lines), _settings(run), _origin(run)])
+    body += [_curves(run, lines), _settings(run), _origin(run)]
+    if viewer is None:
+        return document(name, body)
+    body.insert(AFTER_STATE, notices(viewer.told()))
+    blocks, scripts = viewer.content()
+    return document(name, [*body, *blocks], scripts)
 
 
 def _curves(run: Run, lines: list[LoggedLine]) -> str:

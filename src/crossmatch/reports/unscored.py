@@ -19,6 +19,7 @@ from crossmatch.reports.overlays import unscored_figures
 from crossmatch.reports.renderings import prediction_surfaces
 from crossmatch.reports.scans import images_of_dataset, open_scan, recorded_scans, scan_file
 from crossmatch.reports.tables import estimates_table, volumes_table
+from crossmatch.reports.viewer import Viewer
 from crossmatch.runs.run import Run
 
 MOST_READ = 200  # masks whose volume is measured; of more, so many are taken evenly over the list
@@ -56,14 +57,14 @@ class Unscored:
         """The estimates of these masks that hold, best first."""
         return {case: quality.cases[case] for case in reversed(quality.worst_first()) if case in self.masks}
 
-    def section(self) -> tuple[str, dict[str, str], str]:
+    def section(self, viewer: Viewer | None = None) -> tuple[str, dict[str, str], str]:
         """How the pictures were chosen, as HTML, case -> its pictures, and the table."""
         chosen, told, table = self._by_quality(self.quality) if self.quality else self._by_volume()
         pictures: dict[str, str] = {}
         recorded = recorded_scans(self.folder)
         for case, (reason, flags) in chosen.items():
             try:
-                row = self._pictures(case, recorded)
+                row = self._pictures(case, recorded, viewer)
             except UserError as error:
                 self.notes.append(f"No picture of {case} ({reason}): {error}")
             else:
@@ -125,7 +126,7 @@ class Unscored:
         table = volumes_table({case: volumes[case] for case in ranked}, self.labels, unit)
         return {case: (why, []) for case, why in reasons.items()}, told, table
 
-    def _pictures(self, case: str, recorded: dict[str, list[Path]]) -> str:
+    def _pictures(self, case: str, recorded: dict[str, list[Path]], viewer: Viewer | None) -> str:
         run = self.run
         if case in recorded:
             files: Sequence[Path] = [scan_file(recorded[case])]
@@ -135,7 +136,8 @@ class Unscored:
         mask = scan.mask(self.masks[case], run.data["labels"])
         flat = run.recipe.dims == 2
         slices = unscored_figures(scan.image, mask, self.labels, run.data["slice_axis"] if flat else None)
-        shown = f'<div class="slices">{"".join(slices)}</div>'
+        place = "" if viewer is None else viewer.add(case, scan.image, {"prediction": mask})
+        shown = f'{place}<div class="slices">{"".join(slices)}</div>'
         return shown if flat else shown + prediction_surfaces(scan.image, mask, self.labels)
 
 
