@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import SegmentCode
 from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
