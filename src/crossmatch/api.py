@@ -207,9 +207,7 @@ def rank(
             run's dataset.
         count: how many.
         out: folder for rank.json and rank.csv; by default the run's.
-        checkpoint: ``last``, ``best`` or the file of a checkpoint of the same network.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
-        progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
+        checkpoint, device, progress: as of `load` and `check`.
 
     Returns:
         The scans in the order in which they should be labelled, each with its files and the reason.
@@ -218,15 +216,9 @@ def rank(
         UserError: not a run, nothing to choose from, or scans that the network cannot take.
     """
     with counting(progress, "Looking") as count_scans:
-        return ranking.rank(
-            Path(run),
-            None if data is None else Path(data),
-            count,
-            out=None if out is None else Path(out),
-            checkpoint=checkpoint,
-            device=device,
-            progress=count_scans,
-        )
+        place, target = (None if path is None else Path(path) for path in (data, out))
+        chosen = {"checkpoint": checkpoint, "device": device}
+        return ranking.rank(Path(run), place, count, out=target, progress=count_scans, **chosen)
 
 
 def report(
