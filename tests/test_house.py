@@ -42,12 +42,13 @@ ALLOWED = {
     "inference": "atomic batches dataset errors formats importers networks perturb recipes runs scoring",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring",
     "reports": "atomic batches dataset errors formats inference runs scoring vendor",
+    "review": "atomic dataset errors formats inference reports runs vendor",
     "benchmark": "atomic dataset errors methods recipes runs scoring",
     "api": "dataset errors inference plan recipes reports runs scoring training",
     "export": "atomic errors formats inference methods networks reports runs scoring",
     "plan": "batches dataset errors formats inference recipes runs training",
     "cli": "__init__ atomic benchmark dataset errors export importers inference methods phantom plan recipes reports "
-    "runs scoring training",
+    "review runs scoring training",
     "__init__": "api errors formats methods networks phantom recipes scoring",
     "__main__": "cli",
 }

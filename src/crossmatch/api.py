@@ -13,10 +13,9 @@ from pathlib import Path
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
-from crossmatch.inference import rank as ranking
 from crossmatch.inference.ensemble import load_networks, open_runs
 from crossmatch.inference.model import Model
-from crossmatch.inference.rank import Ranked
+from crossmatch.inference.rank import rank
 from crossmatch.plan.make import make_plan
 from crossmatch.recipes import Recipe
 from crossmatch.reports import write_report
@@ -187,38 +186,6 @@ def evaluate(
             progress=count,
             warn=lambda text: warnings.warn(text, stacklevel=2),
         )
-
-
-def rank(
-    run: AnyPath,
-    data: AnyPath | None = None,
-    *,
-    count: int = 5,
-    out: AnyPath | None = None,
-    checkpoint: str = "last",
-    device: str = "auto",
-    progress: Counted = True,
-) -> list[Ranked]:
-    """Choose the scans to label next: those whose masks the run trusts least, and no two alike.
-
-    Args:
-        run: a run's folder.
-        data: a dataset, whose training cases without a label are looked at, or a folder of scans; by default the
-            run's dataset.
-        count: how many.
-        out: folder for rank.json and rank.csv; by default the run's.
-        checkpoint, device, progress: as of `load` and `check`.
-
-    Returns:
-        The scans in the order in which they should be labelled, each with its files and the reason.
-
-    Raises:
-        UserError: not a run, nothing to choose from, or scans that the network cannot take.
-    """
-    with counting(progress, "Looking") as count_scans:
-        place, target = (None if path is None else Path(path) for path in (data, out))
-        chosen = {"checkpoint": checkpoint, "device": device}
-        return ranking.rank(Path(run), place, count, out=target, progress=count_scans, **chosen)
 
 
 def report(

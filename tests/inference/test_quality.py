@@ -161,7 +161,7 @@ def test_the_command_says_what_to_look_at(
 
 
 def test_rank_names_unlabelled_scans_once(run: Path, data: Path, tmp_path: Path) -> None:
-    found = rank(run, count=2, out=tmp_path / "next")
+    found = rank(run, count=2, out=tmp_path / "next", progress=False)
     record = json.loads((run / "run.json").read_text())
     assert found
     assert not {one.case for one in found} & {*record["data"]["labelled"], *record["data"]["validation"]}

@@ -12,7 +12,7 @@ from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
 from crossmatch.cli.export import export
 from crossmatch.cli.looking import rank, show_quality
-from crossmatch.cli.pages import report
+from crossmatch.cli.pages import report, review
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError, quoted
@@ -28,6 +28,7 @@ app.command(cls=Command)(check)
 app.command(cls=Command)(plan)
 app.command(cls=Command)(train)
 app.command(cls=Command)(report)
+app.command(cls=Command)(review)
 app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)

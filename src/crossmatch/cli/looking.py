@@ -53,7 +53,7 @@ def rank(
 
     console = Terminal()
     with progress_bar(console, "Looking") as progress:
-        found = rank_scans(run, data, count, out=out, checkpoint=checkpoint, device=device, progress=progress)
+        found = rank_scans(run, data, count=count, out=out, checkpoint=checkpoint, device=device, progress=progress)
     table = Table("label next", "patient", "why")
     for one in found:
         table.add_row(one.case, one.patient, " ".join([one.reason, *one.flags[:1]]))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from crossmatch import formats
 from crossmatch.atomic import write_json, write_text
 from crossmatch.dataset.dataset import Dataset, open_dataset, patient_of
 from crossmatch.errors import UserError
-from crossmatch.inference.ensemble import load_networks, open_runs
+from crossmatch.inference.ensemble import load_networks
 from crossmatch.inference.inputs import group_channels
 from crossmatch.inference.judged import calibration_of
 from crossmatch.inference.origin import weights_digest
@@ -20,7 +21,8 @@ from crossmatch.inference.predict import Options, predictor_of
 from crossmatch.inference.quality import judge
 from crossmatch.inference.variety import choose
 from crossmatch.runs.devices import choose_device, memory_advice
-from crossmatch.runs.run import Run
+from crossmatch.runs.display import Counted, counting
+from crossmatch.runs.run import Run, open_run
 
 POOL = 3  # times as many of the most uncertain scans are looked at as are asked for
 RANKING, RANKING_TABLE = "rank.json", "rank.csv"
@@ -73,37 +75,43 @@ class Looked:
 
 
 def rank(
-    run_folder: Path,
-    data: Path | None = None,
-    count: int = 5,
+    run: str | os.PathLike[str],
+    data: str | os.PathLike[str] | None = None,
     *,
-    out: Path | None = None,
+    count: int = 5,
+    out: str | os.PathLike[str] | None = None,
     checkpoint: str = "last",
     device: str = "auto",
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Counted = True,
 ) -> list[Ranked]:
-    """Choose the scans to label next, and write rank.json and rank.csv.
+    """Choose the scans to label next, those whose masks a run trusts least and no two alike; write rank.json and .csv.
 
     Args:
-        run_folder: a run.
-        data: a dataset, whose training cases without a label are the candidates, or a folder of scans. None: the
+        run: a run's folder.
+        data: a dataset, whose training cases without a label are looked at, or a folder of scans; by default the
             run's dataset.
         count: how many.
-        out: the folder for the two files; None: the run's.
-        checkpoint, device: see `Options`.
-        progress: called with scans looked at and in all.
+        out: folder for the two files; by default the run's.
+        checkpoint: ``last``, ``best`` or the file of a checkpoint of the same network.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
+
+    Returns:
+        The scans in the order in which they should be labelled, each with its files and the reason.
 
     Raises:
-        UserError: no run, no scan to choose from, or scans that the network cannot take.
+        UserError: not a run, nothing to choose from, or scans that the network cannot take.
     """
-    (run,) = open_runs(run_folder)
-    candidates, known = _candidates(run, Path(run.data["root"]) if data is None else data)
+    opened = open_run(Path(run))
+    place = Path(opened.data["root"]) if data is None else Path(data)
+    candidates, known = _candidates(opened, place)
     if not candidates:
         raise UserError(
-            f"{run.data['root'] if data is None else data} has no scan to choose from: every training case that the "
-            "run did not learn from has a label. Name a folder of new scans."
+            f"{place} has no scan to choose from: every training case has a label that the run may use. Name a folder "
+            "of new scans."
         )
-    looked, of_known = look(run, [candidates, known], checkpoint, device, progress)
+    with counting(progress, "Looking") as count_scans:
+        looked, of_known = look(opened, [candidates, known], checkpoint, device, count_scans)
     chosen = choose(
         looked.uncertainty,
         looked.features,
@@ -130,7 +138,7 @@ def rank(
                 flags=tuple(verdict["flags"]),  # type: ignore[arg-type]
             )
         )
-    _write(run.folder if out is None else out, run, found)
+    _write(opened.folder if out is None else Path(out), opened, found)
     return found
 
 
