@@ -26,7 +26,8 @@ MOST_FILES_IN_THE_ROOT = 6
 ALLOWED = {
     "errors": "",
     "settings": "",
-    "atomic": "errors",
+    "system": "",
+    "atomic": "errors system",
     "vendor": "",
     "formats": "atomic errors",
     "dataset": "atomic errors formats",
@@ -35,20 +36,25 @@ ALLOWED = {
     "batches": "dataset errors formats perturb settings",
     "methods": "batches networks perturb settings",
     "recipes": "batches errors methods networks settings",
-    "runs": "atomic batches errors networks recipes",
+    "runs": "atomic batches errors networks recipes system",
     "importers": "atomic batches dataset errors formats",
     "phantom": "atomic dataset errors formats",
     "scoring": "atomic dataset errors formats",
+<<<<<<< HEAD
     "inference": "atomic batches dataset errors formats importers networks perturb recipes runs scoring",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring",
+=======
+    "inference": "atomic batches dataset errors formats importers networks perturb recipes runs",
+    "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring system",
+>>>>>>> main
     "reports": "atomic batches dataset errors formats inference runs scoring vendor",
     "review": "atomic dataset errors formats inference reports runs vendor",
-    "benchmark": "atomic dataset errors methods recipes runs scoring",
+    "benchmark": "atomic dataset errors formats methods recipes runs scoring system",
     "api": "dataset errors inference plan recipes reports runs scoring training",
     "export": "atomic errors formats inference methods networks reports runs scoring",
-    "plan": "batches dataset errors formats inference recipes runs training",
+    "plan": "batches dataset errors formats inference recipes runs system training",
     "cli": "__init__ atomic benchmark dataset errors export importers inference methods phantom plan recipes reports "
-    "review runs scoring training",
+    "review runs scoring system training",
     "__init__": "api errors formats methods networks phantom recipes scoring",
     "__main__": "cli",
 }

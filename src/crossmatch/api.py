@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
@@ -21,6 +22,7 @@ from crossmatch.recipes import Recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.devices import choose_device
 from crossmatch.runs.display import Counted, Display, Silent, Terminal, TrainingDisplay, counting
+from crossmatch.runs.tracking import is_tracked
 from crossmatch.scoring import evaluate as scoring
 from crossmatch.scoring.scores import Evaluation
 from crossmatch.training.fit import fit
@@ -59,6 +61,7 @@ def train(
     resume: bool = False,
     steps: int | None = None,
     begin_from: AnyPath | None = None,
+    track: Literal["mlflow"] | None = None,
     progress: bool | Display | None = True,
     **changes: object,
 ) -> Model:
@@ -77,6 +80,7 @@ def train(
         resume: go on with the run in `out`. Recipe and changes that are given must be those it was started with.
         steps: in all; with `resume` a finished run goes on to so many, by a schedule that is said.
         begin_from: a run, or a packed model, with whose weights a new run begins, also for other labels and channels.
+        track: ``mlflow`` sends settings, scalars and the report to MLflow too, into a folder mlruns beside `out`.
         progress: True shows a bar in a terminal or a notebook (which needs ipywidgets), elsewhere a line every half
             minute; False shows nothing; or a `Display` of your own.
         changes: settings that differ from the recipe's, groups and keys joined by two underscores:
@@ -122,7 +126,10 @@ def train(
             begin_from=other,
             compiled="--compile" in wanted.flags,
             graphs="--graphs" in wanted.flags,
+            track=track is not None,
         )
+    if is_tracked(out):
+        write_report(out)
     last = wanted.extend_to or wanted.recipe.train.steps
     if done < last:
         raise KeyboardInterrupt(f"stopped at step {done} of {last}; go on with resume=True")

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -46,10 +46,16 @@ def train(
         typer.Option("--compile", help="compile the step, a minute or more; faster on GPUs, slower on CPUs"),
     ] = False,
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
+    track: Annotated[
+        Literal["mlflow"] | None,
+        typer.Option(help="send settings, scalars and report to MLflow too: into mlruns beside --out"),
+    ] = None,
 ) -> None:
     """Train a network. After Ctrl-C, --resume with --out goes on."""
+    from crossmatch.reports import write_report
     from crossmatch.runs.devices import choose_device
     from crossmatch.runs.display import Terminal, TrainingDisplay
+    from crossmatch.runs.tracking import is_tracked
     from crossmatch.training.fit import fit
     from crossmatch.training.team import check_place
     from crossmatch.training.wanted import AUTO, going_on, new_run
@@ -93,7 +99,10 @@ def train(
             checked=checked,
             compiled=compiled or "--compile" in wanted.flags,
             graphs=graphs or "--graphs" in wanted.flags,
+            track=track is not None,
         )
+    if place.rank == 0 and is_tracked(out):
+        write_report(out)
     if done < last:
         command = f"crossmatch train --resume --out {quoted(out)}"
         console.print(f"Stopped at step {done} of {last}; go on with {command}", soft_wrap=True)

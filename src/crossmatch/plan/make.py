@@ -5,7 +5,6 @@ smallest one is measured first, larger ones are estimated from it by voxels and 
 """
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from crossmatch.plan.measure import Cost, measure
 from crossmatch.plan.propose import GIVEN, VALIDATIONS, Proposal, propose
 from crossmatch.plan.rules import Chosen
 from crossmatch.runs.devices import choose_device
+from crossmatch.runs.display import told_time
+from crossmatch.system.process import cores
 
 FULL_STEPS = 10_000  # of a GPU's setting
 REDUCED_STEPS = {2: 2000, 3: 1000}  # of a CPU's, by axes
@@ -48,7 +49,7 @@ class Plan:
         cost, steps = self.cost, self.proposal.recipe.train.steps
         checks = f", {cost.validation:.1f} s for the validation cases" if cost.validation else ""
         return [
-            f"A step takes {cost.step:.3g} s here{checks}; {steps} steps take {told_minutes(self.minutes)} in all.",
+            f"A step takes {cost.step:.3g} s here{checks}; {steps} steps take {told_time(60 * self.minutes)} in all.",
             f"Memory: {told_bytes(cost.memory)} at most. Disk: {told_bytes(cost.disk)}.",
             "To lower the time: --minutes, or train.steps. To lower memory: train.batch, then data.size; "
             "data.memory_gb=0 keeps the scans on disk.",
@@ -93,7 +94,7 @@ def make_plan(
 
     if minutes is None:
         dims = rules.dimensions(facts).value
-        level, why = usual_level(kind, _cores(), dims)
+        level, why = usual_level(kind, cores(), dims)
         count = FULL_STEPS if kind == "cuda" else REDUCED_STEPS[dims]
         proposal = propose(facts, level, Chosen(count, why), changes)
         return Plan(proposal, costs(proposal))
@@ -155,17 +156,6 @@ def _estimate(facts: Facts, level: Level, least: Plan, minutes: float, changes: 
     return (60 * minutes * MARGIN - least.cost.start) / (least.cost.step * ratio)
 
 
-def told_minutes(minutes: float) -> str:
-    """A time in words."""
-    if minutes < 1.5:
-        return f"{60 * minutes:.0f} seconds"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
-
-
 def told_bytes(count: int) -> str:
     """A number of bytes in words."""
     return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
