@@ -40,13 +40,8 @@ ALLOWED = {
     "importers": "atomic batches dataset errors formats",
     "phantom": "atomic dataset errors formats",
     "scoring": "atomic dataset errors formats",
-<<<<<<< HEAD
     "inference": "atomic batches dataset errors formats importers networks perturb recipes runs scoring",
-    "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring",
-=======
-    "inference": "atomic batches dataset errors formats importers networks perturb recipes runs",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring system",
->>>>>>> main
     "reports": "atomic batches dataset errors formats inference runs scoring vendor",
     "review": "atomic dataset errors formats inference reports runs vendor",
     "benchmark": "atomic dataset errors formats methods recipes runs scoring system",

@@ -126,22 +126,13 @@ class Predictor:
     def _resized(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """(I, C, *S) -> labels (I, *S) uint8 and the wanted maps (I, M, *S), on the CPU."""
         images, native = images.to(self.device), tuple(images.shape[2:])
-<<<<<<< HEAD
-        resize = resize_maps if self.recipe.data.interpolation == "linear" else _resize_nearest
-        small = self._average_flips(resize(images, self.recipe.data.size))
-        by_label, classes = self.recipe.predict.resize == "labels", self.network.classes
-        some = bool(range(self._classes_and_uncertainty)[self._wanted])
-        full = None if by_label and not some else resize_linear(small, native)
-=======
-        at_borders = (
-            self.recipe.data.interpolation == "linear"
-        )  # where both grids coincide; else at outer voxel centres
+        at_borders = self.recipe.data.interpolation == "linear"  # both grids coincide there; else at outer centres
         reduce: Resize = resize_maps if at_borders else _resize_nearest
         enlarge: Resize = resize_maps if at_borders else resize_linear
         small = self._average_flips(reduce(images, self.recipe.data.size))
-        by_label = self.recipe.predict.resize == "labels"
-        full = None if by_label and not self.probabilities else enlarge(small, native)
->>>>>>> main
+        by_label, classes = self.recipe.predict.resize == "labels", self.network.classes
+        some = bool(range(self._classes_and_uncertainty)[self._wanted])
+        full = None if by_label and not some else enlarge(small, native)
         if by_label:
             label = _enlarge_labels(_most_probable(small[:, :classes], 1).unsqueeze(1), native).squeeze(1)
         else:
