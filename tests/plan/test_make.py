@@ -15,11 +15,12 @@ from crossmatch.formats import read
 from crossmatch.plan import make as module
 from crossmatch.plan.facts import training_facts
 from crossmatch.plan.levels import LEVELS
-from crossmatch.plan.make import LEAST_STEPS, Plan, fit_minutes, make_plan, told_bytes, told_minutes
+from crossmatch.plan.make import LEAST_STEPS, Plan, fit_minutes, make_plan, told_bytes
 from crossmatch.plan.measure import Cost
 from crossmatch.plan.propose import GIVEN, Proposal, propose
 from crossmatch.plan.rules import Chosen
 from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.display import told_time
 from reading import note_reads
 from tiny import write_dataset
 
@@ -144,7 +145,7 @@ def test_the_cost_is_told_with_the_way_to_lower_it():
 
 @pytest.mark.parametrize(("minutes", "told"), [(0.5, "30 seconds"), (9.2, "9 minutes"), (600, "10.0 hours")])
 def test_times_in_words(minutes, told):
-    assert told_minutes(minutes) == told
+    assert told_time(60 * minutes) == told
 
 
 def test_bytes_in_words():
