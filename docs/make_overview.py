@@ -1,7 +1,10 @@
-"""The picture at the top of the README, from a finished demonstration:
+"""The picture and the table of the README, and the scores behind both, from one finished demonstration:
 
     crossmatch demo demo
     python docs/make_overview.py demo docs/images/overview.png
+
+writes the picture, docs/results/phantom/seed0.json and the rows of the table in README.md, so that all three agree (a
+test compares them). Figures depend on the number of threads; those in the README are of two.
 
 One held-out phantom: the scan, then the masks of supervised learning, of CrossMatch and of the reference, with the Dice
 of this case. The case is the one with the median gain of CrossMatch (the lower of the middle two), the slice the
@@ -9,6 +12,7 @@ middle one of those with a label. No patient is shown.
 """
 
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -19,12 +23,14 @@ from matplotlib.figure import Figure
 from crossmatch import formats
 from crossmatch.reports.renderings import picture_colour
 
+ROOT = Path(__file__).resolve().parent.parent
+SCORES = ROOT / "docs" / "results" / "phantom" / "seed0.json"
 CLASSES = 3  # RV, myocardium, LV, in the colours of a report's pictures
 OPACITY = 0.55
 
 
 def main(demo: Path, picture: Path) -> None:
-    """Draw the picture from the folder of `crossmatch demo`."""
+    """Draw the picture from the folder of `crossmatch demo`, and bring README's table and the stored scores along."""
     results = json.loads((demo / "demo.json").read_text(encoding="utf-8"))["methods"]
     before, after = (results[method]["cases"] for method in ("supervised", "crossmatch"))
     gains = {case: after[case] - before[case] for case in before}
@@ -48,6 +54,24 @@ def main(demo: Path, picture: Path) -> None:
         panel.axis("off")
     figure.savefig(picture, dpi=100)
     print(f"{picture}: {case}, slice {level + 1} of {reference.shape[2]}")
+    SCORES.write_text((demo / "demo.json").read_text(encoding="utf-8"), encoding="utf-8")
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    for method, row in table_rows(results).items():
+        text, count = re.subn(rf"(?m)^│ {method} .*│$", row, text)
+        if count != 1:
+            raise ValueError(f"{readme} has {count} rows of {method}, not one")
+    readme.write_text(text, encoding="utf-8")
+
+
+def table_rows(results: dict[str, dict]) -> dict[str, str]:
+    """Method -> its row of the table that the demonstration prints: Dice in percent of each class, then the mean."""
+    return {
+        method: f"│ {method} │ "
+        + " │ ".join(f"{100 * dice:.1f}" for dice in [*found["classes"].values(), found["dice"]])
+        + " │"
+        for method, found in results.items()
+    }
 
 
 def _coloured(mask: np.ndarray) -> np.ndarray:

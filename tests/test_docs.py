@@ -1,6 +1,7 @@
 """The pages are true: their Python runs, their commands and settings exist, their links lead somewhere."""
 
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -139,3 +140,14 @@ def program(path: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_readme_shows_the_scores_that_are_kept() -> None:
+    """Table and picture come from one demonstration, by `docs/make_overview.py`."""
+    kept = json.loads((ROOT / "docs" / "results" / "phantom" / "seed0.json").read_text(encoding="utf-8"))["methods"]
+    rows = re.findall(r"(?m)^│ (\w+) +│ (.*) │$", (ROOT / "README.md").read_text(encoding="utf-8"))
+    shown = {method: values.split(" │ ") for method, values in rows if method in kept}
+    assert shown == {
+        method: [f"{100 * dice:.1f}" for dice in [*found["classes"].values(), found["dice"]]]
+        for method, found in kept.items()
+    }
