@@ -1,10 +1,11 @@
 # Two commands: `make demo` shows the product on synthetic data, `make test` runs every test. For contributors: `make lint`
 # checks style and types, `make docs` builds the site into build/docs. Each builds .venv first where there is none.
+# `make test-lowest` tests with the lowest versions that pyproject.toml allows.
 # PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test lint docs
+.PHONY: demo test lint docs test-lowest
 demo: .venv/ready
 	.venv/bin/crossmatch demo demo
 
@@ -17,6 +18,18 @@ lint: .venv/ready
 docs: .venv/ready
 	.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees docs build/docs
 	@echo 'The site: build/docs/index.html'
+
+# PyTorch as constraints.txt has it: the CPU build of the lowest could not be had. TORCH_LOWEST=torch==2.8.0 tries it.
+TORCH_LOWEST ?= $(TORCH)
+test-lowest:
+	rm -rf build/lowest && $(PYTHON) -m venv build/lowest
+	$(PYTHON) .ci/lowest.py --extras itk --instead '$(TORCH_LOWEST)' > build/lowest/versions.txt
+	build/lowest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	build/lowest/bin/python -m pip install --quiet --constraint build/lowest/versions.txt '.[itk]' \
+		pytest hypothesis pydicom-data
+	OMP_NUM_THREADS=1 build/lowest/bin/python -P -m pytest -q -m 'not slow' -o filterwarnings=default tests/test_api.py \
+		tests/formats tests/dataset tests/recipes tests/runs tests/scoring tests/reports tests/training/test_fit.py \
+		tests/inference/test_predict_files.py
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "crossmatch needs Python 3.11 or newer: make PYTHON=python3.12")'

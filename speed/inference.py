@@ -1,6 +1,6 @@
-"""How long prediction takes: a scan beside a plain loop over windows, and a folder of scans beside its network alone.
+"""How long prediction takes: beside a plain loop over windows, beside its network alone, and exported beside ours.
 
-    python speed/inference.py [--part scan|folder] [--rounds 3] [--windows 3] [--scans 4] [--size 160 130 80]
+    python speed/inference.py [--part scan|folder|export] [--rounds 3] [--windows 3] [--scans 4] [--size 160 130 80]
 
 Scan: the 16-filter V-Net with random weights on a scan of LA's size, by the windows that `predict` lays where no stride
 is given, and by the published windows written plainly: stride 18, 18, 4, float32, one by one, probabilities summed up
@@ -8,6 +8,9 @@ is given, and by the published windows written plainly: stride 18, 18, 4, float3
 `--windows` of its 72 are timed and scaled up. Folder: scans of `--size` through `predict`, against as many calls of its
 network with nothing around them; the share of time that is not the network holds everything else, opening the run
 included.
+
+Export: the scan of LA's size through infer.py and onnxruntime, as `crossmatch export` writes them, against our
+predictor in float32, which is what the exported network computes in, and in the precision of this machine.
 
 All alternate in this process. Printed are medians and ranges; the last line is JSON.
 """
@@ -25,6 +28,8 @@ import torch
 from torch import nn
 
 from crossmatch import formats
+from crossmatch.export.export_run import export_run
+from crossmatch.export.infer import ExportedModel
 from crossmatch.formats import new_volume
 from crossmatch.inference.predict import Options, predict
 from crossmatch.inference.predictor import Predictor
@@ -36,6 +41,7 @@ from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, save_checkpoint
 from crossmatch.runs.devices import uses_bf16
 from crossmatch.runs.machine import Machine
+from crossmatch.runs.record import DataFacts
 from crossmatch.runs.run import Run, create_run
 from timing import run, seconds, spread
 
@@ -96,7 +102,17 @@ def compare_scan(recipe: Recipe, rounds: int, windows: int) -> dict[str, object]
 
 
 def untrained_run(folder: Path, recipe: Recipe) -> Run:
-    facts = {"root": "scans", "labels": {"background": 0, "atrium": 1}, "channels": ["MR"], "slice_axis": 2}
+    facts: DataFacts = {
+        "root": "scans",
+        "name": "noise",
+        "fingerprint": "",
+        "labels": {"background": 0, "atrium": 1},
+        "channels": ["MR"],
+        "slice_axis": 2,
+        "labelled": [],
+        "unlabelled": 0,
+        "validation": [],
+    }
     run = create_run(folder, recipe, facts, Machine(CPU, "float32"))
     torch.manual_seed(0)
     weights = run.build_network().state_dict()
@@ -159,9 +175,39 @@ def compare_folder(recipe: Recipe, rounds: int, count: int, size: tuple[int, ...
     }
 
 
+def compare_exported(recipe: Recipe, rounds: int, threads: int, place: Path) -> dict[str, object]:
+    run = untrained_run(place / "run", recipe)
+    folder = export_run(run.folder, place / "model", "onnx")
+    model, image = ExportedModel(folder, threads=threads), noise(LA_SIZE, 0)
+    network, scan = run.load_network()[0], new_volume(image)
+    precise = recipe.model_copy(update={"train": recipe.train.model_copy(update={"precision": "float32"})})
+    ours = {name: Predictor(network, each, 2, CPU) for name, each in (("ours", recipe), ("float32", precise))}
+    calls: dict[str, Callable[[], object]] = {
+        name: lambda predictor=predictor: predictor([scan], Path("scan.nii.gz"))[0] for name, predictor in ours.items()
+    }
+    calls["exported"] = lambda: model.labels([(image, None, None)])
+    masks = {name: np.asarray(call()) for name, call in calls.items()}  # warms up
+    times = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            times[name].append(seconds(call))
+    equal = {name: float((masks["exported"] == masks[name]).mean()) for name in ours}
+    ratios = {name: [a / b for a, b in zip(times["exported"], times[name], strict=True)] for name in ours}
+    print(f"exported, scan of {'x'.join(map(str, LA_SIZE))}, {rounds} rounds")
+    for name, found in times.items():
+        print(f"{name:10} {spread(found, '.2f')} s")
+    for name, found in ratios.items():
+        print(f"ratio to {name:8} {spread(found, '.3f')}, {equal[name]:.4%} of voxels equal")
+    return {
+        "seconds": {name: statistics.median(found) for name, found in times.items()},
+        "ratio": {name: statistics.median(found) for name, found in ratios.items()},
+        "equal": equal,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("scan", "folder"), help="default: both")
+    parser.add_argument("--part", choices=("scan", "folder", "export"), help="default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--windows", type=int, default=3, help="of the reference, timed in each round")
     parser.add_argument("--scans", type=int, default=4, help="in the folder")
@@ -173,9 +219,12 @@ def main() -> None:
     precision = "bf16" if uses_bf16(recipe.train.precision, CPU) else "float32"
     result: dict[str, object] = {"threads": options.threads, "precision": precision}
     print(f"V-Net of 16 filters, {precision}, {options.threads} threads")
-    if options.part != "folder":
+    if options.part in (None, "scan"):
         result["scan"] = compare_scan(recipe, options.rounds, options.windows)
-    if options.part != "scan":
+    if options.part in (None, "export"):
+        with tempfile.TemporaryDirectory() as place:
+            result["export"] = compare_exported(recipe, options.rounds, options.threads, Path(place))
+    if options.part in (None, "folder"):
         with tempfile.TemporaryDirectory() as place:
             sizes = (options.scans, tuple(options.size))
             result["folder"] = compare_folder(recipe, options.rounds, *sizes, Path(place))

@@ -120,7 +120,7 @@ def test_a_recipe_may_be_a_name_a_file_or_an_object(tmp_path: Path, data: Path) 
     ("changes", "message"),
     [
         ({"train__step": 5}, r"unknown key train\.step; did you mean train\.steps\? Valid keys here are steps"),
-        ({"steps": 5}, r"unknown key steps; valid keys here are .*train"),
+        ({"epochs": 5}, r"unknown key epochs; valid keys here are .*train"),
         ({"train__steps": "many"}, r"train\.steps: .*found 'many'"),
         ({"method__name": "magic"}, "no method 'magic'; there are supervised"),
     ],
@@ -129,6 +129,31 @@ def test_a_change_that_does_not_fit(data: Path, tmp_path: Path, changes: dict[st
     with pytest.raises(crossmatch.UserError, match=message):
         crossmatch.train("phantom", data, tmp_path / "run", progress=False, **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_needs_its_folder_alone_and_lends_its_weights(data: Path, tmp_path: Path) -> None:
+    """As --resume, --resume --steps and --from do: recipe and data stand in the run."""
+    run = tmp_path / "run"
+    crossmatch.train("phantom", data, run, steps=4, progress=False, **SETTINGS | {"train__steps": 7})
+    with pytest.warns(UserWarning, match="all goes as in a training of 6 steps"):
+        model = crossmatch.train(out=run, resume=True, steps=6, progress=False)
+    assert [model.run.recipe.train.steps, model.run.record["extended"][0]["before"]] == [6, 4]
+    again = crossmatch.train(out=run, resume=True, progress=False)
+    assert again.run.recipe.train.steps == 6
+    other = crossmatch.train(out=tmp_path / "other", begin_from=run, steps=1, progress=False, train__learning_rate=1e-9)
+    assert other.run.record["begun_from"] == str(run)
+    begun, before = (one.network.state_dict() for one in (other, model))
+    kept = [name for name, value in begun.items() if value.is_floating_point() and "running" not in name]
+    assert all(torch.allclose(begun[name], before[name], atol=1e-6) for name in kept)
+    for message, wrong in (
+        ("Name the run's folder with out", {"recipe": "phantom", "data": data}),
+        ("Name a recipe: auto", {"data": data, "out": tmp_path / "new"}),
+        ("Name the dataset's folder", {"recipe": "phantom", "out": tmp_path / "new"}),
+        ("give one of the two", {"out": run, "resume": True, "begin_from": run}),
+        ("--steps must be more", {"out": run, "resume": True, "steps": 2}),
+    ):
+        with pytest.raises(crossmatch.UserError, match=message):
+            crossmatch.train(**wrong, progress=False)
 
 
 def test_ctrl_c_keeps_what_was_learned_and_resume_goes_on(data: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from crossmatch.dataset import check as checking
 from crossmatch.dataset.fingerprint import Fingerprint
@@ -16,14 +17,15 @@ from crossmatch.errors import UserError
 from crossmatch.inference.ensemble import load_networks, open_runs
 from crossmatch.inference.model import Model
 from crossmatch.plan.make import make_plan
-from crossmatch.recipes import Recipe, load_recipe
+from crossmatch.recipes import Recipe
 from crossmatch.reports import write_report
 from crossmatch.runs.devices import choose_device
 from crossmatch.runs.display import Counted, Display, Silent, Terminal, TrainingDisplay, counting
-from crossmatch.runs.run import open_run
+from crossmatch.runs.tracking import is_tracked
 from crossmatch.scoring import evaluate as scoring
 from crossmatch.scoring.scores import Evaluation
 from crossmatch.training.fit import fit
+from crossmatch.training.wanted import AUTO, going_on, new_run
 
 __all__ = ["Display", "Model", "check", "evaluate", "load", "report", "train"]
 
@@ -48,14 +50,17 @@ def check(folder: AnyPath, *, progress: Counted = True) -> Fingerprint:
 
 
 def train(
-    recipe: str | os.PathLike[str] | Recipe,
-    data: AnyPath,
-    out: AnyPath,
+    recipe: str | os.PathLike[str] | Recipe | None = None,
+    data: AnyPath | None = None,
+    out: AnyPath | None = None,
     *,
     minutes: float | None = None,
     seed: int | None = None,
     device: str = "auto",
     resume: bool = False,
+    steps: int | None = None,
+    begin_from: AnyPath | None = None,
+    track: Literal["mlflow"] | None = None,
     progress: bool | Display | None = True,
     **changes: object,
 ) -> Model:
@@ -65,13 +70,16 @@ def train(
 
     Args:
         recipe: ``auto`` chooses one from the data; or the name of a recipe (`recipes.recipe_names()`), the path of a
-            TOML file, or a `Recipe`.
+            TOML file, or a `Recipe`. With `resume` or `begin_from` it may be left out, and so may `data`.
         data: a dataset's folder.
         minutes: with ``auto``, how long the training may take.
         out: the run's folder, which does not exist yet; with `resume` an existing run.
         seed: instead of the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
-        resume: go on with the run in `out`. Recipe and changes must be those it was started with.
+        resume: go on with the run in `out`. Recipe and changes that are given must be those it was started with.
+        steps: in all; with `resume` a finished run goes on to so many, by a schedule that is said.
+        begin_from: a run, or a packed model, with whose weights a new run begins, also for other labels and channels.
+        track: ``mlflow`` sends settings, scalars and the report to MLflow too, into a folder mlruns beside `out`.
         progress: True shows a bar in a terminal or a notebook (which needs ipywidgets), elsewhere a line every half
             minute; False shows nothing; or a `Display` of your own.
         changes: settings that differ from the recipe's, groups and keys joined by two underscores:
@@ -83,20 +91,47 @@ def train(
     Raises:
         UserError: a recipe, setting, dataset or folder that cannot be used; a run in `out` keeps its last checkpoint.
         KeyboardInterrupt: Ctrl-C; what was learned is kept.
+
+    >>> train("phantom", "my_scans")
+    Traceback (most recent call last):
+    crossmatch.errors.UserError: Name the run's folder with out.
     """
+    if out is None:
+        raise UserError("Name the run's folder with out.")
     settings, out = _settings(changes if seed is None else {**changes, "seed": seed}), Path(out)
-    if minutes is not None and (recipe != "auto" or resume):
+    folder, other = (None if path is None else Path(path) for path in (data, begin_from))
+    if minutes is not None and (recipe != AUTO or resume):
         raise UserError("minutes is for the recipe 'auto' of a new run, which chooses the size: leave it out.")
-    if recipe != "auto":
-        chosen = load_recipe(recipe, settings)
-    elif resume:
-        chosen = load_recipe(open_run(out).recipe, settings)
+    if resume:
+        wanted = going_on(out, recipe, folder, settings, steps, other)
     else:
-        chosen = make_plan(Path(data), minutes=minutes, changes=settings, device=device).proposal.recipe
-    with _showing(progress, chosen.method.name) as display:
-        done = fit(chosen, Path(data), out, display, device=device, resume=resume)
-    if done < chosen.train.steps:
-        raise KeyboardInterrupt(f"stopped at step {done} of {chosen.train.steps}; go on with resume=True")
+        settings |= {} if steps is None else {"train.steps": steps}
+        wanted = new_run(
+            recipe,
+            folder,
+            settings,
+            other,
+            lambda place: make_plan(place, minutes=minutes, changes=settings, device=device).proposal.recipe,
+        )
+    with _showing(progress, wanted.recipe.method.name) as display:
+        done = fit(
+            wanted.recipe,
+            wanted.data,
+            out,
+            display,
+            device=device,
+            resume=resume,
+            extend_to=wanted.extend_to,
+            begin_from=other,
+            compiled="--compile" in wanted.flags,
+            graphs="--graphs" in wanted.flags,
+            track=track is not None,
+        )
+    if is_tracked(out):
+        write_report(out)
+    last = wanted.extend_to or wanted.recipe.train.steps
+    if done < last:
+        raise KeyboardInterrupt(f"stopped at step {done} of {last}; go on with resume=True")
     return load(out, device=device)
 
 

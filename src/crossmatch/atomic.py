@@ -5,7 +5,6 @@ left; it is removed by the next one that writes there.
 """
 
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -18,9 +17,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from crossmatch.errors import UserError
+from crossmatch.system.locks import WITHOUT_LOCKS, lock_folder
 
 HIDDEN = ".crossmatch-"  # how the names of hidden folders begin
-_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)  # said by some network disks
+_ELSEWHERE = (errno.EXDEV, errno.EBUSY)  # said where the target is mounted from another disk, as into a container
 _searched: set[Path] = set()  # folders that this process has searched for leftovers
 _adapters: dict[object, TypeAdapter[Any]] = {}  # the form -> what checks it
 
@@ -40,7 +40,7 @@ def written_aside(path: Path) -> Iterator[Path]:
         with _hidden(path) as aside:
             yield aside
             aside.chmod(aside.parent.stat().st_mode & 0o666)  # safetensors writes files that nobody else may read
-            aside.replace(path)
+            _put_in_place(aside, path)
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or error}): name a folder you may write to."
@@ -64,7 +64,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         except OSError as error:
             raise UserError(f"{target} cannot be made ({error.strerror}): name a folder you may write to.") from error
         yield aside
-        aside.replace(target)
+        _fill(aside, target)
 
 
 def check_writable(folder: Path) -> None:
@@ -136,36 +136,41 @@ def _hidden(path: Path) -> Iterator[Path]:
             os.close(lock)
 
 
+def _put_in_place(aside: Path, path: Path) -> None:
+    """Make a finished file `path`; where that is a mounted file, by copying into it."""
+    try:
+        aside.replace(path)
+    except OSError as error:
+        if error.errno not in _ELSEWHERE:
+            raise
+        shutil.copyfile(aside, path)
+
+
+def _fill(aside: Path, target: Path) -> None:
+    """Make a finished folder `target`, which may be there, empty; where it cannot be replaced, file by file."""
+    try:
+        aside.replace(target)
+    except OSError as error:
+        if error.errno not in (*_ELSEWHERE, errno.EEXIST, errno.EACCES, errno.EPERM) or not target.is_dir():
+            raise
+        for each in aside.iterdir():
+            shutil.move(each, target / each.name)
+
+
 def _new_locked_folder(parent: Path) -> tuple[Path, int | None]:
     """A folder and the descriptor that locks it; None on a disk without locks."""
     while True:
         folder = parent / f"{HIDDEN}{secrets.token_hex(8)}"
         folder.mkdir()
         try:
-            return folder, _lock(folder)
+            return folder, lock_folder(folder)
         except (BlockingIOError, FileNotFoundError):
             continue  # another process has just taken it for a leftover
         except OSError as error:
-            if error.errno in _WITHOUT_LOCKS:
+            if error.errno in WITHOUT_LOCKS:
                 return folder, None
             folder.rmdir()
             raise
-
-
-def _lock(folder: Path) -> int:
-    """Lock a folder until the descriptor is closed or the process ends.
-
-    Raises:
-        OSError: another process has locked it, it is gone, or the disk has no locks.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        folder.stat()  # a FileNotFoundError where it was removed between the two calls
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _remove_leftovers(parent: Path) -> None:
@@ -177,6 +182,6 @@ def _remove_leftovers(parent: Path) -> None:
         found = [Path(entry.path) for entry in entries if entry.name.startswith(HIDDEN)]
     for folder in found:
         with suppress(OSError):
-            descriptor = _lock(folder)
+            descriptor = lock_folder(folder)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(descriptor)

@@ -23,6 +23,7 @@ COMMANDS = {
     "train",
     "predict",
     "evaluate",
+    "export",
     "report",
     "pack",
     "check",
@@ -57,6 +58,22 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     assert {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} == (
         COMMANDS - {"import"}
     )
+
+
+def test_shells_complete_commands_and_options(tmp_path: Path) -> None:
+    """As bash asks: the words so far, and the number of the one to complete."""
+    code = "import sys; sys.argv = ['crossmatch']\nfrom crossmatch.cli.app import main\nmain()"
+    for words, place, expected in (
+        ("crossmatch pre", 1, {"predict"}),
+        ("crossmatch train --min", 2, {"--minutes"}),
+        ("crossmatch import ", 2, {"acdc", "folder", "la", "pancreas"}),
+    ):
+        asked = {"_CROSSMATCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+        found = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True, timeout=60, check=True
+        )
+        assert expected <= set(found.stdout.split())
+        assert found.stderr == ""
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

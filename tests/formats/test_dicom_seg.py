@@ -78,3 +78,34 @@ def test_it_needs_a_series_and_the_package(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(UserError, match=r"needs the package highdicom: pip install 'crossmatch\[dicom\]'"):
         formats.write(tmp_path / "a.seg.dcm", mask(), like=other, labels=LABELS)
+
+
+def test_codes_that_are_given(tmp_path: Path) -> None:
+    write_series(tmp_path / "scan", np.arange(140, dtype=np.int16).reshape(SHAPE))
+    scan = formats.read(tmp_path / "scan")
+    given = formats.parse_codes(["my structure=finding:SCT:27925004:Nodule", "liver=99MINE:L1:My liver"], LABELS)
+    formats.write(tmp_path / "a.seg.dcm", mask(), like=scan, labels=LABELS, codes=given)
+    found = highdicom.seg.segread(str(tmp_path / "a.seg.dcm")).SegmentSequence
+    types = [each.SegmentedPropertyTypeCodeSequence[0] for each in found]
+    assert [(each.CodeValue, each.CodingSchemeDesignator, each.CodeMeaning) for each in types] == [
+        ("L1", "99MINE", "My liver"),
+        ("27925004", "SCT", "Nodule"),
+        ("108369006", "SCT", "Neoplasm"),
+    ]
+    kinds = [each.SegmentedPropertyCategoryCodeSequence[0].CodeValue for each in found]
+    assert kinds[1] == kinds[2] != kinds[0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["liver=SCT:1"], "is not LABEL=SCHEME:VALUE:MEANING"),
+        (["spleen=SCT:1:Spleen"], "spleen is no label of the run, which has liver, my structure, tumour"),
+        (["background=SCT:1:Nothing"], "background is no label"),
+        (["liver=SCT:1:Liver", "liver=SCT:2:Liver"], "gives liver two codes"),
+        ([f"liver=SCT:{'1' * 17}:Liver"], "the value has more than 16 characters"),
+    ],
+)
+def test_codes_that_do_not_fit(texts: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        formats.parse_codes(texts, LABELS)

@@ -35,6 +35,10 @@ def _case_only(source: Path) -> None:
     (source / "masks" / "bert_mask.nii.gz").unlink()
 
 
+def _flat_and_deep(source: Path) -> None:
+    scan(source / "images" / "flat.nii.gz", shape=(12, 10))
+
+
 MISTAKES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "mask of another size": (
         lambda source: label(source / "masks" / "bert_mask.nii.gz", shape=(12, 11, 4)),
@@ -62,6 +66,12 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         lambda source: label(source / "masks" / "dora_mask.nii.gz"),
         "dora_mask.nii.gz: ",
         "is a label without an image of that name",
+    ),
+    "2D among 3D": (
+        _flat_and_deep,
+        "flat: ",
+        "is 2D, and the 3 labelled cases that are taken are 3D: import it into a dataset of its own, naming the files "
+        "with --images",
     ),
     "an image cut short": (_cut, "bert: ", "images/bert.nii.gz cannot be read"),
     "an image that is not finite": (_nan, "bert: ", "images/bert.nii.gz has 1 voxels that are NaN or infinite"),
@@ -108,17 +118,12 @@ def _all_bad(source: Path) -> None:
         label(source / "masks" / f"{name}_mask.nii.gz", shape=(5, 5, 2))
 
 
-def _flat_and_deep(source: Path) -> None:
-    scan(source / "images" / "flat.nii.gz", shape=(12, 10))
-
-
 WHOLE: dict[str, tuple[Callable[[Path], object], list[str], str]] = {
     "no labels": (_alone, [], "no label that can be used was found among 3 cases"),
     "an empty folder": (lambda s: [shutil.rmtree(s), s.mkdir()], [], "holds no scan (files that end in .nii.gz"),
     "no folder": (lambda s: shutil.rmtree(s), [], "src does not exist: name the folder of the scans"),
     "labels alone": (lambda s: shutil.rmtree(s / "images"), [], "holds no image, only files that are labels"),
     "every case is bad": (_all_bad, [], "no training case with a label is left, so nothing was written"),
-    "2D and 3D": (_flat_and_deep, [], "out: flat is 2D and anna is 3D: keep them in two datasets"),
     "a share beyond all": (lambda s: None, ["--validation", "1"], "it is a share of the patients with labels"),
     "one labelled patient": (
         lambda s: [path.unlink() for path in (s / "masks").iterdir() if "anna" not in path.name],

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from crossmatch import formats
 from crossmatch.dataset.check import check
@@ -94,6 +95,15 @@ def test_a_dicom_segmentation_on_request(run: Run, data: Path, tmp_path: Path) -
     before = mask.stat().st_mtime_ns
     predict(run.folder, source, tmp_path / "out", Options(format="dicom-seg"))
     assert mask.stat().st_mtime_ns == before
+    with pytest.raises(UserError, match="add --format dicom-seg, or leave it out"):
+        predict(run.folder, source, tmp_path / "coded", Options(codes=["organ=SCT:1:Organ"]))
+    (coded,) = predict(
+        run.folder, source, tmp_path / "coded", Options(format="dicom-seg", codes=["organ=SCT:91723000:Structure"])
+    )
+    (segment,) = dcmread(coded).SegmentSequence
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodeValue == "91723000"
+    with pytest.raises(UserError, match="holds predictions of another run, checkpoint or setting"):
+        predict(run.folder, source, tmp_path / "coded", Options(format="dicom-seg"))
     reference = data / "labelsTr/case_0.nii.gz"
     scores = [evaluate(each, reference, labels={"organ": 1}).rows[0].scores["dice"] for each in (plain, mask)]
     assert scores[0] == scores[1]

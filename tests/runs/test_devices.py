@@ -26,7 +26,8 @@ def test_without_a_gpu(no_cuda: None) -> None:
         ("cuda:1", "'cuda:1' is not here"),
         ("gpu", "no device 'gpu': write auto, cpu, cuda"),
         ("", "no device ''"),
-        ("mps", "'mps' is not supported"),
+        ("mps", "'mps' is not here: it is the GPU of an Apple computer"),
+        ("xpu", "'xpu' is not supported"),
     ):
         with pytest.raises(UserError, match=re.escape(told)):
             choose_device(name)
@@ -39,6 +40,17 @@ def test_with_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device("cuda:1") == torch.device("cuda", 1)
     with pytest.raises(UserError, match="'cuda:2' is not here: PyTorch sees 2"):
         choose_device("cuda:2")
+
+
+def test_apples_gpu_comes_after_cuda_and_before_the_cpu(no_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    mps = torch.device("mps")
+    assert choose_device("auto") == choose_device("mps") == mps
+    assert choose_device("cpu") == CPU
+    assert not uses_bf16("auto", mps)
+    assert uses_bf16("bf16", mps)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == CUDA
 
 
 def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ class Writer:
         self.dtype, self.count = dtype, 0
         self.parts: list[NDArray[Any]] = []
         self.path = path
-        self.file = path.open("w+b") if path else None
+        self.file = open(path, "w+b", opener=_opened) if path else None  # noqa: SIM115 (closed by `__exit__`)
         if path:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -83,3 +83,8 @@ class Writer:
                 f"The training scans do not fit on the disk of {self.path} ({error.strerror}, after {gb:.2f} GB): make "
                 "room, choose an --out on a larger disk, or keep them in memory with a larger data.memory_gb."
             ) from error
+
+
+def _opened(path: str, flags: int) -> int:
+    """A descriptor; on Windows, which removes no open file, of one that goes when nobody has it open any more."""
+    return os.open(path, flags | getattr(os, "O_TEMPORARY", 0), 0o666)

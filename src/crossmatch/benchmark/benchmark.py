@@ -11,6 +11,7 @@ from rich.console import Console
 
 from crossmatch.benchmark.cells import CELLS, Cell
 from crossmatch.benchmark.columns import duration
+from crossmatch.benchmark.folds import pooled
 from crossmatch.benchmark.jobs import run_here, run_on_cluster
 from crossmatch.benchmark.known import match, read_known
 from crossmatch.benchmark.prepare import fingerprints, idle
@@ -20,6 +21,7 @@ from crossmatch.benchmark.run_cell import CellFailed, Processes, is_finished, re
 from crossmatch.errors import UserError
 from crossmatch.runs.devices import choose_device
 from crossmatch.runs.lock import only_writer
+from crossmatch.system.process import cores
 
 
 def run_benchmark(
@@ -83,7 +85,11 @@ def run_benchmark(
             """Results of the cells that are finished or known, and a line for each other one."""
             there = [cell for cell in cells if cell.folder in elsewhere.results or is_finished(out / cell.folder)]
             missing = [f"{c}: {failures.get(c.folder, 'not finished')}" for c in cells if c not in there]
-            return [elsewhere.results.get(cell.folder) or result_of(cell, out) for cell in there], missing
+            results = [elsewhere.results.get(cell.folder) or result_of(cell, out) for cell in there]
+            if cells[0].fold is None:
+                return results, missing
+            results, waiting = pooled(there, results, cells)
+            return results, [*missing, *waiting]
 
         def done(cell: Cell, failure: CellFailed | None) -> None:
             nonlocal counted
@@ -107,7 +113,7 @@ def run_benchmark(
             if slurm is not None:
                 run_on_cluster(wanting, functools.partial(work, device=device), done, jobs, out / "slurm", slurm)
             else:
-                threads = None if "OMP_NUM_THREADS" in os.environ else max(1, _cores() // jobs)
+                threads = None if "OMP_NUM_THREADS" in os.environ else max(1, cores() // jobs)
                 work = functools.partial(work, threads=threads)
                 run_here(wanting, work, done, jobs, _devices(device), Processes(lock))
         except KeyboardInterrupt as stop:
@@ -127,10 +133,6 @@ def _others(cells: Sequence[Cell], out: Path) -> list[str]:
     runs = {path.parent for path in (out / CELLS).rglob("run.json")}
     count = sum(is_finished(run) for run in runs - known)
     return [f"{count} finished cells in this folder that this command did not name are left out"] if count else []
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _devices(device: str) -> list[str]:

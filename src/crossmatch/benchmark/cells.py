@@ -39,11 +39,13 @@ class Cell:
     changes: tuple[str, ...]  # of the recipe, as --set takes them
     recipe: Recipe
     teacher: Path | None  # the folder of the run it learns from, within the benchmark's
+    fold: int | None = None  # of a cross-validation
 
     def __str__(self) -> str:
         """For people: method, labels, grid point, seed."""
         grid = "".join(f", {key}={value}" for key, value in self.grid)
-        return f"{self.method}, {self.labelled} labels{grid}, seed {self.seed}"
+        fold = "" if self.fold is None else f", fold {self.fold}"
+        return f"{self.method}, {self.labelled} labels{grid}, seed {self.seed}{fold}"
 
 
 def plan_cells(
@@ -55,16 +57,19 @@ def plan_cells(
     seeds: Sequence[int],
     grid: Sequence[tuple[str, Sequence[str]]] = (),
     changes: Sequence[str] = (),
+    folds: int | None = None,
 ) -> list[Cell]:
     """All cells, those of the first seed first.
 
     Args:
         recipe: a recipe's name or file.
-        data: a dataset's folder; ``{seed}`` in it stands for the seed of a cell: a dataset for each.
+        data: a dataset's folder; ``{seed}`` in it stands for the seed of a cell: a dataset for each. With folds,
+            ``{fold}`` stands for the number of the fold.
         methods, labelled, seeds: what to compare.
         grid: settings and their values; there are cells for every combination. Keys ``methods.NAME.key`` apply to the
             method NAME alone.
         changes: of every cell's recipe, ``section.key=value``.
+        folds: how many there are; None: no cross-validation.
 
     Raises:
         UserError: a name, setting or value that does not exist, something named twice, a missing teacher.
@@ -83,14 +88,19 @@ def plan_cells(
     if repeated := [key for n, key in enumerate(keys) if key in keys[:n]]:
         raise UserError(f"--grid names {repeated[0]} twice: give all its values at once, with commas.")
     points = [tuple(zip(keys, values, strict=True)) for values in itertools.product(*(values for _, values in grid))]
+    numbers = [None] if folds is None else list(range(folds))
     every = (
-        _cell(recipe, data, method, labels, seed, point, changes)
-        for seed, labels, point, method in itertools.product(seeds, labelled, points, methods)
+        _cell(recipe, data, method, labels, seed, point, changes, fold)
+        for seed, fold, labels, point, method in itertools.product(seeds, numbers, labelled, points, methods)
         if point == next(p for p in points if _of_method(p, method) == _of_method(point, method))
     )
     cells = list(every)
     for n, cell in enumerate(cells):
-        if alike := [other for other in cells[:n] if other.folder == cell.folder or other.recipe == cell.recipe]:
+        if alike := [
+            other
+            for other in cells[:n]
+            if other.folder == cell.folder or (other.recipe == cell.recipe and other.fold == cell.fold)
+        ]:
             raise UserError(f"These two are the same run: {alike[0]}; {cell}. Give each value of --grid once.")
     return cells
 
@@ -116,22 +126,29 @@ def parse_grid(text: str) -> tuple[str, list[str]]:
 
 
 def _cell(
-    recipe: str, data: str, method: str, labelled: str, seed: int, grid: GridPoint, changes: Sequence[str]
+    recipe: str,
+    data: str,
+    method: str,
+    labelled: str,
+    seed: int,
+    grid: GridPoint,
+    changes: Sequence[str],
+    fold: int | None,
 ) -> Cell:
     grid_of_all, grid = grid, _of_method(grid, method)
     settings = [f"method.name={method}", f'data.labelled="{labelled}"', f"seed={seed}", *changes]
     settings += [f"{key}={value}" for key, value in grid]
     teacher = None
     if (other := METHODS[method].learns_from) is not None:  # its run of the same labels, grid point, seed and data
-        teacher = _folder(other, labelled, _of_method(grid_of_all, other), seed)
+        teacher = _folder(other, labelled, _of_method(grid_of_all, other), seed, fold)
         settings.append(f"method.teacher={teacher}")
     try:
         chosen = load_recipe(recipe, settings)
     except UserError as error:
         raise UserError(f"Cells of {method}: {error}") from None
-    folder = _folder(method, labelled, grid, seed)
-    where = Path(data.replace("{seed}", str(seed)))
-    return Cell(method, labelled, seed, grid, folder, where, tuple(settings), chosen, teacher)
+    folder = _folder(method, labelled, grid, seed, fold)
+    where = Path(data.replace("{seed}", str(seed)).replace("{fold}", str(fold)))
+    return Cell(method, labelled, seed, grid, folder, where, tuple(settings), chosen, teacher, fold)
 
 
 def _of_method(point: GridPoint, method: str) -> GridPoint:
@@ -139,9 +156,10 @@ def _of_method(point: GridPoint, method: str) -> GridPoint:
     return tuple((k, v) for k, v in point if not k.startswith("methods.") or k.split(".")[1] == method)
 
 
-def _folder(method: str, labelled: str, grid: GridPoint, seed: int) -> Path:
+def _folder(method: str, labelled: str, grid: GridPoint, seed: int, fold: int | None) -> Path:
     point = ",".join(f"{key}={value}" for key, value in grid).replace("/", "_").replace(" ", "")
-    return Path(CELLS, method, f"{labelled}_labels", point, f"seed{seed}")
+    name = f"seed{seed}" if fold is None else f"seed{seed}_fold{fold}"
+    return Path(CELLS, method, f"{labelled}_labels", point, name)
 
 
 def _refuse_unknown(methods: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from crossmatch.benchmark.bootstrap import SAMPLES
 from crossmatch.benchmark.columns import VALIDATION_LIST
+from crossmatch.benchmark.folds import fold_notes
 from crossmatch.benchmark.lines import Line, sources
 from crossmatch.benchmark.significance import least_p
 from crossmatch.methods import METHODS
@@ -28,6 +29,7 @@ def notes(table: Sequence[Line]) -> list[str]:
         *_costs(table),
         *_origins(table),
         *_methods(table),
+        *fold_notes([result for line in table for result in line.row.results]),
         *_published(table),
     ]
 

@@ -21,6 +21,7 @@ from crossmatch.runs.differences import changes
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.scores import load_evaluation
 from crossmatch.scoring.stored import Prediction
+from crossmatch.system.process import apart, ask_to_stop
 
 TEST = "test"  # folder of a run: masks of the test cases and their evaluation
 
@@ -61,8 +62,7 @@ class Processes:
                     stderr=file,
                     cwd=cwd,
                     env={**os.environ, **environment},
-                    pass_fds=self._inherited,
-                    start_new_session=True,  # signals come from here: a second Ctrl-C would not wait for the step
+                    **apart(self._inherited),  # signals come from here: a second Ctrl-C would not wait for the step
                 )
                 self._running.add(child)
         code = child.wait()
@@ -75,7 +75,7 @@ class Processes:
         with self._lock:
             self.stopped = True
             for child in self._running:
-                child.terminate()
+                ask_to_stop(child)
 
 
 def commands(recipe: str, cell: Cell, device: str, checkpoint: str, resume: bool) -> list[list[str]]:

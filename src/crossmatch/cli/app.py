@@ -10,7 +10,8 @@ from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
-from crossmatch.cli.pages import report
+from crossmatch.cli.export import export
+from crossmatch.cli.pages import report, review
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
 from crossmatch.errors import UserError, quoted
@@ -26,9 +27,11 @@ app.command(cls=Command)(check)
 app.command(cls=Command)(plan)
 app.command(cls=Command)(train)
 app.command(cls=Command)(report)
+app.command(cls=Command)(review)
 app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)
+app.command(cls=Command)(export)
 app.add_typer(importer, name="import")
 
 
@@ -74,6 +77,9 @@ def predict(
         str | None,
         typer.Option(help="of the masks: nii.gz, nrrd, png or dicom-seg; default: that of each scan, where it can be"),
     ] = None,
+    code: Annotated[
+        list[str] | None, typer.Option(help="of a label in a DICOM segmentation: liver=SCT:10200004:Liver")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Segment scans with a trained run, or with several: RUN INPUT OUT. Masks have the scans' size and geometry."""
@@ -88,7 +94,14 @@ def predict(
             source,
             out,
             Options(
-                checkpoint, device, flips, probabilities, None if stride is None else _stride(stride), batch, format
+                checkpoint,
+                device,
+                flips,
+                probabilities,
+                None if stride is None else _stride(stride),
+                batch,
+                format,
+                code or (),
             ),
             progress=progress,
             warn=lambda text: say(console, "Warning:", text),
@@ -129,7 +142,6 @@ def evaluate(
     console.print(f"Each case: {target / 'cases.csv'}; all numbers: {target / 'summary.json'}", soft_wrap=True)
 
 
-@app.command(cls=Command)
 @app.command(cls=Command)
 def pack(
     run: Annotated[Path, typer.Argument(help="a run's folder")],

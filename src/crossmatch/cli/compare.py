@@ -37,6 +37,10 @@ def benchmark(
         str | None,
         typer.Option(help="a dataset's folder; {seed} stands for the seed. Phantom recipes make their own without it"),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="where there is no test set: cross-validation of the labelled cases, by patient"),
+    ] = None,
     labelled: Annotated[str | None, typer.Option(help="numbers of labels, with commas; default: the recipe's")] = None,
     seeds: Annotated[str, typer.Option(help="with commas")] = "0,1,2",
     grid: Annotated[
@@ -69,19 +73,30 @@ def benchmark(
         raise UserError("--slurm sets options of a job array: add --launcher slurm.")
     console, changes = Terminal(), set_ or []
     base = load_recipe(recipe, changes)
+    numbers = [base.data.labelled] if labelled is None else _names(labelled)
+    place = _dataset(recipe, data, out) if folds is None else _folds(data, folds, numbers, out, known or [])
     cells = plan_cells(
         recipe,
-        _dataset(recipe, data, out),
+        place,
         methods=_names(methods),
-        labelled=[base.data.labelled] if labelled is None else _names(labelled),
+        labelled=numbers,
         seeds=[_seed(text) for text in _names(seeds)],
         grid=[parse_grid(text) for text in grid or []],
         changes=changes,
+        folds=folds,
     )
     if data is None:
         _draw_phantoms(recipe, cells, console)
     options = {keys[0]: value for keys, value in map(parse_change, slurm or [])}
-    choice = {"methods": methods, "labelled": labelled, "seeds": seeds, "grid": grid or [], "set": changes}
+    choice: dict[str, object] = {
+        "methods": methods,
+        "labelled": labelled,
+        "seeds": seeds,
+        "grid": grid or [],
+        "set": changes,
+    }
+    if folds is not None:
+        choice["folds"] = folds
     try:
         complete = run_benchmark(
             recipe,
@@ -115,6 +130,17 @@ def _dataset(recipe: str, data: str | None, out: Path) -> str:
     if data is None and recipe not in PHANTOMS:
         raise UserError(f"Name the dataset for the recipe {recipe} with --data.")
     return str(out / "data" / "seed{seed}") if data is None else data
+
+
+def _folds(data: str | None, count: int, labelled: list[str], out: Path, known: list[Path]) -> str:
+    """The datasets of a cross-validation, with ``{fold}`` for the number."""
+    from crossmatch.benchmark.folds import make_folds
+
+    if data is None or "{seed}" in data:
+        raise UserError("--folds divides one dataset without test cases: name its folder with --data.")
+    if known:
+        raise UserError("--known takes whole cells and --folds makes parts of them: leave one of the two away.")
+    return make_folds(Path(data), count, labelled, out / "data")
 
 
 def _draw_phantoms(recipe: str, cells: Sequence["Cell"], console: "Console") -> None:

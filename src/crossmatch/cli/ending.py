@@ -15,9 +15,9 @@ from types import FrameType
 from typing import NoReturn
 
 from crossmatch.errors import UserError, visible
+from crossmatch.system.process import STOPPING
 
 WRONG, STOPPED = 2, 130
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WAYS_OUT = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room, or name a place on another disk"),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Allow more open files (ulimit -n), or close other programs"),
@@ -71,7 +71,7 @@ def _stoppable() -> Iterator[threading.Event]:
 
     caught = {}
     if threading.current_thread() is threading.main_thread():
-        caught = {number: signal.getsignal(number) for number in _STOPPING}
+        caught = {number: signal.getsignal(number) for number in STOPPING}
         caught = {number: handler for number, handler in caught.items() if handler is not signal.SIG_IGN}
     for number in caught:
         signal.signal(number, stop)

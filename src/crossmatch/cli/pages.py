@@ -1,4 +1,4 @@
-"""The command `report`: the page of a run, or one that compares several."""
+"""The commands of pages: `report`, of a run or of several beside each other, and `review`, to work with."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,3 +35,31 @@ def report(
         page = write_report(runs[0], predictions=predictions, out=out, viewer=viewer)
     size = page.stat().st_size / 1e6
     Terminal().print(f"Report: {page} ({size:.1f} MB)", soft_wrap=True, highlight=False)
+
+
+def review(
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    data: Annotated[Path | None, typer.Option(help="the run's dataset, where it was moved")] = None,
+    masks: Annotated[
+        list[Path] | None, typer.Option(help="a further folder of its predictions; those in RUN are found")
+    ] = None,
+    scans: Annotated[
+        list[Path] | None, typer.Option(help="a folder of new scans, or one that links of the dataset lead to")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page; 0: a free one")] = 0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="print the address alone")] = False,
+) -> None:
+    """Look at predictions in the browser: the worst first; correct, accept as labels, and train on."""
+    from crossmatch.review import review as serve
+    from crossmatch.runs.display import Terminal
+
+    console = Terminal()
+    serve(
+        run,
+        data=data,
+        masks=masks or [],
+        scans=scans or [],
+        port=port,
+        browser=not no_browser,
+        say=lambda text: console.print(text, soft_wrap=True, highlight=False),
+    )

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crossmatch.recipes.schema import Recipe
-
-AUTO = "auto"  # in the place of a recipe's name: planned from the data
 
 
 def train(
@@ -48,12 +46,19 @@ def train(
         typer.Option("--compile", help="compile the step, a minute or more; faster on GPUs, slower on CPUs"),
     ] = False,
     graphs: Annotated[bool, typer.Option("--graphs", help="replay the step as a CUDA graph, on one GPU")] = False,
+    track: Annotated[
+        Literal["mlflow"] | None,
+        typer.Option(help="send settings, scalars and report to MLflow too: into mlruns beside --out"),
+    ] = None,
 ) -> None:
     """Train a network. After Ctrl-C, --resume with --out goes on."""
+    from crossmatch.reports import write_report
     from crossmatch.runs.devices import choose_device
     from crossmatch.runs.display import Terminal, TrainingDisplay
+    from crossmatch.runs.tracking import is_tracked
     from crossmatch.training.fit import fit
     from crossmatch.training.team import check_place
+    from crossmatch.training.wanted import AUTO, going_on, new_run
 
     place = find_place(devices)
     console = Terminal(quiet=place.rank > 0)
@@ -62,10 +67,16 @@ def train(
         if minutes is not None and (recipe != AUTO or resume):
             raise UserError(f"--minutes is for `crossmatch train {AUTO}`, which chooses the size: leave it out.")
         if resume:
-            wanted = _going_on(out, recipe, data, changes, steps, begin_from)
+            wanted = going_on(out, recipe, data, changes, steps, begin_from)
         else:
             changes += [] if steps is None else [f"train.steps={steps}"]
-            wanted = _new(console, place, out, recipe, data, changes, minutes, begin_from, device)
+            wanted = new_run(
+                recipe,
+                data,
+                changes,
+                begin_from,
+                lambda folder: _planned(console, place, out, folder, changes, minutes, device),
+            )
         check_place(wanted.recipe, choose_device(device), place)
     if not place.started:
         sys.exit(start(place.count))
@@ -88,79 +99,16 @@ def train(
             checked=checked,
             compiled=compiled or "--compile" in wanted.flags,
             graphs=graphs or "--graphs" in wanted.flags,
+            track=track is not None,
         )
+    if place.rank == 0 and is_tracked(out):
+        write_report(out)
     if done < last:
         command = f"crossmatch train --resume --out {quoted(out)}"
         console.print(f"Stopped at step {done} of {last}; go on with {command}", soft_wrap=True)
         sys.exit(STOPPED)
     command = f"crossmatch predict {quoted(out)} IMAGES {quoted(out / 'predictions')}"
     console.print(f"Done: {out}. Next: {command}", soft_wrap=True)
-
-
-class Wanted(NamedTuple):
-    """What is to be trained."""
-
-    name: str  # of the recipe, for the first line
-    recipe: "Recipe"
-    data: Path
-    extend_to: int | None = None  # steps
-    flags: tuple[str, ...] = ()  # that the run was started with
-
-
-def _going_on(
-    out: Path,
-    recipe: str | None,
-    data: Path | None,
-    changes: list[str],
-    steps: int | None,
-    begin_from: Path | None,
-) -> Wanted:
-    """What a run was started with. Recipe, data and changes that are given are compared with it later."""
-    from crossmatch.recipes.load import load_recipe
-    from crossmatch.runs.run import open_run
-
-    if begin_from is not None:
-        raise UserError("--from begins a new run, and --resume goes on with one: give one of the two.")
-    if not out.exists():
-        raise UserError(f"There is no run {out} to resume: leave --resume out to start it.")
-    run = open_run(out)
-    if run.is_packed:
-        raise UserError(f"{out} is a packed model: begin a new run with its weights, by --from.")
-    place = Path(run.data["root"]) if data is None else data
-    if not place.is_dir() and data is None:
-        raise UserError(f"The data of the run {out} lay in {place}, and do not any more: say where with --data.")
-    given = load_recipe(run.recipe if recipe in (None, AUTO) else str(recipe), changes)
-    extend_to = None if steps in (None, run.recipe.train.steps) else steps
-    return Wanted(str(out), given, place, extend_to, tuple(run.record["device"].get("flags", [])))
-
-
-def _new(
-    console: "Console",
-    place: Place,
-    out: Path,
-    recipe: str | None,
-    data: Path | None,
-    changes: list[str],
-    minutes: float | None,
-    begin_from: Path | None,
-    device: str,
-) -> Wanted:
-    """A recipe by name or planned; with `begin_from` recipe and data of that run where none are given."""
-    from crossmatch.recipes.load import load_recipe
-    from crossmatch.runs.run import open_run
-
-    other = None if begin_from is None else open_run(begin_from)
-    if data is None:
-        if other is None or other.is_packed:
-            raise UserError("Name the dataset's folder with --data (a run that goes on with --resume knows its own).")
-        data = Path(other.data["root"])
-    if recipe is None:
-        if other is None:
-            raise UserError(f"Name a recipe: {AUTO}, one of `crossmatch recipes`, or a .toml file.")
-        return Wanted(str(begin_from), load_recipe(other.recipe, changes), data)
-    if recipe == AUTO:
-        return Wanted(AUTO, _planned(console, place, out, data, changes, minutes, device), data)
-    return Wanted(recipe, load_recipe(recipe, changes), data)
 
 
 def _planned(
@@ -172,7 +120,7 @@ def _planned(
 
     if place.count > 1:
         raise UserError(
-            f"`train {AUTO}` measures one device: write the recipe with `crossmatch plan {quoted(data)}`, and train it "
+            f"`train auto` measures one device: write the recipe with `crossmatch plan {quoted(data)}`, and train it "
             f"on {place.count} devices by its file's name."
         )
     check_new(out)

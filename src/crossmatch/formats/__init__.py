@@ -8,6 +8,7 @@
 HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
 """
 
+from crossmatch.formats.codes import SegmentCode, parse_codes
 from crossmatch.formats.labels import read_label, read_label_grid, segments_of
 from crossmatch.formats.names import (
     files_in,
@@ -42,6 +43,7 @@ __all__ = [
     "Format",
     "Grid",
     "HasGrid",
+    "SegmentCode",
     "Volume",
     "doubts",
     "ending",
@@ -53,6 +55,7 @@ __all__ = [
     "maps_ending",
     "mask_ending",
     "new_volume",
+    "parse_codes",
     "parts",
     "read",
     "read_channels",

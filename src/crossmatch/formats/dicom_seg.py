@@ -17,6 +17,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
 from crossmatch.errors import UserError
+from crossmatch.formats.codes import SegmentCode, code_of
 from crossmatch.formats.dicom_slice import Slice
 from crossmatch.formats.extras import needed
 from crossmatch.formats.segments import Segment, values_of
@@ -31,17 +32,6 @@ DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _REVERSED = np.eye(4)[[2, 1, 0, 3]]  # (slice, row, column) to (x, y, z) = (column, row, slice), and back
-# Names of labels, in lower case -> their keywords in SNOMED CT. Others get a code of our own, made of the name.
-_STRUCTURES = {
-    "adrenal gland": "AdrenalGland",
-    "left atrium": "LeftAtrium",
-    "left ventricle": "LeftVentricle",
-    "right ventricle": "RightVentricle",
-    **{name: name.title() for name in ("aorta", "bladder", "brain", "colon", "duodenum", "esophagus", "gallbladder")},
-    **{name: name.title() for name in ("heart", "kidney", "liver", "lung", "pancreas", "prostate", "spleen")},
-}
-_FINDINGS = {"lesion": "Lesion", "tumor": "Neoplasm", "tumour": "Neoplasm"}
-_OWN_SCHEME = "99CROSSMATCH"  # of private codes: names begin with 99
 
 
 def read(path: Path) -> list[Volume]:
@@ -86,7 +76,9 @@ def read_grid(path: Path) -> Grid:
     return Grid(found.shape, found.affine, spacing_of(found.affine))
 
 
-def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
+def write(
+    path: Path, voxels: Array, like: Volume, labels: Mapping[str, int], given: Mapping[str, SegmentCode] | None = None
+) -> None:
     """Write label values (x, y, z) as segments, one a label, numbered by their values.
 
     Args:
@@ -94,6 +86,7 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
         voxels: 0 is background.
         like: the series, as `dicom.read` gives it.
         labels: name -> value, 0 to K-1.
+        given: name -> code, where it is not to be that of `code_of`.
 
     Raises:
         UserError: highdicom is missing, or `like` is no DICOM series.
@@ -108,7 +101,9 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
         source_images=[_source(file, like) for file in files],
         pixel_array=np.ascontiguousarray(voxels.T[order]),
         segmentation_type="BINARY",
-        segment_descriptions=[_segment(highdicom, name, value) for name, value in labels.items() if value > 0],
+        segment_descriptions=[
+            _segment(highdicom, name, value, code_of(name, given or {})) for name, value in labels.items() if value > 0
+        ],
         series_instance_uid=generate_uid(),
         series_number=1,
         sop_instance_uid=generate_uid(),
@@ -129,16 +124,15 @@ def _source(file: Path, like: Volume) -> Dataset:
     return data
 
 
-def _segment(highdicom: Any, name: str, value: int) -> Any:
+def _segment(highdicom: Any, name: str, value: int, code: SegmentCode) -> Any:
     """The description of a label."""
-    key = name.strip().lower().replace("_", " ")
-    kind = codes.SCT.MorphologicallyAbnormalStructure if key in _FINDINGS else codes.SCT.AnatomicalStructure
-    keyword = _STRUCTURES.get(key) or _FINDINGS.get(key)
     return highdicom.seg.SegmentDescription(
         segment_number=value,
         segment_label=name,
-        segmented_property_category=kind,
-        segmented_property_type=getattr(codes.SCT, keyword) if keyword else Code(name[:16], _OWN_SCHEME, name[:64]),
+        segmented_property_category=(
+            codes.SCT.MorphologicallyAbnormalStructure if code.finding else codes.SCT.AnatomicalStructure
+        ),
+        segmented_property_type=Code(code.value, code.scheme, code.meaning),
         algorithm_type="AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
             name="crossmatch", family=codes.DCM.ArtificialIntelligence, version=version("crossmatch")

@@ -1,4 +1,4 @@
-"""Packages that only some formats need: imported where a file needs them, and named where they are missing."""
+"""Packages that only some files and commands need: imported where they are needed, and named where they are missing."""
 
 from importlib import import_module
 from pathlib import Path
@@ -7,13 +7,13 @@ from types import ModuleType
 from crossmatch.errors import UserError
 
 
-def needed(module: str, extra: str, path: Path) -> ModuleType:
+def needed(module: str, extra: str, path: Path | str) -> ModuleType:
     """Import a package of one of our extras.
 
     Args:
         module: to import.
         extra: the name of the extra that installs it.
-        path: the file that needs it, for the message.
+        path: the file or option that needs it, for the message.
 
     Raises:
         UserError: it is not installed.

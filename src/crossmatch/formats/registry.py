@@ -16,6 +16,7 @@ import numpy as np
 from crossmatch.atomic import written_aside
 from crossmatch.errors import UserError
 from crossmatch.formats import dicom, dicom_seg, itk, nifti, nrrd, pictures, slicer
+from crossmatch.formats.codes import SegmentCode
 from crossmatch.formats.placement import settled
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume
@@ -160,7 +161,13 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
         return settled(path, chosen.read_grid(path))
 
 
-def write(path: str | os.PathLike[str], voxels: Array, like: Volume, labels: Mapping[str, int] | None = None) -> None:
+def write(
+    path: str | os.PathLike[str],
+    voxels: Array,
+    like: Volume,
+    labels: Mapping[str, int] | None = None,
+    codes: Mapping[str, SegmentCode] | None = None,
+) -> None:
     """Write voxels on the grid of another volume, in the format of the ending and the type of the voxels.
 
     The file appears under its name only when it is complete. Missing folders are made.
@@ -171,6 +178,7 @@ def write(path: str | os.PathLike[str], voxels: Array, like: Volume, labels: Map
         like: the volume whose grid the voxels lie on. A file of the format it was read from also keeps what else that
             format says of geometry, such as units.
         labels: name -> value, of a mask, for formats that store names.
+        codes: name -> code, of DICOM segmentations, where it is not to be that of a small table.
 
     Raises:
         UserError: of no known format or one that is only read, values that it cannot hold, or the folder cannot be
@@ -187,7 +195,10 @@ def write(path: str | os.PathLike[str], voxels: Array, like: Volume, labels: Map
         raise ValueError(f"voxels of shape {voxels.shape} do not lie on the grid {like.shape}")
     stored = voxels.astype(_NOT_STORED.get(voxels.dtype.name, voxels.dtype), copy=False)
     with written_aside(path) as aside:
-        chosen.write(aside, stored, like, labels or {})
+        if chosen is dicom_seg:
+            dicom_seg.write(aside, stored, like, labels or {}, codes)
+        else:
+            chosen.write(aside, stored, like, labels or {})
 
 
 @contextmanager

@@ -104,7 +104,10 @@ def _copy(path: Path, file: Path, written: Written, link: bool) -> None:
     written[file] = path
     file.parent.mkdir(exist_ok=True)
     if link:
-        file.symlink_to(path.resolve())
+        try:
+            file.symlink_to(path.resolve())
+        except OSError as error:
+            raise UserError(f"{file} cannot be a link ({error.strerror}): leave --link away.") from None
     else:
         shutil.copyfile(path, file)
 

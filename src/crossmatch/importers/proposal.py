@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
     names = source.labels
     if names is None and not wishes.values and not wishes.names:
         names = labels_by_name([case.label for case in source.cases if case.label is not None], source.remarks)
-    surveyed: list[tuple[SourceCase, int]] = []
+    surveyed: list[tuple[SourceCase, Survey]] = []
     found: dict[Path, set[int]] = {}
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
         for case, seen in zip(
@@ -98,8 +99,10 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
             if isinstance(seen, str):
                 source.left_out[case.name] = seen
                 continue
-            surveyed.append((case, seen[0]))
-            found |= {case.label: seen[1]} if case.label is not None and seen[1] is not None else {}
+            surveyed.append((case, seen))
+    surveyed = _of_one_kind(surveyed, source.left_out)
+    for case, seen in surveyed:
+        found |= {case.label: seen.values} if case.label is not None and seen.values is not None else {}
     if not found:
         raise UserError(_no_label(root, source))
     values = choose_values(found, wishes.values, wishes.names, names)
@@ -112,7 +115,7 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
             source.left_out[case.name] = wrong
     if wishes.validation:
         kept = _with_validation(kept, source.patient_regex, wishes)
-    usual = Counter(count for _, count in surveyed).most_common(1)[0][0]
+    usual = Counter(seen.channels for _, seen in surveyed).most_common(1)[0][0]
     named = source.labels is not None or len(source.channels) == usual  # dataset.json stands, and `check` compares
     channels = source.channels if named else _channel_names(usual)
     return ImportProposal(
@@ -148,16 +151,45 @@ def _read_source(root: Path, wishes: Wishes) -> Source:
     return find(root, wishes)
 
 
-def _survey(case: SourceCase, stacked: bool, names: dict[str, int] | None) -> tuple[int, set[int] | None] | str:
-    """The number of channels of a case and the values of its label, or what is wrong with its files."""
+class Survey(NamedTuple):
+    """What the files of a case show."""
+
+    channels: int
+    axes: int | None  # of the image; None where it was not looked at
+    values: set[int] | None  # of the label
+
+
+def _survey(case: SourceCase, stacked: bool, names: dict[str, int] | None) -> Survey | str:
+    """What the files of a case show, or what is wrong with them."""
     try:
         grids = [] if stacked else [formats.read_grid(path) for path in case.images]
-        count = sum(grid.channels for grid in grids)
+        count, axes = sum(grid.channels for grid in grids), len(grids[0].shape) if grids else None
         if case.label is None:
-            return count, None
-        return count, values_in(case.label, formats.read_label(case.label, None, names).voxels)
+            return Survey(count, axes, None)
+        return Survey(count, axes, values_in(case.label, formats.read_label(case.label, None, names).voxels))
     except UserError as error:
         return str(error).rstrip(".")
+
+
+def _of_one_kind(
+    surveyed: list[tuple[SourceCase, Survey]], left_out: dict[str, str]
+) -> list[tuple[SourceCase, Survey]]:
+    """The cases of the kind, flat images or volumes, that has more labels; the others are left out.
+
+    At a tie the volumes stay. A dataset has scans of one kind.
+    """
+    kinds = {seen.axes for _, seen in surveyed}
+    if len(kinds) < 2:
+        return surveyed
+    labelled = Counter(seen.axes for case, seen in surveyed if case.label is not None)
+    usual = max(kinds, key=lambda axes: (labelled[axes], axes or 0))
+    for case, seen in surveyed:
+        if seen.axes != usual:
+            left_out[case.name] = (
+                f"is {seen.axes}D, and the {labelled[usual]} labelled cases that are taken are {usual}D: import it "
+                "into a dataset of its own, naming the files with --images"
+            )
+    return [(case, seen) for case, seen in surveyed if seen.axes == usual]
 
 
 def _no_label(root: Path, source: Source) -> str:

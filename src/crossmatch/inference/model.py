@@ -131,6 +131,7 @@ class Model:
         stride: Stride | None = None,
         batch: int | None = None,
         format: str | None = None,
+        codes: Sequence[str] = (),
         progress: Counted = True,
     ) -> list[Path]:
         """Segment a file or a folder of files; each mask has the size, geometry and format of its scan.
@@ -147,6 +148,8 @@ class Model:
             stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.
             batch: slices or windows at a time; None: as the recipe says.
             format: of the masks, such as ``nrrd``; None: that of each scan, where masks can be written in it.
+            codes: of labels in DICOM segmentations, such as ``liver=SCT:10200004:Liver``; others are those of a small
+                table, or private.
             progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
 
         Returns:
@@ -160,7 +163,7 @@ class Model:
                 [run.folder for run in (self.run, *self.others)],
                 Path(source),
                 Path(out),
-                Options(self.checkpoint, str(self.device), flips, probabilities, stride, batch, format),
+                Options(self.checkpoint, str(self.device), flips, probabilities, stride, batch, format, codes),
                 progress=count,
                 warn=lambda text: warnings.warn(text, stacklevel=2),
             )

@@ -79,7 +79,7 @@ def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: 
         "run": run.folder.resolve().name,
         "checkpoint": Path(name).name,
         "step": checkpoint.facts["step"],
-        "weights_sha256": _weights_digest(checkpoint.network),
+        "weights_sha256": weights_digest(checkpoint.network),
         "flips": flips,
         "recipe": recipe.model_dump(mode="json"),
         "data": {**run.data, "root": Path(run.data["root"]).name},
@@ -131,7 +131,7 @@ def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded) -> Non
     write_json(target / ORIGIN, {**facts, "scans": recorded})
 
 
-def _weights_digest(network: dict[str, Tensor]) -> str:
+def weights_digest(network: dict[str, Tensor]) -> str:
     """SHA-256 of a network's weights: files of one name and step may hold different ones."""
     digest = hashlib.sha256()
     for name in sorted(network):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Volume
+from crossmatch.formats import SegmentCode, Volume
 from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
 from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
@@ -44,6 +44,7 @@ class Options:
     stride: Stride | None = None
     batch: int | None = None  # slices or windows at a time, instead of the recipe's
     format: str | None = None  # ending of the masks without its dot; None: the format of each scan, where that can be
+    codes: Sequence[str] = ()  # of DICOM segmentations: LABEL=SCHEME:VALUE:MEANING
 
 
 def predict(
@@ -94,14 +95,16 @@ def predict(
     device = choose_device(options.device)
     predictor = predictor_of(runs, network.to(device), device, options)
     refuse_file(target)
-    facts = origin(runs, [_recipe(one, options) for one in runs], checkpoints, options.checkpoint, options.flips)
+    codes = _codes(run, options)
+    facts: dict[str, Any] = {"codes": codes} if codes else {}
+    facts |= origin(runs, [_recipe(one, options) for one in runs], checkpoints, options.checkpoint, options.flips)
     pairs = list(zip(scans, made, strict=True))
     with (
         only_writer(target),
         known_sources(target, facts, pairs, warn) as sources,
         memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."),
     ):
-        strange = segment(predictor, pairs, progress, sources, run)
+        strange = segment(predictor, pairs, progress, sources, run, codes)
     if strange:
         warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
@@ -136,6 +139,7 @@ def segment(
     progress: Callable[[int, int], None],
     sources: Sources,
     run: Run,
+    codes: Mapping[str, SegmentCode],
 ) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
 
@@ -145,6 +149,7 @@ def segment(
     Args:
         sources: knows the scans that have their files already, and is told of each scan that is read.
         run: of the network; says which grey values the training knows, and what the labels are called.
+        codes: of labels, for DICOM segmentations.
 
     Returns:
         The scans with other grey values, a few words each.
@@ -167,13 +172,20 @@ def segment(
                 if writing is not None:
                     writing.result()
                 grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
-                writing = writer.submit(_write_files, made, labels, probability, grid, run.data["labels"])
+                writing = writer.submit(_write_files, made, labels, probability, grid, run.data["labels"], codes)
                 del volumes, labels, probability  # before the next are made
         finally:
             if writing is not None:
                 writing.result()
     progress(len(scans), len(scans))
     return strange
+
+
+def _codes(run: Run, options: Options) -> dict[str, SegmentCode]:
+    """The codes that are given for the labels."""
+    if options.codes and options.format != "dicom-seg":
+        raise UserError("--code is for DICOM segmentations: add --format dicom-seg, or leave it out.")
+    return formats.parse_codes(options.codes, run.data["labels"])
 
 
 def _recipe(run: Run, options: Options) -> Recipe:
@@ -221,8 +233,9 @@ def _write_files(
     probability: NDArray[np.float32] | None,
     like: Volume,
     names: Mapping[str, int],
+    codes: Mapping[str, SegmentCode],
 ) -> None:
     """Write a scan's files; the mask last, so that it is there only when all of them are."""
     if probability is not None:
         formats.write(made[1], np.moveaxis(probability, 0, -1), like)
-    formats.write(made[0], labels, like, names)
+    formats.write(made[0], labels, like, names, codes)

@@ -77,7 +77,7 @@ def sliding_window(
         starts = [even_starts(n, p, step) for n, p, step in axes]
     else:
         starts = [window_starts(n, p, step) for n, p, step in zip(shape, patch, stride, strict=True)]
-    factors = [_weights(p, gaussian=stride == "even").to(image.device) for p in patch]
+    factors = [window_weights(p, gaussian=stride == "even").to(image.device) for p in patch]
     sums = [_sums(n, begin, factor) for n, begin, factor in zip(shape, starts, factors, strict=True)]
     weight = _product(factors)
     within = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))  # the scan within its padding
@@ -106,8 +106,8 @@ def sliding_window(
         total[:, thick - ready :] = 0
 
 
-def _weights(n: int, gaussian: bool) -> Tensor:
-    """(n,) weights along one axis of a window."""
+def window_weights(n: int, gaussian: bool) -> Tensor:
+    """(n,) weights along one axis of a window; a voxel's weight is the product of those along all axes."""
     if not gaussian:
         return torch.ones(n)
     position = torch.arange(n) - (n - 1) / 2

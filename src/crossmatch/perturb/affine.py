@@ -26,8 +26,9 @@ def turn(angle: Tensor, plane: tuple[int, int], dims: int) -> Tensor:
 def rotation_matrix(angle: Tensor, dims: int) -> Tensor:
     """Angles (B, P) in radians -> matrices (B, D, D): rotations in the planes (0, 1), (0, 2), (1, 2), last first."""
     planes = itertools.combinations(range(dims), 2)
-    # in float64: autocast would multiply in bfloat16
-    turns = [turn(one, plane, dims) for one, plane in zip(angle.double().unbind(1), planes, strict=True)]
+    # in float64, as autocast would multiply in bfloat16; Apple's GPUs have no float64, and train in float32
+    exact = angle.float() if angle.device.type == "mps" else angle.double()
+    turns = [turn(one, plane, dims) for one, plane in zip(exact.unbind(1), planes, strict=True)]
     return functools.reduce(torch.matmul, turns).float()
 
 

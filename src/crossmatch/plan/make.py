@@ -5,7 +5,6 @@ smallest one is measured first, larger ones are estimated from it by voxels and 
 """
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from crossmatch.plan.measure import Cost, measure
 from crossmatch.plan.propose import GIVEN, VALIDATIONS, Proposal, propose
 from crossmatch.plan.rules import Chosen
 from crossmatch.runs.devices import choose_device
+from crossmatch.system.process import cores
 
 FULL_STEPS = 10_000  # of a GPU's setting
 REDUCED_STEPS = {2: 2000, 3: 1000}  # of a CPU's, by axes
@@ -93,7 +93,7 @@ def make_plan(
 
     if minutes is None:
         dims = rules.dimensions(facts).value
-        level, why = usual_level(kind, _cores(), dims)
+        level, why = usual_level(kind, cores(), dims)
         count = FULL_STEPS if kind == "cuda" else REDUCED_STEPS[dims]
         proposal = propose(facts, level, Chosen(count, why), changes)
         return Plan(proposal, costs(proposal))
@@ -165,7 +165,3 @@ def told_minutes(minutes: float) -> str:
 def told_bytes(count: int) -> str:
     """A number of bytes in words."""
     return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -90,7 +90,7 @@ def measure(
         saving = clock() - began
         size = run.checkpoint("last").stat().st_size
         validation = _validation_seconds(session.predictor, cases, clock)
-        memory = peak_memory(team.device)
+        memory = peak_memory(team.device) or 0
     whole = len(cases.labelled) + len(cases.unlabelled)
     fits = cases.voxel_bytes <= recipe.data.memory_gb * 2**30
     left = round(cases.voxel_bytes * (1 - read / whole))

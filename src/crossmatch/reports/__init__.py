@@ -15,6 +15,7 @@ from crossmatch.reports.unscored import Unscored
 from crossmatch.reports.viewer import Viewer
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import Run, open_run
+from crossmatch.runs.tracking import is_tracked, log_report
 from crossmatch.scoring.scores import Evaluation, load_evaluation
 
 __all__ = ["write_comparison", "write_report"]
@@ -92,6 +93,8 @@ def write_report(
         masks = predictions if predictions is not None and evaluation is not None else _predictions(own, scores)
     shown = Viewer({name: value for name, value in run.data["labels"].items() if value}) if viewer else None
     write_text(out, render(run, scores, masks, _unscored(run, scores, masks, predictions), shown))
+    if is_tracked(run_folder):
+        log_report(run_folder, out)
     return out
 
 

@@ -38,7 +38,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             save_file(unshared, aside, metadata={"crossmatch": json.dumps(checkpoint.facts)})
         except SafetensorError as error:  # what safetensors raises for a full disk
             raise OSError(str(error)) from error
-        with aside.open("rb") as file:
+        with aside.open("r+b") as file:  # Windows flushes no file that is open for reading alone
             os.fsync(file.fileno())
 
 

@@ -1,33 +1,34 @@
 """Which device computes, in which precision, and advice for when its memory is full."""
 
-import resource
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
 from crossmatch.errors import UserError
+from crossmatch.system.process import peak_bytes
 
 Precision = Literal["auto", "bf16", "float32"]
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` (the first CUDA device, else the CPU), ``cpu``, ``cuda`` or ``cuda:1``.
+    """``auto`` (the first CUDA device, else Apple's GPU, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
 
     Raises:
         UserError: no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(found)
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UserError(f"There is no device {name!r}: write auto, cpu, cuda or cuda:1.") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"Device {name!r} is not supported: write auto, cpu, cuda or cuda:1.")
+        raise UserError(f"There is no device {name!r}: write auto, cpu, cuda, cuda:1 or mps.") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UserError(f"Device {name!r} is not supported: write auto, cpu, cuda, cuda:1 or mps.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"Device {name!r} is not here: it is the GPU of an Apple computer. Use --device cpu or auto.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise UserError(f"Device {name!r} is not here: PyTorch sees {count} CUDA devices. Use --device cpu or auto.")
@@ -56,18 +57,14 @@ def uses_bf16(precision: Precision, device: torch.device, coarse_size: Sequence[
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        return False
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def peak_memory(device: torch.device) -> int:
-    """The most memory this process has held so far, in bytes: tensors on a CUDA device, everything on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    with suppress(OSError, StopIteration):  # Linux: `getrusage` would include the parent's memory from before the start
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def peak_memory(device: torch.device) -> int | None:
+    """The most memory this process has held so far, bytes: tensors on a CUDA device, else all; None: unknown."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_bytes()
 
 
 # what PyTorch and oneDNN say on a CPU

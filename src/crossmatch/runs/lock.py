@@ -4,7 +4,6 @@ The operating system frees the lock when its holder ends, however it ends: a kil
 leaves none behind. The file says who holds it, for the message.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crossmatch.errors import UserError
+from crossmatch.system.locks import lock_file, open_to_lock, read_at_start, write_at_start
 
 NAME = ".writer"
 
@@ -32,9 +32,8 @@ def only_writer(folder: Path) -> Iterator[int]:
     path = folder / NAME
     file = _locked(path)
     try:
-        os.ftruncate(file, 0)
         holder = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}
-        os.pwrite(file, json.dumps(holder).encode(), 0)
+        write_at_start(file, json.dumps(holder).encode())
         yield file
     finally:
         with suppress(OSError):
@@ -45,11 +44,11 @@ def only_writer(folder: Path) -> Iterator[int]:
 def _locked(path: Path) -> int:
     """An open file descriptor of the lock's file, locked."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        file = open_to_lock(path)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(file)
         except BlockingIOError:
-            text = os.pread(file, 4096, 0)
+            text = read_at_start(file, 4096)
             os.close(file)
             raise UserError(
                 f"{path.parent} is being written to by another process{_holder(text)}: wait until it has ended, stop "

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict  # as pydantic asks for before Python 3.
 
 from crossmatch.atomic import parse_json, write_text
 from crossmatch.errors import UserError
+from crossmatch.runs.tracking import Tracker
 
 Value = Annotated[float, Field(ge=-1e39, le=1e39, allow_inf_nan=False)]  # of 32 bits, as terms are computed in
 
@@ -61,18 +62,19 @@ class Recorder:
 
 
 class Logbook:
-    """`metrics.jsonl` and TensorBoard of one run.
+    """`metrics.jsonl` and TensorBoard of one run, and MLflow where it is tracked.
 
     Args:
         metrics: the JSON lines; tensorboard: a folder; both are cut back to `step`, the step a resumed run goes on at.
+        tracker: sends the scalars to MLflow, which cannot be cut back: it gets what it does not have.
     """
 
-    def __init__(self, metrics: Path, tensorboard: Path, step: int) -> None:
+    def __init__(self, metrics: Path, tensorboard: Path, step: int, tracker: Tracker | None = None) -> None:
         lines = read_metrics(metrics)
         kept = "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= step)
         if not metrics.is_file() or metrics.read_text(encoding="utf-8") != kept:
             write_text(metrics, kept)  # whole or not at all: a kill in between loses nothing
-        self.file = metrics.open("a")
+        self.file, self.tracker = metrics.open("a"), tracker
         self.curves = SummaryWriter(str(tensorboard), purge_step=step + 1 if step else None)
 
     def write(self, step: int, group: str, values: dict[str, float]) -> None:
@@ -82,11 +84,15 @@ class Logbook:
         self.file.flush()
         for key, value in values.items():
             self.curves.add_scalar(f"{group}/{key}", value, step)
+        if self.tracker:
+            self.tracker.write(step, group, values)
 
     def close(self) -> None:
         """Write out what is pending."""
         self.file.close()
         self.curves.close()
+        if self.tracker:
+            self.tracker.close()
 
 
 def read_metrics(path: Path) -> list[LoggedLine]:

@@ -1,12 +1,9 @@
 """Training: one loop for every method, network and number of axes. The step itself is in `step.py`."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import Any
 
 from crossmatch.batches.prefetch import drawing
 from crossmatch.batches.views import Drawn
@@ -21,6 +18,8 @@ from crossmatch.runs.lock import only_writer
 from crossmatch.runs.logbook import Logbook, Recorder
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import Run, create_run, open_run, resume_run
+from crossmatch.runs.tracking import Tracker, begin_tracking, check_tracking, is_tracked
+from crossmatch.system.process import interrupts
 from crossmatch.training.extend import extend_run
 from crossmatch.training.material import TrainingCases, training_cases
 from crossmatch.training.ranks import ALONE, Place
@@ -51,6 +50,7 @@ def fit(
     checked: bool = False,
     compiled: bool = False,
     graphs: bool = False,
+    track: bool = False,
 ) -> int:
     """Train from a dataset's folder into a run's folder.
 
@@ -64,6 +64,7 @@ def fit(
         checked: refuse data that `check` has not read, so that test cases are sealed from the start. Otherwise data
             that is new or has changed is checked before the seal.
         compiled, graphs: see `TrainingStep`.
+        track: send settings and scalars to MLflow too, see `tracking`; a tracked run that goes on is tracked anyway.
 
     Returns:
         Steps done: fewer than the recipe's if Ctrl-C, SIGTERM or SIGHUP stopped the run, which can then be resumed.
@@ -76,6 +77,7 @@ def fit(
         chosen = choose_device(device)
         check_place(recipe, chosen, place)
         check_flags(flags, chosen, place)
+        check_tracking(out, track)
         bf16 = uses_bf16(recipe.train.precision, chosen, recipe.coarse_size)
     team = Team(place, chosen, bf16)
     with team.together(), ExitStack() as until_the_end:
@@ -103,6 +105,8 @@ def fit(
         if extend_to is not None:
             run, told = team.first(lambda: extend_run(run, extend_to))
             display.warn(told)
+        if track:
+            team.first(lambda: begin_tracking(run))
         with sealed(test), memory_advice(LOWER_MEMORY):
             weights = _weights_of(run, display)
             session = open_session(
@@ -129,7 +133,8 @@ def _train(
     take_step, state = session.take_step, session.state
     run, team = take_step.run, take_step.team
     settings = run.recipe.train
-    book = Logbook(run.metrics, run.folder / "tensorboard", state.step) if team.leads else None
+    tracker = Tracker(run.folder) if team.leads and is_tracked(run.folder) else None
+    book = Logbook(run.metrics, run.folder / "tensorboard", state.step, tracker) if team.leads else None
     recorder = Recorder()
     shown: dict[str, float] = {}
     rate = take_step.learning_rate
@@ -149,7 +154,7 @@ def _train(
         state.seconds, started = state.seconds + time.monotonic() - started, time.monotonic()
         state.save(run, "last")
 
-    with _interrupts() as interrupted, closing(book) if book else nullcontext():
+    with interrupts() as interrupted, closing(book) if book else nullcontext():
         while state.step < settings.steps and not team.any(interrupted.is_set()):
             rate = take_step.learning_rate
             recorder.add(state.step + 1, take_step(draw(state.step)))
@@ -221,28 +226,3 @@ def _advice(run: Run) -> str:
     last = run.checkpoint("last")
     good = f"The last good checkpoint is {last}" if last.is_file() else "No checkpoint had been written yet"
     return f"{good}. Start a new run with a lower train.learning_rate, or with train.precision=float32."
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Ctrl-C, SIGTERM and SIGHUP (a closed terminal) set the event, and the current step is finished.
-
-    A second signal stops at once. One that is ignored, as under nohup, stays ignored.
-    """
-    event = threading.Event()
-    previous: dict[signal.Signals, Any] = {}
-
-    def note(number: int, frame: object) -> None:
-        event.set()
-        for known, handler in previous.items():
-            signal.signal(known, handler)
-
-    if threading.current_thread() is threading.main_thread():
-        asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        heard = [number for number in asked if signal.getsignal(number) is not signal.SIG_IGN]
-        previous = {number: signal.signal(number, note) for number in heard}
-    try:
-        yield event
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -17,12 +17,12 @@ from types import FrameType
 from typing import NoReturn
 
 from crossmatch.errors import UserError
+from crossmatch.system.process import STOPPING, apart, ask_to_stop
 
 SILENT = 70  # exit code of a rank that ends without a message because another rank gives it
 GIVE_WAY_SECONDS = 2.0  # such a rank ends so much later: a launcher stops all ranks when the first one ends
 GRACE_SECONDS = 10.0  # between the first rank that ends with an error and killing those that still wait for it
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # variables that it sets
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def start(count: int) -> int:
         for rank in range(count):
             own = {**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
             words = [sys.executable, "-P", "-m", "crossmatch", *sys.argv[1:]]
-            ranks.append(subprocess.Popen(words, env=own, start_new_session=True))  # signals come from here
+            ranks.append(subprocess.Popen(words, env=own, **apart()))  # signals come from here
         _wait(ranks)
     codes = [rank.returncode for rank in ranks]
     if not any(codes):
@@ -141,7 +141,7 @@ def start(count: int) -> int:
     if failed := [code for code in codes if code > 0 and code != SILENT]:
         return failed[0]
     killed = next((rank for rank, code in enumerate(codes) if code < 0), 0)
-    if -codes[killed] in FORWARDED:
+    if -codes[killed] in STOPPING:
         return 128 - codes[killed]
     raise UserError(
         f"The process of device {killed} was killed (signal {-codes[killed]}; 9 often means that memory ran out). Go "
@@ -167,9 +167,9 @@ def _passed_on(ranks: list[subprocess.Popen[bytes]]) -> Iterator[None]:
 
     def forward(number: int, frame: FrameType | None) -> None:
         for rank in ranks:
-            rank.send_signal(number)
+            ask_to_stop(rank, number)
 
-    previous = {number: signal.signal(number, forward) for number in FORWARDED}
+    previous = {number: signal.signal(number, forward) for number in STOPPING}
     try:
         yield
     finally:

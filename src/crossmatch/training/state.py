@@ -92,16 +92,17 @@ class TrainerState:
                 "a new run with a lower train.learning_rate, or with train.precision=float32."
             )
         trained = [weight for weight in self.method.parameters() if weight.requires_grad]
-        self.peak_memory = max(self.peak_memory, peak_memory(trained[0].device))
+        self.peak_memory = max(self.peak_memory, peak_memory(trained[0].device) or 0)
         facts: CheckpointFacts = {
             "step": self.step,
             "best": self.best,
             "validation": self.validation,
             "seconds": self.seconds,
-            "peak_memory": self.peak_memory,
             "method": run.recipe.method.name,
             "parameters": sum(weight.numel() for weight in trained),
         }
+        if self.peak_memory:
+            facts["peak_memory"] = self.peak_memory
         training = self._tensors() if name == "last" else {}
         save_checkpoint(run.checkpoint(name), Checkpoint(facts, self.predictor.state_dict(), training))
 

@@ -1,0 +1,153 @@
+"""How large and how quick exported models are, and whether their masks are ours: in a clean environment.
+
+    python speed/export.py RUN SCANS --out docs/results/export/NAME.json [--venv VENV] [--rounds 3]
+
+A run is exported in every format. Then a new virtual environment gets numpy, onnxruntime and nibabel alone, and its
+Python runs the exported infer.py on SCANS, a file or a folder. Its masks are compared with those of `crossmatch predict
+--device cpu`, as the run says and with train.precision=float32. Times of both alternate, each with `--threads`, and are
+of whole processes, so that imports and opening the model count as well. The last line is JSON.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from crossmatch import formats
+from crossmatch.atomic import write_json
+from crossmatch.export.export_run import FORMATS, export_run
+from timing import run, spread
+
+PACKAGES = ("numpy", "onnxruntime", "nibabel")
+
+
+def clean_python(folder: Path) -> tuple[Path, dict[str, str]]:
+    """The Python of an environment with `PACKAGES` alone, and what is installed there."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    code = "import json,importlib.metadata as m; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    found: dict[str, str] = json.loads(subprocess.run([str(python), "-I", "-c", code], **SAID).stdout)
+    wrong = {"torch", "crossmatch"} & found.keys()
+    if wrong:
+        raise SystemExit(f"{folder} is not clean: it has {', '.join(wrong)}")
+    return python, dict(sorted(found.items()))
+
+
+SAID = {"check": True, "capture_output": True, "text": True}
+
+
+def timed(command: list[str], threads: int) -> float:
+    """Seconds of a process."""
+    variables = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    start = time.perf_counter()
+    subprocess.run(command, check=True, env=variables, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def in_float32(source: Path, target: Path) -> Path:
+    """A copy of a run that predicts in float32."""
+    (target / "checkpoints").mkdir(parents=True)
+    record = json.loads((source / "run.json").read_text(encoding="utf-8"))
+    record["recipe"]["train"]["precision"] = "float32"
+    (target / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    shutil.copy(source / "checkpoints/last.safetensors", target / "checkpoints")
+    return target
+
+
+def agreement(found: Path, wanted: Path) -> dict[str, object]:
+    """Share of equal voxels: of all, and of those that are foreground in either mask."""
+    equal = voxels = inside = different = 0
+    for path in sorted(wanted.iterdir()):
+        if path.name != "prediction.json":
+            mine, ours = formats.read(found / path.name).voxels, formats.read(path).voxels
+            equal, voxels = equal + int((mine == ours).sum()), voxels + mine.size
+            inside += int(((mine > 0) | (ours > 0)).sum())
+            different += int((mine != ours).sum())
+    return {"equal": equal / voxels, "equal_of_foreground": 1 - different / max(inside, 1), "different": different}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("scans", type=Path)
+    parser.add_argument("--out", type=Path, help="a JSON file for the result")
+    parser.add_argument("--venv", type=Path, help="the clean environment; made where it is not there")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        result = measure(options, Path(place))
+    if options.out is not None:
+        write_json(options.out, result)
+    print(json.dumps(result))
+
+
+def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
+    exported: dict[str, object] = {}
+    for format in FORMATS:
+        start = time.process_time()  # of a machine that does other things too
+        folder = export_run(options.run, place / format, format)
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*.*"))}
+        exported[format] = {"cpu_seconds": round(time.process_time() - start, 2), "bytes": sizes}
+        print(f"{format:8} {sum(sizes.values()) / 1e6:6.2f} MB, exported in {exported[format]['cpu_seconds']} CPU s")
+    python, installed = clean_python(options.venv or place / "venv")
+    print("clean environment:", ", ".join(f"{name} {version}" for name, version in installed.items()))
+    precise = in_float32(options.run, place / "float32")
+    times: dict[str, list[float]] = {"infer.py": [], "predict": [], "predict in float32": []}
+    for turn in range(options.rounds):
+        commands = {
+            "infer.py": [str(python), "-I", str(place / "onnx/infer.py"), str(options.scans), str(place / f"i{turn}")],
+            "predict": predict(options.run, options.scans, place / f"p{turn}"),
+            "predict in float32": predict(precise, options.scans, place / f"f{turn}"),
+        }
+        for name, command in commands.items():
+            times[name].append(timed(command, options.threads))
+    equal = {
+        "as the run says": agreement(place / "i0", place / "p0"),
+        "in float32": agreement(place / "i0", place / "f0"),
+    }
+    shapes = sorted({formats.read_grid(path).shape for path in (place / "i0").iterdir()})
+    for name, seconds in times.items():
+        print(f"{name:20} {spread(seconds, '.2f')} s")
+    ratios = [ours / theirs for ours, theirs in zip(times["infer.py"], times["predict in float32"], strict=True)]
+    print(f"ratio to float32     {spread(ratios, '.3f')}")
+    for name, found in equal.items():
+        print(f"equal, {name}: {found['equal']:.6%} of voxels, {found['equal_of_foreground']:.4%} of foreground")
+    record = json.loads((options.run / "run.json").read_text(encoding="utf-8"))
+    return {
+        "run": {
+            "method": record["recipe"]["method"]["name"],
+            "network": record["recipe"]["network"],
+            "size": record["recipe"]["data"]["size"],
+            "sampling": record["recipe"]["data"]["sampling"],
+            "spacing_mm": record["recipe"]["data"]["spacing_mm"],
+            "precision": record["device"]["precision"],
+            "steps": record["recipe"]["train"]["steps"],
+        },
+        "scans": {"count": len(list((place / "i0").iterdir())), "shapes": shapes},
+        "exported": exported,
+        "clean_environment": installed,
+        "threads": options.threads,
+        "seconds": times,
+        "ratio_to_float32": statistics.median(ratios),
+        "masks": equal,
+        "numpy": np.__version__,
+    }
+
+
+def predict(run_folder: Path, scans: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "crossmatch", "predict", str(run_folder), str(scans), str(out), "--device", "cpu"]
+
+
+if __name__ == "__main__":
+    run(main)

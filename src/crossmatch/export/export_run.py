@@ -1,0 +1,148 @@
+"""Export a run: the network of a checkpoint, model.json, a model card and what runs them, as one new folder."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from crossmatch.atomic import new_folder
+from crossmatch.errors import UserError, offered
+from crossmatch.export import monai_bundle, onnx_model, torch_program
+from crossmatch.export.card import NOT_STATED, model_card, summary
+from crossmatch.export.description import describe
+from crossmatch.export.scored import evaluations_of
+from crossmatch.inference.familiar import unfinished
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.runs.run import open_run
+
+_LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # an SPDX name
+
+
+class Exported(NamedTuple):
+    """A format: where its network goes, and how it is written and used."""
+
+    file: str
+    write: Callable[[Segmenter, tuple[int, ...], Path], None]
+    use: str  # for the model card
+
+
+_PYTHON = """In Python, for instance behind a server:
+
+```py
+import infer
+
+labels = infer.ExportedModel().labels([(voxels, affine, spacing_mm)])
+```
+"""
+FORMATS: Mapping[str, Exported] = {
+    "onnx": Exported(
+        onnx_model.FILE,
+        onnx_model.write_onnx,
+        "`pip install numpy nibabel onnxruntime` (and `pillow` for pictures), then `python infer.py SCANS MASKS`. "
+        f"`model.json` says what stands around the network in `model.onnx`. {_PYTHON}",
+    ),
+    "torch": Exported(
+        torch_program.FILE,
+        torch_program.write_program,
+        """`pip install numpy nibabel torch`. `model.pt2` is a program of `torch.export`; `infer.py` does the rest:
+
+```py
+import infer
+import torch
+
+program = torch.export.load("model.pt2").module()
+model = infer.ExportedModel(network=lambda images: program(torch.from_numpy(images)).detach().numpy())
+labels = model.labels([(voxels, affine, spacing_mm)])
+```
+""",
+    ),
+    "bundle": Exported(
+        monai_bundle.FILE,
+        monai_bundle.write_torchscript,
+        """`pip install monai nibabel`, put scans into `scans/`, and run the bundle; masks go to `masks/`:
+
+```py
+from monai.bundle import ConfigWorkflow
+
+workflow = ConfigWorkflow("configs/inference.json", "configs/metadata.json", workflow_type="inference")
+workflow.initialize()
+workflow.run()
+```
+""",
+    ),
+}
+
+
+def export_run(
+    run_folder: Path,
+    out: Path,
+    format: str,
+    *,
+    checkpoint: str = "last",
+    licence: str = NOT_STATED,
+    evaluations: Sequence[Path] = (),
+    warn: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """Write the network that `predict` uses, with all that stands around it; the folder appears whole or not at all.
+
+    Nothing in it names a path of this machine or a case. The network is in float32, also where it was trained in bf16.
+
+    Args:
+        run_folder: a run.
+        out: a new folder.
+        format: one of `FORMATS`.
+        checkpoint: ``last``, ``best`` or a path.
+        licence: of the weights, an SPDX name such as CC-BY-4.0.
+        evaluations: summary.json files of these weights that lie outside of the run's folder.
+        warn: called with what the user should know.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UserError: no such format, no run or checkpoint, a package that is missing, a folder that exists or cannot be
+            written, or a network that computes something else after its export.
+    """
+    if format not in FORMATS:
+        raise UserError(f"There is no format {format!r}: {offered(format, FORMATS)}.")
+    if licence != NOT_STATED and not _LICENCE.fullmatch(licence):
+        raise UserError(f"--licence {licence!r} is no SPDX name, such as CC-BY-4.0 or MIT: see spdx.org/licenses.")
+    run, chosen = open_run(run_folder), FORMATS[format]
+    network, loaded = run.load_network(checkpoint)
+    if told := unfinished(run, checkpoint):
+        warn(told)
+    about = describe(run, loaded, checkpoint, chosen.file)
+    scored = evaluations_of(run, about["weights_sha256"], evaluations)
+    card = model_card(run, about, loaded, scored, licence, chosen.use)
+    with new_folder(out) as folder:
+        chosen.write(network, run.recipe.data.size, folder)
+        _write(folder / "model.json", json.dumps(about, allow_nan=False, ensure_ascii=False) + "\n")
+        _write(folder / "LICENSE", licence_text(licence))
+        if format == "bundle":
+            (folder / "docs").mkdir()
+            _write(folder / "docs" / "README.md", card)
+            monai_bundle.write_configs(about, folder, summary(about), licence)
+        else:
+            _write(folder / "README.md", card)
+            _write(folder / "infer.py", _resource("infer.py"))
+    return out
+
+
+def licence_text(licence: str) -> str:
+    """The licence of the weights by its name, and that of the code beside them."""
+    weights = (
+        "Nobody has stated a licence for the weights of this model: ask those who trained it.\n"
+        if licence == NOT_STATED
+        else f"The weights of this model: {licence}, see https://spdx.org/licenses/{licence}.html.\n"
+    )
+    return f"{weights}\nThe code beside them (infer.py, scripts/) is part of crossmatch:\n\n{_resource('licence.txt')}"
+
+
+def _resource(name: str) -> str:
+    return resources.files("crossmatch.export").joinpath(name).read_text(encoding="utf-8")
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,84 @@
+"""The model card: a YAML head that machines read, counts, settings, scores with intervals, where not to use it."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossmatch.dataset.check import check
+from crossmatch.export.export_run import export_run
+from crossmatch.export.scored import interval
+from crossmatch.inference.predict import Options, predict
+from crossmatch.scoring.evaluate import evaluate
+from crossmatch.scoring.scores import Statistic
+from tiny import write_dataset
+from untrained import save_untrained, untrained_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose test and validation cases were predicted and evaluated."""
+    place = tmp_path_factory.mktemp("card")
+    data = write_dataset(place / "data", n_train=4, n_val=2, n_test=3)
+    check(data)
+    run = untrained_run(place / "run", data)
+    predict(run.folder, data / "imagesTs", run.folder / "test", Options(device="cpu"))
+    evaluate(run.folder / "test", data / "labelsTs", run.folder / "test")
+    for case in ("case_005", "case_006"):
+        predict(run.folder, data / f"imagesTr/{case}_0000.nii.gz", place / "val", Options(device="cpu"))
+    evaluate(place / "val", data / "labelsTr", place / "val", partial=True)
+    return run.folder
+
+
+def card(run: Path, out: Path, **more: object) -> str:
+    return (export_run(run, out, "torch", **more) / "README.md").read_text()
+
+
+def test_a_card_is_filled_from_the_run(run: Path, tmp_path: Path) -> None:
+    text = card(run, tmp_path / "model", evaluations=[run.parent / "val"])
+    _, head, page = text.split("---\n", 2)
+    assert "license: other\nlicense_name: not-stated\nlicense_link: LICENSE\n" in head
+    assert "library_name: crossmatch\npipeline_tag: image-segmentation\n" in head
+    assert "metrics:\n  - dice\n  - hd95\n" in head
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    read = yaml.safe_load(head)
+    assert {"medical", "semi-supervised", "2d", "unet", "crossmatch"} <= set(read["tags"])
+    results = read["model-index"][0]["results"]
+    assert [each["dataset"]["name"] for each in results] == ["2 validation cases", "3 test cases"]
+    assert "| labelled training cases | 1 |\n| unlabelled training cases | 3 |\n| validation cases | 2 |" in page
+    assert "| `train.optimizer` | adamw |" in page
+    assert "case_0" not in text
+    assert str(run.parent) not in text
+
+
+def test_scores_have_intervals_over_cases(run: Path, tmp_path: Path) -> None:
+    from crossmatch.scoring.scores import load_evaluation
+
+    text = card(run, tmp_path / "model")
+    found = load_evaluation(run / "test").statistics("RV")["dice"]
+    values = [row.scores["dice"] for row in load_evaluation(run / "test").rows if row.name == "RV"]
+    half = 4.302652729911275 * np.std(values, ddof=1) / math.sqrt(3)  # the 97.5th percentile of t with 2 degrees
+    low, high = max(0, np.mean(values) - half), min(1, np.mean(values) + half)
+    assert found.cases == 3
+    assert f"| test, 3 cases | RV | {100 * found.mean:.1f} ({100 * low:.1f} to {100 * high:.1f}) |" in text
+    assert "95 % intervals of the mean over cases" in text
+    assert f"Where RV matters: its mean Dice on test cases is {100 * found.mean:.1f} %." in text
+
+
+def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:
+    from crossmatch.runs.run import open_run
+
+    save_untrained(open_run(run), "best", seed=5)
+    text = card(run, tmp_path / "model", checkpoint="best")
+    assert "There are no test scores of these weights" in text
+    assert "it was not evaluated on test cases" in text
+    assert "model-index" not in text
+    (run / "checkpoints/best.safetensors").unlink()
+
+
+def test_intervals_by_hand() -> None:
+    assert interval(Statistic(0.8, 0.1, 4, 0), 1) == pytest.approx((0.8 - 3.182446 * 0.05, 0.8 + 3.182446 * 0.05))
+    assert interval(Statistic(0.9, 0.4, 2, 0), 1) == (0.0, 1)
+    assert interval(Statistic(0.9, math.nan, 1, 0)) is None
+    assert interval(Statistic(math.nan, math.nan, 0, 3)) is None

@@ -1,0 +1,104 @@
+"""infer.py gives the masks of `crossmatch predict`, whatever stands around the network."""
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from exporting import KINDS, Sliced, assert_same_masks, load_infer, run_of, write_scans
+
+from crossmatch.export import infer
+from crossmatch.export.description import describe
+from crossmatch.export.export_run import export_run
+from crossmatch.export.program import Probabilities
+from crossmatch.inference.predict import Options, predict
+
+CPU = Options(device="cpu")
+
+
+def test_an_exported_onnx_model_gives_the_masks_of_predict(sliced: Sliced, tmp_path: Path) -> None:
+    same_masks(sliced, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["volumes", "resampled", "colour"])
+def test_so_it_does_in_3d_resampled_and_in_colour(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="the extra [export] is not installed")
+    run, scans = run_of(kind, tmp_path / "run").folder, write_scans(kind, tmp_path / "scans")
+    same_masks(Sliced(run, scans, export_run(run, tmp_path / "model", "onnx")), tmp_path)
+
+
+def same_masks(model: Sliced, folder: Path) -> None:
+    predict(model.run, model.scans, folder / "ours", CPU)
+    load_infer(model.exported).main(model.scans, folder / "theirs")
+    assert_same_masks(folder / "theirs", folder / "ours")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("slices", "volumes", "colour")])
+def test_what_stands_around_the_network_is_that_of_predict(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a file of the network, which is exported above: PyTorch's own takes its place."""
+    run, scans = run_of(kind, tmp_path / "run"), write_scans(kind, tmp_path / "scans")
+    predict(run.folder, scans, tmp_path / "ours", CPU)
+    network, checkpoint = run.load_network()
+    program = Probabilities(network)
+    about = describe(run, checkpoint, "last", "model.onnx")
+    model = model_of(about, tmp_path, lambda images: program(torch.from_numpy(images)).numpy())
+    monkeypatch.setattr(infer, "ExportedModel", lambda: model)
+    infer.main(scans, tmp_path / "theirs")
+    assert_same_masks(tmp_path / "theirs", tmp_path / "ours")
+
+
+def model_of(about: dict, folder: Path, network) -> infer.ExportedModel:
+    (folder / "model.json").write_text(json.dumps(about))
+    return infer.ExportedModel(folder, network)
+
+
+def test_infer_needs_what_it_says_and_no_more() -> None:
+    tree = ast.parse(Path(infer.__file__).read_text())
+    inside = [node for function in ast.walk(tree) if isinstance(function, ast.FunctionDef) for node in function.body]
+    nested = {id(node) for each in inside for node in ast.walk(each)}
+    imported: dict[bool, set[str]] = {True: set(), False: set()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
+            imported[id(node) in nested] |= {str(name).split(".")[0] for name in names}
+    assert imported[True] == {"onnxruntime", "PIL"}
+    assert imported[False] - sys.stdlib_module_names == {"numpy", "nibabel"}
+    assert len(Path(infer.__file__).read_text().splitlines()) < 250
+
+
+def test_infer_refuses_what_it_cannot_do(sliced: Sliced, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module, (scan, *_) = load_infer(sliced.exported), sorted(sliced.scans.iterdir())
+    model = module.ExportedModel(threads=1)
+    voxels, affine, spacing = module.channel_of(nib.load(scan))
+    assert model.labels([(voxels, affine, spacing)]).shape == voxels.shape
+    for channels, message in (
+        ([(voxels, affine, spacing)] * 2, "the model takes MR in 2D on one grid"),
+        ([(voxels[None], affine, spacing)], "1 channels of 4 axes"),
+        ([(np.ones_like(voxels), affine, spacing)], "constant"),
+        ([(np.full(voxels.shape, np.nan), affine, spacing)], "NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.labels(channels)
+    module.main(scan, tmp_path / "out")
+    with pytest.raises(SystemExit, match="exists already: name another folder; nothing was overwritten"):
+        module.main(scan, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["case_0.nii.gz"]
+    (tmp_path / "model.json").write_text(json.dumps({**model.about, "format": "crossmatch export 2"}))
+    with pytest.raises(ValueError, match="crossmatch export 2"):
+        module.ExportedModel(tmp_path)
+
+
+@pytest.mark.parametrize("old", [1, 2, 9, 16, 31, 100, 257])
+@pytest.mark.parametrize("new", [1, 2, 16, 128, 200])
+def test_slices_are_looked_up_as_in_training(old: int, new: int) -> None:
+    from crossmatch.inference.predictor import _resize_nearest
+
+    line = torch.arange(old, dtype=torch.float32).view(1, 1, old, 1)
+    wanted = _resize_nearest(line, (new, 1)).flatten().long().tolist()
+    assert infer.nearest(old, new).tolist() == wanted

@@ -1,0 +1,315 @@
+"""Accepted masks become labels: right voxels, right place, atomically, with provenance, and nothing is lost."""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from reviewable import box, predicted, untrained_run
+from served import asked, desk_of, served
+from typer.testing import CliRunner
+
+from axis_turns import IDS, ORDERS, reordered
+from crossmatch import formats
+from crossmatch.cli.app import app
+from crossmatch.dataset.check import check
+from crossmatch.dataset.dataset import open_dataset
+from crossmatch.dataset.orientation import read_label
+from crossmatch.errors import UserError
+from crossmatch.review import accepting
+from crossmatch.review.accepting import label_of
+from crossmatch.review.desk import ChangedError, Desk
+from crossmatch.review.elsewhere import folder_of
+from crossmatch.review.joining import subset_after
+from crossmatch.review.train_on import last_words
+from crossmatch.runs.run import open_run
+from tiny import AFFINE, write_dataset, write_nifti
+
+CASE = "unlabelled:case_002"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data", n_train=4, unlabelled=3)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, data: Path) -> Desk:
+    run = untrained_run(tmp_path / "run", data).folder
+    predicted(run, data, {"case_002": 0.4, "case_003": 0.8, "case_005": 0.7})
+    return desk_of(run, data)
+
+
+def drawn(desk: Desk, ident: str = CASE) -> np.ndarray:
+    """The prediction of a case with two more voxels, at one corner."""
+    with desk.opened(ident) as opened:
+        voxels = desk.prediction(opened).copy()
+    voxels[0, 0, 0] = 2
+    voxels[1, 0, 0] = 1
+    return voxels
+
+
+def accept(desk: Desk, voxels: np.ndarray, ident: str = CASE, may_replace: bool = False):
+    return desk.accept(ident, voxels.tobytes(order="F"), desk.version(desk.case(ident)), may_replace)
+
+
+def test_the_label_lies_on_its_image_and_says_where_it_comes_from(desk, data) -> None:
+    voxels = drawn(desk)
+    written = accept(desk, voxels)
+    assert written.path == data / "labelsTr" / "case_002.nii.gz"
+    assert written.corrected == 2
+    image, label = nib.load(data / "imagesTr" / "case_002_0000.nii.gz"), nib.load(written.path)
+    np.testing.assert_array_equal(np.asarray(label.dataobj), voxels)
+    np.testing.assert_array_equal(label.affine, image.affine)
+    assert label.header.get_xyzt_units() == image.header.get_xyzt_units()
+    assert label.get_data_dtype() == np.uint8
+    note = json.loads((data / "review" / "case_002.json").read_text())
+    assert note["run"] == "run"
+    assert note["prediction"]["checkpoint"] == "last"
+    assert note["prediction"]["step"] == 3
+    assert note["who"]
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$", note["when"])
+    assert note["corrected_voxels"] == 2
+    assert note["corrected_voxels_by_class"] == {"RV": 1, "MYO": 1}
+    assert note["replaced"] is None
+    assert note["earlier"] == []
+    assert hashlib.sha256(written.path.read_bytes()).hexdigest() == note["sha256"]
+    assert [path.name for path in (data / "labelsTr").iterdir() if path.name.startswith(".")] == []
+    assert check(data, lambda done, total: None).warnings == ()
+
+
+def test_the_dataset_then_trains_with_it(desk, data) -> None:
+    accept(desk, drawn(desk))
+    labelled, unlabelled = open_dataset(data).labelled("all")
+    assert [case.id for case in labelled] == ["case_001", "case_002"]
+    assert [case.id for case in unlabelled] == ["case_003", "case_004"]
+
+
+@pytest.mark.parametrize("order", ORDERS[::7], ids=IDS[::7])
+def test_turned_axes(tmp_path, order) -> None:
+    """The dataset's frame has other axes than this scan: its label has those of the scan."""
+    data = write_dataset(tmp_path / "data", n_train=2, n_val=0, n_test=0, unlabelled=1, shape=(8, 7, 5))
+    image = data / "imagesTr" / "case_002_0000.nii.gz"
+    turned, affine = reordered(np.asarray(nib.load(image).dataobj), AFFINE, order)
+    write_nifti(image, turned, affine)
+    desk = desk_of(untrained_run(tmp_path / "run", data).folder, data)
+    voxels = box(turned.shape, 2)
+    accept(desk, voxels)
+    label = nib.load(data / "labelsTr" / "case_002.nii.gz")
+    np.testing.assert_array_equal(np.asarray(label.dataobj), voxels)
+    np.testing.assert_allclose(label.affine, affine, atol=1e-6)
+    check(data, lambda done, total: None)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nii"])
+def test_the_label_has_the_dataset_s_format(tmp_path, ending: str) -> None:
+    data = write_dataset(tmp_path / "data", n_train=3, n_val=0, n_test=0, unlabelled=1)
+    for path in [*(data / "imagesTr").iterdir(), *(data / "labelsTr").iterdir()]:
+        volume = formats.read(path)
+        formats.write(path.with_name(path.name.replace(".nii.gz", ending)), volume.voxels, like=volume)
+        path.unlink()
+    desk = desk_of(untrained_run(tmp_path / "run", data).folder, data)
+    written = accept(desk, box((16, 14, 4), 2), "unlabelled:case_003")
+    assert written.path.name == f"case_003{ending}"
+    scan = formats.read(data / "imagesTr" / f"case_003_0000{ending}")
+    assert formats.same_grid(formats.read(written.path), scan)
+
+
+def test_a_label_that_is_there_is_replaced_only_when_asked_for_and_kept(desk, data) -> None:
+    first = drawn(desk)
+    accept(desk, first)
+    with pytest.raises(ChangedError, match=r"has a label, .*case_002.nii.gz. Replace it\? The old one is kept in"):
+        accept(desk, box(first.shape, 2))
+    np.testing.assert_array_equal(formats.read(data / "labelsTr" / "case_002.nii.gz").voxels, first)
+    written = accept(desk, box(first.shape, 2), may_replace=True)
+    assert written.replaced == data / "review" / "replaced" / "case_002.1.nii.gz"
+    np.testing.assert_array_equal(formats.read(written.replaced).voxels, first)
+    np.testing.assert_array_equal(formats.read(written.path).voxels, box(first.shape, 2))
+    again = accept(desk, first, may_replace=True)
+    assert again.replaced == data / "review" / "replaced" / "case_002.2.nii.gz"
+    note = json.loads((data / "review" / "case_002.json").read_text())
+    assert [each["replaced"] for each in [*note["earlier"], note]] == [
+        None,
+        "review/replaced/case_002.1.nii.gz",
+        "review/replaced/case_002.2.nii.gz",
+    ]
+
+
+def test_a_label_of_another_format_makes_way(desk, data) -> None:
+    scan = formats.read(data / "imagesTr" / "case_002_0000.nii.gz")
+    old = data / "labelsTr" / "case_002.seg.nrrd"
+    formats.write(data / "labelsTr" / "case_002.nrrd", box(scan.shape, 2), like=scan)
+    (data / "labelsTr" / "case_002.nrrd").rename(old)
+    written = accept(desk, drawn(desk), may_replace=True)
+    assert written.path.name == "case_002.nii.gz"
+    assert not old.exists()
+    assert (data / "review" / "replaced" / "case_002.1.seg.nrrd").is_file()
+    open_dataset(data)
+
+
+def test_a_label_that_appeared_meanwhile_is_not_overwritten(desk, data) -> None:
+    version, voxels = desk.version(desk.case(CASE)), drawn(desk)
+    label = write_nifti(data / "labelsTr" / "case_002.nii.gz", np.ones((16, 14, 4), np.uint8))
+    before = label.read_bytes()
+    for may_replace in (False, True):  # asked for, but for the state that the page knew
+        with pytest.raises(ChangedError, match="has changed since this page opened it"):
+            desk.accept(CASE, voxels.tobytes(order="F"), version, may_replace)
+    assert label.read_bytes() == before
+
+
+def test_a_label_that_appears_while_one_is_written_is_kept(desk, data, monkeypatch) -> None:
+    real = formats.write
+
+    def slow(path, *arguments, **options):
+        real(path, *arguments, **options)
+        if "labelsTr" in str(path):
+            write_nifti(data / "labelsTr" / "case_002.nii.gz", np.ones((16, 14, 4), np.uint8))
+
+    voxels = drawn(desk)
+    monkeypatch.setattr(formats, "write", slow)
+    with pytest.raises(ChangedError, match="has a label"):
+        accept(desk, voxels)
+    assert (formats.read(data / "labelsTr" / "case_002.nii.gz").voxels == 1).all()
+    assert not (data / "review" / "case_002.json").exists()
+
+
+def test_a_link_is_replaced_and_not_what_it_leads_to(desk, data, tmp_path) -> None:
+    target = write_nifti(tmp_path / "raw" / "label.nii.gz", np.ones((16, 14, 4), np.uint8))
+    (data / "labelsTr" / "case_002.nii.gz").symlink_to(target)
+    accept(desk, drawn(desk), may_replace=True)
+    assert (formats.read(target).voxels == 1).all()
+    assert not (data / "labelsTr" / "case_002.nii.gz").is_symlink()
+
+
+def test_a_folder_that_cannot_be_written_to_costs_nothing(desk, data, monkeypatch) -> None:
+    def full(path):
+        raise UserError(f"{path} cannot be written (No space left on device): make room.")
+
+    monkeypatch.setattr(accepting, "written_aside", full)
+    voxels = drawn(desk)
+    with pytest.raises(UserError, match="No space left"):
+        accept(desk, voxels)
+    assert label_of(data, "case_002") is None
+    assert desk.decisions.state(CASE) == "open"
+    np.testing.assert_array_equal(formats.read(desk.draft_of(desk.case(CASE), False)).voxels, voxels)
+
+
+def test_what_the_page_sends_is_checked(desk) -> None:
+    version = desk.version(desk.case(CASE))
+    for body, words in ((b"\0" * 5, "sent 5 voxels"), (b"\7" * 16 * 14 * 4, "label 7, which")):
+        with pytest.raises(UserError, match=words):
+            desk.accept(CASE, body, version, False)
+
+
+def test_validation_labels_are_corrected_only_when_asked_for(desk, data) -> None:
+    ident = "validation:case_005"
+    old = (data / "labelsTr" / "case_005.nii.gz").read_bytes()
+    with pytest.raises(ChangedError, match="has a label"):
+        accept(desk, drawn(desk, ident), ident)
+    written = accept(desk, drawn(desk, ident), ident, may_replace=True)
+    assert written.replaced.read_bytes() == old
+    assert last_words(desk)["command"] is None  # nothing new to learn from
+
+
+def test_a_list_for_the_next_training(tmp_path) -> None:
+    """The list that the run learned from stays as it is; the next one has its cases and the accepted ones."""
+    data = write_dataset(tmp_path / "data", n_train=4)
+    run = untrained_run(tmp_path / "run", data, "data.labelled=2").folder
+    desk = desk_of(run, data)
+    assert [case.name for case in desk.gathered.cases.values()] == ["case_003", "case_004", "case_005"]
+    assert desk.case("unlabelled:case_003").reference is None  # hidden from the run, so from the page
+    before = (data / "splits" / "train_2_label.txt").read_text()
+    accept(desk, box((16, 14, 4), 2), "unlabelled:case_004", may_replace=True)
+    assert (data / "splits" / "train_2_label.txt").read_text() == before
+    listed = data / "splits" / "train_2_reviewed_label.txt"
+    assert listed.read_text().split() == ["case_001", "case_002", "case_004"]
+    words = last_words(desk)
+    out = tmp_path / "run_2"
+    assert words["command"] == f"crossmatch train --from {run} --set data.labelled=2_reviewed --out {out}"
+    labelled, _ = open_dataset(data).labelled("2_reviewed")
+    assert [case.id for case in labelled] == ["case_001", "case_002", "case_004"]
+    further = untrained_run(out, data, "data.labelled=2_reviewed")
+    assert subset_after(further) == "2_reviewed_2"
+    assert subset_after(untrained_run(tmp_path / "x", data, "data.labelled=all")) == "all"
+
+
+def test_the_command_trains_on(desk, tmp_path, monkeypatch) -> None:
+    accept(desk, drawn(desk))
+    words = last_words(desk)
+    assert words["told"] == "1 of 4 cases accepted, 1 of them with corrections."
+    command = shlex.split(words["command"])[1:]
+    quick = ["train.steps=1", "train.checkpoint_every=1", "train.log_every=1", "train.batch.labelled=2"]
+    done = CliRunner().invoke(app, [*command, *[part for each in quick for part in ("--set", each)]])
+    assert done.exit_code == 0, done.output
+    assert open_run(tmp_path / "run_2").data["labelled"] == ["case_001", "case_002"]
+
+
+def test_a_new_scan_joins_the_dataset(tmp_path, data) -> None:
+    run = untrained_run(tmp_path / "run", data).folder
+    scan = write_nifti(tmp_path / "new" / "anna_0000.nii.gz", np.arange(16 * 14 * 4, dtype=np.int16).reshape(16, 14, 4))
+    predicted(run, data, {"anna": 0.5}, "fresh", anna=scan)
+    assert "new:anna" not in desk_of(run, data).gathered.cases  # its folder was not named
+    assert "Start with --scans" in " ".join(desk_of(run, data).gathered.notes)
+    desk = desk_of(run, data, scans=(scan.parent,))
+    accept(desk, box((16, 14, 4), 2), "new:anna")
+    assert (data / "imagesTr" / "anna_0000.nii.gz").read_bytes() == scan.read_bytes()
+    assert (data / "splits" / "train.txt").read_text().split()[-1] == "anna"
+    assert {case.id: case.label for case in open_dataset(data).split("train")}["anna"] is not None
+    check(data, lambda done, total: None)
+    accept(desk, box((16, 14, 4), 1), "new:anna", may_replace=True)  # once more
+    desk.refresh()
+    assert desk.gathered.cases["unlabelled:anna"].mask is not None
+    assert "new:anna" not in desk.gathered.cases
+    assert desk.decisions.state("unlabelled:anna") == "accepted"
+
+
+def test_a_new_scan_of_a_known_name_or_a_test_patient_is_refused(tmp_path, data) -> None:
+    run = untrained_run(tmp_path / "run", data).folder
+    for name in ("case_003", "case_006_frame02"):  # case_006 is a test case
+        write_nifti(tmp_path / "new" / f"{name}_0000.nii.gz", np.ones((16, 14, 4), np.int16))
+    desk = desk_of(run, data, scans=(tmp_path / "new",))
+    with pytest.raises(UserError, match="has a case case_003 already"):
+        accept(desk, box((16, 14, 4), 2), "new:case_003")
+    with pytest.raises(UserError, match="whose case case_006 is in the split test"):
+        accept(desk, box((16, 14, 4), 2), "new:case_006_frame02")
+    assert len(open_dataset(data).cases) == 6
+    assert desk.draft_of(desk.case("new:case_003"), False).is_file()
+
+
+def test_elsewhere_and_back(desk, data) -> None:
+    with served(desk) as server:
+        status, told = asked(server, "elsewhere", body=drawn(desk).tobytes(order="F"), id=CASE)
+        assert status == 200
+        assert told["image"] == str(data / "imagesTr" / "case_002_0000.nii.gz")
+        assert told["commands"]["ITK-SNAP"] == f"itksnap -g {told['image']} -s {told['mask']}"
+        assert told["commands"]["3D Slicer"].startswith("Slicer ")
+        copy = Path(told["mask"])
+        np.testing.assert_array_equal(formats.read(copy).voxels, drawn(desk))
+        turned, affine = reordered(box((16, 14, 4), 2), AFFINE, ORDERS[11])  # the program saves other axes
+        write_nifti(copy.with_name("Segmentation.nii.gz"), turned, affine)
+        os.utime(copy, (1, 1))
+        status, answer = asked(server, "back", id=CASE)
+        assert status == 200
+        np.testing.assert_array_equal(nib.Nifti1Image.from_bytes(answer).get_fdata(), box((16, 14, 4), 2))
+        write_nifti(copy, np.full((16, 14, 4), 9, np.uint8))
+        status, answer = asked(server, "back", id=CASE)
+        assert status == 422
+        assert "holds the value 9" in answer["error"]
+        assert asked(server, "back", id="unlabelled:case_003")[0] == 422
+    assert folder_of(desk.run.folder, "new:../../x").parent == desk.run.folder.absolute() / "review" / "elsewhere"
+
+
+def test_the_masks_of_the_frame_are_those_of_the_scan(desk) -> None:
+    """A mask stored with other axes than its scan is shown on the scan's voxels."""
+    mask = desk.case(CASE).mask.path
+    volume = formats.read(mask)
+    turned, affine = reordered(volume.voxels, volume.affine, ORDERS[11])
+    write_nifti(mask, turned, affine)
+    with desk.opened(CASE) as opened:
+        np.testing.assert_array_equal(desk.prediction(opened), volume.voxels)
+        np.testing.assert_array_equal(read_label(mask, opened.grid, None).voxels, volume.voxels)

@@ -1,0 +1,352 @@
+"""The list of cases, what is remembered, and everything that can be wrong when the page is started."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from reviewable import predicted, untrained_run
+from served import asked, desk_of, served
+
+from command import call
+from crossmatch import review as package
+from crossmatch.errors import UserError
+from crossmatch.review import review
+from crossmatch.review.case_list import Wish, neighbours, page_of
+from crossmatch.review.decisions import Decision, Decisions
+from crossmatch.review.desk import ChangedError, Desk
+from crossmatch.review.found_masks import FoundMask
+from crossmatch.review.shown_cases import ReviewCase
+from tiny import write_dataset, write_nifti
+
+CLASSES = ["RV", "MYO"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data", n_train=5, unlabelled=4)
+
+
+@pytest.fixture
+def run(tmp_path: Path, data: Path) -> Path:
+    run = untrained_run(tmp_path / "run", data).folder
+    predicted(run, data, {"case_002": 0.9, "case_003": 0.4, "case_004": 0.2, "case_006": 0.6})
+    return run
+
+
+def names(desk: Desk, **wish: object) -> list[str]:
+    return [row["name"] for row in page_of(desk.gathered.cases.values(), desk.decisions, Wish(**wish), CLASSES)["rows"]]
+
+
+def test_worst_first(run, data) -> None:
+    """Outside of the training data, then by the estimate, then what has none."""
+    desk = desk_of(run, data)
+    assert names(desk) == ["case_004", "case_003", "case_006", "case_002", "case_005"]
+    assert names(desk, down=True) == ["case_005", "case_002", "case_006", "case_003", "case_004"]
+    assert "case_001" not in names(desk)  # the run learned from it
+    assert "case_007" not in names(desk)  # a test case
+
+
+def test_columns_and_filters(run, data) -> None:
+    desk = desk_of(run, data)
+    assert names(desk, sort="name") == ["case_002", "case_003", "case_004", "case_005", "case_006"]
+    assert names(desk, sort="class:RV") == ["case_004", "case_003", "case_006", "case_002", "case_005"]
+    assert names(desk, sort="class:RV", down=True) == ["case_002", "case_006", "case_003", "case_004", "case_005"]
+    assert names(desk, sort="kind")[-1] == "case_006"
+    assert names(desk, kind="validation") == ["case_006"]
+    assert names(desk, text="_00", kind="unlabelled", flagged=True) == ["case_004"]
+    desk.decide("unlabelled:case_003", "rejected", desk.version(desk.case("unlabelled:case_003")))
+    assert names(desk, state="rejected") == ["case_003"]
+    assert "case_003" not in names(desk, state="open")
+    with served(desk) as server:
+        assert asked(server, "cases", sort="nothing")[0] == 422
+        assert asked(server, "cases", page="-1; drop")[1]["page"] == 0
+        assert asked(server, "cases", page="99")[1]["page"] == 0
+    around = neighbours(desk.gathered.cases.values(), desk.decisions, Wish(), "unlabelled:case_003")
+    assert around == {
+        "previous": "unlabelled:case_004",
+        "next": "validation:case_006",
+        "place": 2,
+        "found": 5,
+    }
+
+
+def test_a_row_has_estimates_flags_and_state(run, data) -> None:
+    with served(desk_of(run, data)) as server:
+        rows = {row["name"]: row for row in asked(server, "cases")[1]["rows"]}
+        status, picture = asked(server, "thumbnail", id="unlabelled:case_002")
+    assert rows["case_002"]["classes"] == [0.9, 0.9]
+    assert (rows["case_002"]["low"], rows["case_002"]["high"]) == (0.8, 1.0)
+    assert rows["case_004"]["outside"]
+    assert rows["case_004"]["flags"] == ["The voxel size is far from that of the training."]
+    assert rows["case_005"]["mean"] is None
+    assert not rows["case_005"]["mask"]
+    assert status == 200
+    assert picture.startswith(b"<svg")
+    assert picture.count(b"<path") == 1  # the slice where most was found has one class
+
+
+def test_many_cases_stay_quick(run, data) -> None:
+    """30,000 rows: a page of them is small and comes at once, whatever the order."""
+    desk = desk_of(run, data)
+    mask = desk.case("unlabelled:case_002").mask
+    image = desk.case("unlabelled:case_002").images
+    rng = np.random.default_rng(0)
+
+    def found(value: float) -> FoundMask:
+        return FoundMask(**{**vars(mask), "quality": {**mask.quality, "dice": value}})
+
+    many = {
+        f"unlabelled:slice_{n:05d}": ReviewCase(
+            f"unlabelled:slice_{n:05d}", f"slice_{n:05d}", "unlabelled", image, None, found(float(rng.random()))
+        )
+        for n in range(30_000)
+    }
+    object.__setattr__(desk.gathered, "cases", many)
+    with served(desk) as server:
+        for sort in ("worst", "name", "class:MYO"):
+            start = time.process_time()
+            status, answer = asked(server, "cases", sort=sort, page=600, text="slice")
+            assert time.process_time() - start < 1.5
+            assert status == 200
+            assert (answer["found"], answer["pages"], len(answer["rows"])) == (30_000, 1200, 25)
+            assert len(json.dumps(answer)) < 20_000
+        start = time.process_time()
+        asked(server, "case", id="unlabelled:slice_12345")
+        asked(server, "run")
+        assert time.process_time() - start < 2
+
+
+def test_a_folder_of_many_files_is_found_quickly(tmp_path) -> None:
+    data = write_dataset(tmp_path / "data", n_train=2, unlabelled=1, n_val=0, n_test=0, shape=(8, 8))
+    run = untrained_run(tmp_path / "run", data).folder
+    target = predicted(run, data, {"case_002": 0.5})
+    record = json.loads((target / "prediction.json").read_text())
+    for n in range(2000):
+        os.link(data / "imagesTr" / "case_002_0000.nii.gz", data / "imagesTr" / f"more{n}_0000.nii.gz")
+        os.link(target / "case_002.nii.gz", target / f"more{n}.nii.gz")
+        source = record["scans"]["case_002"][0]
+        record["scans"][f"more{n}"] = [{**source, "path": source["path"].replace("case_002", f"more{n}")}]
+    (target / "prediction.json").write_text(json.dumps(record))
+    (data / "splits" / "train.txt").unlink()
+    start = time.process_time()
+    desk = desk_of(run, data)
+    assert time.process_time() - start < 3
+    assert len(desk.gathered.cases) == 2001
+    assert all(case.mask for case in desk.gathered.cases.values())
+
+
+def test_decisions_outlive_the_page_and_a_cut_line(run, data) -> None:
+    desk = desk_of(run, data)
+    ident = "unlabelled:case_003"
+    desk.decide(ident, "rejected", desk.version(desk.case(ident)))
+    path = run / "review" / "decisions.jsonl"
+    with path.open("ab") as file:
+        file.write(b'{"id": "unlabelled:case_0')  # killed while it wrote
+    again = Decisions(run)
+    assert again.state(ident) == "rejected"
+    again.add(Decision(id=ident, state="open", when="2026-01-01T00:00:00+00:00", who="anna"))
+    assert Decisions(run).state(ident) == "open"
+    path.write_bytes(b"nonsense\n" + path.read_bytes())
+    with pytest.raises(UserError, match="line 1, is damaged"):
+        Decisions(run)
+
+
+def test_two_windows_on_one_page(run, data) -> None:
+    """What one decided is not overwritten by the other without asking."""
+    desk = desk_of(run, data)
+    ident = "unlabelled:case_003"
+    with served(desk) as server:
+        first, second = (asked(server, "case", id=ident)[1] for _ in range(2))
+        assert asked(server, "reject", body=b"", id=ident, version=first["version"])[0] == 200
+        status, answer = asked(server, "reject", body=b"", id=ident, version=second["version"])
+        assert status == 409
+        assert "It is rejected since" in answer["error"]
+        assert answer["ask"]
+        assert asked(server, "reopen", body=b"", id=ident, version=answer["version"])[0] == 200
+    assert desk.decisions.state(ident) == "open"
+    with pytest.raises(ChangedError):
+        desk.decide(ident, "rejected", first["version"])
+
+
+def test_two_pages_on_one_run(run, data) -> None:
+    lines: list[str] = []
+    with served_by_review(run, lines), pytest.raises(UserError, match=r"Another page is open on this run \(process"):
+        review(run, browser=False, say=lines.append)
+
+
+def test_the_page_ends_with_its_button_and_says_how_to_go_on(run, data) -> None:
+    lines: list[str] = []
+    with served_by_review(run, lines) as ask:
+        ident = "unlabelled:case_003"
+        facts = ask("case", id=ident)
+        body = bytes(int(np.prod(facts["shape"])))
+        ask("accept", body=body, id=ident, version=facts["version"])
+    assert lines[0].startswith("Review: http://127.0.0.1:")
+    assert lines[-2].startswith("1 of 5 cases accepted, 1 of them with corrections.")
+    assert (
+        lines[-1]
+        == f"Train on: crossmatch train --from {run} --set data.labelled=1_reviewed --out {run.with_name('run_2')}"
+    )
+    assert not (run / "review" / ".writer").exists()
+
+
+@contextmanager
+def served_by_review(run: Path, lines: list[str]):
+    """`review` in a thread, until its button is pressed when the block ends."""
+    thread = threading.Thread(target=review, args=(run,), kwargs={"browser": False, "say": lines.append}, daemon=True)
+    thread.start()
+    while thread.is_alive() and not lines:
+        time.sleep(0.01)
+    address = lines[0].removeprefix("Review: ")
+    server = SimpleNamespace(address=address, server_port=urlsplit(address).port)
+
+    def ask(name: str, **query: object):
+        status, answer = asked(server, name, **query)
+        assert status == 200, answer
+        return answer
+
+    yield ask
+    ask("end", body=b"")
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def test_a_case_that_vanishes(run, data) -> None:
+    with served(desk_of(run, data)) as server:
+        assert asked(server, "case", id="unlabelled:case_002")[0] == 200
+        (data / "imagesTr" / "case_002_0000.nii.gz").unlink()
+        status, answer = asked(server, "case", id="unlabelled:case_002")
+        assert status == 422
+        assert "case_002_0000.nii.gz does not exist" in answer["error"]
+        assert asked(server, "case", id="unlabelled:case_003")[0] == 200
+        (run / "unlabelled" / "case_003.nii.gz").write_bytes(b"cut")
+        told = asked(server, "case", id="unlabelled:case_003")[1]
+        assert not told["prediction"]
+        assert "cannot be read" in " ".join(told["flags"])
+        status, answer = asked(server, "refresh", body=b"")
+        assert status == 422
+        assert "case_002" in answer["error"]  # which train.txt still names; the list stays as it was
+        (data / "splits" / "train.txt").unlink()
+        assert asked(server, "refresh", body=b"")[0] == 200
+        assert "load the list again" in asked(server, "case", id="unlabelled:case_002")[1]["error"]
+
+
+def test_a_scan_that_was_written_again_is_flagged(run, data) -> None:
+    desk = desk_of(run, data)
+    write_nifti(data / "imagesTr" / "case_003_0000.nii.gz", np.arange(16 * 14 * 4, dtype=np.int16).reshape(16, 14, 4))
+    with served(desk) as server:
+        assert "written again since" in " ".join(asked(server, "case", id="unlabelled:case_003")[1]["flags"])
+
+
+def test_data_that_were_moved(run, data, tmp_path) -> None:
+    moved = data.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"lay in .*data, and do not any more: say where with --data"):
+        review(run, browser=False)
+    desk = desk_of(run, moved)
+    assert desk.case("unlabelled:case_003").mask is not None  # found by name and size
+
+
+def test_a_run_without_a_checkpoint(tmp_path, data) -> None:
+    run = untrained_run(tmp_path / "bare", data).folder
+    (run / "checkpoints" / "last.safetensors").unlink()
+    with pytest.raises(UserError, match="no checkpoint and no predictions"):
+        review(run, browser=False)
+    predicted(run, data, {"case_002": 0.9})
+    desk = desk_of(run, data)
+    assert not desk.predicting.possible
+    assert names(desk)[0] == "case_002"
+
+
+def test_nothing_to_review(tmp_path) -> None:
+    data = write_dataset(tmp_path / "data", n_train=1, n_val=0)
+    run = untrained_run(tmp_path / "run", data).folder
+    with pytest.raises(UserError, match="has no unlabelled and no validation case"):
+        review(run, browser=False)
+
+
+def test_no_browser_there(run, monkeypatch) -> None:
+    lines: list[str] = []
+
+    def ended(self, poll_interval):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(package.webbrowser, "open", lambda address: False)
+    monkeypatch.setattr("crossmatch.review.web_server.ReviewServer.serve_forever", ended)
+    review(run, say=lines.append)
+    assert lines[1] == "No browser could be opened: open this address in one on this machine."
+    opened: list[str] = []
+    monkeypatch.setattr(package.webbrowser, "open", lambda address: opened.append(address) or True)
+    review(run, say=lines.append)
+    assert opened[0].startswith("http://127.0.0.1:")
+
+
+def test_the_command_in_words(run, tmp_path, capsys) -> None:
+    code, _, error = call(capsys, "review", tmp_path / "nowhere")
+    assert code == 2
+    assert "is no run" in error
+    code, _, error = call(capsys, "review", run, "--scans", tmp_path / "nowhere")
+    assert code == 2
+    assert "is no folder" in error
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, error = call(capsys, "review", run, "--masks", run / "checkpoints", "--port", port, "--no-browser")
+    assert code == 2
+    assert f"Port {port} cannot be used" in error
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_address_and_ends_with_ctrl_c(run) -> None:
+    command = [sys.executable, "-m", "crossmatch", "review", str(run), "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline().startswith("Review: http://127.0.0.1:")
+        process.send_signal(2)
+        assert "0 of 5 cases accepted" in process.communicate(timeout=60)[0]
+        assert process.returncode == 0
+    finally:
+        process.kill()
+
+
+@pytest.mark.slow
+def test_predictions_that_are_missing_can_be_made(run, data) -> None:
+    desk = desk_of(run, data)
+    assert desk.predicting.command == f"crossmatch predict {run} {data / 'imagesTr'} {run / 'unlabelled'} --quality"
+    desk.predicting.arguments = ["predict", str(run), str(data / "imagesTr"), str(run / "made")]
+    desk.predicting.target = run / "made"
+    with served(desk) as server:
+        assert asked(server, "run")[1]["without"] == 1
+        asked(server, "predict", body=b"")
+        while (state := asked(server, "predicting")[1])["running"]:
+            time.sleep(0.1)
+        assert state["failed"] is None
+        assert state["made"] == 6
+        asked(server, "refresh", body=b"")
+        assert asked(server, "run")[1]["without"] == 0
+        desk.predicting.arguments[1] = str(run / "nowhere")
+        asked(server, "predict", body=b"")
+        while (state := asked(server, "predicting")[1])["running"]:
+            time.sleep(0.1)
+        assert "is no run" in state["failed"]
+
+
+def test_damaged_estimates_are_told_and_the_masks_shown(run, data) -> None:
+    (run / "unlabelled" / "quality.json").write_text("{")
+    desk = desk_of(run, data)
+    assert "quality.json is damaged" in " ".join(desk.gathered.notes)
+    assert desk.case("unlabelled:case_003").mask is not None
+    (run / "unlabelled" / "prediction.json").write_text("{")
+    desk = desk_of(run, data)
+    assert "prediction.json is damaged" in " ".join(desk.gathered.notes)
+    assert desk.case("unlabelled:case_003").mask is None
