@@ -24,13 +24,13 @@ from crossmatch import formats
 from crossmatch.reports.renderings import picture_colour
 
 ROOT = Path(__file__).resolve().parent.parent
-SCORES = ROOT / "docs" / "results" / "phantom" / "seed0.json"
+SCORES = Path("docs") / "results" / "phantom" / "seed0.json"
 CLASSES = 3  # RV, myocardium, LV, in the colours of a report's pictures
 OPACITY = 0.55
 
 
 def main(demo: Path, picture: Path) -> None:
-    """Draw the picture from the folder of `crossmatch demo`, and bring README's table and the stored scores along."""
+    """Draw the picture from the folder of `crossmatch demo`."""
     results = json.loads((demo / "demo.json").read_text(encoding="utf-8"))["methods"]
     before, after = (results[method]["cases"] for method in ("supervised", "crossmatch"))
     gains = {case: after[case] - before[case] for case in before}
@@ -54,13 +54,18 @@ def main(demo: Path, picture: Path) -> None:
         panel.axis("off")
     figure.savefig(picture, dpi=100)
     print(f"{picture}: {case}, slice {level + 1} of {reference.shape[2]}")
-    SCORES.write_text((demo / "demo.json").read_text(encoding="utf-8"), encoding="utf-8")
-    readme = ROOT / "README.md"
+
+
+def keep(demo: Path, root: Path) -> None:
+    """Copy the scores into a checkout, and write them into the table of its README."""
+    stored = (demo / "demo.json").read_text(encoding="utf-8")
+    readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")
-    for method, row in table_rows(results).items():
+    for method, row in table_rows(json.loads(stored)["methods"]).items():
         text, count = re.subn(rf"(?m)^│ {method} .*│$", row, text)
         if count != 1:
             raise ValueError(f"{readme} has {count} rows of {method}, not one")
+    (root / SCORES).write_text(stored, encoding="utf-8")
     readme.write_text(text, encoding="utf-8")
 
 
@@ -84,3 +89,4 @@ def _coloured(mask: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]))
+    keep(Path(sys.argv[1]), ROOT)

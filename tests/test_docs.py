@@ -151,3 +151,14 @@ def test_the_readme_shows_the_scores_that_are_kept() -> None:
         method: [f"{100 * dice:.1f}" for dice in [*found["classes"].values(), found["dice"]]]
         for method, found in kept.items()
     }
+
+
+def test_the_table_of_the_readme_is_written(tmp_path: Path) -> None:
+    (tmp_path / "docs/results/phantom").mkdir(parents=True)
+    (tmp_path / "README.md").write_text("before\n│ method │ A │ mean │\n│ supervised │ 1.0 │ 2.0 │\nafter\n")
+    (tmp_path / "demo.json").write_text('{"methods": {"supervised": {"classes": {"A": 0.5}, "dice": 0.25}}}')
+    program("docs/make_overview.py").keep(tmp_path, tmp_path)
+    assert (
+        tmp_path / "README.md"
+    ).read_text() == "before\n│ method │ A │ mean │\n│ supervised │ 50.0 │ 25.0 │\nafter\n"
+    assert (tmp_path / "docs/results/phantom/seed0.json").is_file()
