@@ -2,6 +2,7 @@
 
     python speed/data.py [--recipe acdc_3] [--rounds 7] [--step-ms 19] [--threads 1]
     python speed/data.py --recipe la_8 --step-ms 43
+    python speed/data.py --pictures 40 [--megapixels 6] [--rounds 3]     photographs alone, see `pictures.py`
 
 Voxels are noise, as many as a real dataset has (`step_parts.py`); the file is read from the system's cache. Printed:
 - processor milliseconds a step of drawing and of making (here the CPU makes it), beside a plain loader that works on
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import pictures
 from crossmatch.batches.prefetch import drawing
 from crossmatch.batches.store import Store
 from crossmatch.batches.views import Batches, Drawn
@@ -110,11 +112,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="of the loop, in each round")
     parser.add_argument("--step-ms", type=float, default=19, help="of the stand-in")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--pictures", type=int, default=0, help="measure so many photographs instead")
+    parser.add_argument("--megapixels", type=float, default=6, help="of each")
     options = parser.parse_args()
+    if options.pictures:
+        print(json.dumps(vars(options) | pictures.measure(options.pictures, options.megapixels, options.rounds)))
+        return
     torch.set_num_threads(options.threads)
     recipe = load_recipe(options.recipe, [])
     with tempfile.TemporaryDirectory() as place:
-        store = random_store(recipe.dims, CPU)
+        store = random_store(recipe, CPU)
         kinds = {
             "memory": make_batches(recipe, store, CPU),
             "file": make_batches(recipe, in_file(store, Path(place)), CPU),

@@ -42,7 +42,7 @@ class Bench:
     def __init__(self, recipe: Recipe, device: torch.device, mode: str = "eager") -> None:
         self.recipe, self.device = recipe, device
         torch.backends.cudnn.benchmark = "benchmark" in mode
-        self.batches = make_batches(recipe, random_store(recipe.dims, device), device)
+        self.batches = make_batches(recipe, random_store(recipe, device), device)
         self.step = make_step(recipe, self.batches, device, **MODES[mode])
 
     def take(self, count: int) -> list[Tensor]:

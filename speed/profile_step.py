@@ -140,7 +140,7 @@ def main() -> None:
     found = {}
     for name in options.recipes:
         recipe, device = load_recipe(name, options.set), torch.device("cpu")
-        batches = make_batches(recipe, random_store(recipe.dims, device), device)
+        batches = make_batches(recipe, random_store(recipe, device), device)
         found[name] = {"reference": of_reference(recipe, batches), "ours": of_ours(recipe, batches)}
     record = {"torch": torch.__version__, "threads": options.threads, "seconds": found}
     options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")

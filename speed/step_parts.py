@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crossmatch.batches.store import Store
+from crossmatch.batches.store import RED_GREEN_BLUE, Store
 from crossmatch.batches.views import Batches
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.networks.segmenter import to_channels_last
@@ -24,33 +24,42 @@ from crossmatch.training.team import Team
 DATA = {2: (4, 60, (216, 256)), 3: (2, 12, (200, 150, 88))}
 
 
-def random_store(dims: int, device: torch.device) -> Store:
+def channels_of(recipe: Recipe) -> int:
+    """Three of a recipe for colours, one of the others."""
+    return RED_GREEN_BLUE if recipe.data.normalise == "colour" else 1
+
+
+def random_store(recipe: Recipe, device: torch.device) -> Store:
     """As many items of noise as make the look-up touch memory like real data does."""
-    classes, items, native = DATA[dims]
+    classes, items, native = DATA[recipe.dims]
+    native, channels = recipe.data.stored_size or native, channels_of(recipe)
     voxels, drawn = int(np.prod(native)), torch.Generator().manual_seed(0)
     offset = torch.arange(items) * voxels
-    grey = torch.randint(-(2**15), 2**15, (items * voxels,), dtype=torch.int16, generator=drawn)
+    grey = torch.randint(-(2**15), 2**15, (channels * items * voxels,), dtype=torch.int16, generator=drawn)
     labels = torch.randint(0, classes, (items * voxels,), dtype=torch.uint8, generator=drawn)
     return Store(
         voxels=grey.to(device),
         labels=labels.to(device),
-        offset=offset,
+        offset=channels * offset,
         channel_stride=torch.full((items,), voxels),
         label_offset=offset,
         size=torch.tensor([native] * items),
-        zero=torch.full((items, 1), -(2.0**15)),
-        factor=torch.full((items, 1), 1 / 65535),
-        low=torch.zeros(items, 1),
-        high=torch.ones(items, 1),
+        zero=torch.full((items, channels), -(2.0**15)),
+        factor=torch.full((items, channels), 1 / 65535),
+        low=torch.zeros(items, channels),
+        high=torch.ones(items, channels),
         labelled=torch.arange(items // 2),
         unlabelled=torch.arange(items // 2, items),
+        colours=channels == RED_GREEN_BLUE,
     )
 
 
 def random_network(recipe: Recipe) -> Segmenter:
     """The recipe's network, weights seeded."""
     torch.manual_seed(0)
-    return NETWORKS[recipe.network.name](recipe.dims, 1, DATA[recipe.dims][0], recipe.network.settings)
+    return NETWORKS[recipe.network.name](
+        recipe.dims, channels_of(recipe), DATA[recipe.dims][0], recipe.network.settings
+    )
 
 
 def make_batches(recipe: Recipe, store: Store, device: torch.device) -> Batches:

@@ -77,6 +77,28 @@ def test_prediction_sees_what_training_saw(data: Dataset) -> None:
         torch.testing.assert_close(seen[-1][0], batch.x[k], rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("native", [(200, 90), (33, 61), (5, 300)])
+def test_masks_lie_where_they_were_seen(native: tuple[int, int]) -> None:
+    """Reduced and enlarged, a ramp comes back where it was: a network that says what it sees finds its quarter."""
+    recipe = load_recipe("isic_26", {"data.size": [16, 16], "network.dropout": [0.0] * 2, "train.precision": "float32"})
+
+    class Says(torch.nn.Module):
+        classes = 2
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            share = x[:, :1].clamp(1e-6, 1 - 1e-6)
+            return torch.cat([(1 - share).log(), share.log()], 1)  # the softmax of these is the share again
+
+    for axis in (0, 1):
+        ramp = (np.arange(native[axis]) + 0.5) / native[axis]
+        share = np.float32(0.5 + 0.5 * (ramp - 0.25))  # a half at a quarter of the axis
+        whole = np.broadcast_to(share.reshape((-1, 1) if axis == 0 else (1, -1)), native)
+        image = formats.new_volume(np.ascontiguousarray(whole))
+        labels, _ = Predictor(Says(), recipe, 2, CPU)([image] * 3, Path("ramp.png"))
+        differ = labels != (whole > 0.5)
+        assert np.abs(whole[differ] - 0.5).max(initial=0) < 1e-3  # rounding alone
+
+
 def test_threads_change_nothing(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[None] = []
     several = load(data, progress=lambda: told.append(None))
@@ -108,6 +130,14 @@ def test_a_picture_that_is_damaged_since_is_named(tmp_path: Path) -> None:
     cases = data.split("train")
     with pytest.raises(UserError, match="cannot be read: it is truncated"):
         load_store(cases, (), dims=2, slice_axis=2, normalise="colour", size=SIZE, device=CPU)
+
+
+def test_labels_are_not_enlarged_as_such() -> None:
+    """That is the published protocol of ACDC, on another grid."""
+    with pytest.raises(
+        UserError, match=r"predict\.resize=labels is for data\.sampling=resize and interpolation=nearest"
+    ):
+        load_recipe("isic_26", ["predict.resize=labels"])
 
 
 def test_patches_are_not_resized() -> None:

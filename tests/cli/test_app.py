@@ -14,6 +14,8 @@ import pytest
 
 from command import call
 from crossmatch.cli.app import app
+from crossmatch.cli.listing import listed_recipes
+from crossmatch.recipes import load_recipe, recipe_names
 from tiny import write_dataset
 from untrained import SMALL
 
@@ -143,6 +145,23 @@ def test_wrong_usage(arguments: list[str], told: str, capsys: pytest.CaptureFixt
     assert code == 2
     assert told in err
     assert "Traceback" not in err
+
+
+def test_recipes_are_listed_at_once() -> None:
+    """Without PyTorch, so in less than half a second of the processor; what is said is what the recipes say."""
+    code = (
+        "import sys, time; sys.argv = ['crossmatch', 'recipes']\n"
+        "from crossmatch.cli.app import main\n"
+        "try: main()\n"
+        "finally: print({'torch', 'numpy'} & sys.modules.keys(), file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stderr.strip() == "set()"
+    for recipe in listed_recipes():
+        whole = load_recipe(recipe.name)
+        assert recipe[1:] == (whole.method.name, whole.train.steps, whole.about)
+        assert recipe.name in found.stdout
+    assert [recipe.name for recipe in listed_recipes()] == recipe_names()
 
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

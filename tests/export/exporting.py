@@ -27,6 +27,7 @@ KINDS = {
     "resampled": ("data.sampling=patch", "data.size=[16, 16, 16]", "data.spacing_mm=[1.7, 1.0, 2.0]"),
     "resized volumes": ("data.size=[16, 16, 16]",),
     "colour": ("data.normalise=colour",),
+    "photographs": ("data.normalise=colour", "data.interpolation=linear"),
 }
 UNBOUNDED = ("views.strong.brightness=0", "views.strong.contrast=0")
 
@@ -44,12 +45,12 @@ def run_of(kind: str, folder: Path) -> Run:
     more = UNBOUNDED if any(each.split("=")[1] in ("zscore", "ct") for each in KINDS[kind]) else ()
     teacher = folder.parent / "secret_place" / "teacher_run"
     recipe = small_recipe(*KINDS[kind], *more, "method.name=distillation", f"method.teacher={teacher}")
-    channels = {"colour": ["R", "G", "B"], "channels": ["T1", "T2"]}.get(kind, ["MR"])
+    channels = {"colour": ["R", "G", "B"], "photographs": ["R", "G", "B"], "channels": ["T1", "T2"]}.get(kind, ["MR"])
     facts = {
         "root": str(folder.parent / "secret_root"),
         "name": "secret_hospital",
         "fingerprint": "0" * 64,
-        "affine": None if kind == "colour" else [list(map(float, row)) for row in np.diag([-1.5, -1.5, 2.0, 1.0])],
+        "affine": None if len(channels) == 3 else [list(map(float, row)) for row in np.diag([-1.5, -1.5, 2.0, 1.0])],
         "labels": {"background": 0, "RV": 1, "MYO": 2},
         "channels": channels,
         "slice_axis": 2,
@@ -72,7 +73,7 @@ def write_scans(kind: str, folder: Path) -> Path:
     """Three smooth scans: NIfTI in other orders of axes and types, or pictures in colours."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(1)
-    if kind == "colour":
+    if kind in ("colour", "photographs"):
         for n, size in enumerate([(40, 29), (33, 61), (16, 16)]):
             pixels = np.stack([_smooth(rng, size) for _ in range(3)], axis=-1)
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"case_{n}{('.png', '.bmp', '.png')[n]}")

@@ -69,7 +69,7 @@ def test_infer_needs_what_it_says_and_no_more() -> None:
             imported[id(node) in nested] |= {str(name).split(".")[0] for name in names}
     assert imported[True] == {"onnxruntime", "PIL"}
     assert imported[False] - sys.stdlib_module_names == {"numpy", "nibabel"}
-    assert len(Path(infer.__file__).read_text().splitlines()) < 250
+    assert len(Path(infer.__file__).read_text().splitlines()) <= 250
 
 
 def test_infer_refuses_what_it_cannot_do(sliced: Sliced, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import nrrd
 import numpy as np
 import pytest
 
+from command import call
 from crossmatch import formats
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.orientation import read_label
@@ -102,3 +103,23 @@ def test_beside_labels_without_names_the_values_have_to_agree(source: Path, tmp_
         UserError, match=r"carl_seg\.nii\.gz does not name its labels.*Tumour is 2 in .*anna.* and 1 in"
     ):
         propose_import(source, Wishes())
+
+
+def test_segments_that_overlap_leave_their_case_out(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = np.vstack([np.full(3, np.nan), SPACING])
+    layers = np.zeros((2, *SHAPE), np.uint8)
+    layers[0][LIVER], layers[1][LIVER] = 1, 1
+    header: dict[str, object] = {"space": "left-posterior-superior", "space directions": steps}
+    header["kinds"] = ["list", *["domain"] * 3]
+    for n, name in enumerate(("liver", "tumour")):
+        header |= {f"Segment{n}_ID": f"S{n}", f"Segment{n}_Name": name, f"Segment{n}_LabelValue": "1"}
+        header[f"Segment{n}_Layer"] = str(n)
+    nrrd.write(str(source / "bert" / "Segmentation.seg.nrrd"), layers, header)
+    code, _, err = call(capsys, "import", "folder", source, tmp_path / "out")
+    told = " ".join(err.split())
+    assert code == 2
+    assert "1 left out: - bert: " in told
+    assert "has the segments liver and tumour overlapping in 16 voxels" in told
+    assert {case.id for case in open_dataset(tmp_path / "out").cases} == {"anna", "carl"}

@@ -15,11 +15,12 @@ from crossmatch.formats import read
 from crossmatch.plan import make as module
 from crossmatch.plan.facts import training_facts
 from crossmatch.plan.levels import LEVELS
-from crossmatch.plan.make import LEAST_STEPS, Plan, fit_minutes, make_plan, told_bytes, told_minutes
+from crossmatch.plan.make import LEAST_STEPS, Plan, fit_minutes, make_plan, told_bytes
 from crossmatch.plan.measure import Cost
 from crossmatch.plan.propose import GIVEN, Proposal, propose
 from crossmatch.plan.rules import Chosen
 from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.display import told_time
 from reading import note_reads
 from tiny import write_dataset
 
@@ -83,6 +84,19 @@ def test_changes_count_more_than_rules():
     assert [proposal.reasons[key] for key in ("data.size", "method.name", "train.steps")] == [GIVEN] * 3
 
 
+def test_large_photographs_are_reduced_when_they_are_read():
+    """Median 406 x 340; MR slices and pictures that are little larger keep the look-up."""
+
+    def interpolation(name, **changes):
+        proposal = propose(DATASETS[name], LEVELS[-1], Chosen(500, ""), changes)
+        return proposal.recipe.data.interpolation, "data.interpolation" in proposal.reasons
+
+    assert interpolation("photographs") == ("linear", True)
+    assert interpolation("photographs", **{"data.size": [224, 224]}) == ("nearest", False)
+    assert interpolation("photographs", **{"data.sampling": "patch"}) == ("nearest", False)
+    assert interpolation("unknown") == ("nearest", False)
+
+
 def test_what_follows_from_a_change_suits_it():
     recipe = propose(DATASETS["photographs"], LEVELS[0], Chosen(500, ""), {"data.normalise": "zscore"}).recipe
     assert (recipe.views.strong.brightness, recipe.views.strong.gamma) == (0, 0.5)
@@ -131,7 +145,7 @@ def test_the_cost_is_told_with_the_way_to_lower_it():
 
 @pytest.mark.parametrize(("minutes", "told"), [(0.5, "30 seconds"), (9.2, "9 minutes"), (600, "10.0 hours")])
 def test_times_in_words(minutes, told):
-    assert told_minutes(minutes) == told
+    assert told_time(60 * minutes) == told
 
 
 def test_bytes_in_words():

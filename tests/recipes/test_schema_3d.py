@@ -157,7 +157,7 @@ def test_settings_that_do_not_go_together() -> None:
         load_recipe("la_8_small", ["views.strong.contrast=0.5"])
     with pytest.raises(UserError, match=r"brightness and contrast"):
         load_recipe("phantom", ["data.normalise=none"])
-    with pytest.raises(UserError, match=r"predict\.resize=labels has no effect"):
+    with pytest.raises(UserError, match=r"predict\.resize=labels is for data\.sampling=resize and"):
         load_recipe("la_8_small", ["predict.resize=labels"])
 
 

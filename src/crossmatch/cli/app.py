@@ -169,17 +169,17 @@ def recipes(
     """List the recipes that come with the package, or print one."""
     from rich.table import Table
 
-    from crossmatch.recipes.files import recipe_names
-    from crossmatch.recipes.load import load_recipe, recipe_text
+    from crossmatch.cli.listing import listed_recipes
     from crossmatch.runs.display import Terminal
 
     if name is not None:
+        from crossmatch.recipes.load import recipe_text
+
         print(recipe_text(name), end="")
         return
     table = Table("recipe", "method", "steps", "what it is")
-    for name in recipe_names():
-        recipe = load_recipe(name)
-        table.add_row(name, recipe.method.name, str(recipe.train.steps), recipe.about)
+    for recipe in listed_recipes():
+        table.add_row(recipe.name, recipe.method, str(recipe.steps), recipe.about)
     Terminal().print(table)
 
 

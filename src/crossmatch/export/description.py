@@ -31,11 +31,11 @@ def describe(run: Run, checkpoint: Checkpoint, name: str, file: str) -> dict[str
         "model": file, names and shapes of its input and output, (batch, C, *P) and (batch, K, *P), float32.
         "size": *P. "slice_axis": of the frame, along which scans are cut where *P has two axes. "frame": (3, 3), the
         columns are the directions of the training scans' axes in the world (to the right, front and top), or null.
-        "sampling": "resize" (whole slices or scans become *P) or "patch" (windows). "enlarged": of "resize",
-        "probabilities" or "labels". "windows": "stride" as in a recipe, "weights" along each axis. "spacing_mm": to
-        which scans are resampled, [] for none. "normalisation": "kind" as in a recipe, and for "ct" the "windows",
-        (low, high, zero, unit) a channel; grey values are cut to [low, high], then (value - zero) / unit.
-        "batch": slices or windows at a time. "seen": what the training scans are like.
+        "sampling": "resize" (whole slices or scans become *P) or "patch" (windows). Of "resize", "interpolation" as in
+        a recipe, and "enlarged", "probabilities" or "labels". "windows": "stride" as in a recipe, "weights" along each
+        axis. "spacing_mm": to which scans are resampled, [] for none. "normalisation": "kind" as in a recipe, and for
+        "ct" the "windows", (low, high, zero, unit) a channel; grey values are cut to [low, high], then (value - zero) /
+        unit. "batch": slices or windows at a time. "seen": what the training scans are like.
     """
     recipe, data = run.recipe, run.data
     size, stride = list(recipe.data.size), recipe.predict.stride
@@ -67,6 +67,7 @@ def describe(run: Run, checkpoint: Checkpoint, name: str, file: str) -> dict[str
         "spacing_mm": list(recipe.data.spacing_mm),
         "normalisation": {"kind": recipe.data.normalise, "windows": [list(window) for window in run.fixed_windows]},
         "sampling": recipe.data.sampling,
+        "interpolation": recipe.data.interpolation,
         "enlarged": recipe.predict.resize,
         "windows": {
             "stride": stride if isinstance(stride, str) else list(stride),

@@ -85,12 +85,13 @@ class ExportedModel:
 
     def _resized(self, items: Any) -> Any:
         """Items (I, C, *F), resized to what the network takes -> labels (I, *F)."""
-        native = items.shape[2:]
-        for axis, n in enumerate(self.about["size"], start=2):
+        native, small, linear = items.shape[2:], self.about["size"], self.about["interpolation"] == "linear"
+        for axis, n in enumerate(() if linear else small, start=2):
             items = items.take(nearest(items.shape[axis], n), axis)
-        maps, by_label = self.network(np.ascontiguousarray(items)), self.about["enlarged"] == "labels"
-        maps = maps.argmax(1)[:, None] if by_label else maps
-        for axis, n in enumerate(native, start=2):
+        items, by_label = np.ascontiguousarray(resampled(items, small, 2)), self.about["enlarged"] == "labels"
+        maps = self.network(items)
+        maps = maps.argmax(1)[:, None] if by_label else resampled(maps, native if linear else small, 2)
+        for axis, n in enumerate(() if linear else native, start=2):
             places = np.arange(n) * ((maps.shape[axis] - 1) / max(n - 1, 1))
             maps = maps.take(np.floor(places + 0.5).astype(int), axis) if by_label else mixed(maps, axis, places, 1)
         return maps[:, 0] if by_label else maps.argmax(1)
@@ -192,9 +193,9 @@ def nearest(old: int, new: int) -> Any:
     return np.clip(np.floor(at + np.float32(0.5)), 0, old - 1).astype(int)
 
 
-def resampled(maps: Any, size: Any) -> Any:
-    """(C, *N) -> (C, *size): means over the new voxel where an axis shrinks, linear where it grows."""
-    for axis, new in enumerate(size, start=1):
+def resampled(maps: Any, size: Any, first: int = 1) -> Any:
+    """(C, *N) -> (C, *size): means over the new voxel where an axis shrinks, linear where it grows; `first` axis."""
+    for axis, new in enumerate(size, start=first):
         step = maps.shape[axis] / new
         maps = maps if step == 1 else mixed(maps, axis, (np.arange(new) + 0.5) * step - 0.5, step)
     return maps

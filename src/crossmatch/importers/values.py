@@ -112,8 +112,9 @@ def choose_values(
             return _named(changed | proposed, max(1, len({0, *values}) - 1), {})
     raise UserError(
         f"The label files hold the values {listed(sorted(everywhere))}, and what they mean cannot be guessed: say it, "
-        'for example --map "500=1,600=2", or --names "1=liver,2=tumour" where values 1 and 2 stand for these; a mask '
-        "with grey edges has to be saved again without smoothing."
+        'for example --map "500=1,600=2", or --names "1=liver,2=tumour" where values 1 and 2 stand for these '
+        '("1=liver,255=ignore" where 255 marks voxels that are to count nowhere); a mask with grey edges has to be '
+        "saved again without smoothing."
     )
 
 

@@ -5,7 +5,7 @@ dataset's frame, *N an item at the recipe's voxel size.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from crossmatch.networks.layers import resize_linear
 from crossmatch.perturb.geometry import look_up, output_grid
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import uses_bf16
+
+Resize = Callable[[Tensor, tuple[int, ...]], Tensor]  # (I, C, *S), *N -> (I, C, *N)
 
 
 def check_voxels(voxels: NDArray[Any], origin: str) -> None:
@@ -120,10 +122,14 @@ class Predictor:
     def _resized(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S) if they are wanted, on the CPU."""
         images, native = images.to(self.device), tuple(images.shape[2:])
-        resize = resize_maps if self.recipe.data.interpolation == "linear" else _resize_nearest
-        small = self._average_flips(resize(images, self.recipe.data.size))
+        at_borders = (
+            self.recipe.data.interpolation == "linear"
+        )  # where both grids coincide; else at outer voxel centres
+        reduce: Resize = resize_maps if at_borders else _resize_nearest
+        enlarge: Resize = resize_maps if at_borders else resize_linear
+        small = self._average_flips(reduce(images, self.recipe.data.size))
         by_label = self.recipe.predict.resize == "labels"
-        full = None if by_label and not self.probabilities else resize_linear(small, native)
+        full = None if by_label and not self.probabilities else enlarge(small, native)
         if by_label:
             label = _enlarge_labels(_most_probable(small, 1).unsqueeze(1), native).squeeze(1)
         else:

@@ -18,6 +18,7 @@ from crossmatch.plan.measure import Cost, measure
 from crossmatch.plan.propose import GIVEN, VALIDATIONS, Proposal, propose
 from crossmatch.plan.rules import Chosen
 from crossmatch.runs.devices import choose_device
+from crossmatch.runs.display import told_time
 from crossmatch.system.process import cores
 
 FULL_STEPS = 10_000  # of a GPU's setting
@@ -48,7 +49,7 @@ class Plan:
         cost, steps = self.cost, self.proposal.recipe.train.steps
         checks = f", {cost.validation:.1f} s for the validation cases" if cost.validation else ""
         return [
-            f"A step takes {cost.step:.3g} s here{checks}; {steps} steps take {told_minutes(self.minutes)} in all.",
+            f"A step takes {cost.step:.3g} s here{checks}; {steps} steps take {told_time(60 * self.minutes)} in all.",
             f"Memory: {told_bytes(cost.memory)} at most. Disk: {told_bytes(cost.disk)}.",
             "To lower the time: --minutes, or train.steps. To lower memory: train.batch, then data.size; "
             "data.memory_gb=0 keeps the scans on disk.",
@@ -153,13 +154,6 @@ def _estimate(facts: Facts, level: Level, least: Plan, minutes: float, changes: 
     ratio = work(recipe.data.size, recipe.train.batch.labelled, level.width)
     ratio /= work(small.data.size, small.train.batch.labelled, least.proposal.level.width)
     return (60 * minutes * MARGIN - least.cost.start) / (least.cost.step * ratio)
-
-
-def told_minutes(minutes: float) -> str:
-    """A time in words."""
-    if minutes < 1.5:
-        return f"{60 * minutes:.0f} seconds"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
 
 
 def told_bytes(count: int) -> str:

@@ -75,6 +75,9 @@ def propose(
     size = changes.get("data.size")
     if isinstance(size, list | tuple) and len(size) == dims.value and all(isinstance(n, int) and n > 0 for n in size):
         chosen["data.size"] = Chosen(tuple(size), GIVEN)
+    reduced = rules.reduced_when_read(facts, kind.value, chosen["data.size"].value)
+    if reduced and changes.get("data.sampling", chosen["data.sampling"].value) == "resize":
+        chosen["data.interpolation"] = reduced
     chosen["data.foreground"] = rules.foreground_share(facts, share)
     turned = rules.turns(facts, kind.value, dims.value)
     chosen["views.weak.turn_probability"] = Chosen(0.5 if turned.value else 0.0, turned.reason)

@@ -5,6 +5,7 @@ of Isensee et al., nnU-Net, Nature Methods 18, 203-211, 2021; the others come fr
 """
 
 import re
+from collections.abc import Sequence
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ ANISOTROPIC = 3.0  # times: through-plane spacing over in-plane spacing
 AIR_HU, BONE_HU = -500.0, 200.0  # the lowest values of CT lie below, the highest above
 COARSE_PERCENTILE = 10  # of the spacings along the coarse axis of anisotropic volumes
 EQUAL = 1.1  # times: sizes within this count as equal
+LARGER = 2.0  # times the size that the network sees, from which on photographs are not kept whole
 TINY = 0.005  # share of the voxels below which a class is tiny
 VERY_TINY = 0.0005
 
@@ -123,6 +125,17 @@ def resizes(facts: Facts, dims: int) -> Chosen[bool]:
     return Chosen(
         False, f"slices measure {_by(extents.min(0))} to {_by(extents.max(0))} mm: cut or padded at one voxel size"
     )
+
+
+def reduced_when_read(facts: Facts, kind: Kind, size: Sequence[int]) -> Chosen[str] | None:
+    """Linear interpolation where pictures in colours are much larger than what the network sees; else no choice."""
+    if (
+        kind != "colour"
+        or facts.axes != 2
+        or not any(n > LARGER * m for n, m in zip(facts.median_shape, size, strict=True))
+    ):
+        return None
+    return Chosen("linear", f"pictures of {_by(facts.median_shape)} pixels are reduced once, when they are read")
 
 
 def paired_sides(classes: tuple[str, ...]) -> tuple[str, str] | None:

@@ -198,8 +198,10 @@ class Recipe(Settings):
         if any(axis >= len(size) for axis in self.views.weak.plane):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)
-        if self.predict.resize == "labels" and self.data.sampling == "patch":
-            raise ValueError("predict.resize=labels has no effect where data.sampling is patch: leave it out")
+        if self.predict.resize == "labels" and (self.data.sampling, self.data.interpolation) != ("resize", "nearest"):
+            raise ValueError(
+                "predict.resize=labels is for data.sampling=resize and interpolation=nearest: leave it out"
+            )
         strong = self.views.strong
         if self.data.normalise in UNBOUNDED and (strong.brightness or strong.contrast):
             raise ValueError(

@@ -95,6 +95,17 @@ def counting(progress: Counted, text: str) -> AbstractContextManager[Callable[[i
     return progress_bar(Terminal(quiet=not progress), text)
 
 
+def told_time(seconds: float) -> str:
+    """A time in words.
+
+    >>> told_time(40), told_time(700), told_time(20_000)
+    ('40 seconds', '12 minutes', '5.6 hours')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
 class TrainingDisplay:
     """The `Display` of the command line and of notebooks; use it as a context manager.
 
@@ -142,7 +153,8 @@ class TrainingDisplay:
         self._show(self.name, step, steps, "  ".join(words))
         if not self.bar and (now - self.spoken > LOG_SECONDS or step == steps):
             self.spoken = now
-            self.console.print(f"{self.name}: step {step}/{steps}  {'  '.join(words)}", soft_wrap=True)
+            left = [f"{told_time((steps - step) / rate)} left"] if rate and step < steps else []
+            self.console.print(f"{self.name}: step {step}/{steps}  {'  '.join(left + words)}", soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A line above the bar."""

@@ -1,0 +1,25 @@
+"""What a training says in a log, where no bar can move."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from crossmatch.runs import display
+from crossmatch.runs.display import TrainingDisplay
+
+
+def test_a_log_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds a step by the clock: after 10 of 300 steps 580 s are left; none at the end."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    written = io.StringIO()
+    with TrainingDisplay(Console(file=written, width=200), "crossmatch") as shown:
+        for step in (*range(1, 41), 300):
+            now[0] = 1000 + 2 * step
+            shown.step(step, 300, {})
+    lines = [" ".join(line.split()) for line in written.getvalue().splitlines() if "step" in line]
+    at = int(display.LOG_SECONDS // 2) + 1
+    assert lines[0] == f"crossmatch: step {at}/300 {(300 - at) * 2 / 60:.0f} minutes left 0.50 steps/s"
+    assert lines[-1] == "crossmatch: step 300/300 0.50 steps/s"
