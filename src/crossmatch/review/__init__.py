@@ -43,6 +43,8 @@ def review(
     from crossmatch.review.web_server import ReviewServer
 
     run = open_run(run_folder)
+    if run.is_packed:
+        raise UserError(f"{run_folder} is a packed model, without data: review the run it was packed from.")
     root = _root(run, data)
     for folder in (*masks, *scans):
         if not folder.is_dir():

@@ -56,8 +56,8 @@ def who() -> str:
     """The user's name, as the system knows it."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # no name for this number, as in some containers
-        return f"user {os.getuid()}"
+    except (OSError, KeyError, ImportError):  # no name for this number, as in some containers; Windows has none
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def accept(
