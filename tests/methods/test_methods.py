@@ -13,7 +13,7 @@ from crossmatch.networks.average import Average
 
 # Methods that compute something else than when versions were introduced -> their version. A change of a pinned loss is
 # such a change, and so is one that a first loss cannot show.
-VERSIONS = {"bcp": 2, "urpc": 2}
+VERSIONS = {"bcp": 2, "sdcl": 2, "urpc": 2}
 # The first loss, seeded; float32 on a CPU, so only the order of sums may differ from machine to machine.
 PINNED = {
     ("supervised", "unet", 2): 0.829762,
@@ -68,6 +68,10 @@ PINNED = {
     ("bcp", "unet", 3): 2.375891,
     ("bcp", "vnet", 2): 2.435803,
     ("bcp", "vnet", 3): 2.365846,
+    ("sdcl", "unet", 2): 5.482250,
+    ("sdcl", "unet", 3): 5.328791,
+    ("sdcl", "vnet", 2): 5.772722,
+    ("sdcl", "vnet", 3): 5.901670,
     ("mcnet", "unet", 2): 1.739755,
     ("mcnet", "unet", 3): 1.747313,
     ("mcnet", "vnet", 2): 1.834687,
@@ -99,7 +103,7 @@ PINNED = {
 }
 PINNED_TOLERANCE = 1e-4
 WATCHED = ("confident", "agreement", "divergence", "weight")  # terms that nobody learns from
-MOVING_TEACHERS = ("mean_teacher", "uamt", "bcp")
+MOVING_TEACHERS = ("mean_teacher", "uamt", "bcp", "sdcl")
 SOUGHT_ANEW = {"ssnet": {"unlabelled_weight": 0.0}}  # its worst change and its memory differ after any step
 # dropout draws by type; a low temperature magnifies what is rounded
 STEADY_IN_BFLOAT16 = {"crossmatch": {"weak_rate": 0.0, "strong_rate": 0.0}, "caml": {"temperature": 1.0}}

@@ -42,6 +42,7 @@ SURE = {
     "sassnet": {"unlabelled_weight": 1.0},
     "caml": {"vectors": 4},
     "bcp": {},
+    "sdcl": {},
     "crossmatch": {"threshold": 0.3},
 }
 

@@ -14,6 +14,7 @@ from crossmatch.methods.mean_teacher import MeanTeacher
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.pseudo_label import PseudoLabel
 from crossmatch.methods.sassnet import SASSNet
+from crossmatch.methods.sdcl import SDCL
 from crossmatch.methods.self_distillation import SelfDistillation
 from crossmatch.methods.ssnet import SSNet
 from crossmatch.methods.supervised import Supervised
@@ -42,6 +43,7 @@ METHODS: dict[str, type[Method]] = {
     "sassnet": SASSNet,
     "caml": CAML,
     "bcp": BCP,
+    "sdcl": SDCL,
     "crossmatch": CrossMatch,
 }
 

@@ -6,7 +6,8 @@ github.com/DeepMed-Lab-ECNU/BCP, code/ACDC_BCP_train.py, commit 7879f98.
 """
 
 import math
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
@@ -49,6 +50,15 @@ class BCPSettings(MethodSettings):
         if self.rate_falls == 0:
             return None
         return float(0.1 ** max(0, math.floor((progress - self.pretraining) / self.rate_falls + ROUNDING)))
+
+
+class Mixture(NamedTuple):
+    """Images that are pasted together of two."""
+
+    image: Tensor  # (B, C, *S)
+    label: Tensor  # (B, *S) true labels, which count in the region
+    other: Tensor  # (B, *S) labels that count beyond it: the teacher's, and in pre-training true ones too
+    region: Tensor  # (1, *S) bool
 
 
 def draw_box(size: torch.Size, device: torch.device) -> Tensor:
@@ -132,25 +142,25 @@ class BCP(Method):
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``, over labelled regions, and ``pseudo``, over pseudo-labelled ones: 0 while pre-training."""
-        box = draw_box(batch.x.shape[2:], batch.x.device)
-        sup, pseudo = self._pretrain(batch, box) if self.stage == 0 else self._self_train(batch, box)
-        return {"total": sup + self.settings.unlabelled_weight * pseudo, "sup": sup, "pseudo": pseudo}
+        mixtures = self.mixtures(batch)
+        return self.terms(mixtures, [self.network(mixture.image) for mixture in mixtures])
 
     def after_step(self) -> None:
         """Move the teacher, once there is one."""
         if self.stage:
             self.teacher.update(self.network)
 
-    def _pretrain(self, batch: Batch, box: Tensor) -> tuple[Tensor, Tensor]:
-        """Labelled images b are pasted into a. Each region has sums of its own, as released for ACDC."""
-        count = pairs(batch.x)
-        (x_a, x_b), (y_a, y_b) = halves(batch.x, count), halves(batch.y, count)
-        mixed = self.network(cutmix(x_b, x_a, box))
-        sup = region_loss(mixed, y_a, ~box, self.dice) + region_loss(mixed, y_b, box, self.dice)
-        return sup, torch.zeros_like(sup)
+    def mixtures(self, batch: Batch) -> tuple[Mixture, ...]:
+        """What the stage learns from; all mixtures of a step have one box.
 
-    def _self_train(self, batch: Batch, box: Tensor) -> tuple[Tensor, Tensor]:
-        """Labelled images a are pasted into unlabelled a, unlabelled b into labelled b, with one box."""
+        Pre-training: labelled images b are pasted into a. Self-training: labelled images a are pasted into unlabelled
+        a, and unlabelled b into labelled b.
+        """
+        box = draw_box(batch.x.shape[2:], batch.x.device)
+        if self.stage == 0:
+            count = pairs(batch.x)
+            (x_a, x_b), (y_a, y_b) = halves(batch.x, count), halves(batch.y, count)
+            return (Mixture(cutmix(x_b, x_a, box), y_a, y_b, ~box),)
         assert batch.u is not None
         with torch.no_grad():
             label = pseudo_label(self.teacher.network(batch.u.weak)).label
@@ -159,7 +169,19 @@ class BCP(Method):
         count = pairs(batch.x, label)
         (x_a, x_b), (y_a, y_b) = halves(batch.x, count), halves(batch.y, count)
         (u_a, u_b), (p_a, p_b) = halves(batch.u.weak, count), halves(label, count)
-        around = self.network(cutmix(x_a, u_a, box))  # the unlabelled image lies around the labelled
-        inside = self.network(cutmix(u_b, x_b, box))
-        sup = region_loss(around, y_a, box, self.dice) + region_loss(inside, y_b, ~box, self.dice)
-        return sup, region_loss(around, p_a, ~box, self.dice) + region_loss(inside, p_b, box, self.dice)
+        around = Mixture(cutmix(x_a, u_a, box), y_a, p_a, box)  # the unlabelled image lies around the labelled
+        return around, Mixture(cutmix(u_b, x_b, box), y_b, p_b, ~box)
+
+    def terms(self, mixtures: Sequence[Mixture], logits: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The terms of `loss` from the logits (B, K, *S) of each mixture. Every region has sums of its own."""
+        both = list(zip(logits, mixtures, strict=True))
+        sup = sum_of(region_loss(each, mixture.label, mixture.region, self.dice) for each, mixture in both)
+        other = sum_of(region_loss(each, mixture.other, ~mixture.region, self.dice) for each, mixture in both)
+        if self.stage == 0:
+            sup, other = sup + other, torch.zeros_like(sup)
+        return {"total": sup + self.settings.unlabelled_weight * other, "sup": sup, "pseudo": other}
+
+
+def sum_of(losses: Iterable[Tensor]) -> Tensor:
+    """The sum of scalars."""
+    return torch.stack(list(losses)).sum()

@@ -29,9 +29,9 @@ _LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-def conv(dims: int, inputs: int, outputs: int, kernel: int) -> nn.Module:
-    """Convolution with stride 1 that keeps the size: (B, inputs, *S) -> (B, outputs, *S)."""
-    return _CONV[dims](inputs, outputs, kernel, padding=kernel // 2)
+def conv(dims: int, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> nn.Module:
+    """Convolution of an odd kernel: (B, inputs, *S) -> (B, outputs, *S / stride)."""
+    return _CONV[dims](inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
 
 def conv_halving(dims: int, inputs: int, outputs: int, kernel: int = 2) -> nn.Module:

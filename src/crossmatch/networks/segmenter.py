@@ -104,6 +104,10 @@ class Segmenter(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} builds no further decoders")
 
+    def another_encoder(self) -> nn.Module:
+        """An encoder of another kind for the same decoder, with fresh weights: residual, see `ResidualEncoder`."""
+        raise NotImplementedError(f"{type(self).__name__} builds no encoder of another kind")
+
     def another_head(self, level: int = 0, outputs: int | None = None, kernel: int | None = None) -> nn.Module:
         """A further head, with fresh weights: a convolution that keeps the size.
 

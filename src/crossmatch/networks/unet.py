@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from crossmatch.networks import layers
 from crossmatch.networks.layers import Upsampling
+from crossmatch.networks.residual import ResidualEncoder
 from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 from crossmatch.settings import BelowOne, Count
 
@@ -136,6 +137,10 @@ class UNet(Segmenter):
         self.encoder = UNetEncoder(dims, in_channels, settings)
         self.decoder = self.another_decoder()
         self.head = self.another_head()
+
+    def another_encoder(self) -> nn.Module:
+        """A residual encoder with batch normalisation and fresh weights."""
+        return self._laid_out(ResidualEncoder(self.dims, self.in_channels, self.settings.channels, "batch"))
 
     def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
         """A further decoder with fresh weights; its upsampling is linear unless another one is asked for."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from crossmatch.networks import layers
 from crossmatch.networks.layers import Normalisation, Upsampling
+from crossmatch.networks.residual import ResidualEncoder
 from crossmatch.networks.segmenter import NetworkSettings, Segmenter
 from crossmatch.settings import BelowOne, Count
 
@@ -146,6 +147,11 @@ class VNet(Segmenter):
         self.decoder = VNetDecoder(self._ups(self.UPSAMPLING), decoder_blocks)
         self.last_dropout = layers.channel_dropout(dims, settings.dropout)
         self.head = self.another_head()
+
+    def another_encoder(self) -> nn.Module:
+        """A residual encoder with the network's normalisation and fresh weights."""
+        chosen = self.settings
+        return self._laid_out(ResidualEncoder(self.dims, self.in_channels, chosen.channels, chosen.normalisation))
 
     def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
         """A further decoder with fresh weights; its upsampling is transposed unless another one is asked for."""
