@@ -1,7 +1,10 @@
-"""The picture at the top of the README, from a finished demonstration:
+"""The picture and the table of the README, and the scores behind both, from one finished demonstration:
 
     crossmatch demo demo
     python docs/make_overview.py demo docs/images/overview.png
+
+writes the picture, docs/results/phantom/seed0.json and the rows of the table in README.md, so that all three agree (a
+test compares them). Figures depend on the number of threads; those in the README are of two.
 
 One held-out phantom: the scan, then the masks of supervised learning, of CrossMatch and of the reference, with the Dice
 of this case. The case is the one with the median gain of CrossMatch (the lower of the middle two), the slice the
@@ -9,6 +12,7 @@ middle one of those with a label. No patient is shown.
 """
 
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -19,6 +23,8 @@ from matplotlib.figure import Figure
 from crossmatch import formats
 from crossmatch.reports.renderings import picture_colour
 
+ROOT = Path(__file__).resolve().parent.parent
+SCORES = Path("docs") / "results" / "phantom" / "seed0.json"
 CLASSES = 3  # RV, myocardium, LV, in the colours of a report's pictures
 OPACITY = 0.55
 
@@ -50,6 +56,29 @@ def main(demo: Path, picture: Path) -> None:
     print(f"{picture}: {case}, slice {level + 1} of {reference.shape[2]}")
 
 
+def keep(demo: Path, root: Path) -> None:
+    """Copy the scores into a checkout, and write them into the table of its README."""
+    stored = (demo / "demo.json").read_text(encoding="utf-8")
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    for method, row in table_rows(json.loads(stored)["methods"]).items():
+        text, count = re.subn(rf"(?m)^│ {method} .*│$", row, text)
+        if count != 1:
+            raise ValueError(f"{readme} has {count} rows of {method}, not one")
+    (root / SCORES).write_text(stored, encoding="utf-8")
+    readme.write_text(text, encoding="utf-8")
+
+
+def table_rows(results: dict[str, dict]) -> dict[str, str]:
+    """Method -> its row of the table that the demonstration prints: Dice in percent of each class, then the mean."""
+    return {
+        method: f"│ {method} │ "
+        + " │ ".join(f"{100 * dice:.1f}" for dice in [*found["classes"].values(), found["dice"]])
+        + " │"
+        for method, found in results.items()
+    }
+
+
 def _coloured(mask: np.ndarray) -> np.ndarray:
     """Labels (h, w) -> RGBA (h, w, 4), transparent where there is no label."""
     colours = np.zeros((CLASSES + 1, 4))
@@ -60,3 +89,4 @@ def _coloured(mask: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]))
+    keep(Path(sys.argv[1]), ROOT)

@@ -9,7 +9,7 @@ is given, and by the published windows written plainly: stride 18, 18, 4, float3
 network with nothing around them; the share of time that is not the network holds everything else, opening the run
 included.
 
-Export: the scan of LA's size through infer.py and onnxruntime, as `crossmatch export` writes them, against our
+Export: a scan of `--size` through infer.py and onnxruntime, as `crossmatch export` writes them, against our
 predictor in float32, which is what the exported network computes in, and in the precision of this machine.
 
 All alternate in this process. Printed are medians and ranges; the last line is JSON.
@@ -175,10 +175,12 @@ def compare_folder(recipe: Recipe, rounds: int, count: int, size: tuple[int, ...
     }
 
 
-def compare_exported(recipe: Recipe, rounds: int, threads: int, place: Path) -> dict[str, object]:
+def compare_exported(
+    recipe: Recipe, rounds: int, size: tuple[int, ...], threads: int, place: Path
+) -> dict[str, object]:
     run = untrained_run(place / "run", recipe)
     folder = export_run(run.folder, place / "model", "onnx")
-    model, image = ExportedModel(folder, threads=threads), noise(LA_SIZE, 0)
+    model, image = ExportedModel(folder, threads=threads), noise(size, 0)
     network, scan = run.load_network()[0], new_volume(image)
     precise = recipe.model_copy(update={"train": recipe.train.model_copy(update={"precision": "float32"})})
     ours = {name: Predictor(network, each, 2, CPU) for name, each in (("ours", recipe), ("float32", precise))}
@@ -193,7 +195,7 @@ def compare_exported(recipe: Recipe, rounds: int, threads: int, place: Path) -> 
             times[name].append(seconds(call))
     equal = {name: float((masks["exported"] == masks[name]).mean()) for name in ours}
     ratios = {name: [a / b for a, b in zip(times["exported"], times[name], strict=True)] for name in ours}
-    print(f"exported, scan of {'x'.join(map(str, LA_SIZE))}, {rounds} rounds")
+    print(f"exported, scan of {'x'.join(map(str, size))}, {rounds} rounds")
     for name, found in times.items():
         print(f"{name:10} {spread(found, '.2f')} s")
     for name, found in ratios.items():
@@ -211,7 +213,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--windows", type=int, default=3, help="of the reference, timed in each round")
     parser.add_argument("--scans", type=int, default=4, help="in the folder")
-    parser.add_argument("--size", type=int, nargs=3, default=(160, 130, 80), help="of the scans in the folder")
+    parser.add_argument(
+        "--size", type=int, nargs=3, default=(160, 130, 80), help="of the scans in the folder, and of the exported one"
+    )
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -223,7 +227,9 @@ def main() -> None:
         result["scan"] = compare_scan(recipe, options.rounds, options.windows)
     if options.part in (None, "export"):
         with tempfile.TemporaryDirectory() as place:
-            result["export"] = compare_exported(recipe, options.rounds, options.threads, Path(place))
+            result["export"] = compare_exported(
+                recipe, options.rounds, tuple(options.size), options.threads, Path(place)
+            )
     if options.part in (None, "folder"):
         with tempfile.TemporaryDirectory() as place:
             sizes = (options.scans, tuple(options.size))

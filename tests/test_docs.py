@@ -1,6 +1,7 @@
 """The pages are true: their Python runs, their commands and settings exist, their links lead somewhere."""
 
 import importlib.util
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -139,3 +140,25 @@ def program(path: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_readme_shows_the_scores_that_are_kept() -> None:
+    """Table and picture come from one demonstration, by `docs/make_overview.py`."""
+    kept = json.loads((ROOT / "docs" / "results" / "phantom" / "seed0.json").read_text(encoding="utf-8"))["methods"]
+    rows = re.findall(r"(?m)^│ (\w+) +│ (.*) │$", (ROOT / "README.md").read_text(encoding="utf-8"))
+    shown = {method: values.split(" │ ") for method, values in rows if method in kept}
+    assert shown == {
+        method: [f"{100 * dice:.1f}" for dice in [*found["classes"].values(), found["dice"]]]
+        for method, found in kept.items()
+    }
+
+
+def test_the_table_of_the_readme_is_written(tmp_path: Path) -> None:
+    (tmp_path / "docs/results/phantom").mkdir(parents=True)
+    (tmp_path / "README.md").write_text("before\n│ method │ A │ mean │\n│ supervised │ 1.0 │ 2.0 │\nafter\n")
+    (tmp_path / "demo.json").write_text('{"methods": {"supervised": {"classes": {"A": 0.5}, "dice": 0.25}}}')
+    program("docs/make_overview.py").keep(tmp_path, tmp_path)
+    assert (
+        tmp_path / "README.md"
+    ).read_text() == "before\n│ method │ A │ mean │\n│ supervised │ 50.0 │ 25.0 │\nafter\n"
+    assert (tmp_path / "docs/results/phantom/seed0.json").is_file()

@@ -40,7 +40,7 @@ ALLOWED = {
     "importers": "atomic batches dataset errors formats",
     "phantom": "atomic dataset errors formats",
     "scoring": "atomic dataset errors formats",
-    "inference": "atomic batches dataset errors formats importers networks perturb recipes runs",
+    "inference": "atomic batches dataset errors formats importers networks perturb recipes runs scoring",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring system",
     "reports": "atomic batches dataset errors formats inference runs scoring vendor",
     "review": "atomic dataset errors formats inference reports runs vendor",

@@ -8,6 +8,7 @@
     scan = crossmatch.formats.read(path)                       # or an array from anywhere
     labels = model.predict(scan.voxels, affine=scan.affine)    # an array of labels, of the scan's own size
     model.predict_files("new_scans", "masks")                  # files in, files out
+    crossmatch.rank("runs/first")                              # which scans to label next
     crossmatch.evaluate("masks", "references").table()
     crossmatch.report("runs/first")                            # one HTML page
     crossmatch.metrics.dice(labels == 1, reference == 1)
@@ -36,6 +37,7 @@ __all__ = [
     "metrics",
     "networks",
     "phantom",
+    "rank",
     "recipes",
     "report",
     "train",
@@ -43,7 +45,7 @@ __all__ = [
 
 if TYPE_CHECKING:  # what type checkers and editors see
     from crossmatch import formats, methods, networks, phantom, recipes
-    from crossmatch.api import Display, Model, check, evaluate, load, report, train
+    from crossmatch.api import Display, Model, check, evaluate, load, rank, report, train
     from crossmatch.errors import UserError
     from crossmatch.scoring import metrics
 else:  # the same, when it is first used

@@ -16,6 +16,7 @@ from crossmatch.dataset.fingerprint import Fingerprint
 from crossmatch.errors import UserError
 from crossmatch.inference.ensemble import load_networks, open_runs
 from crossmatch.inference.model import Model
+from crossmatch.inference.rank import rank
 from crossmatch.plan.make import make_plan
 from crossmatch.recipes import Recipe
 from crossmatch.reports import write_report
@@ -27,7 +28,7 @@ from crossmatch.scoring.scores import Evaluation
 from crossmatch.training.fit import fit
 from crossmatch.training.wanted import AUTO, going_on, new_run
 
-__all__ = ["Display", "Model", "check", "evaluate", "load", "report", "train"]
+__all__ = ["Display", "Model", "check", "evaluate", "load", "rank", "report", "train"]
 
 AnyPath = str | os.PathLike[str]  # of a file or a folder
 

@@ -24,6 +24,8 @@ COMMANDS = {
     "plan",
     "train",
     "predict",
+    "rank",
+    "review",
     "evaluate",
     "export",
     "report",

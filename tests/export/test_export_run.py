@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from exporting import Sliced, run_of
@@ -104,3 +106,20 @@ def test_another_network_is_noticed() -> None:
     images = example(one, (16, 16), 2)
     with pytest.raises(UserError, match="does not compute what the network does"):
         check_equal(Probabilities(one)(images), other, images, "ONNX")
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+def test_the_python_of_the_model_card_runs(
+    format: str, sliced: Sliced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sliced.exported if format == "onnx" else export_run(sliced.run, tmp_path / "model", format)
+    (code,) = re.findall(r"^```py\n(.*?)^```", (folder / "README.md").read_text(), re.M | re.S)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "infer", raising=False)
+    space = {"voxels": np.arange(17 * 13 * 3).reshape(17, 13, 3), "affine": None, "spacing_mm": None}
+    with quiet():
+        exec(compile(code, "README.md", "exec"), space)
+    sys.modules.pop("infer")
+    wanted = crossmatch.load(sliced.run, device="cpu").predict(space["voxels"])
+    assert np.mean(space["labels"] == wanted) > 0.999

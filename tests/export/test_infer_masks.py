@@ -89,6 +89,11 @@ def test_infer_refuses_what_it_cannot_do(sliced: Sliced, tmp_path: Path, capsys:
     with pytest.raises(SystemExit, match="exists already: name another folder; nothing was overwritten"):
         module.main(scan, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["case_0.nii.gz"]
+    damaged = tmp_path / "damaged.nii.gz"
+    damaged.write_bytes(scan.read_bytes()[:300])
+    with pytest.raises(SystemExit, match=r"damaged\.nii\.gz: "):
+        module.main(damaged, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["case_0.nii.gz"]
     (tmp_path / "model.json").write_text(json.dumps({**model.about, "format": "crossmatch export 2"}))
     with pytest.raises(ValueError, match="crossmatch export 2"):
         module.ExportedModel(tmp_path)

@@ -151,7 +151,7 @@ def _meaning(path: Path) -> bytes:
     if (path.suffix in _DRAWN and (path.parent / "results.json").exists()) or path.suffix == ".log":
         return b"shown"
     if path.suffix == ".html":  # the page tells how long the training took and what it needed
-        return re.sub(rb"[0-9.]+ (s|MB|GB|min|h)\b", b"", path.read_bytes())
+        return re.sub(rb"[0-9.]+(?: |\xc2\xa0)(s|MB|GB|min|h)\b", b"", path.read_bytes())
     return path.read_bytes()
 
 

@@ -27,11 +27,15 @@ def chromium() -> Iterator:
 
 
 @contextmanager
-def opened(browser, address: str, width: int = 1280, height: int = 900, **options) -> Iterator:
-    """A window on an address. Errors of the page, and requests that leave the server, fail the test."""
+def opened(browser, address: str, width: int = 1280, height: int = 900, script: str = "", **options) -> Iterator:
+    """A window on an address, in which a script may run first.
+
+    Errors of the page, and requests that leave the server, fail the test.
+    """
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
+    page.add_init_script(script)
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -128,6 +128,7 @@ def test_look_draw_and_accept_in_3d(browser, volumes) -> None:
     assert json.loads((data / "review" / "case_003.json").read_text())["corrected_voxels"] == 1
 
 
+@pytest.mark.slow
 def test_strokes_and_fills_in_3d_stay_in_their_plane(browser, volumes) -> None:
     server, desk, data = volumes
     ident = "unlabelled:case_004"
@@ -229,6 +230,7 @@ def test_pictures_by_keyboard_and_mouse(browser, pictures) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open(label)).T, wanted)
 
 
+@pytest.mark.slow
 def test_a_label_that_appeared_is_asked_about(browser, volumes) -> None:
     server, _, data = volumes
     with opened(browser, server.address + "#case=unlabelled:case_002") as page:
@@ -261,6 +263,25 @@ def test_a_server_that_has_ended(browser, tmp_path) -> None:
         assert "Start crossmatch review again" in page.inner_text("#wrong")
         assert page.is_enabled("#accept")
         page.wrong[:] = [text for text in page.wrong if "ERR_FAILED" not in text]
+
+
+@pytest.mark.slow
+def test_a_browser_without_webgl_still_decides(browser, volumes) -> None:
+    server, desk, data = volumes
+    page_of = server.address + "#case=unlabelled:case_002"
+    hidden = "HTMLCanvasElement.prototype.getContext = () => null"
+    with desk.opened("unlabelled:case_002") as case:
+        predicted_voxels = desk.prediction(case)
+    with opened(browser, page_of, script=hidden) as page:
+        case_shown(page, "unlabelled:case_002")
+        assert "no WebGL 2" in page.inner_text("#wrong")
+        there = label_of(data, "case_002") is not None  # of the test above
+        page.click("#accept")
+        if there:
+            page.click("#ask-yes")
+        page.wait_for_selector("#said:has-text('as predicted')")
+        page.wrong[:] = [text for text in page.wrong if "409" not in text]
+    np.testing.assert_array_equal(formats.read(label_of(data, "case_002")).voxels, predicted_voxels)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

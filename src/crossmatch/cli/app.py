@@ -11,6 +11,7 @@ from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
 from crossmatch.cli.ending import one_paragraph
 from crossmatch.cli.export import export
+from crossmatch.cli.looking import rank, show_quality
 from crossmatch.cli.pages import report, review
 from crossmatch.cli.planning import Device, plan
 from crossmatch.cli.train import train
@@ -31,6 +32,7 @@ app.command(cls=Command)(review)
 app.command(cls=Command)(phantom)
 app.command(cls=Command)(methods)
 app.command(cls=Command)(benchmark)
+app.command(cls=Command)(rank)
 app.command(cls=Command)(export)
 app.add_typer(importer, name="import")
 
@@ -66,6 +68,12 @@ def predict(
     checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
     flips: Annotated[bool, typer.Option("--flips", help="average over mirror images")] = False,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="write them beside the masks")] = False,
+    quality: Annotated[
+        bool, typer.Option("--quality", help="estimate the Dice of each mask: quality.csv and quality.json beside them")
+    ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="the same, and a map of each mask's uncertainty; takes longer")
+    ] = False,
     stride: Annotated[
         str | None,
         typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or even: half a patch or less"),
@@ -102,11 +110,15 @@ def predict(
                 batch,
                 format,
                 code or (),
+                quality,
+                uncertainty,
             ),
             progress=progress,
             warn=lambda text: say(console, "Warning:", text),
         )
     console.print(f"{len(masks)} mask{'s' * (len(masks) != 1)} in {out}", soft_wrap=True)
+    if quality or uncertainty:
+        show_quality(console, out)
 
 
 @app.command(cls=Command)

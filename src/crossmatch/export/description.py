@@ -35,7 +35,8 @@ def describe(run: Run, checkpoint: Checkpoint, name: str, file: str) -> dict[str
         a recipe, and "enlarged", "probabilities" or "labels". "windows": "stride" as in a recipe, "weights" along each
         axis. "spacing_mm": to which scans are resampled, [] for none. "normalisation": "kind" as in a recipe, and for
         "ct" the "windows", (low, high, zero, unit) a channel; grey values are cut to [low, high], then (value - zero) /
-        unit. "batch": slices or windows at a time. "seen": what the training scans are like.
+        unit. "batch": slices or windows at a time. "seen": what the training scans are like. "quality":
+        null, the place of a calibration of quality estimates.
     """
     recipe, data = run.recipe, run.data
     size, stride = list(recipe.data.size), recipe.predict.stride

@@ -231,18 +231,18 @@ def main(source: Path, out: Path) -> None:
             number = "" if len(model.about["channels"]) > 1 or match[2] in (None, "_0000") else match[2]
             cases.setdefault((match[1] + number, match[3].lower()), []).append(path)
     out.mkdir(parents=True, exist_ok=True)
-    for (case, ending), files in cases.items():
-        if source not in (*files, files[0].parent):
-            continue
+    for (case, ending), files in [each for each in cases.items() if source in (*each[1], each[1][0].parent)]:
         target = out / (case + (ending if ending.startswith(".nii") else ".png"))
+        aside = target.with_name(f".{target.name}")  # so that a mask appears whole or not at all
         if target.exists():
             sys.exit(f"{target} exists already: name another folder; nothing was overwritten")
         try:
             if ending.startswith(".nii"):
-                nib.save(model.mask([nib.load(path) for path in files]), target)
+                nib.save(model.mask([nib.load(path) for path in files]), aside)
             else:
-                segment_picture(model, files, target)
-        except ValueError as error:
+                segment_picture(model, files, aside)
+            aside.replace(target)
+        except (ValueError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
             sys.exit(f"{files[0]}: {error}")
 
 

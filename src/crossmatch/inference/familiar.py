@@ -70,8 +70,7 @@ def strange_grey_values(run: Run, channels: Sequence[Array]) -> str | None:
     known = run.data["seen"]["grey_values"] if "seen" in run.data else []
     for name, voxels, numbers in zip(run.data["channels"], channels, known, strict=False):
         low_min, low_max, high_min, high_max, width = numbers
-        looked_at = voxels.ravel()[:: max(1, voxels.size // LOOKED_AT)]
-        low, high = (float(value) for value in np.percentile(looked_at, [0.5, 99.5]))
+        low, high = _ends(voxels)
         far = width * (NEAR if low_min < ABSOLUTE_BELOW else FAR)
         usual_low = low_min - NEAR * width <= low <= low_max + far  # negative values are no scanner's gain
         usual_high = high_min - far <= high <= high_max + far
@@ -81,6 +80,36 @@ def strange_grey_values(run: Run, channels: Sequence[Array]) -> str | None:
                 f"{low_max:.4g} to {high_min:.4g} ... {high_max:.4g}"
             )
     return None
+
+
+def spacing_distance(run: Run, spacing_mm: Sequence[float] | None) -> float | None:
+    """The factor from a scan's voxel size to the training's, on its worst axis; 1: inside; None: unknown."""
+    ends = run.data["seen"]["spacing_mm"] if "seen" in run.data else None
+    if ends is None or spacing_mm is None or len(spacing_mm) != len(ends[0]):
+        return None
+    values, low, high = np.array(spacing_mm), np.array(ends[0]), np.array(ends[1])
+    return float(np.maximum(values / high, low / values).clip(min=1).max())
+
+
+def grey_distance(run: Run, channels: Sequence[Array]) -> float | None:
+    """How far the ends of a scan's grey values lie outside of the training's, in ranges of a training scan.
+
+    0: inside, in every channel (*S); None: what the training knows is not recorded.
+    """
+    known = run.data["seen"]["grey_values"] if "seen" in run.data else []
+    found = []
+    for voxels, (low_min, low_max, high_min, high_max, width) in zip(channels, known, strict=False):
+        low, high = _ends(voxels)
+        outside = max(low_min - low, low - low_max, high_min - high, high - high_max, 0.0)
+        found.append(outside / max(width, 1e-9))
+    return max(found, default=None)
+
+
+def _ends(voxels: Array) -> tuple[float, float]:
+    """The percentiles that are compared."""
+    looked_at = voxels.ravel()[:: max(1, voxels.size // LOOKED_AT)]
+    low, high = np.percentile(looked_at, [0.5, 99.5])
+    return float(low), float(high)
 
 
 def _by(values: Array) -> str:

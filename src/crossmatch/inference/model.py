@@ -132,6 +132,8 @@ class Model:
         batch: int | None = None,
         format: str | None = None,
         codes: Sequence[str] = (),
+        quality: bool = False,
+        uncertainty: bool = False,
         progress: Counted = True,
     ) -> list[Path]:
         """Segment a file or a folder of files; each mask has the size, geometry and format of its scan.
@@ -150,6 +152,8 @@ class Model:
             format: of the masks, such as ``nrrd``; None: that of each scan, where masks can be written in it.
             codes: of labels in DICOM segmentations, such as ``liver=SCT:10200004:Liver``; others are those of a small
                 table, or private.
+            quality: estimate the Dice of each mask, into out/quality.csv and quality.json, see docs/quality.md.
+            uncertainty: the same, and maps of uncertainty into out/uncertainty.
             progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
 
         Returns:
@@ -163,7 +167,18 @@ class Model:
                 [run.folder for run in (self.run, *self.others)],
                 Path(source),
                 Path(out),
-                Options(self.checkpoint, str(self.device), flips, probabilities, stride, batch, format, codes),
+                Options(
+                    self.checkpoint,
+                    str(self.device),
+                    flips,
+                    probabilities,
+                    stride,
+                    batch,
+                    format,
+                    codes,
+                    quality,
+                    uncertainty,
+                ),
                 progress=count,
                 warn=lambda text: warnings.warn(text, stacklevel=2),
             )

@@ -10,11 +10,12 @@ from crossmatch.inference.origin import ORIGIN
 from crossmatch.inference.sources import Files
 
 
-def files_to_make(target: Path, scans: Sequence[Scan], asked: str | None, probabilities: bool) -> list[Files]:
-    """For each scan the file of its mask, then of its probabilities if wanted.
+def files_to_make(target: Path, scans: Sequence[Scan], asked: str | None, maps: Sequence[str] = ()) -> list[Files]:
+    """For each scan the file of its mask, then those of its maps.
 
     Args:
         target: the folder of the masks.
+        maps: of ``probabilities`` and ``uncertainty`` those that are wanted; each has a folder of its name.
         asked: the ending of the masks without its dot; None: that of each scan, where masks can be written so.
 
     Raises:
@@ -25,8 +26,8 @@ def files_to_make(target: Path, scans: Sequence[Scan], asked: str | None, probab
     of_dataset = folder.name in ("imagesTr", "imagesTs") and (folder.parent / "dataset.json").is_file()
     if of_dataset or any(path.resolve().parent == folder for scan in scans for path in scan.channels):
         raise UserError(f"{target} holds the images themselves: name another folder for the masks.")
-    folders = (target, target / "probabilities") if probabilities else (target,)
-    made = [tuple(_made(scan, target, asked, probabilities)) for scan in scans]
+    folders = (target, *(target / name for name in maps))
+    made = [tuple(_made(scan, target, asked, maps)) for scan in scans]
     names, wanted = {scan.name for scan in scans}, {path for files in made for path in files}
     there = [found for place in folders if place.is_dir() for found in formats.files_in(place) if found[0] in names]
     if there and not (target / ORIGIN).is_file():
@@ -42,9 +43,9 @@ def files_to_make(target: Path, scans: Sequence[Scan], asked: str | None, probab
     return made
 
 
-def _made(scan: Scan, target: Path, asked: str | None, probabilities: bool) -> Iterator[Path]:
-    """The file of a scan's mask, then of its probabilities if wanted."""
+def _made(scan: Scan, target: Path, asked: str | None, maps: Sequence[str]) -> Iterator[Path]:
+    """The file of a scan's mask, then those of its maps."""
     ending = formats.mask_ending(scan.channels[0], asked, scan.grid)
     yield target / f"{scan.name}{ending}"
-    if probabilities:
-        yield target / "probabilities" / f"{scan.name}{formats.maps_ending(ending)}"
+    for name in maps:
+        yield target / name / f"{scan.name}{formats.maps_ending(ending)}"

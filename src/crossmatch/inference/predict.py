@@ -10,19 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import SegmentCode, Volume
+from crossmatch.formats import SegmentCode
 from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
 from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
+from crossmatch.inference.judged import Judged, calibration_of, made_by, refuse_several
 from crossmatch.inference.origin import origin, refuse_file
 from crossmatch.inference.outputs import files_to_make
-from crossmatch.inference.predictor import Predictor, check_voxels
+from crossmatch.inference.predictor import Predictor
+from crossmatch.inference.quality import views_of
+from crossmatch.inference.scan_files import read_scan, write_files
 from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
@@ -45,6 +46,13 @@ class Options:
     batch: int | None = None  # slices or windows at a time, instead of the recipe's
     format: str | None = None  # ending of the masks without its dot; None: the format of each scan, where that can be
     codes: Sequence[str] = ()  # of DICOM segmentations: LABEL=SCHEME:VALUE:MEANING
+    quality: bool = False  # also write target/quality.json and quality.csv
+    uncertainty: bool = False  # the same, and target/uncertainty/<case>, float32: entropy of the decodings, 1 at most
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """What is written beside the masks, see `files_to_make`."""
+        return tuple(name for name in ("probabilities", "uncertainty") if getattr(self, name))
 
 
 def predict(
@@ -89,7 +97,9 @@ def predict(
     for one in runs:
         if told := unfinished(one, options.checkpoint):
             warn(told)
-    made = files_to_make(target, scans, options.format, options.probabilities)
+    if options.quality or options.uncertainty:
+        refuse_several(runs)
+    made = files_to_make(target, scans, options.format, options.maps)
 
     network, checkpoints = load_networks(runs, options.checkpoint)
     device = choose_device(options.device)
@@ -104,7 +114,12 @@ def predict(
         known_sources(target, facts, pairs, warn) as sources,
         memory_advice("Predict fewer slices or windows at a time with --batch 1, or use --device cpu."),
     ):
-        strange = segment(predictor, pairs, progress, sources, run, codes)
+        judged = None
+        if predictor.views is not None:
+            calibration = calibration_of(run, predictor, facts["weights_sha256"], progress)
+            made_of = made_by(facts, predictor.views)
+            judged = Judged(target, run, predictor.views, calibration, made_of, sources)
+        strange = segment(predictor, pairs, progress, sources, run, codes, judged)
     if strange:
         warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
@@ -130,6 +145,7 @@ def predictor_of(runs: Sequence[Run], network: Segmenter, device: torch.device, 
         options.probabilities,
         windows_of(runs),
         run.frame,
+        views_of(recipe, network, options.uncertainty) if options.quality or options.uncertainty else None,
     )
 
 
@@ -140,8 +156,9 @@ def segment(
     sources: Sources,
     run: Run,
     codes: Mapping[str, SegmentCode],
+    judged: Judged | None = None,
 ) -> list[str]:
-    """Segment scans in turn, each given with the files to make: its mask, and its probabilities if wanted.
+    """Segment scans in turn, each given with the files to make: its mask, and its maps if wanted.
 
     Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
     of the scans: one of writing before those of the scans after it.
@@ -150,33 +167,43 @@ def segment(
         sources: knows the scans that have their files already, and is told of each scan that is read.
         run: of the network; says which grey values the training knows, and what the labels are called.
         codes: of labels, for DICOM segmentations.
+        judged: is told of every mask; None: no quality is estimated.
 
     Returns:
         The scans with other grey values, a few words each.
     """
     strange = []
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        reading = reader.submit(_read_scan, scans[0][0], sources)
+        reading = reader.submit(read_scan, scans[0][0], sources)
         writing: Future[None] | None = None
         try:
             for done, (scan, made) in enumerate(scans):
                 progress(done, len(scans))
                 volumes = reading.result()
                 if done + 1 < len(scans):
-                    reading = reader.submit(_read_scan, scans[done + 1][0], sources)
+                    reading = reader.submit(read_scan, scans[done + 1][0], sources)
                 if volumes is None:
                     continue
                 if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
                     strange.append(f"{scan.name} ({told})")
-                labels, probability = predictor(volumes, scan.channels[0])
+                if judged is not None:
+                    judged.views.start()
+                labels, maps = predictor(volumes, scan.channels[0])
+                verdict = None if judged is None else judged.judge(volumes, labels)
                 if writing is not None:
                     writing.result()
                 grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
-                writing = writer.submit(_write_files, made, labels, probability, grid, run.data["labels"], codes)
-                del volumes, labels, probability  # before the next are made
+                writing = writer.submit(write_files, made, labels, maps, grid, run.data["labels"], codes)
+                if judged is not None and verdict is not None:
+                    writing = writer.submit(judged.add, scan.name, verdict, made[0], writing)
+                del volumes, labels, maps  # before the next are made
         finally:
-            if writing is not None:
-                writing.result()
+            try:
+                if writing is not None:
+                    writing.result()
+            finally:
+                if judged is not None:
+                    judged.save()
     progress(len(scans), len(scans))
     return strange
 
@@ -208,34 +235,3 @@ def _recipe(run: Run, options: Options) -> Recipe:
 def _changed(recipe: Recipe, **settings: Any) -> Recipe:
     """The recipe with other settings of prediction."""
     return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
-
-
-def _read_scan(scan: Scan, sources: Sources) -> list[Volume] | None:
-    """A scan's channels, or None where an earlier call made its files."""
-    if scan.name in sources.kept:
-        return None
-    volumes = [volume for path in scan.channels for volume in _read_image(path)]
-    sources.read(scan.name, scan.files)
-    return volumes
-
-
-def _read_image(path: Path) -> list[Volume]:
-    """The channels in one file of a scan; a UserError where their voxels can give no mask."""
-    volumes = formats.read_channels([path])
-    for volume in volumes:
-        check_voxels(volume.voxels, str(path))
-    return volumes
-
-
-def _write_files(
-    made: Files,
-    labels: NDArray[np.uint8],
-    probability: NDArray[np.float32] | None,
-    like: Volume,
-    names: Mapping[str, int],
-    codes: Mapping[str, SegmentCode],
-) -> None:
-    """Write a scan's files; the mask last, so that it is there only when all of them are."""
-    if probability is not None:
-        formats.write(made[1], np.moveaxis(probability, 0, -1), like)
-    formats.write(made[0], labels, like, names, codes)

@@ -21,6 +21,7 @@ from crossmatch.batches.resample import resize_maps, resize_rows
 from crossmatch.dataset.orientation import UNTURNED, Frame, into_frame, inverse, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
+from crossmatch.inference.agreement import FeatureViews
 from crossmatch.inference.windows import sliding_window
 from crossmatch.networks import Segmenter
 from crossmatch.networks.layers import resize_linear
@@ -53,6 +54,7 @@ class Predictor:
     probabilities: bool = False  # return them too: 8 K bytes a voxel of memory
     fixed: Sequence[Window] = ()  # of data.normalise = "ct", one a channel of the network: see `ensemble.windows_of`
     frame: Frame | None = None  # of the training scans, see `orientation.py`; None: scans are taken as stored
+    views: FeatureViews | None = None  # is shown every pass, see `agreement.py`
 
     @torch.inference_mode()
     def __call__(self, channels: Sequence[Volume], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
@@ -63,9 +65,10 @@ class Predictor:
             path: the scan's file, for messages.
 
         Returns:
-            Labels (*S), uint8, and probabilities (K, *S), float32, or None if they are not wanted. Labels are the most
-            probable classes at the scan's own size. Where the recipe resizes labels (the published ACDC protocol), they
-            are those at the network's size, enlarged by nearest neighbour.
+            Labels (*S), uint8, and maps, float32, or None if none are wanted: probabilities (K, *S), and after them the
+            uncertainty (1, *S) where `views` decode everything. Labels are the most probable classes at the scan's own
+            size. Where the recipe resizes labels (the published ACDC protocol), they are those at the network's size,
+            enlarged by nearest neighbour.
 
         Raises:
             UserError: a channel on another grid than the first, or a scan that does not suit the recipe.
@@ -80,7 +83,8 @@ class Predictor:
             images[:, k] = torch.from_numpy(to_items(scaled, self.recipe.dims, axis, path))
             del scaled
         labels = np.empty(shape, np.uint8)
-        maps = np.empty((self.network.classes, *labels.shape), np.float32) if self.probabilities else None
+        count = len(range(self._classes_and_uncertainty)[self._wanted])
+        maps = np.empty((count, *labels.shape), np.float32) if count else None
         if data.sampling == "patch":
             _, *size = stored_shape(first.shape, first.spacing_mm, data.spacing_mm, self.recipe.dims, axis, path)
             for k in range(len(labels)):
@@ -114,28 +118,27 @@ class Predictor:
         if size != native:  # the maps of a whole scan at its own size would need 4 K bytes a voxel
             found = resize_rows(found, size[0], native)
         for rows, values in found:
-            labels[rows] = _most_probable(values, 0).to("cpu", torch.uint8).numpy()
+            labels[rows] = _most_probable(values[: self.network.classes], 0).to("cpu", torch.uint8).numpy()
             if maps is not None:
-                maps[:, rows] = values.cpu().numpy()
+                maps[:, rows] = values[self._wanted].cpu().numpy()
             del values  # before the next are made
 
     def _resized(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(I, C, *S) -> labels (I, *S) uint8 and probabilities (I, K, *S) if they are wanted, on the CPU."""
+        """(I, C, *S) -> labels (I, *S) uint8 and the wanted maps (I, M, *S), on the CPU."""
         images, native = images.to(self.device), tuple(images.shape[2:])
-        at_borders = (
-            self.recipe.data.interpolation == "linear"
-        )  # where both grids coincide; else at outer voxel centres
+        at_borders = self.recipe.data.interpolation == "linear"  # both grids coincide there; else at outer centres
         reduce: Resize = resize_maps if at_borders else _resize_nearest
         enlarge: Resize = resize_maps if at_borders else resize_linear
         small = self._average_flips(reduce(images, self.recipe.data.size))
-        by_label = self.recipe.predict.resize == "labels"
-        full = None if by_label and not self.probabilities else enlarge(small, native)
+        by_label, classes = self.recipe.predict.resize == "labels", self.network.classes
+        some = bool(range(self._classes_and_uncertainty)[self._wanted])
+        full = None if by_label and not some else enlarge(small, native)
         if by_label:
-            label = _enlarge_labels(_most_probable(small, 1).unsqueeze(1), native).squeeze(1)
+            label = _enlarge_labels(_most_probable(small[:, :classes], 1).unsqueeze(1), native).squeeze(1)
         else:
             assert full is not None
-            label = _most_probable(full, 1)
-        wanted = full.cpu() if full is not None and self.probabilities else None
+            label = _most_probable(full[:, :classes], 1)
+        wanted = full[:, self._wanted].cpu() if full is not None and some else None
         return label.to("cpu", torch.uint8), wanted
 
     def _average_flips(self, images: Tensor) -> Tensor:
@@ -144,11 +147,31 @@ class Predictor:
         subsets = itertools.chain.from_iterable(itertools.combinations(plane, n) for n in range(3))
         flips = list(subsets) if self.flips else [()]
         total = torch.zeros(())
-        for axes in flips:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
-                logits = self.network(images.flip(axes))
-            total = total.to(images.device) + logits.float().softmax(1).flip(axes)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+            if self.views is not None:
+                return self._watched(self.views, images, flips)
+            for axes in flips:
+                total = total.to(images.device) + self.network(images.flip(axes)).float().softmax(1).flip(axes)
         return total / len(flips)
+
+    def _watched(self, views: FeatureViews, images: Tensor, flips: Sequence[tuple[int, ...]]) -> Tensor:
+        """As `_average_flips`, shown to `views`; its map of uncertainty, if there is one, follows the classes."""
+        features = self.network.encode(images)  # not mirrored
+        single = [self.network.decode(features).float().softmax(1)]
+        single += [self.network(images.flip(axes)).float().softmax(1).flip(axes) for axes in flips[1:]]
+        mean = single[0] if len(single) == 1 else torch.stack(single).mean(0)
+        entropy = views.see(features, mean, single if len(single) > 1 else ())
+        return mean if entropy is None else torch.cat([mean, entropy], 1)
+
+    @property
+    def _classes_and_uncertainty(self) -> int:
+        """Maps that a pass gives."""
+        return self.network.classes + (self.views is not None and self.views.whole)
+
+    @property
+    def _wanted(self) -> slice:
+        """Those of them that are returned."""
+        return slice(0 if self.probabilities else self.network.classes, self._classes_and_uncertainty)
 
     @property
     def _bf16(self) -> bool:

@@ -22,7 +22,7 @@ from crossmatch.inference.origin import Recorded, SourceFile, read_recorded, wri
 _SECONDS = 30.0  # between two writings of the digests; what a killed process has not written is told by sizes and times
 
 
-Files = tuple[Path, ...]  # the mask of a scan, then its probabilities if wanted
+Files = tuple[Path, ...]  # the mask of a scan, then its probabilities and its uncertainty, where wanted
 
 
 class Sources:
@@ -42,6 +42,11 @@ class Sources:
                 file["sha256"] = sha256
         if time.monotonic() - self._saved > _SECONDS:
             self.save()
+
+    def files(self, name: str) -> list[SourceFile]:
+        """The files of a scan, as they are recorded."""
+        with self._lock:
+            return [file.copy() for file in self._recorded[name]]
 
     def save(self) -> None:
         """Write `prediction.json`."""
@@ -95,7 +100,7 @@ def _kept(target: Path, scans: Sequence[tuple[Scan, Files]], recorded: Recorded)
 def _remove_outdated(target: Path, scans: Sequence[Scan], warn: Callable[[str], None]) -> None:
     """Remove what earlier calls made for other scans of these names, so that no mask lies there for a wrong scan."""
     names, outdated = {scan.name for scan in scans}, []
-    for folder in (target, target / "probabilities"):
+    for folder in (target, target / "probabilities", target / "uncertainty"):
         for name, path in formats.files_in(folder) if folder.is_dir() else []:
             if name in names:
                 path.unlink()

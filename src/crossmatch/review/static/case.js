@@ -1,4 +1,5 @@
 // One case: opening it, its decision, corrections that are kept while they are made.
+import { BlindViewer, seeing } from "./blind.js";
 import { classes, wish } from "./list.js";
 import { fillPanel, markChanged, startPanel } from "./panel.js";
 import { PictureViewer } from "./picture.js";
@@ -51,7 +52,8 @@ export async function showCase(id) {
     if (mine !== opening) return;
     Object.assign(now, { facts, strokes: 0 });
     showFacts();
-    const viewer = await (facts.flat ? PictureViewer : VolumeViewer).open(facts, classes(), changed);
+    const kind = facts.flat ? PictureViewer : seeing() ? VolumeViewer : BlindViewer;
+    const viewer = await kind.open(facts, classes(), changed);
     if (mine !== opening) return;
     now.viewer = viewer;
     await fillPanel();
@@ -69,6 +71,7 @@ export async function showCase(id) {
     if (!document.activeElement || document.activeElement === document.body) viewer.focus();
   } catch (error) {
     if (mine !== opening) return;
+    for (const name of ["volume", "picture"]) $(name).hidden = true;
     $("loading").textContent = "This case cannot be shown.";
     complain(error.message);
   }

@@ -52,10 +52,7 @@ export async function showList() {
   $("notes").replaceChildren(...run.notes.map((note) => element("p", note, { class: "notice" })));
   $("calibration").textContent = run.calibration
     ? `Estimated Dice in percent. ${run.calibration}`
-    : "Nothing is estimated yet: the command with --quality above, or below, says how far each mask can be trusted.";
-  if (!run.calibration && !run.without) {
-    $("calibration").textContent = `No estimates: ${run.predict.command} into an empty folder makes them.`;
-  }
+    : "There are no estimates of quality, so the order is by name; crossmatch predict --quality makes them.";
   showMissing();
   $("words").textContent = run.words.told;
   $("train").hidden = !run.words.command;

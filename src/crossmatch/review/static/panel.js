@@ -41,7 +41,7 @@ export const tool = () => $("tools").querySelector('[aria-pressed="true"]').data
 export function chooseTool(name = tool()) {
   press($("tools"), $("tools").querySelector(`[data-tool="${name}"]`));
   $("size-told").textContent = $("size").value;
-  $("tool-told").textContent = HINTS[name];
+  $("tool-told").textContent = now.facts?.flat && name === "look" ? "Scroll to zoom, then drag." : HINTS[name];
   now.viewer?.setTool(name, Number($("pen").value), Number($("size").value));
 }
 

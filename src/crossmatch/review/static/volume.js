@@ -23,10 +23,6 @@ async function library() {
 async function instance() {
   const { Niivue } = await library();
   if (shared) return shared;
-  if (!document.createElement("canvas").getContext("webgl2")) {
-    throw new Error("This browser has no WebGL 2, which the viewer of volumes needs: use a current Firefox, Chrome or "
-      + "Safari with hardware acceleration switched on. Accept, reject and open elsewhere work all the same.");
-  }
   shared = new Niivue({
     logLevel: "error", dragAndDropEnabled: false, isResizeCanvas: true, crosshairWidth: 0.4, crosshairWidthUnit: "percent", backColor: [0, 0, 0, 1],
     multiplanarShowRender: 1, multiplanarLayout: 2, maxDrawUndoBitmaps: UNDO, isNearestInterpolation: false,

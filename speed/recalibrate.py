@@ -1,0 +1,71 @@
+"""Does `train.recalibrate` pay? The validation Dice of finished runs as they are, and with re-estimated statistics.
+
+    python speed/recalibrate.py OUT.json RUN ...
+
+Nothing is trained: the setting changes what is evaluated, not the training. Test cases are not read.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from crossmatch.batches.views import Batches
+from crossmatch.dataset.dataset import open_dataset
+from crossmatch.inference.predictor import Predictor
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.runs.run import open_run
+from crossmatch.training.material import training_cases
+from crossmatch.training.recalibrate import PASSES, recalibrated
+from crossmatch.training.validation import validation
+
+CPU = torch.device("cpu")
+
+
+def measure(folder: Path) -> dict[str, object]:
+    """What the last checkpoint of a run shows on its validation cases, in fractions."""
+    run = open_run(folder)
+    recipe, data = run.recipe, Path(run.data["root"])
+    network, checkpoint = run.load_network()
+    cases = training_cases(recipe, open_dataset(data), lambda done, total: None)
+    batches = Batches(
+        cases.load(recipe, folder, CPU, lambda done, total: None),
+        recipe.data.size,
+        recipe.views,
+        recipe.train.batch,
+        recipe.seed,
+        CPU,
+        unlabelled=bool(cases.unlabelled),
+        patches=recipe.data.sampling == "patch",
+    )
+
+    def dice(trained: Segmenter) -> float:
+        predictor = Predictor(trained, recipe, cases.dataset.slice_axis, CPU, fixed=run.fixed_windows, frame=run.frame)
+        return validation(predictor, cases.dataset)["mean"]
+
+    return {
+        "method": recipe.method.name,
+        "seed": recipe.seed,
+        "steps": checkpoint.facts["step"],
+        "validation": dice(network),
+        "validation_recalibrated": dice(recalibrated(network, map(batches.weak_views, range(PASSES)))),
+        "code": run.record["code"],
+    }
+
+
+def main() -> None:
+    """Measure run after run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
+    options = parser.parse_args()
+    rows = []
+    for folder in options.runs:
+        rows.append(measure(folder))
+        print(folder, rows[-1], flush=True)
+        options.out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""`predict --quality` and `rank`: estimates beside masks, kept as long as they hold, and scans to label next."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from command import call
+from crossmatch import formats
+from crossmatch.errors import UserError
+from crossmatch.inference import agreement
+from crossmatch.inference.agreement import FeatureViews
+from crossmatch.inference.calibration import LEVEL
+from crossmatch.inference.predict import Options, predict
+from crossmatch.inference.quality_record import read_quality
+from crossmatch.inference.rank import rank
+from crossmatch.networks.unet import UNet, UNetSettings
+from crossmatch.runs.checkpoint import load_checkpoint, save_checkpoint
+from crossmatch.runs.run import open_run
+from tiny import write_dataset, write_nifti
+from untrained import save_untrained, untrained_run
+
+RATES = (0.1, 0.5)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A dataset and a run of it, which nobody changes."""
+    root = tmp_path_factory.mktemp("made")
+    data = write_dataset(root / "data")
+    return data, untrained_run(root / "run", data).folder
+
+
+@pytest.fixture
+def data(made: tuple[Path, Path]) -> Path:
+    return made[0]
+
+
+@pytest.fixture
+def run(made: tuple[Path, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made[1], tmp_path / "run"))
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.nii.gz")}
+
+
+def test_masks_are_the_same_and_estimates_lie_beside_them(run: Path, data: Path, tmp_path: Path) -> None:
+    plain = predict(run, data / "imagesTs", tmp_path / "plain")
+    predict(run, data / "imagesTs", tmp_path / "out", Options(quality=True))
+    assert bytes_of(tmp_path / "plain") == bytes_of(tmp_path / "out")
+    found = read_quality(tmp_path / "out")
+    assert found is not None
+    assert len(found.cases) == len(plain)
+    assert found.calibration["method"] == "validation"
+    assert found.calibration["level"] == LEVEL
+    for case in found.cases.values():
+        assert case["dice"] is not None
+        assert case["low"] <= case["dice"] <= case["high"]
+        for one in case["classes"].values():
+            assert one["agreement"] is None or 0 <= one["agreement"] <= 1
+    rows = list(csv.DictReader((tmp_path / "out" / "quality.csv").read_text().splitlines()))
+    assert len(rows) == len(plain) * (1 + len(found.labels))
+
+
+def test_estimates_are_the_same_in_every_call_and_batch(run: Path, data: Path, tmp_path: Path) -> None:
+    predict(run, data / "imagesTs", tmp_path / "one", Options(quality=True))
+    predict(run, data / "imagesTs", tmp_path / "two", Options(quality=True))
+    one, two = ((tmp_path / name / "quality.csv").read_text() for name in ("one", "two"))
+    assert one == two
+
+
+def test_masks_that_are_kept_get_their_estimates(run: Path, data: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "out", []
+    masks = predict(run, data / "imagesTs", out)
+    before = bytes_of(out)
+    predict(run, data / "imagesTs", out, Options(quality=True), warn=told.append)
+    assert bytes_of(out) == before
+    assert not [text for text in told if "predicted again" in text]
+    first = read_quality(out)
+    assert first is not None
+    assert len(first.cases) == len(masks)
+    masks[0].write_bytes(masks[-1].read_bytes() if len(masks) > 1 else b"")
+    assert list(read_quality(out).outdated.values()) == ["The mask was changed since."]
+
+
+def test_a_network_with_other_weights_is_calibrated_anew(run: Path, data: Path, tmp_path: Path) -> None:
+    predict(run, data / "imagesTs", tmp_path / "a", Options(quality=True))
+    save_untrained(open_run(run), "last", seed=5)
+    predict(run, data / "imagesTs", tmp_path / "b", Options(quality=True))
+    digests = {read_quality(tmp_path / name).calibration["weights_sha256"] for name in "ab"}
+    assert len(digests) == 2
+    assert len(list((run / "calibration").iterdir())) == 2
+
+
+def test_without_the_training_data_agreement_is_all_that_is_told(run: Path, data: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    record["data"]["root"] = str(tmp_path / "gone")
+    (run / "run.json").write_text(json.dumps(record))
+    predict(run, data / "imagesTs", tmp_path / "out", Options(quality=True))
+    found = read_quality(tmp_path / "out")
+    assert found.calibration["method"] == "none"
+    assert "any more" in found.calibration["told"]
+    assert {case["dice"] for case in found.cases.values()} == {None}
+
+
+def test_without_validation_cases_it_is_said_and_intervals_are_wider(run: Path, data: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    record["data"]["validation"] = []
+    (run / "run.json").write_text(json.dumps(record))
+    predict(run, data / "imagesTs", tmp_path / "out", Options(quality=True))
+    found = read_quality(tmp_path / "out")
+    assert found.calibration["method"] == "labelled"
+    assert found.calibration["cases"] == record["data"]["labelled"]
+    assert "on which the network was trained" in found.calibration["told"]
+    assert {(case["low"], case["high"]) for case in found.cases.values()} == {(0, 1)}  # one case says nothing
+
+
+def test_strange_scans_are_flagged_before_anything_else(run: Path, data: Path, tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).normal(3e6, 1e5, (12, 10, 3)).astype(np.float32)
+    write_nifti(tmp_path / "in" / "odd_0000.nii.gz", voxels, np.diag([-9.0, -9.0, 60.0, 1.0]))
+    predict(run, tmp_path / "in", tmp_path / "out", Options(quality=True))
+    (case,) = read_quality(tmp_path / "out").cases.values()
+    assert case["out_of_distribution"]
+    assert "by its spacing" in case["flags"][0]
+    assert "by its grey values" in case["flags"][1]
+    assert case["spacing_distance"] > 2
+    assert case["grey_distance"] > 1
+
+
+def test_uncertainty_is_a_map_of_the_scan(run: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    masks = predict(run, data / "imagesTs", out, Options(uncertainty=True, probabilities=True))
+    for mask in masks:
+        labels, shown = formats.read(mask), formats.read(out / "uncertainty" / mask.name)
+        assert shown.shape == labels.shape
+        assert np.allclose(shown.affine, labels.affine)
+        assert shown.voxels.dtype == np.float32
+        assert shown.voxels.min() >= 0
+        assert 0.01 < shown.voxels.max() <= 1 + 1e-6
+    assert read_quality(out).made_by["views"].count("features dropped at 0.1 and 0.5") == 2
+
+
+def test_several_runs_have_no_estimate(run: Path, made: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="name one run"):
+        predict([run, made[1]], data / "imagesTs", tmp_path / "out", Options(quality=True))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_says_what_to_look_at(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(capsys, "predict", run, data / "imagesTs", tmp_path / "out", "--quality")
+    assert code == 0
+    assert "look first at" in out
+    assert "Fitted on" in out
+
+
+def test_rank_names_unlabelled_scans_once(run: Path, data: Path, tmp_path: Path) -> None:
+    found = rank(run, count=2, out=tmp_path / "next", progress=False)
+    record = json.loads((run / "run.json").read_text())
+    assert found
+    assert not {one.case for one in found} & {*record["data"]["labelled"], *record["data"]["validation"]}
+    stored = json.loads((tmp_path / "next" / "rank.json").read_text())
+    assert [one["case"] for one in stored["next"]] == [one.case for one in found]
+    assert (tmp_path / "next" / "rank.csv").read_text().count("\n") == len(found) + 1
+
+
+def test_rank_of_a_folder_of_new_scans_by_the_command(
+    run: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(capsys, "rank", run, data / "imagesTs", "--count", 1)
+    assert code == 0
+    assert "label next" in out
+    assert (run / "rank.csv").is_file()
+
+
+def test_a_damaged_calibration_is_refused(run: Path, data: Path, tmp_path: Path) -> None:
+    predict(run, data / "imagesTs", tmp_path / "a", Options(quality=True))
+    (path,) = (run / "calibration").iterdir()
+    path.write_text("{}")
+    with pytest.raises(UserError, match="is damaged"):
+        predict(run, data / "imagesTs", tmp_path / "b", Options(quality=True))
+
+
+def unet(dims: int) -> UNet:
+    torch.manual_seed(0)
+    return UNet(dims, 1, 3, UNetSettings(width=4, dropout=(0.0, 0.0, 0.0))).eval()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_nothing_dropped_is_full_agreement_also_of_parts(dims: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, size = unet(dims), (32,) * dims
+    with torch.inference_mode():
+        features = network.encode(torch.randn(3, 1, *size))
+        probabilities = network.decode(features).softmax(1)
+        probabilities[:, 1:, :8] = probabilities[:, 1:, :8].flip(1)  # some of each class
+        probabilities[0] = torch.tensor([1.0, 0, 0]).view(3, *[1] * dims)  # an image without a mask
+        whole = network.decode(features).softmax(1)
+        views = FeatureViews(network, (0.0, 0.0))
+        views.see(features, whole)
+        assert np.nanmin(views.sums().agreement) == 1
+        monkeypatch.setattr(agreement, "BUDGET", 0.2)
+        views.start()
+        views.see(features, whole)
+        assert np.nanmin(views.sums().agreement) > 0.99
+        views.start()
+        assert np.isnan(views.sums().agreement).all()
+
+
+def test_more_is_dropped_and_less_is_agreed() -> None:
+    network = unet(2)
+    with torch.inference_mode():
+        features = network.encode(torch.randn(4, 1, 32, 32))
+        probabilities = network.decode(features).softmax(1)
+        agreed = []
+        for rates in ((0.05, 0.05), (0.7, 0.7)):
+            views = FeatureViews(network, rates, whole=True)
+            shown = views.see(features, probabilities)
+            assert shown.shape == (4, 1, 32, 32)
+            agreed.append(np.nanmean(views.sums().agreement))
+    assert agreed[0] > agreed[1] + 0.05
+
+
+def test_the_budget_bounds_what_is_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, decoded = unet(2), []
+    plain = network.decode
+    with torch.inference_mode():
+        features = network.encode(torch.randn(8, 1, 32, 32))
+        probabilities = plain(features).softmax(1)
+        monkeypatch.setattr(network, "decode", lambda levels: decoded.append(levels[0][:, 0].numel()) or plain(levels))
+        FeatureViews(network, RATES).see(features, probabilities)
+    assert 0 < sum(decoded) <= agreement.BUDGET * 8 * 32 * 32
+
+
+def test_a_checkpoint_is_told_by_its_weights(run: Path, data: Path, tmp_path: Path) -> None:
+    predict(run, data / "imagesTs", tmp_path / "out", Options(quality=True))
+    path = run / "checkpoints" / "last.safetensors"
+    checkpoint = load_checkpoint(path)
+    weights = {name: value * 1.01 for name, value in checkpoint.network.items()}
+    save_checkpoint(path, type(checkpoint)(checkpoint.facts, weights, {}))
+    with pytest.raises(UserError, match="another run, checkpoint or setting"):
+        predict(run, data / "imagesTs", tmp_path / "out", Options(quality=True))
