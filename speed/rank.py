@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from crossmatch import formats
-from crossmatch.atomic import write_json
+from crossmatch.atomic import write_json, write_text
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.orientation import put_onto
 from crossmatch.inference.predict import Options, predictor_of
@@ -49,19 +49,51 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=5)
     parser.add_argument("--test", type=int, default=20, help="test cases, evenly chosen")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--figure", type=Path, help="an SVG of the means")
     options = parser.parse_args()
     found = [_simulate(options, int(seed)) for seed in options.seeds.split(",")]
     result = {
-        "settings": {key: value for key, value in vars(options).items() if key not in ("work", "data", "json")},
+        "settings": {
+            key: value for key, value in vars(options).items() if key not in ("work", "data", "json", "figure")
+        },
         "seeds": found,
     }
+    means = {}
     for way in ("rank", "uncertainty", "variety", "random"):
         rows = [row["dice"] for one in found for name, row in one["ways"].items() if name.split()[0] == way]
         if rows:
+            means[way] = np.mean(rows, axis=0).tolist()
             print(way, " ".join(f"{100 * value:.1f}" for value in np.mean(rows, axis=0)), f"({len(rows)} draws)")
     if options.json:
         write_json(options.json, result)
+    if options.figure:
+        write_text(options.figure, _figure(means, options.start, options.add))
     print(json.dumps(result))
+
+
+def _figure(means: dict[str, list[float]], start: int, add: int) -> str:
+    """Mean Dice in percent against the number of labelled cases, a line for each way, as SVG."""
+    colours = {"rank": "#c1272d", "uncertainty": "#0072b2", "variety": "#009e73", "random": "#777777"}
+    values = [value for row in means.values() for value in row]
+    low, high = 10 * np.floor(10 * min(values)), 10 * np.ceil(10 * max(values))
+
+    def at(step: int, dice: float) -> tuple[float, float]:
+        return 60 + step * 150, 250 - 220 * (100 * dice - low) / (high - low)
+
+    steps = range(len(next(iter(means.values()))))
+    parts = [f'<text x="{at(n, 0)[0]}" y="280" text-anchor="middle">{start + n * add} labelled</text>' for n in steps]
+    for percent in np.arange(low, high + 1, 10):
+        y = at(0, percent / 100)[1]
+        parts.append(f'<line x1="60" x2="{at(steps[-1], 0)[0]}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
+        parts.append(f'<text x="50" y="{y + 4:.1f}" text-anchor="end">{percent:.0f} %</text>')
+    for number, (way, row) in enumerate(means.items()):
+        points = " ".join("{:.1f},{:.1f}".format(*at(n, value)) for n, value in enumerate(row))
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colours[way]}" stroke-width="2"/>')
+        where = f'x="{at(steps[-1], 0)[0] + 12}" y="{60 + 20 * number}"'
+        parts.append(f'<text {where} fill="{colours[way]}">{way} {100 * row[-1]:.1f} %</text>')
+    size = f'width="{at(steps[-1], 0)[0] + 150}" height="300"'
+    style = 'font-family="sans-serif" font-size="13"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{"".join(parts)}</svg>\n'
 
 
 def _simulate(options: argparse.Namespace, seed: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crossmatch.inference.calibration import fit_map, half_width, interval, mean_rows, residuals
+from crossmatch.inference.calibration import fit_map, half_width, interval, joined, mean_rows, residuals
 from crossmatch.inference.reliability import reliability, voxels_around
 
 AGREEMENT = np.array([[0.9, 0.5], [0.8, 0.6], [0.95, 0.7], [0.7, 0.4]])
@@ -23,6 +23,15 @@ def test_the_map_is_monotone_without_ties_and_near_its_cases() -> None:
 def test_each_class_has_a_shift_of_its_own() -> None:
     low, high = fit_map(AGREEMENT, DICE)(np.array([[0.7, 0.7]]))[0]
     assert low < 0.55 < high  # of the first class agreements are above Dice, of the second they are not
+
+
+def test_agreement_and_certainty_count_alike() -> None:
+    value = joined(np.array([0.9, 0.9, 0.5, np.nan, 0.9]), np.array([0.1, 0.5, 0.1, 0.1, np.nan]))
+    assert value[0] == pytest.approx(0.9)
+    assert value[1] == pytest.approx(value[2])
+    assert value[2] < value[0]
+    assert np.isnan(value[3])
+    assert value[4] < value[1]  # no border: nothing is certain
 
 
 def test_what_is_unknown_stays_unknown() -> None:

@@ -24,10 +24,11 @@ SMALL = [
     "views.strong.blur_sigma=[0.02, 0.3]",
     "train.batch.labelled=8",
     "train.batch.unlabelled=8",
-    "train.steps=400",
-    "train.validate_every=400",
 ]
 SHARE = 0.8  # of the Dice with every label
+STEPS, MORE_STEPS = 160, 400
+# in the fewer steps these came to 39 to 82 % of the Dice with every label, the others to 86 % and more
+SLOW_LEARNERS = ("distillation", "mean_teacher", "self_distillation", "admt", "bcp", "sdcl")
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +42,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @cache
-def dice(folder: Path, name: str, labelled: str) -> float:
-    """Mean Dice of the held-out cases after training in `folder`/name_labelled."""
-    changes = [*SMALL, f"method.name={name}", f'data.labelled="{labelled}"']
+def dice(folder: Path, name: str, labelled: str, steps: int) -> float:
+    """Mean Dice of the held-out cases after training in `folder`/name_labelled_steps."""
+    length = [f"train.steps={steps}", f"train.validate_every={steps}"]
+    changes = [*SMALL, *length, f"method.name={name}", f'data.labelled="{labelled}"']
     if name == "distillation":
-        dice(folder, "supervised", labelled)
-        changes.append(f"method.teacher={folder}/supervised_{labelled}")
+        dice(folder, "supervised", labelled, steps)
+        changes.append(f"method.teacher={folder}/supervised_{labelled}_{steps}")
     display = Quiet()
-    fit(load_recipe("phantom", changes), folder / "data", folder / f"{name}_{labelled}", display)
+    fit(load_recipe("phantom", changes), folder / "data", folder / f"{name}_{labelled}_{steps}", display)
     return display.last["validation"]
 
 
 # CAML takes five minutes for these 400 steps on one thread; it came to 84.7 % where 68.2 % are asked for.
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "caml"])
 def test_held_out_dice_comes_near_that_of_full_supervision(name: str, folder: Path) -> None:
-    assert dice(folder, name, "8") > SHARE * dice(folder, "supervised", "all")
+    steps = MORE_STEPS if name in SLOW_LEARNERS else STEPS
+    assert dice(folder, name, "8", steps) > SHARE * dice(folder, "supervised", "all", steps)

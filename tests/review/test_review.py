@@ -322,8 +322,8 @@ def test_the_command_prints_the_address_and_ends_with_ctrl_c(run) -> None:
 @pytest.mark.slow
 def test_predictions_that_are_missing_can_be_made(run, data) -> None:
     desk = desk_of(run, data)
-    assert desk.predicting.command.startswith(f"crossmatch predict {run} {data / 'imagesTr'} {run / 'unlabelled'}")
-    desk.predicting.arguments = ["predict", str(run), str(data / "imagesTr"), str(run / "made")]
+    assert desk.predicting.command == f"crossmatch predict {run} {data / 'imagesTr'} {run / 'unlabelled'} --quality"
+    desk.predicting.arguments[3:] = [str(run / "made"), "--quality", "--uncertainty"]
     desk.predicting.target = run / "made"
     with served(desk) as server:
         assert asked(server, "run")[1]["without"] == 1
@@ -334,6 +334,10 @@ def test_predictions_that_are_missing_can_be_made(run, data) -> None:
         assert state["made"] == 6
         asked(server, "refresh", body=b"")
         assert asked(server, "run")[1]["without"] == 0
+        facts = asked(server, "case", id="unlabelled:case_005")[1]
+        assert facts["mean"] is not None  # estimated, or the agreement
+        assert facts["uncertainty"]
+        assert asked(server, "layer", id="unlabelled:case_005", what="uncertainty")[0] == 200
         desk.predicting.arguments[1] = str(run / "nowhere")
         asked(server, "predict", body=b"")
         while (state := asked(server, "predicting")[1])["running"]:

@@ -61,6 +61,10 @@ TERMS = {
     "discriminator": Term(
         "Discriminator", "The discriminator's own loss: how badly it tells which images are labelled."
     ),
+    "correction": Term("Correction", "How far both students are from the label where they disagree."),
+    "uncertainty": Term(
+        "Uncertainty", "How far predictions are from being undecided where students disagree and are wrong."
+    ),
     "smoothness": Term(
         "Smoothness", "How far a prediction moves under the small change of the image that moves it most."
     ),

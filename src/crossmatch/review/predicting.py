@@ -2,18 +2,13 @@
 
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 from crossmatch import formats
 from crossmatch.errors import quoted
-from crossmatch.inference.predict import Options
 from crossmatch.review.decisions import FOLDER
 from crossmatch.review.found_masks import UNLABELLED
 from crossmatch.runs.run import Run
-
-# With estimates of their quality, as far as `predict` makes them.
-_ESTIMATED = ["--quality"] if "quality" in {each.name for each in fields(Options)} else []
 
 
 class Predicting:
@@ -21,7 +16,7 @@ class Predicting:
 
     def __init__(self, run: Run, root: Path) -> None:
         self.target = run.folder / UNLABELLED
-        self.arguments = ["predict", str(run.folder), str(root / "imagesTr"), str(self.target), *_ESTIMATED]
+        self.arguments = ["predict", str(run.folder), str(root / "imagesTr"), str(self.target), "--quality"]
         self.possible = run.checkpoint("last").is_file()
         self._log = run.folder / FOLDER / "predict.log"
         self._process: subprocess.Popen[bytes] | None = None

@@ -52,7 +52,7 @@ export async function showList() {
   $("notes").replaceChildren(...run.notes.map((note) => element("p", note, { class: "notice" })));
   $("calibration").textContent = run.calibration
     ? `Estimated Dice in percent. ${run.calibration}`
-    : "There are no estimates of quality, so the order is by name.";
+    : "There are no estimates of quality, so the order is by name; crossmatch predict --quality makes them.";
   showMissing();
   $("words").textContent = run.words.told;
   $("train").hidden = !run.words.command;

@@ -17,13 +17,16 @@ export function open(id) {
 const show = tried(async () => {
   const id = wanted();
   await leaveCase();
-  $("list").hidden = Boolean(id);
-  $("case").hidden = !id;
+  try {
+    if (!id) await showList(); // before it is seen, so that no old row is
+  } finally {
+    $("list").hidden = Boolean(id);
+    $("case").hidden = !id;
+  }
   if (id) {
     last = id;
     await showCase(id);
   } else {
-    await showList();
     focusRow(last);
   }
 });
