@@ -113,6 +113,13 @@ def _alone(source: Path) -> None:
     shutil.rmtree(source / "masks")
 
 
+def _in_another_language(source: Path) -> None:
+    (source / "images").rename(source / "Bilder")
+    (source / "masks").rename(source / "Masken")
+    for path in (source / "Masken").iterdir():
+        path.rename(path.with_name(path.name.replace("_mask", "")))
+
+
 def _all_bad(source: Path) -> None:
     for name in ("anna", "bert", "carl"):
         label(source / "masks" / f"{name}_mask.nii.gz", shape=(5, 5, 2))
@@ -120,6 +127,11 @@ def _all_bad(source: Path) -> None:
 
 WHOLE: dict[str, tuple[Callable[[Path], object], list[str], str]] = {
     "no labels": (_alone, [], "no label that can be used was found among 3 cases"),
+    "labels in a folder of an unknown word": (
+        _in_another_language,
+        [],
+        "taken for images: Bilder (3), Masken (3). Name",
+    ),
     "an empty folder": (lambda s: [shutil.rmtree(s), s.mkdir()], [], "holds no scan (files that end in .nii.gz"),
     "no folder": (lambda s: shutil.rmtree(s), [], "src does not exist: name the folder of the scans"),
     "labels alone": (lambda s: shutil.rmtree(s / "images"), [], "holds no image, only files that are labels"),

@@ -50,6 +50,14 @@ def test_every_proposal_is_a_recipe_and_reads_back(name, level, tmp_path):
         assert reason
 
 
+def test_a_size_is_shown_as_a_product_and_rates_as_a_list():
+    lines = {
+        line.split(" = ")[0]: line for line in propose(DATASETS["photographs"], LEVELS[-1], Chosen(700, "")).lines()
+    }
+    assert lines["data.size"].startswith("data.size = 64 x ")
+    assert lines["network.dropout"].startswith("network.dropout = 0.0, 0.0, ")
+
+
 def test_a_ct_is_planned_as_ct():
     recipe = propose(DATASETS["ct"], LEVELS[0], Chosen(10_000, "")).recipe
     assert (recipe.data.normalise, recipe.data.sampling, recipe.network.name) == ("ct", "patch", "vnet")

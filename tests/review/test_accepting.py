@@ -206,6 +206,29 @@ def test_what_the_page_sends_is_checked(desk) -> None:
             desk.accept(CASE, body, version, False)
 
 
+def test_an_empty_mask_without_a_prediction_is_asked_about(desk, data) -> None:
+    ident = "unlabelled:case_004"
+    with desk.opened(ident) as opened:
+        assert desk.prediction(opened) is None
+        nothing = np.zeros(opened.grid.shape, np.uint8)
+    with pytest.raises(ChangedError, match="case_004 has no prediction, and nothing is drawn") as asked_about:
+        accept(desk, nothing, ident)
+    assert "replaces" not in str(asked_about.value)
+    assert label_of(data, "case_004") is None
+    assert desk.decisions.last.get(ident) is None
+    assert accept(desk, box(nothing.shape, 2), ident).corrected
+    old = label_of(data, "case_004")
+    with pytest.raises(ChangedError, match=rf"It replaces {old}, which is kept in {data / 'review'}"):
+        accept(desk, nothing, ident)
+    assert not formats.read(accept(desk, nothing, ident, may_replace=True).path).voxels.any()
+
+
+def test_an_empty_prediction_is_accepted_as_any_other(desk, data) -> None:
+    with desk.opened(CASE) as opened:
+        nothing = np.zeros(opened.grid.shape, np.uint8)
+    assert not formats.read(accept(desk, nothing).path).voxels.any()
+
+
 def test_validation_labels_are_corrected_only_when_asked_for(desk, data) -> None:
     ident = "validation:case_005"
     old = (data / "labelsTr" / "case_005.nii.gz").read_bytes()

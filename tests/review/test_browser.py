@@ -250,6 +250,23 @@ def test_a_label_that_appeared_is_asked_about(browser, volumes) -> None:
     assert (data / "review" / "replaced" / "case_002.1.nii.gz").read_bytes() == before
 
 
+def test_a_case_without_a_prediction_says_so_and_asks(browser, tmp_path) -> None:
+    data = write_dataset(tmp_path / "data", n_train=3, unlabelled=2, shape=(16, 14))
+    run = untrained_run(tmp_path / "run", data).folder
+    with served(desk_of(run, data)) as server, opened(browser, server.address) as page:
+        page.get_by_role("button", name="case_002").click()
+        case_shown(page, "unlabelled:case_002")
+        assert "No prediction yet" in page.inner_text("#flags")
+        page.click("#accept")
+        page.wait_for_selector("#ask[open]")
+        assert "nothing is drawn" in page.inner_text("#ask-text")
+        assert label_of(data, "case_002") is None
+        page.click("#ask-yes")
+        page.wait_for_selector("#said:has-text('without any class')")
+        page.wrong[:] = [text for text in page.wrong if "409" not in text]
+    assert not formats.read(label_of(data, "case_002")).voxels.any()
+
+
 def test_a_server_that_has_ended(browser, tmp_path) -> None:
     data = write_dataset(tmp_path / "data", n_train=3, unlabelled=2, shape=(16, 14))
     run = untrained_run(tmp_path / "run", data).folder

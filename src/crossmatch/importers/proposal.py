@@ -17,7 +17,7 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.dataset.dataset import patient_of
 from crossmatch.dataset.layout import patient_pattern
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.importers.any_folder import find
 from crossmatch.importers.described import read_stated
 from crossmatch.importers.msd import find_msd, is_msd
@@ -27,6 +27,7 @@ from crossmatch.importers.values import LabelValues, choose_values, values_in
 from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
 _WORKERS = 4  # threads: files are decompressed in parallel
+_FOLDERS = 6  # more of them are cases rather than kinds of files
 _COLOURS = ("red", "green", "blue")
 
 
@@ -196,9 +197,12 @@ def _no_label(root: Path, source: Source) -> str:
     """Why there is nothing to learn from."""
     first = next(iter(source.left_out.items()), None)
     why = f" {len(source.left_out)} cases or files cannot be used; the first: {first[0]} {first[1]}." if first else ""
+    files = Counter(image.parent.relative_to(root) for case in source.cases for image in case.images)
+    here = [f"{folder} ({count})" for folder, count in sorted(files.items()) if folder != Path()]
+    taken = f" Folders of files that were taken for images: {listed(here)}." if 1 < len(here) <= _FOLDERS else ""
     return (
-        f"{root}: no label that can be used was found among {len(source.cases)} cases.{why} Name the label files as "
-        'their images with _seg or _mask, or say where they lie: --labels masks, or --labels "*/seg.*".'
+        f"{root}: no label that can be used was found among {len(source.cases)} cases.{why}{taken} Name the label "
+        'files as their images with _seg or _mask, or say where they lie: --labels masks, or --labels "*/seg.*".'
     )
 
 

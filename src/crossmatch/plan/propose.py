@@ -42,7 +42,7 @@ class Proposal:
     def lines(self) -> list[str]:
         """``key = value: reason``, one a choice."""
         tree = self.recipe.model_dump(mode="json")
-        return [f"{key} = {_shown(_value_of(tree, key))}: {reason}" for key, reason in self.reasons.items()]
+        return [f"{key} = {_shown(key, _value_of(tree, key))}: {reason}" for key, reason in self.reasons.items()]
 
 
 def propose(
@@ -206,5 +206,9 @@ def _value_of(tree: dict[str, Any], key: str) -> object:
     return node
 
 
-def _shown(value: object) -> str:
-    return " x ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _shown(key: str, value: object) -> str:
+    """Sizes, in voxels or mm, as a product; other rows of numbers, such as rates, as a list."""
+    if not isinstance(value, list):
+        return str(value)
+    size = key.endswith("_mm") or all(isinstance(one, int) for one in value)
+    return (" x " if size else ", ").join(map(str, value))

@@ -128,8 +128,8 @@ class Desk:
         """Write the mask as the label of its case.
 
         Raises:
-            ChangedError: there is a label, or the case was decided elsewhere, and `may_replace` is False or `version`
-                is not the present one.
+            ChangedError: there is a label, or the case was decided elsewhere, or the mask is empty where nothing was
+                predicted, and `may_replace` is False; or `version` is not the present one.
             UserError: it cannot be written; the corrections are kept as a draft.
         """
         with self._writing, self.opened(ident) as opened:
@@ -137,6 +137,8 @@ class Desk:
             case, predicted = opened.case, self.prediction(opened)
             if version != self.version(case):
                 raise ChangedError(self._changed(case))
+            if predicted is None and not labels.any() and not may_replace:
+                raise ChangedError(self._empty(case))
             try:
                 if case.kind == "new":
                     opened = replace(opened, case=replace(case, images=join_dataset(self.root, case)))
@@ -170,6 +172,14 @@ class Desk:
             if version != self.version(case):
                 raise ChangedError(self._changed(case))
             self.decisions.add(Decision(id=ident, state=state, when=_now(), who=who()))
+
+    def _empty(self, case: ReviewCase) -> str:
+        old = label_of(self.root, case.name)
+        there = f" It replaces {old}, which is kept in {self.root / FOLDER}." if old is not None else ""
+        return (
+            f"{case.name} has no prediction, and nothing is drawn. As a label this says that none of the classes is in "
+            f"the scan. Accept it all the same?{there}"
+        )
 
     def _changed(self, case: ReviewCase) -> str:
         decided = self.decisions.last.get(case.id)

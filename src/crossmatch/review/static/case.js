@@ -88,7 +88,8 @@ function showFacts() {
   $("next").disabled = !facts.next;
   $("reject").textContent = facts.state === "rejected" ? "Take the rejection back" : "Reject";
   $("accept").textContent = facts.reference || facts.labelled ? "Accept, replace the label" : "Accept as label";
-  $("flags").replaceChildren(...facts.flags.map((flag) => element("p", flag, { class: "notice" })));
+  const none = facts.prediction ? [] : ["No prediction yet: draw the label, or let the table of cases make predictions."];
+  $("flags").replaceChildren(...[...none, ...facts.flags].map((text) => element("p", text, { class: "notice" })));
 }
 
 export async function leaveCase() {
@@ -155,7 +156,8 @@ const accept = tried(async () => {
     const done = await decided("accept", { id: facts.id, version: facts.version }, mask);
     if (!done) return;
     const voxels = done.corrected === 1 ? "voxel" : "voxels";
-    const corrected = done.corrected ? `${done.corrected.toLocaleString("en")} ${voxels} corrected` : "as predicted";
+    const same = facts.prediction ? "as predicted" : "without any class";
+    const corrected = done.corrected ? `${done.corrected.toLocaleString("en")} ${voxels} corrected` : same;
     say(`Accepted, ${corrected}: ${done.label}${done.replaced ? ` (the old label: ${done.replaced})` : ""}`);
     await onward(facts);
   } finally {

@@ -2,6 +2,8 @@
 import { ask, tell, thumbnail, Told } from "./server.js";
 import { $, element, KINDS, percent, quiet, say, STATES, swatch, tried } from "./words.js";
 
+const FLAGS = 2; // of a row; the page of the case has all
+
 let run;
 let open;
 export const wish = { sort: "worst", down: "", kind: "", state: "", text: "", flagged: "", page: "0" };
@@ -126,7 +128,8 @@ function row(each) {
   const link = element("button", each.name, { type: "button", class: "link", "data-id": each.id });
   const interval = each.calibrated && each.low !== null
     ? element("small", `${percent(each.low)} to ${percent(each.high)}`) : "";
-  const flags = each.flags.map((flag) => element("span", flag, { class: "flag" }));
+  const flags = each.flags.slice(0, FLAGS).map((flag) => element("span", flag, { class: "flag" }));
+  if (each.flags.length > FLAGS) flags.push(element("span", `${each.flags.length - FLAGS} more in the case`));
   const near = element("span", each.flags.length ? `⚑ ${each.flags[0]}` : "", { class: "near aside" });
   const cells = [
     element("td", picture, { class: "thumb" }),
