@@ -125,3 +125,9 @@ def test_a_class_or_type_has_a_name_of_its_own() -> None:
 
 def _is_type_variable(value: ast.expr) -> bool:
     return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "TypeVar"
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """They are imported by their name alone, so of two with one name the wrong one may be found."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
+    assert [name for name in set(names) if names.count(name) > 1] == []

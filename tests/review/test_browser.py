@@ -6,11 +6,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from review_page import case_shown, opened
 from reviewable import predicted, untrained_run
 from served import desk_of, served
 
 from axis_turns import ORDERS, reordered
-from chromium import case_shown, chromium, opened
+from chromium import chromium
 from crossmatch import formats
 from crossmatch.review.accepting import label_of
 from tiny import AFFINE, write_dataset, write_nifti

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from crossmatch import formats
 from crossmatch.export.program import Probabilities, check_equal, example, quiet
 from crossmatch.networks.segmenter import Segmenter
 
@@ -153,7 +154,9 @@ def _inference(about: dict[str, Any]) -> dict[str, Any]:
                     "keys": "pred",
                     "output_dir": "@output_dir",
                     "output_postfix": "",
-                    "output_ext": ".png" if about["normalisation"]["kind"] == "colour" else ".nii.gz",
+                    "output_ext": formats.PICTURE_ENDING
+                    if about["normalisation"]["kind"] == "colour"
+                    else formats.DEFAULT_ENDING,
                     "output_dtype": "$numpy.uint8",
                     "resample": False,
                     "separate_folder": False,

@@ -9,6 +9,7 @@ HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
 """
 
 from crossmatch.formats.codes import SegmentCode, parse_codes
+from crossmatch.formats.embedding import file_bytes, picture_bytes
 from crossmatch.formats.labels import read_label, read_label_grid, segments_of
 from crossmatch.formats.names import (
     files_in,
@@ -21,10 +22,14 @@ from crossmatch.formats.names import (
     stem,
     unclaimed_in,
 )
+from crossmatch.formats.pictures import noted_turn
 from crossmatch.formats.placement import doubts, in_mm, refuse_implausible
 from crossmatch.formats.registry import (
     DEFAULT_ENDING,
     FORMATS,
+    PHOTO_ENDING,
+    PICTURE_ENDING,
+    UNCOMPRESSED_ENDING,
     Format,
     ending,
     endings,
@@ -39,6 +44,9 @@ from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel,
 __all__ = [
     "DEFAULT_ENDING",
     "FORMATS",
+    "PHOTO_ENDING",
+    "PICTURE_ENDING",
+    "UNCOMPRESSED_ENDING",
     "Array",
     "Format",
     "Grid",
@@ -48,6 +56,7 @@ __all__ = [
     "doubts",
     "ending",
     "endings",
+    "file_bytes",
     "files_in",
     "first_voxel",
     "holds_channels",
@@ -55,8 +64,10 @@ __all__ = [
     "maps_ending",
     "mask_ending",
     "new_volume",
+    "noted_turn",
     "parse_codes",
     "parts",
+    "picture_bytes",
     "read",
     "read_channels",
     "read_grid",

@@ -72,7 +72,8 @@ class Format(Protocol):
 
 FORMATS: tuple[Format, ...] = (nifti, nrrd, slicer, pictures, itk, dicom, dicom_seg)
 
-DEFAULT_ENDING = nifti.ENDINGS[0]  # of files that follow no other: imported datasets, phantoms
+DEFAULT_ENDING, UNCOMPRESSED_ENDING = nifti.ENDINGS[:2]  # of files that follow no other: imported datasets, phantoms
+PICTURE_ENDING, PHOTO_ENDING = pictures.ENDINGS[:2]  # of masks of pictures, and of photographs
 BY_ENDING = {ending: each for each in FORMATS for ending in each.ENDINGS}
 _LONGEST_FIRST = tuple(sorted(BY_ENDING, key=len, reverse=True))
 _NOT_STORED: dict[str, type[np.generic]] = {"bool": np.uint8, "float16": np.float32}  # types that formats lack

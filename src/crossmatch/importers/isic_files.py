@@ -16,7 +16,6 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.dataset.dataset import Split
 from crossmatch.errors import UserError
-from crossmatch.formats.pictures import noted_turn
 from crossmatch.importers.wishes import SourceCase
 
 FOLDERS: dict[Split, str] = {"train": "Training", "val": "Validation", "test": "Test"}
@@ -101,7 +100,7 @@ def _write_mask(folder: Path, case: SourceCase, grid: formats.Grid) -> str | Non
     (image,), path = case.images, case.label
     assert path is not None
     mask = formats.read_label(path)
-    turns = noted_turn(image), noted_turn(path)
+    turns = formats.noted_turn(image), formats.noted_turn(path)
     if turns[0] != turns[1]:
         raise UserError(
             f"{image} has a note that turns it (EXIF orientation {turns[0]}), and its mask has another or none "

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from crossmatch import formats
 from crossmatch.dataset.writing import write_case, write_description
@@ -52,10 +51,10 @@ def pictures(draw: Pictures) -> Write:
     def write(rng: np.random.Generator, root: Path, name: str, test: bool) -> None:
         image, label, quality = draw(rng)
         part = "Ts" if test else "Tr"
-        path = root / f"images{part}" / f"{name}_0000.jpg"
+        path = root / f"images{part}" / f"{name}_0000{formats.PHOTO_ENDING}"
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(image.T)).save(path, quality=quality)
-        formats.write(root / f"labels{part}" / f"{name}.png", label, like=new_volume(label))
+        path.write_bytes(formats.picture_bytes(image.T, quality))
+        formats.write(root / f"labels{part}" / f"{name}{formats.PICTURE_ENDING}", label, like=new_volume(label))
 
     return write
 

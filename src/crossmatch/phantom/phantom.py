@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from crossmatch import formats
 from crossmatch.atomic import new_folder
 from crossmatch.errors import UserError
 from crossmatch.phantom import atrium, skin
@@ -139,7 +140,7 @@ KINDS = {
         label_counts=(5, 10, 20),
         counts=(100, 20, 50),
         stated={"channel_names": {"0": "red", "1": "green", "2": "blue"}},
-        ending=".jpg",
+        ending=formats.PHOTO_ENDING,
     ),
 }
 # recipe -> the kind of phantom that it is made for

@@ -4,7 +4,6 @@ Shapes: *S is (x, y) or (x, y, z), the file's own axis order; I slices of (h, w)
 """
 
 import base64
-import io
 import struct
 import zlib
 from collections import defaultdict
@@ -15,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from crossmatch.batches.intensity import scale
-from crossmatch.formats import Array, Volume
+from crossmatch.formats import Array, Volume, picture_bytes
 from crossmatch.formats.axes import axis_codes
 
 MARGIN = 0.35  # around the labels, as a share of their longest side
@@ -129,7 +128,7 @@ def embedded(pixels: Array) -> str:
         h, w = (n // step * step for n in pixels.shape[:2])
         blocks = pixels[:h, :w].reshape(h // step, step, w // step, step, -1).mean(axis=(1, 3))
         pixels = np.round(blocks).astype(np.uint8).reshape(h // step, w // step, *pixels.shape[2:])
-    kind, stored = ("png", png(pixels)) if pixels.ndim == 2 else ("jpeg", _jpeg(pixels))
+    kind, stored = ("png", png(pixels)) if pixels.ndim == 2 else ("jpeg", picture_bytes(pixels, quality=88))
     return f"data:image/{kind};base64,{base64.b64encode(stored).decode()}"
 
 
@@ -140,14 +139,6 @@ def png(grey: Array) -> bytes:
     chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
     packed = (struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
-
-
-def _jpeg(colours: Array) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(colours).save(file, format="JPEG", quality=88)
-    return file.getvalue()
 
 
 def _loops(mask: Array) -> Iterator[list[Corner]]:

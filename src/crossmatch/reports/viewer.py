@@ -5,10 +5,8 @@ large as well, not at all, and the page says so. Grey values have 8 bits there. 
 """
 
 import base64
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +98,5 @@ def _nifti(image: Volume, voxels: Array, part: tuple[slice, ...]) -> str:
     affine = image.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [each.start for each in part]
     cut = np.asfortranarray(voxels[part].astype(np.uint8))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "voxels.nii.gz"
-        formats.write(path, cut, replace(image, voxels=cut, affine=affine, native=None))
-        return base64.b64encode(path.read_bytes()).decode()
+    like = replace(image, voxels=cut, affine=affine, native=None)
+    return base64.b64encode(formats.file_bytes(cut, like, formats.DEFAULT_ENDING)).decode()

@@ -6,7 +6,6 @@ there as NIfTI, whose header places them; pictures as bare numbers.
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -59,7 +58,7 @@ class OpenCase:
         if self.flat:
             chosen = self.channels if self.colours() else [self.channels[channel]]
             return b"".join(_sendable(each.voxels).tobytes(order="F") for each in chosen)
-        return _nifti(_sendable(self.channels[channel].voxels), self.grid)
+        return formats.file_bytes(_sendable(self.channels[channel].voxels), self.grid, formats.UNCOMPRESSED_ENDING)
 
     def image_type(self, channel: int) -> str:
         """The type of the numbers in `image`."""
@@ -67,7 +66,11 @@ class OpenCase:
 
     def sent(self, voxels: Array) -> bytes:
         """A label map, or a map of float32, for the browser."""
-        return voxels.tobytes(order="F") if self.flat else _nifti(voxels, self.grid)
+        return (
+            voxels.tobytes(order="F")
+            if self.flat
+            else formats.file_bytes(voxels, self.grid, formats.UNCOMPRESSED_ENDING)
+        )
 
     def received(self, body: bytes) -> Array:
         """Label values as the browser sends them, x fastest, uint8.
@@ -126,11 +129,3 @@ def open_case(run: Run, labels: dict[str, int], case: ReviewCase, places: Places
 
 def _sendable(voxels: Array) -> Array:
     return voxels if voxels.dtype.name in _SENT else voxels.astype(np.float32)
-
-
-def _nifti(voxels: Array, like: Volume) -> bytes:
-    """A NIfTI file in memory."""
-    with TemporaryDirectory(prefix="crossmatch-review-") as folder:
-        path = Path(folder) / "voxels.nii"
-        formats.write(path, voxels, like=like)
-        return path.read_bytes()

@@ -117,7 +117,9 @@ class Desk:
     def draft_of(self, case: ReviewCase, flat: bool) -> Path:
         """Where corrections of a case are kept until it is decided."""
         name = folder_of(self.run.folder, case.id).name
-        return self.run.folder / FOLDER / "drafts" / f"{name}{'.png' if flat else formats.DEFAULT_ENDING}"
+        return (
+            self.run.folder / FOLDER / "drafts" / f"{name}{formats.PICTURE_ENDING if flat else formats.DEFAULT_ENDING}"
+        )
 
     def drop_draft(self, ident: str) -> None:
         """Forget kept corrections."""

@@ -23,7 +23,7 @@ def folder_of(run_folder: Path, ident: str) -> Path:
 def hand_out(run_folder: Path, opened: OpenCase, labels: Array) -> dict[str, object]:
     """Write a copy of the mask and say how other programs open it."""
     folder = folder_of(run_folder, opened.case.id)
-    ending = formats.DEFAULT_ENDING if not opened.flat else ".png"
+    ending = formats.DEFAULT_ENDING if not opened.flat else formats.PICTURE_ENDING
     path = folder / f"{opened.case.name}{ending}"
     formats.write(path, labels, like=opened.grid, labels=opened.labels)
     image = opened.case.images[0].absolute()
@@ -45,6 +45,8 @@ def take_back(run_folder: Path, opened: OpenCase) -> tuple[Array, Path]:
     folder = folder_of(run_folder, opened.case.id)
     found = [path for _, path in formats.files_in(folder)] if folder.is_dir() else []
     if not found:
-        raise UserError(f"{folder} holds no mask: save the changed one there, as .nii.gz or .seg.nrrd.")
+        raise UserError(
+            f"{folder} holds no mask: save the changed one there, as NIfTI or as a segmentation of 3D Slicer."
+        )
     newest = max(found, key=lambda path: path.stat().st_mtime_ns)
     return opened.label(newest), newest

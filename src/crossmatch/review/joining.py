@@ -65,7 +65,7 @@ def _copied(root: Path, name: str, number: int, path: Path) -> Path:
     if not formats.stands_alone(path):
         raise UserError(
             f"{path} keeps its voxels in a second file, so it cannot be copied under another name: save it as "
-            ".nii.gz or .nrrd, predict it again, and accept that."
+            "NIfTI (one file) or NRRD, predict it again, and accept that."
         )
     target = root / "imagesTr" / f"{name}_{number:04d}{ending}"
     with written_aside(target) as aside:

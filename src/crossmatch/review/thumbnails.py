@@ -4,13 +4,11 @@ Shapes: (x, y, z) volumes or (x, y) pictures in the file's axis order; slices (h
 """
 
 import base64
-import io
 from collections import OrderedDict
 
 import numpy as np
-from PIL import Image
 
-from crossmatch.formats import Array, Volume
+from crossmatch.formats import Array, Volume, picture_bytes
 from crossmatch.reports.curves import COLOURS
 from crossmatch.reports.slices import outline, planes, upright
 from crossmatch.review.case_voxels import OpenCase
@@ -70,9 +68,7 @@ def thumbnail(case: OpenCase, mask: Array | None, slice_axis: int) -> bytes:
             for value in case.labels.values()
             if value and (small == value).any()
         )
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
-    data = base64.b64encode(file.getvalue()).decode()
+    data = base64.b64encode(picture_bytes(pixels)).decode()
     height, width = pixels.shape[:2]
     scale = SIDE / max(height * down, width * across)
     return (

@@ -1,29 +1,10 @@
-"""A headless Chromium for tests of the page, with its complaints kept."""
+"""A window of a browser on the page, with its complaints kept."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-
-EXECUTABLE = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 PATIENCE = 60_000  # ms; the CPU draws, and may have other work
-
-
-@contextmanager
-def chromium() -> Iterator:
-    """A browser; the test is skipped where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright's Python package")
-    if not EXECUTABLE.is_file():
-        pytest.skip(f"needs Chromium as {EXECUTABLE}, as Debian's package chromium has it")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(EXECUTABLE), args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @contextmanager
