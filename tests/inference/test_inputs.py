@@ -84,6 +84,11 @@ def test_mistakes(tmp_path: Path) -> None:
         (touch(tmp_path / "empty"), ONE, "empty holds no image"),
         (folder, TWO, r"takes 2 channels a case \(CASE_0000 to CASE_0001\), but a in .*in have others"),
         (folder, ("a", "b", "c"), "but a, b in"),
+        (
+            touch(tmp_path / "grey", "Anna 1.nii.gz"),
+            ("red", "green"),
+            r"\(red, green\), and one of them stands in no name",
+        ),
         (touch(tmp_path / "same", "a.nii", "a_0000.nii.gz"), ONE, "are both channel 0 of a"),
     ):
         with pytest.raises(UserError, match=told):

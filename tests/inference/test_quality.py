@@ -164,6 +164,8 @@ def test_rank_names_unlabelled_scans_once(run: Path, data: Path, tmp_path: Path)
     found = rank(run, count=2, out=tmp_path / "next", progress=False)
     record = json.loads((run / "run.json").read_text())
     assert found
+    trusted = "agreement " if found[0].dice is None else f"estimated Dice {100 * found[0].dice:.0f} %, number"
+    assert found[0].reason.startswith(trusted)
     assert not {one.case for one in found} & {*record["data"]["labelled"], *record["data"]["validation"]}
     stored = json.loads((tmp_path / "next" / "rank.json").read_text())
     assert [one["case"] for one in stored["next"]] == [one.case for one in found]

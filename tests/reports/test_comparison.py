@@ -69,6 +69,7 @@ def test_differences_are_paired_and_their_sign_is_that_of_the_later_run(runs, tm
     assert dots[0][3] == "0.0", "the largest gain stands first"
     assert dots[0][1] == "0.00"
     assert f"+{means['case_008']:.1f}" in page.text
+    assert "<code>crossmatch benchmark</code> compares methods" in page.source
 
 
 def test_the_same_slices_side_by_side(runs, tmp_path):

@@ -52,7 +52,7 @@ def write_estimates(folder, dice: dict[str, float | None], outside: str = ""):
             "dice": value,
             "low": None if value is None else value - 0.1,
             "high": None if value is None else value + 0.05,
-            "flags": [f"Grey values lie far outside {SCRIPT}."] if case == outside else [],
+            "flags": [f"Grey values lie far outside {SCRIPT}.", "RV lies in 9 parts."] if case == outside else [],
             "out_of_distribution": case == outside,
             "grey_distance": 0.0,
             "spacing_distance": 1.0,
@@ -117,6 +117,7 @@ def test_estimates_choose_the_pictures_and_fill_the_table(run, data):
     assert page.row("case_006")[1:6] == ["40", "30 – 45", "40", "40", "4"]
     assert f"Grey values lie far outside {SCRIPT}." in page.text
     assert "<script>alert" not in page.source
+    assert page.source.count(".<br>RV lies in 9 parts.</p>") == 1, "one box holds what is to look at"
     assert "in 80 of 100 cases the true Dice lies in the interval. Fitted on 4 validation cases." in page.text
 
 

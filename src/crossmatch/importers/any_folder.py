@@ -24,6 +24,10 @@ _WAY_OUT = (
 )
 
 
+class NoChannelError(UserError):
+    """A channel that was asked for stands in no image's name."""
+
+
 def find(source: Path, wishes: Wishes) -> Source:
     """The cases of a folder.
 
@@ -92,7 +96,9 @@ def _channels(images: list[tuple[ChosenFile, Role]], wanted: list[str]) -> list[
     if wanted:
         absent = [channel for channel in wanted if not counts[channel]]
         if absent:
-            raise UserError(f"--channels {','.join(wanted)}: {absent[0]} is a word of no image's name: correct it.")
+            raise NoChannelError(
+                f"--channels {','.join(wanted)}: {absent[0]} is a word of no image's name: correct it."
+            )
         return wanted
     usual = [channel for channel in SEQUENCES if counts[channel] > _USUAL * len(by_case)]
     return usual if len(usual) > 1 else []

@@ -13,7 +13,7 @@ from crossmatch.batches.items import stored_shape
 from crossmatch.dataset.orientation import difference, states_axes, turn_grid, turn_into, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING, Grid
-from crossmatch.importers.any_folder import find
+from crossmatch.importers.any_folder import NoChannelError, find
 from crossmatch.importers.patterns import scans_below
 from crossmatch.importers.wishes import Wishes
 from crossmatch.inference.familiar import strange_spacing
@@ -146,7 +146,14 @@ def _by_words(folder: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]
     """The scans of a folder of any layout, channels told apart by their names; labels are passed over."""
     if not scans_below(folder)[0]:
         raise UserError(f"{folder} holds no image: put files named CASE_0000{DEFAULT_ENDING} into it.")
-    found = find(folder, Wishes(channels=tuple(names)))
+    try:
+        found = find(folder, Wishes(channels=tuple(names)))
+    except NoChannelError:
+        raise UserError(
+            f"The network takes {len(names)} channels a case ({', '.join(names)}), and one of them stands in no "
+            f"name of a file in {folder}: give each case one file that holds them all, as a picture in colours does, "
+            f"or name its files CASE_0000 to CASE_{len(names) - 1:04d}."
+        ) from None
     if found.left_out:
         first = next(iter(found.left_out.items()))
         raise UserError(

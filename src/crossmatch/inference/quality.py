@@ -208,7 +208,9 @@ def _look(
     """What else a mask should be looked at for, a sentence each."""
     flags = []
     if dice is not None and dice < calibration.lowest[1]:
-        flags.append(f"The estimated Dice, {dice:.2f}, is below that of every {calibration.facts['method']} case.")
+        flags.append(
+            f"The estimated Dice, {100 * dice:.0f} %, is below that of every {calibration.facts['method']} case."
+        )
     for k, (name, shape) in enumerate(zip(names, shapes, strict=True)):
         known = [one[k] for one in calibration.shapes if one[k].voxels]
         if missing[k]:

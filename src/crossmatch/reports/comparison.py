@@ -99,11 +99,12 @@ def _case_by_case(scored: Sequence[Compared], shared: Sequence[str]) -> list[str
     aside = (
         f"{len(shared)} cases that all of these runs were tested on. p: Wilcoxon's signed-rank test over cases, exact, "
         "two-sided. It says whether cases differ by more than chance, and nothing of other seeds; cases of one patient "
-        "are not independent. `crossmatch benchmark` compares methods over patients and seeds."
+        "are not independent."
     )
     return [
         pictures,
-        f'<section><h2>Case by case</h2><p class="aside">{escape(aside)}</p>'
+        f'<section><h2>Case by case</h2><p class="aside">{escape(aside)} <code>crossmatch benchmark</code> '
+        "compares methods over patients and seeds.</p>"
         f'<div class="scroll">{differences_table(found, first)}</div>'
         f"{pairs_drawing(scored, shared)}{pairs_table(scored, shared)}</section>",
     ]

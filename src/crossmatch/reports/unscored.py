@@ -68,7 +68,7 @@ class Unscored:
             except UserError as error:
                 self.notes.append(f"No picture of {case} ({reason}): {error}")
             else:
-                warned = "".join(f'<p class="notice">{escape(flag)}</p>' for flag in flags)
+                warned = f'<p class="notice">{"<br>".join(map(escape, flags))}</p>' if flags else ""
                 pictures[case] = case_row(
                     f"{reason[0].upper()}{escape(reason[1:])}: <b>{escape(case)}</b>", warned + row
                 )

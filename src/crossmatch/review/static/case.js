@@ -88,7 +88,7 @@ function showFacts() {
   $("next").disabled = !facts.next;
   $("reject").textContent = facts.state === "rejected" ? "Take the rejection back" : "Reject";
   $("accept").textContent = facts.reference || facts.labelled ? "Accept, replace the label" : "Accept as label";
-  const none = facts.prediction ? [] : ["No prediction yet: draw the label, or let the table of cases make predictions."];
+  const none = facts.prediction ? [] : ["No prediction yet: draw the label, or let the table of cases make one."];
   $("flags").replaceChildren(...[...none, ...facts.flags].map((text) => element("p", text, { class: "notice" })));
 }
 
