@@ -124,7 +124,7 @@ def rank(
     for one in chosen:
         candidate, verdict = candidates[one.number], looked.verdicts[one.number]
         dice, agreement = verdict["dice"], verdict["agreement"]
-        trusted = f"estimated Dice {100 * dice:.0f} %" if dice is not None else f"agreement {_shown(agreement)}"
+        trusted = f"estimated Dice {100 * dice:.0f} %" if isinstance(dice, float) else f"agreement {_shown(agreement)}"
         apart = "" if one.distance is None else f"; {one.distance:.1f} spreads from the nearest labelled or chosen scan"
         found.append(
             Ranked(
