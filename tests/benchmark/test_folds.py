@@ -1,6 +1,7 @@
 """Cross-validation: who is tested by whom, what a fold's dataset holds, how folds become one result."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,18 @@ def test_folds_are_made_once_and_only_of_their_data(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--labelled 3: a fold has 2 labelled training cases"):
         make_folds(data, 2, ["3"], tmp_path / "other")
     assert not list((tmp_path / "other").glob("*"))
-    with pytest.raises(UserError, match="has 1 test cases: leave --folds away"):
+    with pytest.raises(UserError, match="has 1 test cases with labels: leave --folds away"):
         make_folds(scans(tmp_path / "tested", n_test=1), 2, ["all"], tmp_path / "out")
+
+
+def test_test_cases_without_labels_do_not_hinder_folds(tmp_path: Path) -> None:
+    data = scans(tmp_path / "data", n_test=1)
+    (unread,) = [case.id for case in open_dataset(data).split("test")]
+    shutil.rmtree(data / "labelsTs")
+    place = make_folds(data, 2, ["all"], tmp_path / "out")
+    for fold in (0, 1):
+        cases = open_dataset(place.replace("{fold}", str(fold))).cases
+        assert unread not in {case.id for case in cases}
 
 
 def cells_of(folds: int, seeds: tuple[int, ...] = (0,)) -> list[Cell]:

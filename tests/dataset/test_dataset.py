@@ -80,7 +80,7 @@ def test_a_label_list_hides_the_labels_outside_it(tmp_path):
 def test_label_lists_that_cannot_be_used(tmp_path):
     root = write_dataset(tmp_path, n_train=3, unlabelled=1, subsets=(1, 2))
     dataset = open_dataset(root)
-    with pytest.raises(UserError, match=r"no label list .*train_9_label\.txt.* one of all, 1, 2 "):
+    with pytest.raises(UserError, match=r"no label list .*train_9_label\.txt.* one of these: all, 1, 2\."):
         dataset.labelled("9")
     (root / "splits/train_2_label.txt").write_text("case_003\n")
     with pytest.raises(UserError, match=r"train_2_label\.txt names case_003, which has no label file"):

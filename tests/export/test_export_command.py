@@ -11,7 +11,7 @@ from exporting import run_of
 from command import call
 from refusal import refuse
 
-SENTENCES = {"bundle": "docs/README.md", "torch": "README.md"}
+PAGES = {"bundle": "docs/README.md", "torch": "README.md"}
 
 
 @pytest.fixture
@@ -19,14 +19,15 @@ def run(tmp_path: Path) -> Path:
     return run_of("slices", tmp_path / "run").folder
 
 
-@pytest.mark.parametrize("format", list(SENTENCES))
+@pytest.mark.parametrize("format", list(PAGES))
 def test_the_command_says_what_comes_next(
     format: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = call(capsys, "export", run, tmp_path / "model", "--format", format, "--licence", "CC-BY-4.0")
     assert (code, err) == (0, "")
-    assert f"Next: see {tmp_path / 'model' / SENTENCES[format]}" in out
-    page = (tmp_path / "model" / SENTENCES[format]).read_text()
+    then = {"bundle": "see {}/docs/README.md", "torch": "python {}/infer.py SCANS MASKS"}[format]
+    assert f"Next: {then.format(tmp_path / 'model')}" in out
+    page = (tmp_path / "model" / PAGES[format]).read_text()
     assert "\nlicense: cc-by-4.0\n" in page
     text = (tmp_path / "model/LICENSE").read_text()
     assert "The weights of this model: CC-BY-4.0" in text

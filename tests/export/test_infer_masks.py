@@ -14,7 +14,7 @@ from exporting import KINDS, Sliced, assert_same_masks, load_infer, run_of, writ
 from crossmatch.export import infer
 from crossmatch.export.description import describe
 from crossmatch.export.export_run import export_run
-from crossmatch.export.program import Probabilities
+from crossmatch.export.program import Probabilities, quiet
 from crossmatch.inference.predict import Options, predict
 
 CPU = Options(device="cpu")
@@ -35,6 +35,11 @@ def same_masks(model: Sliced, folder: Path) -> None:
     predict(model.run, model.scans, folder / "ours", CPU)
     load_infer(model.exported).main(model.scans, folder / "theirs")
     assert_same_masks(folder / "theirs", folder / "ours")
+
+
+def test_an_exported_torch_program_gives_the_masks_of_predict(sliced: Sliced, tmp_path: Path) -> None:
+    with quiet():
+        same_masks(sliced._replace(exported=export_run(sliced.run, tmp_path / "model", "torch")), tmp_path)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("slices", "volumes", "colour")])
@@ -67,7 +72,7 @@ def test_infer_needs_what_it_says_and_no_more() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
             imported[id(node) in nested] |= {str(name).split(".")[0] for name in names}
-    assert imported[True] == {"onnxruntime", "PIL"}
+    assert imported[True] == {"onnxruntime", "torch", "PIL"}
     assert imported[False] - sys.stdlib_module_names == {"numpy", "nibabel"}
     assert len(Path(infer.__file__).read_text().splitlines()) <= 250
 
@@ -89,6 +94,11 @@ def test_infer_refuses_what_it_cannot_do(sliced: Sliced, tmp_path: Path, capsys:
     with pytest.raises(SystemExit, match="exists already: name another folder; nothing was overwritten"):
         module.main(scan, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["case_0.nii.gz"]
+    (tmp_path / "empty").mkdir()
+    for source in (tmp_path / "empty", tmp_path / "gone"):
+        with pytest.raises(SystemExit, match=f"{source.name}: there is no NIfTI file and no picture"):
+            module.main(source, tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
     damaged = tmp_path / "damaged.nii.gz"
     damaged.write_bytes(scan.read_bytes()[:300])
     with pytest.raises(SystemExit, match=r"damaged\.nii\.gz: "):

@@ -1,6 +1,7 @@
 """The importer of ISIC-2018: what is kept, the two protocols and their lists, and every mistake in its own words."""
 
 import hashlib
+import json
 import re
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -29,6 +30,7 @@ def test_images_stay_and_masks_become_labels(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "src"]
     assert steps == [(n, 16) for n in range(1, 17)]
     assert (dataset.name, dataset.channels) == ("isic_official", ("red", "green", "blue"))
+    assert json.loads((dataset.root / "dataset.json").read_text())["file_ending"] == ".jpg"
     assert [case.id for case in dataset.split("val")] == list(VALIDATION)
     assert [case.id for case in dataset.split("test")] == list(TEST)
     for case in dataset.cases:

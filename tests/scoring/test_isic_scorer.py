@@ -48,6 +48,7 @@ def test_equal_to_the_challenges_scorer(scored, tmp_path: Path) -> None:
     assert "hd95_mm" not in ours
     assert (tmp_path / "out" / "cases.csv").read_text().startswith("case,class,value,dice,jaccard,threshold_jaccard,")
     again = load_evaluation(tmp_path / "out")
+    assert "Threshold Jaccard\n%" in [column.header for column in again.table().columns]
     assert (again.jaccard_threshold, again.statistics()) == (0.65, ours)
     rows = {row.case: row.scores for row in again.rows}
     assert rows[NAMES[0]]["threshold_jaccard"] == 1

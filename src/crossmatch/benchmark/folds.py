@@ -53,7 +53,7 @@ def make_folds(root: Path, count: int, labelled: Sequence[str], out: Path) -> st
     """Make the datasets of the folds, unless an equal call has made them.
 
     Args:
-        root: the dataset; it has no test cases.
+        root: the dataset; no test case has a label, and none is used.
         count: of folds.
         labelled: numbers of labels, or ``all``: for each number a list of so many cases is drawn in every fold.
         out: a folder for them.
@@ -62,13 +62,13 @@ def make_folds(root: Path, count: int, labelled: Sequence[str], out: Path) -> st
         The place of a fold's dataset, with ``{fold}`` for its number.
 
     Raises:
-        UserError: test cases, too few patients or labelled cases, or folds in `out` of other data or number.
+        UserError: test cases with labels, too few patients or labelled cases, or folds in `out` of other data.
     """
     dataset = open_dataset(root)
-    if test := dataset.split("test"):
+    if test := [case for case in dataset.split("test") if case.label is not None]:
         raise UserError(
-            f"{root} has {len(test)} test cases: leave --folds away, and methods are compared on those. Folds are for "
-            "datasets without a test set."
+            f"{root} has {len(test)} test cases with labels: leave --folds away, and methods are compared on those. "
+            "Folds are for datasets without such test cases."
         )
     folds = deal(dataset.labelled("all")[0], count)
     made_of = {"data": load_fingerprint(dataset).digest, "folds": count, "seed": SEED, "labelled": sorted(labelled)}

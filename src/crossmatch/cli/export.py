@@ -39,8 +39,6 @@ def export(
     )
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     run_it = {
-        "onnx": f"python {quoted(folder / 'infer.py')} SCANS MASKS",
-        "torch": f"see {quoted(folder / 'README.md')}",
         "bundle": f"see {quoted(folder / 'docs' / 'README.md')}",
-    }[format]
+    }.get(format, f"python {quoted(folder / 'infer.py')} SCANS MASKS")
     console.print(f"{folder}: {size:.1f} MB. Next: {run_it}", soft_wrap=True, highlight=False)

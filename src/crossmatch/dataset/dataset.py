@@ -86,8 +86,8 @@ class Dataset:
             chosen = read_list(path)
         else:
             raise UserError(
-                f"There is no label list {path}: write one case a line into it, or choose one of "
-                f"{', '.join(['all', *self.subsets()])} as the labelled subset."
+                f"There is no label list {path}: write one case a line into it, or set data.labelled to one of these: "
+                f"{', '.join(['all', *self.subsets()])}."
             )
         members = set(chosen)
         unlabelled = tuple(replace(case, label=None) for name, case in train.items() if name not in members)

@@ -46,17 +46,8 @@ FORMATS: Mapping[str, Exported] = {
     "torch": Exported(
         torch_program.FILE,
         torch_program.write_program,
-        """`pip install numpy nibabel torch`. `model.pt2` is a program of `torch.export`; `infer.py` does the rest:
-
-```py
-import infer
-import torch
-
-program = torch.export.load("model.pt2").module()
-model = infer.ExportedModel(network=lambda images: program(torch.from_numpy(images)).detach().numpy())
-labels = model.labels([(voxels, affine, spacing_mm)])
-```
-""",
+        "`pip install numpy nibabel torch` (and `pillow` for pictures), then `python infer.py SCANS MASKS`. "
+        "`model.json` says what stands around the network in `model.pt2`, a program of `torch.export`. " + _PYTHON,
     ),
     "bundle": Exported(
         monai_bundle.FILE,

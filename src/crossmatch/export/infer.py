@@ -1,4 +1,4 @@
-"""Segment scans with the exported model beside this file, without crossmatch: numpy, nibabel and onnxruntime do it.
+"""Segment scans with the exported model beside this file, by numpy, nibabel and onnxruntime, or PyTorch for model.pt2.
 
     python infer.py INPUT OUT    INPUT: a scan or a folder of them, NIfTI or (with Pillow) pictures; OUT: for the masks
 
@@ -10,7 +10,6 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -22,24 +21,28 @@ SCAN = re.compile(r"([^.].*?)(_\d{4})?(\.nii\.gz|\.nii|\.png|\.jpe?g|\.tiff?|\.b
 
 
 class ExportedModel:
-    """The exported model, whose folder holds model.json; `threads` compute, 0: as many as there are cores.
+    """The exported model, whose folder holds model.json; `threads` of onnxruntime, 0: one a core.
 
-    `network` takes the place of the exported one: float32 images (B, C, *P) -> probabilities (B, K, *P).
+    `network`, a function, takes the place of the exported one: float32 images (B, C, *P) -> probabilities (B, K, *P).
     """
 
-    def __init__(self, folder: Any = None, network: Callable[[Any], Any] | None = None, threads: int = 0) -> None:
-        folder = Path(folder or Path(__file__).parent)
+    def __init__(self, folder: Any = None, network: Any = None, threads: int = 0) -> None:
+        folder, self.network = Path(folder or Path(__file__).parent), network
         self.about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         if self.about["format"] != "crossmatch export 1":
             raise ValueError(f"this infer.py cannot read the format {self.about['format']} of model.json")
-        if network is None:
+        if network is None and (file := str(folder / self.about["model"]["file"])).endswith(".pt2"):
+            import torch
+
+            program = torch.export.load(file).module()
+            self.network = lambda images: program(torch.from_numpy(images)).detach().numpy()
+        elif network is None:
             import onnxruntime
 
-            options, known = onnxruntime.SessionOptions(), onnxruntime.get_available_providers()
-            options.intra_op_num_threads = threads
-            taken = [each for each in ("CUDAExecutionProvider", "CPUExecutionProvider") if each in known]
-            session = onnxruntime.InferenceSession(str(folder / self.about["model"]["file"]), options, taken)
-        self.network = network or (lambda images: session.run(None, {"image": images})[0])
+            (options := onnxruntime.SessionOptions()).intra_op_num_threads = threads
+            taken = [each for each in onnxruntime.get_available_providers() if each[:4] in ("CUDA", "CPUE")]
+            session = onnxruntime.InferenceSession(file, options, taken)
+            self.network = lambda images: session.run(None, {"image": images})[0]
 
     def mask(self, images: list[Any]) -> Any:
         """The mask of a scan as a nibabel image, from the nibabel images of its channels."""
@@ -83,21 +86,19 @@ class ExportedModel:
         whole = np.concatenate(parts)[0] if ndim == dims else np.moveaxis(np.concatenate(parts), 0, axis)
         return np.asfortranarray(np.transpose(np.flip(whole, flipped), np.argsort(order)), np.uint8)
 
-    def _resized(self, items: Any) -> Any:
-        """Items (I, C, *F), resized to what the network takes -> labels (I, *F)."""
+    def _resized(self, items: Any) -> Any:  # (I, C, *F), resized to what the network takes -> labels (I, *F)
         native, small, linear = items.shape[2:], self.about["size"], self.about["interpolation"] == "linear"
         for axis, n in enumerate(() if linear else small, start=2):
             items = items.take(nearest(items.shape[axis], n), axis)
-        items, by_label = np.ascontiguousarray(resampled(items, small, 2)), self.about["enlarged"] == "labels"
-        maps = self.network(items)
+        maps, by_label = np.ascontiguousarray(resampled(items, small, 2)), self.about["enlarged"] == "labels"
+        maps = self.network(maps)
         maps = maps.argmax(1)[:, None] if by_label else resampled(maps, native if linear else small, 2)
         for axis, n in enumerate(() if linear else native, start=2):
             places = np.arange(n) * ((maps.shape[axis] - 1) / max(n - 1, 1))
             maps = maps.take(np.floor(places + 0.5).astype(int), axis) if by_label else mixed(maps, axis, places, 1)
         return maps[:, 0] if by_label else maps.argmax(1)
 
-    def _in_windows(self, image: Any, native: Any, size: Any) -> Any:
-        """An item (C, *F), resampled to `size` = *N -> labels (*F)."""
+    def _in_windows(self, image: Any, native: Any, size: Any) -> Any:  # (C, *F), resampled to *N -> labels (*F)
         best, labels = np.zeros(native, np.float32), np.zeros(native, np.uint8)
         for k, one in enumerate(self._averaged(resampled(image, size))):  # one map at the scan's own size at a time
             value = resampled(one[None], native)[0]
@@ -105,8 +106,7 @@ class ExportedModel:
             best = np.maximum(best, value)
         return labels
 
-    def _averaged(self, image: Any) -> Any:
-        """(C, *N) -> probabilities (K, *N): the mean of windows of *P, with weights that favour their middle."""
+    def _averaged(self, image: Any) -> Any:  # (C, *N) -> probabilities (K, *N): weighted mean of windows of *P
         patch, size, stride = self.about["size"], image.shape[1:], self.about["windows"]["stride"]
         before = [max(p - n, 0) // 2 for n, p in zip(size, patch, strict=True)]
         after = [max(p - n, 0) - b for n, p, b in zip(size, patch, before, strict=True)]
@@ -125,8 +125,7 @@ class ExportedModel:
         total, weights = np.zeros((len(self.about["classes"]), *shape), np.float32), reduce(np.multiply.outer, factors)
         cuts = [tuple(slice(s, s + p) for s, p in zip(at, patch, strict=True)) for at in itertools.product(*starts)]
         for some in (cuts[k : k + self.about["batch"]] for k in range(0, len(cuts), self.about["batch"])):
-            found = self.network(np.stack([image[(slice(None), *cut)] for cut in some]))
-            for cut, values in zip(some, found, strict=True):
+            for cut, values in zip(some, self.network(np.stack([image[(slice(None), *c)] for c in some])), strict=True):
                 total[(slice(None), *cut)] += values * weights
         total /= reduce(np.multiply.outer, sums)
         return total[(slice(None), *(slice(b, b + n) for b, n in zip(before, size, strict=True)))]
@@ -150,9 +149,8 @@ def channel_of(image: Any) -> tuple[Any, Any, Any]:
         known, stated = True, stated if ones[0] else steps
     axes = affine[:3, :ndim] / steps
     known = known and np.isfinite(stated).all() and abs(axes.T @ axes - np.eye(ndim)).max() <= 1e-3
-    says = ndim == 3 and (header["sform_code"] > 0 or header["qform_code"] > 0)
-    says = says and (known or not np.array_equal(affine[:3, :3], np.eye(3)))
-    return voxels, affine if says else None, stated if known else None
+    says = max(header["sform_code"], header["qform_code"]) > 0 and (known or (affine[:3, :3] != np.eye(3)).any())
+    return voxels, affine if ndim == 3 and says else None, stated if known else None
 
 
 def turn_of(affine: Any, frame: Any, ndim: int) -> tuple[Any, Any]:
@@ -230,8 +228,9 @@ def main(source: Path, out: Path) -> None:
         if match := SCAN.fullmatch(path.name):
             number = "" if len(model.about["channels"]) > 1 or match[2] in (None, "_0000") else match[2]
             cases.setdefault((match[1] + number, match[3].lower()), []).append(path)
-    out.mkdir(parents=True, exist_ok=True)
-    for (case, ending), files in [each for each in cases.items() if source in (*each[1], each[1][0].parent)]:
+    chosen = [each for each in cases.items() if source in (*each[1], each[1][0].parent)]
+    for (case, ending), files in chosen or sys.exit(f"{source}: there is no NIfTI file and no picture"):
+        out.mkdir(parents=True, exist_ok=True)
         target = out / (case + (ending if ending.startswith(".nii") else ".png"))
         aside = target.with_name(f".{target.name}")  # so that a mask appears whole or not at all
         if target.exists():

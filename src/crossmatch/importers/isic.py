@@ -88,7 +88,7 @@ def import_isic(
         _write(source, folder, cases, tests, link, progress, tell)
         _keep_texts(folder, found.texts)
         stated = {"name": protocol, **DESCRIPTION, "description": "; ".join((ABOUT[protocol], *remarks))}
-        write_description(folder, chosen, stated)
+        write_description(folder, chosen, stated, ".jpg")
         fingerprint = _checked(folder, Path(target), cases, tests, progress)
         kept = fingerprint_path(folder)
     return finished(target, fingerprint, kept, tell)

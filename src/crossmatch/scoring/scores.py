@@ -116,7 +116,7 @@ class Evaluation:
         table.add_column("Class", overflow="fold")
         for metric in known:
             name, _, unit = metric.partition("_")
-            header = f"{metric.capitalize().replace('_', ' ')}\n%" if metric in SHARES else f"{name.upper()}\n{unit}"
+            header = f"{metric.title().replace('_', ' ')}\n%" if metric in SHARES else f"{name.upper()}\n{unit}"
             table.add_column(header, justify="right", no_wrap=True)
         table.add_column("NaN", justify="right", no_wrap=True)
         for label in (*self.labels, None) if len(self.labels) > 1 else self.labels:
