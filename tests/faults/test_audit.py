@@ -25,6 +25,7 @@ MODULES = {
     "requests",
     "yaml",
 }
+ANSWERING = {"http.server", "urllib.parse"}  # of these packages, what calls nobody: the review page's server
 CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "np.load", "os.system", "os.popen", "torch.hub.load"}
 FORBIDDEN = ("pickle.find_class", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "os.system")
 
@@ -33,8 +34,10 @@ def _uses(path: Path) -> Iterator[str]:
     """Forbidden modules and calls in a source file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        yield from (name for name in names if name.partition(".")[0] in MODULES)
+        if isinstance(node, ast.ImportFrom):
+            whole = node.module or ""
+            names += [whole] if whole in ANSWERING else [f"{whole}.{name.name}" for name in node.names]
+        yield from (name for name in names if name.partition(".")[0] in MODULES and name not in ANSWERING)
         if isinstance(node, ast.Call):
             if ast.unparse(node.func) in CALLS:
                 yield ast.unparse(node.func)
@@ -47,8 +50,10 @@ def test_the_source_neither_unpickles_nor_evaluates_nor_calls_others():
 
 def test_the_search_finds_what_it_is_for(tmp_path):
     path = tmp_path / "bad.py"
-    path.write_text("import pickle.x\nfrom http import client\ntorch.load(a)\nnp.f(allow_pickle=1)\nmodel.eval()\n")
-    assert sorted(_uses(path)) == ["allow_pickle", "http", "pickle.x", "torch.load"]
+    path.write_text(
+        "import pickle.x\nfrom http import client\nfrom http.server import A\nimport urllib.parse\ntorch.load(a)\nnp.f(allow_pickle=1)\nmodel.eval()\n"
+    )
+    assert sorted(_uses(path)) == ["allow_pickle", "http.client", "pickle.x", "torch.load"]
 
 
 def forbid() -> None:
