@@ -50,9 +50,8 @@ def test_the_source_neither_unpickles_nor_evaluates_nor_calls_others():
 
 def test_the_search_finds_what_it_is_for(tmp_path):
     path = tmp_path / "bad.py"
-    path.write_text(
-        "import pickle.x\nfrom http import client\nfrom http.server import A\nimport urllib.parse\ntorch.load(a)\nnp.f(allow_pickle=1)\nmodel.eval()\n"
-    )
+    calling = "import pickle.x\nfrom http import client\ntorch.load(a)\nnp.f(allow_pickle=1)\n"
+    path.write_text(f"{calling}from http.server import A\nimport urllib.parse\nmodel.eval()\n")
     assert sorted(_uses(path)) == ["allow_pickle", "http.client", "pickle.x", "torch.load"]
 
 
