@@ -32,7 +32,7 @@ def run_ranks(task: str, folder: Path) -> list[tuple[int, str]]:
         for rank in range(2)
     ]
     try:
-        said = [rank.communicate(timeout=100)[1] for rank in ranks]
+        said = [rank.communicate(timeout=240)[1] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
