@@ -10,7 +10,7 @@ import pytest
 
 from crossmatch.dataset.check import check, load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.dataset.fingerprint import fingerprint_path
+from crossmatch.dataset.fingerprint import fingerprint_path, read_fresh
 from crossmatch.errors import UserError
 from reading import note_reads
 from tiny import write_dataset, write_nifti
@@ -129,3 +129,15 @@ def test_without_a_home_the_fingerprint_in_the_folder_is_found_or_a_way_out_is_t
     (root / "fingerprint.json").unlink()
     with pytest.raises(UserError, match=r"There is no home folder .*CROSSMATCH_CACHE"):
         load_fingerprint(open_dataset(root))
+
+
+def test_a_cache_that_is_named_holds_the_fingerprint_of_an_import_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing lies there under the name of the hidden folder in which the dataset was checked."""
+    monkeypatch.setenv("CROSSMATCH_CACHE", str(tmp_path / "cache"))
+    root = write_dataset(tmp_path / "hidden")
+    check(root, becomes=tmp_path / "data")
+    root.rename(tmp_path / "data")
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [fingerprint_path(tmp_path / "data")]
+    assert read_fresh(open_dataset(tmp_path / "data")) is not None

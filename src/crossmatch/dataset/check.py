@@ -55,17 +55,20 @@ class UnfitCases(UserError):
         self.by_case = by_case  # name of a case -> its problems
 
 
-def check(root: str | os.PathLike[str], progress: Progress | None = None) -> Fingerprint:
+def check(
+    root: str | os.PathLike[str], progress: Progress | None = None, becomes: str | os.PathLike[str] | None = None
+) -> Fingerprint:
     """Scan all cases of all splits, write the fingerprint (`fingerprint_path(root)` says where) and return it.
 
     Args:
         root: the folder of a dataset.
         progress: called with (cases done, cases in all).
+        becomes: the folder's name to be, where a dataset is checked before it is put in its place.
 
     Raises:
         UserError: an error of `open_dataset`, or all problems of the voxels in one message. Nothing is written then.
     """
-    return _check(open_dataset(root), progress)
+    return _check(open_dataset(root), progress, None if becomes is None else Path(becomes))
 
 
 def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fingerprint:
@@ -77,7 +80,7 @@ def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fing
     return read_fresh(dataset) or _check(dataset, progress)
 
 
-def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
+def _check(dataset: Dataset, progress: Progress | None, becomes: Path | None = None) -> Fingerprint:
     scanned: list[CasePrint] = []
     by_case: dict[str, list[str]] = {}
     frame = _frame(dataset)
@@ -109,7 +112,7 @@ def _check(dataset: Dataset, progress: Progress | None) -> Fingerprint:
         warnings=(*check_warnings(dataset, cases), *formats.doubts(doubted)),
         cases=cases,
     )
-    save_fingerprint(dataset.root, fingerprint)
+    save_fingerprint(dataset.root, fingerprint, becomes)
     return fingerprint
 
 

@@ -94,8 +94,8 @@ def content_digest(dataset: Dataset, cases: tuple[CasePrint, ...]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def fingerprint_path(root: str | os.PathLike[str]) -> Path:
-    """Where the fingerprint of a dataset is written.
+def fingerprint_path(root: str | os.PathLike[str], becomes: str | os.PathLike[str] | None = None) -> Path:
+    """Where the fingerprint of a dataset is written; `becomes` names the folder that it is going to be, if another.
 
     It is `fingerprint.json` in the dataset's folder, or below the user's cache folder if that folder is read-only. The
     environment variable CROSSMATCH_CACHE names another cache folder, which is used always.
@@ -105,7 +105,7 @@ def fingerprint_path(root: str | os.PathLike[str]) -> Path:
     if not forced and root.stat().st_mode & 0o222 and os.access(root, os.W_OK):
         return root / "fingerprint.json"
     cache = Path(forced) if forced else _users_cache()
-    return cache / hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16] / "fingerprint.json"
+    return cache / hashlib.sha256(str(Path(becomes or root).resolve()).encode()).hexdigest()[:16] / "fingerprint.json"
 
 
 def _users_cache() -> Path:
@@ -118,9 +118,9 @@ def _users_cache() -> Path:
         ) from None
 
 
-def save_fingerprint(root: Path, fingerprint: Fingerprint) -> Path:
-    """Write the fingerprint, complete or not at all, and return where."""
-    path = fingerprint_path(root)
+def save_fingerprint(root: Path, fingerprint: Fingerprint, becomes: Path | None = None) -> Path:
+    """Write the fingerprint, complete or not at all, and return where; `becomes` as for `fingerprint_path`."""
+    path = fingerprint_path(root, becomes)
     try:
         write_text(path, json.dumps({"version": VERSION, **asdict(fingerprint)}) + "\n")
     except UserError as error:

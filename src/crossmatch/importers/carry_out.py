@@ -12,7 +12,7 @@ from crossmatch import formats
 from crossmatch.atomic import new_folder
 from crossmatch.dataset.check import UnfitCases, check
 from crossmatch.dataset.dataset import SPLITS, Dataset
-from crossmatch.dataset.fingerprint import Fingerprint, Progress, fingerprint_path
+from crossmatch.dataset.fingerprint import Fingerprint, Progress
 from crossmatch.dataset.orientation import read_beside
 from crossmatch.dataset.writing import write_description
 from crossmatch.errors import UserError, listed
@@ -62,8 +62,7 @@ def carry_out(
                 progress(done, 2 * len(proposal.cases))
         _drop(cases, written, left_out)
         fingerprint = _checked(folder, target, proposal, cases, written, left_out, progress)
-        kept = fingerprint_path(folder)
-    return finished(target, fingerprint, kept, tell), left_out
+    return finished(target, fingerprint, tell), left_out
 
 
 def _write(folder: Path, case: SourceCase, proposal: ImportProposal, written: Written, link: bool) -> None:
@@ -135,7 +134,7 @@ def _checked(
         }
         write_description(folder, lists, _stated(target, proposal))
         try:
-            return check(folder, None if again else checking)
+            return check(folder, None if again else checking, target)
         except UnfitCases as error:
             if not error.by_case or again:
                 raise UserError(of_source(str(error), folder, target, origins)) from error

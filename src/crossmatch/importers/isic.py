@@ -14,7 +14,7 @@ from pathlib import Path
 from crossmatch.atomic import new_folder
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import SPLITS, Dataset
-from crossmatch.dataset.fingerprint import Fingerprint, Progress, fingerprint_path
+from crossmatch.dataset.fingerprint import Fingerprint, Progress
 from crossmatch.dataset.writing import write_description
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.isic_files import FoundImages, find_images, write_image
@@ -90,8 +90,7 @@ def import_isic(
         stated = {"name": protocol, **DESCRIPTION, "description": "; ".join((ABOUT[protocol], *remarks))}
         write_description(folder, chosen, stated, ".jpg")
         fingerprint = _checked(folder, Path(target), cases, tests, progress)
-        kept = fingerprint_path(folder)
-    return finished(target, fingerprint, kept, tell)
+    return finished(target, fingerprint, tell)
 
 
 def _refuse(source: Path, problems: Sequence[str]) -> None:
@@ -183,7 +182,7 @@ def _checked(
             progress(total + done, 2 * total)
 
     try:
-        return check(folder, checking)
+        return check(folder, checking, target)
     except UserError as error:
         raise UserError(of_source(str(error), folder, target, origins)) from error
 

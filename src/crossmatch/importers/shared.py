@@ -13,7 +13,7 @@ import numpy as np
 from crossmatch.atomic import new_folder
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import SPLITS, Dataset, open_dataset
-from crossmatch.dataset.fingerprint import Fingerprint, Progress, fingerprint_path, save_fingerprint
+from crossmatch.dataset.fingerprint import Fingerprint, Progress
 from crossmatch.dataset.writing import write_case, write_description
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Volume
@@ -84,22 +84,18 @@ def write_import(
                 progress(done, len(present))
         noted = "; ".join(part for part in (description["description"], missing) if part)
         write_description(folder, lists, {**description, "description": noted})
-        fingerprint, written = check(folder), fingerprint_path(folder)
-    return finished(target, fingerprint, written, tell)
+        fingerprint = check(folder, becomes=target)
+    return finished(target, fingerprint, tell)
 
 
-def finished(target: str | os.PathLike[str], fingerprint: Fingerprint, written: Path, tell: Tell) -> Dataset:
-    """Open a dataset that was checked in a folder of another name, tell its warnings and keep its fingerprint.
+def finished(target: str | os.PathLike[str], fingerprint: Fingerprint, tell: Tell) -> Dataset:
+    """Open a dataset that was checked before it was put in its place, and tell its warnings.
 
     Args:
         target: the dataset's folder.
-        fingerprint: what `check` found; written: where it was kept under the folder's earlier name.
+        fingerprint: what `check` found.
         tell: called with each warning.
     """
-    if written.is_file():  # it lies in a cache under the folder's earlier name, so it was not renamed with the folder
-        save_fingerprint(Path(target), fingerprint)
-        written.unlink()
-        written.parent.rmdir()
     for warning in fingerprint.warnings:
         tell(warning)
     return open_dataset(target)
