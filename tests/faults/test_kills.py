@@ -1,12 +1,12 @@
-"""kill -9 at four random moments of each command, of the long benchmark at two; `speed/faults.py` has a hundred."""
+"""kill -9 at ten random moments of each command, of the long benchmark at four; `speed/faults.py` has a hundred."""
 
 import pytest
 
 from kills import kill
 from scenes import SCENES
 
-KILLS = 4
-OF_BENCHMARK = 2  # each takes ten times as long
+KILLS = 10
+OF_BENCHMARK = 4  # each takes ten times as long
 
 
 @pytest.mark.parametrize("name", SCENES)
