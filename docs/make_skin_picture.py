@@ -1,4 +1,4 @@
-"""Draw docs/images/phantom_skin.jpg: the first pictures of the skin phantom, below each the same with its label.
+"""Draw docs/images/phantom_skin.jpg: seven pictures of the skin phantom, below each the same with its label.
 
 python docs/make_skin_picture.py
 """

@@ -34,6 +34,19 @@ def test_three_channels_of_a_picture_are_its_colours():
     assert shown[0, 7, 11].tolist() == [44, 35, 90]  # not stretched: hues stay
 
 
+def test_dark_colours_stay_dark():
+    """The blue of this picture, by itself, would look like shares of 1."""
+    red, green = (new_volume(np.full((8, 6), value, np.uint16)) for value in (200, 90))
+    image = slices.shown_scan([red, green, new_volume(np.ones((8, 6), np.uint16))])
+    assert slices.eight_bits(image, slices.upright(image, 0)[0])[0, 0, 0].tolist() == [200, 90, 1]
+
+
+def test_grey_pictures_are_embedded_without_loss():
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert slices.embedded(grey).startswith("data:image/png;base64,")
+    assert np.array_equal(decoded(slices.embedded(grey)), grey)
+
+
 def test_other_channels_are_not_colours():
     red, green, _ = channels()
     assert slices.shown_scan([red, green]) is red

@@ -94,7 +94,7 @@ class Lesion:
 
 
 def draw_lesion(rng: np.random.Generator, plane: Plane) -> Lesion:
-    """Draw a lesion of any kind: 9 to 65 % of the smaller side in radius, near the middle, seldom cut by the edge."""
+    """Draw a lesion of any kind: 9 to 40 % of the smaller side in radius, near the middle, seldom cut by the edge."""
     kind = tuple(LESIONS.values())[rng.choice(len(LESIONS), p=KIND_SHARES)]
     radius = float(np.exp(rng.uniform(np.log(0.18), np.log(0.8))))
     border = _border(rng, plane, kind, radius)
@@ -150,7 +150,7 @@ def _one_piece(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
 
 
 def _network(rng: np.random.Generator, plane: Plane) -> Floats:
-    """A pigment network: a mesh of lines round pale holes, of mean 0 and values from about -1 to 1."""
+    """A pigment network: a mesh of lines, up to 1, round pale holes, down to -1."""
     mesh = rng.uniform(0.025, 0.06)
     lines = 1 - np.clip(np.abs(plane.noise(rng, mesh)) * 1.5, 0, 2)
     strength = np.clip(0.5 + 0.5 * plane.noise(rng, 0.4), 0, 1)

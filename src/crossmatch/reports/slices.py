@@ -4,8 +4,6 @@ Shapes: *S is (x, y) or (x, y, z), the file's own axis order; I slices of (h, w)
 """
 
 import base64
-import struct
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from crossmatch.batches.intensity import scale
+from crossmatch.batches.intensity import colour_windows, scale
 from crossmatch.formats import Array, Volume, picture_bytes
 from crossmatch.formats.axes import axis_codes
 
@@ -51,8 +49,9 @@ def eight_bits(image: Volume, stack: Callable[[Array], Array]) -> Array:
     """
     if not isinstance(image, ColourPicture):
         return np.round(255 * scale(stack(image.voxels), "percentile")).astype(np.uint8)
-    top = [scale(colour, "colour") for colour in image.colours]
-    return np.round(255 * np.stack([stack(colour) for colour in top], axis=-1)).astype(np.uint8)
+    windows = colour_windows(image.colours, "colour")  # one for all: hues stay
+    shares = [scale(colour, "colour", one) for colour, one in zip(image.colours, windows, strict=True)]
+    return np.round(255 * np.stack([stack(share) for share in shares], axis=-1)).astype(np.uint8)
 
 
 def orientation(volume: Volume) -> str:
@@ -128,17 +127,8 @@ def embedded(pixels: Array) -> str:
         h, w = (n // step * step for n in pixels.shape[:2])
         blocks = pixels[:h, :w].reshape(h // step, step, w // step, step, -1).mean(axis=(1, 3))
         pixels = np.round(blocks).astype(np.uint8).reshape(h // step, w // step, *pixels.shape[2:])
-    kind, stored = ("png", png(pixels)) if pixels.ndim == 2 else ("jpeg", picture_bytes(pixels, quality=88))
-    return f"data:image/{kind};base64,{base64.b64encode(stored).decode()}"
-
-
-def png(grey: Array) -> bytes:
-    """(h, w) uint8 as a PNG file."""
-    rows = b"".join(b"\0" + row.tobytes() for row in grey)
-    size = struct.pack(">2I5B", grey.shape[1], grey.shape[0], 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", size), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
-    packed = (struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    kind, quality = ("png", None) if pixels.ndim == 2 else ("jpeg", 88)
+    return f"data:image/{kind};base64,{base64.b64encode(picture_bytes(pixels, quality)).decode()}"
 
 
 def _loops(mask: Array) -> Iterator[list[Corner]]:
