@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import processes
 from kills import Fault, Undisturbed, changes_files, compare, go_on
 from scenes import Inputs, Scene, leftovers
 
@@ -75,14 +74,14 @@ def disturb(scene: Scene, inputs: Inputs, folder: Path, right: Undisturbed, trou
     rng = random.Random(f"{scene.name} {trouble.name} {seed}")
     fault = partial(Fault, scene.name, seed, trouble.name)
     before = trouble.before(folder, right, rng) if trouble.before else None
-    command = processes.Command(scene.words(inputs, folder / "out"), folder, before)
+    command = scene.begin(inputs, folder, before)
     for number in trouble.signals(rng) if trouble.signals else []:
         command.process.join(rng.uniform(0, right.seconds))
         command.send(number)
     ended = command.wait()
     os.chmod(folder, 0o755)
     faults = [fault(ended.wrong)] if ended.wrong and not (ended.code == 1 and scene.name == "benchmark") else []
-    if ended.code == 0:
+    if ended.code == 0 and not scene.asked:
         faults += [fault(f"ended well, but {what}") for what in compare(folder, right)]
     elif left := leftovers(folder / "out"):
         faults.append(fault(f"left behind after an error: {', '.join(left)}"))
@@ -100,7 +99,7 @@ def on_small_disk(scene: Scene, inputs: Inputs, folder: Path, right: Undisturbed
     subprocess.run(mount, check=True)
     try:
         fault = partial(Fault, scene.name, kilobytes, f"a disk of {kilobytes} kB")
-        ended = processes.run(scene.words(inputs, folder / "out"), folder)
+        ended = scene.begin(inputs, folder).wait()
         faults = [fault(ended.wrong)] if ended.wrong and not (ended.code == 1 and scene.name == "benchmark") else []
         if ended.code != 0 and (left := leftovers(folder / "out")):
             faults.append(fault(f"left behind after an error: {', '.join(left)}"))

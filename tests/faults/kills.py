@@ -38,8 +38,8 @@ class Fault:
 def undisturbed(scene: Scene, inputs: Inputs, folder: Path) -> Undisturbed:
     """Call a command and count what it changes in its folder."""
     folder.mkdir(parents=True)
-    out, count = folder / "out", folder.with_name("count")
-    ended = processes.run(scene.words(inputs, out), folder, before=partial(_count, folder, count))
+    count = folder.with_name("count")
+    ended = scene.begin(inputs, folder, partial(_count, folder, count)).wait()
     if ended.wrong or ended.code != 0:
         raise RuntimeError(f"{scene.name} does not work undisturbed: {ended.said}")
     return Undisturbed(_contents(folder), ended.seconds, int(count.read_text()))
@@ -62,7 +62,7 @@ def kill(scene: Scene, inputs: Inputs, folder: Path, right: Undisturbed, seed: i
             moments.append(f"change {change} of {right.changes}")
         else:
             moments.append(f"{after:.3f} s of {right.seconds:.3f} s")
-        command = processes.Command(scene.words(inputs, out), folder, before=before)
+        command = scene.begin(inputs, folder, before)
         command.process.join(after)
         command.send(signal.SIGKILL)
         ended = command.wait()
@@ -100,7 +100,7 @@ def go_on(scene: Scene, inputs: Inputs, folder: Path) -> processes.Ended:
     if scene.at_once and out.exists():
         return processes.Ended(0, "", 0)
     while True:
-        ended = processes.run(scene.words(inputs, out), folder)
+        ended = scene.begin(inputs, folder).wait()
         busy = ended.code == 2 and ("running in" in ended.said or "another process" in ended.said)
         if not busy or time.monotonic() > end:
             return ended

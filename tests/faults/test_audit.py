@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import crossmatch
-import processes
 from scenes import SCENES
 
 FILES = sorted(Path(crossmatch.__file__).parent.rglob("*.py"))
@@ -27,6 +26,7 @@ MODULES = {
 }
 ANSWERING = {"http.server", "urllib.parse"}  # of these packages, what calls nobody: the review page's server
 CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "np.load", "os.system", "os.popen", "torch.hub.load"}
+HOST = "127.0.0.1"  # which may be called: the user of the review page sits there
 FORBIDDEN = ("pickle.find_class", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "os.system")
 
 
@@ -59,7 +59,8 @@ def forbid() -> None:
     """Let this process end in a traceback where it unpickles or calls another machine."""
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
-        if event in FORBIDDEN:
+        called = arguments[1] if event == "socket.connect" else arguments[0] if arguments else None
+        if event in FORBIDDEN and HOST not in (called, called[0] if isinstance(called, tuple) else None):
             raise RuntimeError(f"{event} {arguments}")
 
     sys.addaudithook(hook)
@@ -67,5 +68,5 @@ def forbid() -> None:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_commands_neither_unpickle_nor_call_others(name, inputs, tmp_path):
-    ended = processes.run(SCENES[name].words(inputs, tmp_path / "out"), tmp_path, before=forbid)
+    ended = SCENES[name].begin(inputs, tmp_path, forbid).wait()
     assert (ended.code, ended.wrong) == (0, None)

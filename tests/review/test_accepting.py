@@ -218,7 +218,7 @@ def test_an_empty_mask_without_a_prediction_is_asked_about(desk, data) -> None:
     assert desk.decisions.last.get(ident) is None
     assert accept(desk, box(nothing.shape, 2), ident).corrected
     old = label_of(data, "case_004")
-    with pytest.raises(ChangedError, match=rf"It replaces {old}, which is kept in {data / 'review'}"):
+    with pytest.raises(ChangedError, match=rf"The mask replaces the label {old}, which is kept in {data / 'review'}"):
         accept(desk, nothing, ident)
     assert not formats.read(accept(desk, nothing, ident, may_replace=True).path).voxels.any()
 

@@ -8,6 +8,7 @@ The order is: keep the old label, write the note, then put the new label in its 
 process leaves the old label or the new one, whole, and never a label without its note.
 """
 
+import filecmp
 import getpass
 import hashlib
 import os
@@ -16,9 +17,10 @@ from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Required
 
 import numpy as np
+from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 from crossmatch import formats
 from crossmatch.atomic import read_json, write_json, written_aside
@@ -32,6 +34,24 @@ FOLDER, REPLACED = "review", "replaced"  # in the dataset's folder
 _ORIGIN_KEYS = ("run", "checkpoint", "step", "weights_sha256", "flips")  # of prediction.json
 
 
+class LabelNote(TypedDict, total=False):
+    """DATA/review/CASE.json."""
+
+    case: str
+    label: Required[str]  # below the dataset's folder
+    sha256: Required[str]
+    run: Required[str]
+    prediction: dict[str, Any] | None
+    who: Required[str]
+    when: Required[str]
+    corrected_voxels: Required[int]
+    corrected_voxels_by_class: dict[str, int]
+    voxels: dict[str, int]
+    replaced: str | None
+    crossmatch: str
+    earlier: list[dict[str, Any]]  # what was noted of labels before, oldest first
+
+
 class LabelThereError(Exception):
     """The case has a label, and nobody said that it may be replaced."""
 
@@ -43,6 +63,7 @@ class AcceptedLabel:
     path: Path
     corrected: int  # voxels that differ from the prediction
     replaced: Path | None  # where the old label is kept
+    note: LabelNote
 
 
 def label_of(root: Path, name: str) -> Path | None:
@@ -101,11 +122,11 @@ def accept(
         note = _note(run, root, opened, path, digest, different, labels, when, kept)
         if old is None and label_of(root, name) is not None:  # it appeared while this one was written
             raise LabelThereError
-        write_json(root / FOLDER / f"{name}.json", note)
+        write_json(note_path(root, name), note)
     if old is not None and old.name != path.name:
         for part in formats.parts(old):
             part.unlink(missing_ok=True)
-    return AcceptedLabel(path, int(different.sum()), kept)
+    return AcceptedLabel(path, int(different.sum()), kept, note)
 
 
 def _ending(root: Path, opened: OpenCase, old: Path | None) -> str:
@@ -130,11 +151,19 @@ def _keep(root: Path, name: str, old: Path) -> Path:
     number = 1
     while list(folder.glob(f"{_literal(name)}.{number}.*")):
         number += 1
+    last = folder / f"{name}.{number - 1}{ending}"
+    if last.is_file() and _equal_parts(last, old):
+        return last  # a process that was killed kept it
     for part in formats.parts(old):
         tail = part.name[len(old.name) - len(ending) :]
         with written_aside(folder / f"{name}.{number}{tail}") as aside:
             shutil.copyfile(part, aside)
     return folder / f"{name}.{number}{ending}"
+
+
+def _equal_parts(kept: Path, old: Path) -> bool:
+    pairs = list(zip(formats.parts(kept), formats.parts(old), strict=False))
+    return bool(pairs) and all(one.is_file() and filecmp.cmp(one, other, shallow=False) for one, other in pairs)
 
 
 def _literal(name: str) -> str:
@@ -151,7 +180,7 @@ def _note(
     labels: Array,
     when: str,
     kept: Path | None,
-) -> dict[str, Any]:
+) -> LabelNote:
     mask = opened.case.mask
     facts = {} if mask is None else {key: mask.facts[key] for key in _ORIGIN_KEYS if key in mask.facts}
     values = {name: value for name, value in opened.labels.items() if value}
@@ -168,13 +197,35 @@ def _note(
         "voxels": {name: int(np.count_nonzero(labels == value)) for name, value in values.items()},
         "replaced": kept.relative_to(root).as_posix() if kept else None,
         "crossmatch": version("crossmatch"),
-        "earlier": _earlier(root / FOLDER / f"{opened.case.name}.json"),
+        "earlier": _earlier(root, opened.case.name, kept),
     }
 
 
-def _earlier(path: Path) -> list[dict[str, Any]]:
-    """What was noted of labels that this one follows, oldest first."""
+def note_path(root: Path, name: str) -> Path:
+    """Where is noted what a case's label comes from, if it was accepted."""
+    return root / FOLDER / f"{name}.json"
+
+
+def is_in_place(root: Path, name: str, sha256: str) -> bool:
+    """Whether the label of a case is the one with this digest."""
+    label = label_of(root, name)
+    if label is None:
+        return False
+    with label.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+
+def _earlier(root: Path, name: str, kept: Path | None) -> list[dict[str, Any]]:
+    """What was noted of labels that this one follows, oldest first.
+
+    A note whose label was never put in its place, since the process was killed, is left out: what it was to replace
+    is what is replaced now.
+    """
+    path = note_path(root, name)
     if not path.is_file():
         return []
-    before = read_json(path, dict[str, Any], "move it away")
-    return [*before.pop("earlier", []), before]
+    note = read_json(path, LabelNote, "move it away")
+    earlier = note.get("earlier", [])
+    replaced = kept.relative_to(root).as_posix() if kept else None
+    unfinished = note.get("replaced") == replaced and not is_in_place(root, name, note["sha256"])
+    return earlier if unfinished else [*earlier, {key: value for key, value in note.items() if key != "earlier"}]

@@ -17,9 +17,10 @@ from crossmatch.review.accepting import AcceptedLabel, LabelThereError, accept, 
 from crossmatch.review.case_voxels import OpenCase, open_case
 from crossmatch.review.decisions import FOLDER, Decision, Decisions, State
 from crossmatch.review.elsewhere import folder_of
-from crossmatch.review.joining import join_dataset, list_labelled
+from crossmatch.review.joining import join_dataset, remove_half_joined
 from crossmatch.review.places import Places
 from crossmatch.review.predicting import Predicting
+from crossmatch.review.settling import note_down, settle
 from crossmatch.review.shown_cases import Gathered, ReviewCase, gather
 from crossmatch.review.thumbnails import Thumbnails, thumbnail
 from crossmatch.runs.run import Run
@@ -47,7 +48,12 @@ class Desk:
         self._voxels = threading.Lock()  # one volume is read at a time
         self._writing = threading.Lock()  # one decision is made at a time
         self._open: OpenCase | None = None
+        remove_half_joined(root)
         self.gathered = self._gather()
+        for case in self.gathered.joined:
+            self._hand_over_draft(case)
+        for case in settle(run, root, self.decisions, self.gathered.cases.values()):
+            self.drop_draft(case.id)
 
     def _gather(self) -> Gathered:
         return gather(self.run, self.root, *self._named, self.places)
@@ -121,6 +127,13 @@ class Desk:
             self.run.folder / FOLDER / "drafts" / f"{name}{formats.PICTURE_ENDING if flat else formats.DEFAULT_ENDING}"
         )
 
+    def _hand_over_draft(self, new: ReviewCase) -> None:
+        """Give corrections of a new scan to the case of the dataset that it became."""
+        case = self.gathered.cases.get(f"unlabelled:{new.name}")
+        for flat in (True, False):
+            if case and (draft := self.draft_of(new, flat)).is_file() and not self.draft_of(case, flat).is_file():
+                draft.rename(self.draft_of(case, flat))
+
     def drop_draft(self, ident: str) -> None:
         """Forget kept corrections."""
         for flat in (True, False):
@@ -137,18 +150,18 @@ class Desk:
         with self._writing, self.opened(ident) as opened:
             labels = opened.received(body)
             case, predicted = opened.case, self.prediction(opened)
+            empty = predicted is None and not labels.any()
             if version != self.version(case):
-                raise ChangedError(self._changed(case))
-            if predicted is None and not labels.any() and not may_replace:
-                raise ChangedError(self._empty(case))
+                raise ChangedError(self._changed(case, empty))
+            if empty and not may_replace:
+                raise ChangedError(f"{self._empty(case)} Accept it all the same?{self._there(case)}")
             try:
                 if case.kind == "new":
                     opened = replace(opened, case=replace(case, images=join_dataset(self.root, case)))
-                when = _now()
                 written = accept(
                     *(self.run, self.root, opened, labels, predicted),
                     replace=may_replace,
-                    when=when,
+                    when=_now(),
                     places=self.places,
                 )
             except LabelThereError:
@@ -157,14 +170,8 @@ class Desk:
             except UserError:
                 formats.write(self.draft_of(case, opened.flat), labels, like=opened.grid)
                 raise
-            facts = {"corrected_voxels": written.corrected, "label": str(written.path)}
-            self.decisions.add(Decision(id=ident, state="accepted", when=when, who=who(), **facts))  # type: ignore[typeddict-item]
-            if case.kind == "new":  # it is a case of the dataset from now on
-                twin = f"unlabelled:{case.name}"
-                self.decisions.add(Decision(id=twin, state="accepted", when=when, who=who(), **facts))  # type: ignore[typeddict-item]
-            if case.kind != "validation":
-                list_labelled(self.run, self.root, [case.name])
-        self.drop_draft(ident)
+            self.drop_draft(ident)
+            note_down(self.run, self.root, self.decisions, case, written.note)  # last: it says that all is done
         return written
 
     def decide(self, ident: str, state: State, version: str) -> None:
@@ -172,23 +179,27 @@ class Desk:
         with self._writing:
             case = self.case(ident)
             if version != self.version(case):
-                raise ChangedError(self._changed(case))
+                raise ChangedError(self._changed(case, empty=False))
             self.decisions.add(Decision(id=ident, state=state, when=_now(), who=who()))
 
     def _empty(self, case: ReviewCase) -> str:
-        old = label_of(self.root, case.name)
-        there = f" It replaces {old}, which is kept in {self.root / FOLDER}." if old is not None else ""
         return (
             f"{case.name} has no prediction, and nothing is drawn. As a label this says that none of the classes is in "
-            f"the scan. Accept it all the same?{there}"
+            "the scan."
         )
 
-    def _changed(self, case: ReviewCase) -> str:
+    def _there(self, case: ReviewCase) -> str:
+        """What happens to a label that is there; empty where none is."""
+        old = label_of(self.root, case.name) if case.kind != "new" else None
+        return "" if old is None else f" The mask replaces the label {old}, which is kept in {self.root / FOLDER}."
+
+    def _changed(self, case: ReviewCase, empty: bool) -> str:
         decided = self.decisions.last.get(case.id)
         told = f" It is {decided['state']} since {decided['when']}, by {decided['who']}." if decided else ""
+        nothing = f" {self._empty(case)}" if empty else ""
         return (
             f"{case.name} has changed since this page opened it: another page or program decided on it or wrote a "
-            f"label.{told} Go on all the same? A label that is there is kept in {self.root / FOLDER}."
+            f"label.{told}{nothing} Go on all the same?{self._there(case)}"
         )
 
 

@@ -1,19 +1,26 @@
-"""What has to be true beside the label: a new scan joins the dataset, and the lists of cases name what they should."""
+"""What has to be true beside the label: a new scan joins the dataset, and the lists of cases name what they should.
 
-import filecmp
+DATA/review/joining.json    while the files of a new scan are copied: which. A case with some of its channels would make
+                            the dataset unusable, so what a killed process has copied is removed by the next page.
+"""
+
 import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from crossmatch import formats
-from crossmatch.atomic import new_folder, write_text, written_aside
+from crossmatch.atomic import new_folder, read_json, write_json, write_text, written_aside
 from crossmatch.dataset.dataset import open_dataset, patient_of
 from crossmatch.dataset.layout import list_cases, read_description, read_list
 from crossmatch.errors import UserError
-from crossmatch.review.shown_cases import ReviewCase
+from crossmatch.review.accepting import FOLDER
+from crossmatch.review.shown_cases import ReviewCase, is_same_scan
+from crossmatch.runs import lock
 from crossmatch.runs.run import Run
 
 ALL = "all"
+JOINING = "joining.json"
 
 
 def join_dataset(root: Path, case: ReviewCase) -> tuple[Path, ...]:
@@ -28,8 +35,9 @@ def join_dataset(root: Path, case: ReviewCase) -> tuple[Path, ...]:
     dataset = open_dataset(root)
     description = read_description(root)
     there = list_cases(root, description).images
-    if case.name in there and _same(case.images, there[case.name]):
-        return there[case.name]  # it joined before
+    if is_same_scan(case.images, there.get(case.name, ())):  # it joined before
+        _append(root / "splits" / "train.txt", [case.name], only_if_there=True)
+        return there[case.name]
     if case.name.casefold() in {name.casefold() for name in there}:
         raise UserError(
             f"The dataset has a case {case.name} already, so the new scan of that name cannot join it: rename the "
@@ -42,35 +50,65 @@ def join_dataset(root: Path, case: ReviewCase) -> tuple[Path, ...]:
                 f"{case.name} is of the patient {patient}, whose case {other.id} is in the split {other.split}: a "
                 "network must not learn from it. It was not accepted."
             )
-    images = tuple(_copied(root, case.name, number, path) for number, path in enumerate(case.images))
+    targets = [_target(root, case.name, number, path) for number, path in enumerate(case.images)]
+    with lock.only_writer(root / FOLDER):
+        write_json(root / FOLDER / JOINING, [path.name for path in targets])
+        try:
+            for path, target in zip(case.images, targets, strict=True):
+                _copy(path, target)
+        except UserError:
+            _remove_joining(root)
+            raise
+        (root / FOLDER / JOINING).unlink()
     _append(root / "splits" / "train.txt", [case.name], only_if_there=True)
-    return images
+    return tuple(targets)
 
 
-def _same(files: tuple[Path, ...], others: tuple[Path, ...]) -> bool:
-    """Whether two scans are of equal files."""
-    ours, theirs = ([part for path in paths for part in formats.parts(path)] for paths in (files, others))
-    pairs = zip(ours, theirs, strict=False)
-    return len(ours) == len(theirs) and all(filecmp.cmp(a, b, shallow=False) for a, b in pairs)
+def remove_half_joined(root: Path) -> None:
+    """Remove what a killed process has copied of a new scan, whose own files are where they were.
+
+    Raises:
+        UserError: joining.json is damaged, or files cannot be removed.
+    """
+    if any((root / FOLDER / name).exists() for name in (JOINING, lock.NAME)):
+        with suppress(UserError), ExitStack() as stack:
+            stack.enter_context(lock.only_writer(root / FOLDER))  # else another page is copying just now
+            stack.callback(_remove_joining, root)
 
 
-def _copied(root: Path, name: str, number: int, path: Path) -> Path:
+def _remove_joining(root: Path) -> None:
+    note = root / FOLDER / JOINING
+    if not note.is_file():
+        return
+    for name in read_json(note, list[str], f"remove half copied scans from {root / 'imagesTr'}, then this file"):
+        path = root / "imagesTr" / Path(name).name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    note.unlink()
+
+
+def _target(root: Path, name: str, number: int, path: Path) -> Path:
+    """Where a file of a new scan goes, or the folder of its series."""
     if path.is_dir():
-        target = root / "imagesTr" / f"{name}_{number:04d}"
-        with new_folder(target) as aside:
-            for part in formats.parts(path):
-                shutil.copyfile(part, aside / part.name)
-        return target
-    ending = formats.ending(path)
+        return root / "imagesTr" / f"{name}_{number:04d}"
     if not formats.stands_alone(path):
         raise UserError(
             f"{path} keeps its voxels in a second file, so it cannot be copied under another name: save it as "
             "NIfTI (one file) or NRRD, predict it again, and accept that."
         )
-    target = root / "imagesTr" / f"{name}_{number:04d}{ending}"
-    with written_aside(target) as aside:
-        shutil.copyfile(path, aside)
-    return target
+    return root / "imagesTr" / f"{name}_{number:04d}{formats.ending(path)}"
+
+
+def _copy(path: Path, target: Path) -> None:
+    if not path.is_dir():
+        with written_aside(target) as aside:
+            shutil.copyfile(path, aside)
+        return
+    with new_folder(target) as aside:
+        for part in formats.parts(path):
+            shutil.copyfile(part, aside / part.name)
 
 
 def subset_after(run: Run) -> str:

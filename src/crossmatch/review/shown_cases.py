@@ -1,10 +1,12 @@
 """The cases of the page: unlabelled and validation cases of the run's dataset, and new scans. No voxel is read."""
 
+import filecmp
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from crossmatch import formats
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.layout import list_cases, read_description
 from crossmatch.errors import UserError, listed
@@ -36,6 +38,7 @@ class Gathered:
     dataset: Dataset
     notes: tuple[str, ...]
     calibration: str | None  # what estimates of quality come from
+    joined: tuple[ReviewCase, ...]  # new scans that are cases of the dataset by now
 
 
 def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], places: Places) -> Gathered:
@@ -66,20 +69,23 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
         reference = case.label if kind == "validation" else None
         mask = folders.of(case.images[0].absolute(), case.id)
         cases[f"{kind}:{case.id}"] = ReviewCase(f"{kind}:{case.id}", case.id, kind, case.images, reference, mask)
-    seen |= _other_images(root)
+    images = list_cases(root, read_description(root)).images
+    seen |= {key_of(path.absolute()) for paths in images.values() for path in paths}  # no test case is a new scan
     new, hidden = _new_scans(run, folders, scans, seen, places, notes)
-    cases |= {case.id: case for case in new}
+    joined = [case for case in new if is_same_scan(case.images, images.get(case.name, ()))]
+    cases |= {case.id: case for case in new if case not in joined}
     if hidden:
         notes.append(
             f"Masks of scans in other folders are not shown. Start with --scans to show those of {listed(hidden)}."
         )
-    return Gathered(cases, dataset, tuple(notes), folders.calibration)
+    return Gathered(cases, dataset, tuple(notes), folders.calibration, tuple(joined))
 
 
-def _other_images(root: Path) -> set[tuple[str, str]]:
-    """Every image of the dataset, test cases too: none of them is a new scan."""
-    images = list_cases(root, read_description(root)).images
-    return {key_of(path.absolute()) for paths in images.values() for path in paths}
+def is_same_scan(files: tuple[Path, ...], others: tuple[Path, ...]) -> bool:
+    """Whether two scans are of equal files."""
+    ours, theirs = ([part for path in paths for part in formats.parts(path)] for paths in (files, others))
+    pairs = zip(ours, theirs, strict=False)
+    return len(ours) == len(theirs) and all(filecmp.cmp(a, b, shallow=False) for a, b in pairs)
 
 
 def _new_scans(
