@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +46,17 @@ def _new_time(root: Path) -> None:
     os.utime(root / LABEL, ns=(0, 12345))
 
 
+def _older_file(root: Path) -> None:
+    """Another image of the same size and time, as `cp -p` and `rsync -t` leave it."""
+    path, stat = root / IMAGE, (root / IMAGE).stat()
+    content = bytearray(path.read_bytes())
+    content[4] ^= 1  # the time in the header of gzip: another file, equal voxels
+    other = path.with_name("other")
+    other.write_bytes(content)
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other.replace(path)
+
+
 def _no_label(root: Path) -> None:
     (root / LABEL).unlink()
 
@@ -62,7 +75,9 @@ def _damaged_store(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [_new_image, _new_time, _no_label, _other_split, _other_labels, _damaged_store], ids=lambda f: f.__name__
+    "change",
+    [_new_image, _older_file, _no_label, _other_split, _other_labels, _damaged_store],
+    ids=lambda f: f.__name__,
 )
 def test_a_stale_fingerprint_is_made_again(tmp_path, scans, change: Callable[[Path], None]):
     root = write_dataset(tmp_path, subsets=())
@@ -74,6 +89,35 @@ def test_a_stale_fingerprint_is_made_again(tmp_path, scans, change: Callable[[Pa
     scans.clear()
     assert load_fingerprint(open_dataset(root)) == fingerprint
     assert not scans
+
+
+def test_a_file_that_was_edited_in_place_is_seen(tmp_path, scans):
+    root = write_dataset(tmp_path, subsets=(), ending=".nii")
+    path = root / LABEL.replace(".gz", "")
+    check(root)
+    stat, content = path.stat(), bytearray(path.read_bytes())
+    content[280 + 12 : 280 + 16] = struct.pack("<f", 50.0)  # srow_x: the label lies elsewhere
+    with path.open("r+b") as file:
+        file.write(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(UserError, match="lies on another grid than its image"):
+        load_fingerprint(open_dataset(root))
+
+
+@pytest.mark.parametrize("keep_times", [False, True])
+def test_a_copy_has_its_fingerprint_and_no_voxel_is_read_again(tmp_path, scans, monkeypatch, keep_times: bool):
+    """Times differ on another machine, contents do not: digests are compared once."""
+    root = write_dataset(tmp_path / "data")
+    monkeypatch.delenv("CROSSMATCH_CACHE")
+    fingerprint = check(root)
+    copy = shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copy2 if keep_times else shutil.copyfile)
+    scans.clear()
+    seen: list[int] = []
+    found = load_fingerprint(open_dataset(copy), lambda done, total: seen.append(done))
+    assert (found.digest, scans, seen) == (fingerprint.digest, [], [1, 2, 3, 4, 5])
+    seen.clear()
+    assert load_fingerprint(open_dataset(copy), lambda done, total: seen.append(done)) == found
+    assert seen == []  # the new times are kept
 
 
 def test_the_digest_is_of_the_content(tmp_path):

@@ -45,8 +45,8 @@ def _decide(address: Any, ident: str) -> None:
     mask[: x * y : 3] = b"\1" * len(mask[: x * y : 3])
     _asked(address, "draft", id=ident, body=bytes(mask))
     if ident == REJECTED:
-        _asked(address, "reject", id=ident, version=case["version"], body=b"")
         _asked(address, "draft", id=ident, drop=1, body=b"")
+        _asked(address, "reject", id=ident, version=case["version"], body=b"")
     else:
         _asked(address, "accept", id=ident, version=case["version"], replace=1, body=bytes(mask))
 

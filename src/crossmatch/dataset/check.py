@@ -72,12 +72,14 @@ def check(
 
 
 def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fingerprint:
-    """The fingerprint of a dataset: the stored one while it is fresh (no voxel is read), else that of a new `check`.
+    """The fingerprint of a dataset: the stored one while it is fresh, else that of a new `check`.
+
+    No voxel is read of a fresh one; files whose times changed, as those of a copied dataset, are compared by digest.
 
     Args:
         dataset: opened with all its splits; progress: as `check` takes it.
     """
-    return read_fresh(dataset) or _check(dataset, progress)
+    return read_fresh(dataset, progress) or _check(dataset, progress)
 
 
 def _check(dataset: Dataset, progress: Progress | None, becomes: Path | None = None) -> Fingerprint:
@@ -133,7 +135,7 @@ def _scan(
 ) -> tuple[CasePrint | None, list[str], list[tuple[str, str | None]]]:
     """Look at one case: what was found, or None where there are problems; the problems; files with their doubts."""
     try:
-        files = stamps(dataset, case)  # before the voxels are read: a file changed meanwhile makes this stale
+        files = stamps(dataset, case)  # before the voxels are read: a file that changes later makes this stale
     except UserError as error:
         return None, [str(error).rstrip(".")], []
     problems: list[str] = []

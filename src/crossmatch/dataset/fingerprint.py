@@ -1,14 +1,17 @@
 """The fingerprint of a dataset: what `check` found, kept as JSON so that the voxels need not be read again.
 
 It lies in the dataset's folder, or in the user's cache folder if the dataset's folder is read-only. It is fresh as long
-as the lists, `dataset.json`, and the size and time of every file have not changed.
+as the lists, `dataset.json` and the content of every file have not changed. A file of equal size and times is taken for
+unchanged: the system sets the time of the last change of state (ctime), whatever time a program gives a file. One of
+other times, as after a copy to another machine, is read and compared by its digest.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +21,7 @@ from crossmatch.dataset.orientation import Frame
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
 
-VERSION = 4  # of the JSON; a fingerprint of another version is not used
+VERSION = 5  # of the JSON; a fingerprint of another version is not used
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
 
 
@@ -41,6 +44,8 @@ class Stamp:
     path: str  # below the dataset's root
     size: int  # bytes
     mtime_ns: int
+    ctime_ns: int
+    sha256: str  # of its bytes
 
 
 @dataclass(frozen=True)
@@ -128,46 +133,98 @@ def save_fingerprint(root: Path, fingerprint: Fingerprint, becomes: Path | None 
     return path
 
 
-def read_fresh(dataset: Dataset) -> Fingerprint | None:
-    """The stored fingerprint of a dataset opened with all splits, or None when there is none or it is stale."""
+def read_fresh(dataset: Dataset, progress: Progress | None = None) -> Fingerprint | None:
+    """The stored fingerprint of a dataset opened with all splits, or None when there is none or it is stale.
+
+    One that is fresh by the digests of copied files is written again with their new times.
+    """
     beside = dataset.root / "fingerprint.json"  # a read-only folder may hold one that its owner made
-    found = None if os.environ.get("CROSSMATCH_CACHE") else _fresh(beside, dataset)
-    return found or _fresh(fingerprint_path(dataset.root), dataset)
+    found = None if os.environ.get("CROSSMATCH_CACHE") else _fresh(beside, dataset, progress)
+    return found or _fresh(fingerprint_path(dataset.root), dataset, progress)
 
 
 def stamps(dataset: Dataset, case: Case) -> tuple[Stamp, ...]:
-    """Size and time of the files of a case, without opening them; a UserError for a broken link."""
-    found, above = [], len(dataset.root.parts)
-    named = (*case.images, *([case.label] if case.label else []))
-    for path in (file for each in named for file in parts(each)):
-        try:
-            stat = path.stat()
-        except OSError as error:
-            raise UserError(f"{path} cannot be reached ({error.strerror}): mend the link, or copy the file.") from error
-        found.append(Stamp("/".join(path.parts[above:]), stat.st_size, stat.st_mtime_ns))
+    """Size, times and digests of the files of a case; a UserError for a broken link."""
+    above = len(dataset.root.parts)
+    found = []
+    for path in _files(case):
+        state = _state(path)  # before its bytes are read: a file that changes meanwhile is told by its times
+        found.append(Stamp("/".join(path.parts[above:]), *state, _digest(path)))
     return tuple(found)
 
 
-def _fresh(path: Path, dataset: Dataset) -> Fingerprint | None:
+def _files(case: Case) -> list[Path]:
+    named = (*case.images, *([case.label] if case.label else []))
+    return [file for each in named for file in parts(each)]
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """Size and times of a file, without opening it."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise UserError(f"{path} cannot be reached ({error.strerror}): mend the link, or copy the file.") from error
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; empty where it cannot be read, which its format tells of."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _fresh(path: Path, dataset: Dataset, progress: Progress | None) -> Fingerprint | None:
     fingerprint = _read(path)
-    return fingerprint if fingerprint is not None and _is_fresh(fingerprint, dataset) else None
+    if fingerprint is None or not _describes(fingerprint, dataset):
+        return None
+    cases = []
+    for done, (scanned, case) in enumerate(zip(fingerprint.cases, dataset.cases, strict=True), start=1):
+        files = _unchanged(dataset, scanned, case)
+        if files is None:
+            return None
+        if files is not scanned.files and progress is not None:  # it was read, which takes its time
+            progress(done, len(dataset.cases))
+        cases.append(scanned if files is scanned.files else replace(scanned, files=files))
+    if all(case is scanned for case, scanned in zip(cases, fingerprint.cases, strict=True)):
+        return fingerprint
+    renewed = replace(fingerprint, cases=tuple(cases))
+    with suppress(UserError):  # a place that cannot be written to: the digests are compared again the next time
+        save_fingerprint(dataset.root, renewed)
+    return renewed
 
 
-def _is_fresh(fingerprint: Fingerprint, dataset: Dataset) -> bool:
+def _describes(fingerprint: Fingerprint, dataset: Dataset) -> bool:
+    """Whether a fingerprint is of these channels, labels and cases."""
     described = (fingerprint.channels, fingerprint.labels, fingerprint.slice_axis)
     if described != (dataset.channels, dataset.drawn, dataset.slice_axis):
         return False
-    if [(case.id, case.split) for case in fingerprint.cases] != [(case.id, case.split) for case in dataset.cases]:
-        return False
-    pairs = zip(fingerprint.cases, dataset.cases, strict=True)
-    return all(scanned.files == stamps(dataset, case) for scanned, case in pairs)
+    return [(case.id, case.split) for case in fingerprint.cases] == [(case.id, case.split) for case in dataset.cases]
+
+
+def _unchanged(dataset: Dataset, scanned: CasePrint, case: Case) -> tuple[Stamp, ...] | None:
+    """The stamps of a case whose files have the content that was scanned: the same object where no time differs."""
+    files, above = _files(case), len(dataset.root.parts)
+    if ["/".join(path.parts[above:]) for path in files] != [stamp.path for stamp in scanned.files]:
+        return None
+    states = [_state(path) for path in files]
+    if any(state[0] != stamp.size for state, stamp in zip(states, scanned.files, strict=True)):
+        return None
+    renewed = []
+    for path, state, stamp in zip(files, states, scanned.files, strict=True):
+        if state != (stamp.size, stamp.mtime_ns, stamp.ctime_ns) and _digest(path) != stamp.sha256:
+            return None
+        renewed.append(Stamp(stamp.path, *state, stamp.sha256))
+    return scanned.files if tuple(renewed) == scanned.files else tuple(renewed)
 
 
 @dataclass(frozen=True)
 class _Stored(Fingerprint):
     """The content of fingerprint.json."""
 
-    version: Literal[4]  # VERSION
+    version: Literal[5]  # VERSION
 
 
 @uncollected()
