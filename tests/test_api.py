@@ -346,6 +346,10 @@ def test_the_channels_come_first(tmp_path: Path) -> None:
     assert model.predict(noise(2, 16, 18)).shape == (16, 18)
 
 
+SHEARED = np.diag([1.0, 1, 2, 1])
+SHEARED[0, 2] = 1  # z leans towards x
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
@@ -354,6 +358,14 @@ def test_the_channels_come_first(tmp_path: Path) -> None:
         ({"spacing_mm": (1, 1, 0)}, "spacing_mm must be 3 positive numbers"),
         ({"affine": np.eye(3)}, "invertible matrix of 4 x 4"),
         ({"affine": np.diag([1, 0, 1, 1])}, "invertible matrix of 4 x 4"),
+        ({"spacing_mm": "abc"}, "spacing_mm must be 3 positive numbers"),
+        ({"spacing_mm": (1, 1, float("nan"))}, "spacing_mm must be 3 positive numbers"),
+        ({"spacing_mm": (1, 1, 1e-3)}, "image says that voxels are 1 x 1 x 0.001 mm in size, which cannot be meant"),
+        ({"affine": np.diag([1, 1, 200, 1])}, "image says that voxels are 1 x 1 x 200 mm in size, which cannot be"),
+        ({"affine": [["a"]]}, "invertible matrix of 4 x 4"),
+        ({"affine": np.diag([1, 1e-7, 1e-7, 1])}, "invertible matrix of 4 x 4"),
+        ({"affine": SHEARED}, r"right angles; of the affine given, its x and z axes are at an angle of 63\.4 degrees"),
+        ({"affine": SHEARED, "spacing_mm": (1, 1, 5**0.5)}, "its x and z axes are at an angle of 63"),
         ({"affine": AFFINE, "spacing_mm": (1.5, 1.5, 4)}, r"says 1\.5 x 1\.5 x 4 mm and affine 1\.5 x 1\.5 x 8 mm"),
     ],
 )
@@ -364,6 +376,13 @@ def test_a_voxel_size_that_is_missing_or_wrong(
     model = crossmatch.load(untrained_run(tmp_path / "run", data, *changes).folder)
     with pytest.raises(crossmatch.UserError, match=message):
         model.predict(noise(16, 16, 3), **grid)
+
+
+def test_a_sheared_scan_is_segmented_where_its_voxel_size_does_not_matter(model: crossmatch.Model) -> None:
+    """As the file of such a scan would be."""
+    image = noise(16, 16, 3)
+    straight = np.diag([1.0, 1, 2, 1])
+    assert np.array_equal(model.predict(image, affine=SHEARED), model.predict(image, affine=straight))
 
 
 def test_a_scan_with_other_axes_gets_labels_with_its_own(model: crossmatch.Model) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
+from axis_turns import ORDERS, reordered
 from crossmatch import formats
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
@@ -108,3 +110,41 @@ def test_slices_across_those_that_were_taken_are_warned_of(
     found = [each for each in check(root).warnings if "slice_axis" in each]
     assert len(found) == told
     assert not told or '"slice_axis": 0' in found[0]
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32"])
+@pytest.mark.parametrize("header", ["of its axes", "of other axes"])
+def test_one_image_is_found_turned_and_mirrored(tmp_path: Path, header: str, kind: str) -> None:
+    """As RAS here and LPS there, which the headers say; and where a header was lost or is wrong."""
+    affine = np.diag([1.0, 1.5, 3, 1])
+    root = dataset(tmp_path / "d", {"ann": "train", "bob": "val", "eve": "train"}, affine=affine)
+    source, copy = (root / "imagesTr" / f"{name}_0000.nii.gz" for name in ("ann", "bob"))
+    voxels = formats.read(source).voxels.astype(kind)
+    turned, placed = reordered(voxels, affine, ORDERS[11])
+    lost = header == "of other axes"
+    write_nifti(copy, turned, np.diag([1.2, 1.2, 1.2, 1]) if lost else placed)
+    write_nifti(root / "labelsTr" / "bob.nii.gz", (turned > 100).astype(np.uint8), formats.read(copy).affine)
+    how = "" if not lost else ", some of them mirrored or turned,"
+    assert [each for each in check(root).warnings if each.startswith("LEAK")] == [
+        f"LEAK: ann (train) and bob (val) are the same image{how} in different splits: scores on it mean nothing, "
+        "remove one"
+    ]
+
+
+def test_a_mirrored_picture_is_found(tmp_path: Path) -> None:
+    root = tmp_path / "d"
+    (root / "splits").mkdir(parents=True)
+    (root / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "M"}, "labels": {"background": 0, "a": 1}, "file_ending": ".png"})
+    )
+    grey = np.random.default_rng(0).integers(0, 255, (20, 24)).astype(np.uint8)
+    for name, each in (("ann", grey), ("bob", grey[:, ::-1]), ("eve", grey // 2)):
+        for folder, pixels in (("imagesTr", each), ("labelsTr", each > 100)):
+            path = root / folder / f"{name}{'_0000' * (folder == 'imagesTr')}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.ascontiguousarray(pixels).astype(np.uint8)).save(path)
+    (root / "splits" / "val.txt").write_text("bob\n")
+    assert [each for each in check(root).warnings if "same image" in each] == [
+        "LEAK: ann (train) and bob (val) are the same image, some of them mirrored or turned, in different splits: "
+        "scores on it mean nothing, remove one"
+    ]

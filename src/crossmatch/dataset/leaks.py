@@ -1,27 +1,42 @@
-"""Leaks between splits: one image under two names, and names that may be those of one patient."""
+"""Leaks between splits: one image under two names, and names that may be those of one patient.
 
+An image is the same however it is stored: in whatever type, format, order and direction of axes, also where its header
+says nothing of them, or something else.
+"""
+
+import itertools
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from crossmatch import formats
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.dataset.orientation import UNTURNED, Turn, turn_onto, turn_voxels
 from crossmatch.errors import listed
+from crossmatch.formats import Volume
 
 _DIGITS = 9  # of the statistics that equal voxels have in common, in whatever type they are summed up
+_AS_STORED = UNTURNED
 
 
 def equal_images(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:
-    """Cases with equal images, those in different splits first; in whatever type and format they are stored."""
+    """Cases with equal images, those in different splits first; in whatever way they are stored."""
     leaks, doubles = [], []
-    for group in _equal(dataset, cases):
+    for group, turned in _equal(dataset, cases):
         splits = {case.split for case in group}
+        how = ", some of them mirrored or turned," if turned else ""
         if len(splits) > 1:
             names = " and ".join(f"{case.id} ({case.split})" for case in group)
-            leaks.append(f"LEAK: {names} are the same image in different splits: scores on it mean nothing, remove one")
+            leaks.append(
+                f"LEAK: {names} are the same image{how} in different splits: scores on it mean nothing, remove one"
+            )
         elif len(group) > 1:
-            doubles.append(f"{' and '.join(case.id for case in group)} ({group[0].split}) are the same image")
+            doubles.append(
+                f"{' and '.join(case.id for case in group)} ({group[0].split}) are the same image{how.rstrip(',')}"
+            )
     return leaks + doubles
 
 
@@ -53,11 +68,11 @@ def alike_names(dataset: Dataset) -> list[str]:
     ]
 
 
-def _equal(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[list[CasePrint]]:
-    """Groups of cases with equal voxels.
+def _equal(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[tuple[list[CasePrint], bool]]:
+    """Groups of cases with equal voxels, each with whether some are mirrored or turned.
 
-    Equal digests tell voxels of one type. Of those whose statistics agree, one image of each digest is read again and
-    compared: such pairs are rare.
+    Equal digests tell voxels of one type in the dataset's frame. Of those whose statistics agree, one image of each
+    digest is read again and compared: such pairs are rare.
     """
     by_digest: dict[str, list[CasePrint]] = defaultdict(list)
     for case in cases:
@@ -70,18 +85,42 @@ def _equal(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[list[CasePrin
     for groups in alike.values():
         while groups:
             first, *rest = groups
-            same = [other for other in rest if _same_voxels(files[first[0].id], files[other[0].id])]
-            merged.append([case for group in (first, *same) for case in group])
-            groups = [other for other in rest if not any(other is one for one in same)]
+            found = [(other, _turn_between(files[first[0].id], files[other[0].id])) for other in rest]
+            same = [group for group, turn in found if turn is not None]
+            turned = any(turn != _AS_STORED for _, turn in found if turn is not None)
+            merged.append(([case for group in (first, *same) for case in group], turned))
+            groups = [group for group, turn in found if turn is None]
     return merged
 
 
 def _signature(case: CasePrint) -> object:
-    """What equal images have in common, whatever type they are stored in."""
+    """What equal images have in common, whatever type they are stored in and however they are turned."""
     statistics = [(each.min, each.max, each.mean, each.std) for each in case.intensity]
-    return case.shape, tuple(float(f"{value:.{_DIGITS}g}") for row in statistics for value in row)
+    return tuple(sorted(case.shape)), tuple(float(f"{value:.{_DIGITS}g}") for row in statistics for value in row)
 
 
-def _same_voxels(ours: tuple[object, ...], theirs: tuple[object, ...]) -> bool:
-    pairs = zip(*(formats.read_channels([str(path) for path in paths]) for paths in (ours, theirs)), strict=True)
-    return all(np.array_equal(one.voxels, other.voxels) for one, other in pairs)
+def _turn_between(ours: tuple[Path, ...], theirs: tuple[Path, ...]) -> Turn | None:
+    """How the voxels of the second image are turned or mirrored to be those of the first; None if they are others.
+
+    Where the headers of both say how their axes run, equal places need no turn: they count as stored alike.
+    """
+    one, other = formats.read_channels(ours), formats.read_channels(theirs)
+    if len({volume.voxels.ndim for volume in (*one, *other)}) > 1:
+        return None
+    turn = turn_onto(one[0], other[0]) if one[0].voxels.ndim == len(UNTURNED.axes) else None
+    if turn is not None and _equal_voxels(one, other, turn):
+        return _AS_STORED
+    return next((turn for turn in _turns(one[0].voxels.ndim) if _equal_voxels(one, other, turn)), None)
+
+
+def _equal_voxels(one: Sequence[Volume], other: Sequence[Volume], turn: Turn) -> bool:
+    return len(one) == len(other) and all(
+        np.array_equal(ours.voxels, turn_voxels(theirs.voxels, turn)) for ours, theirs in zip(one, other, strict=True)
+    )
+
+
+def _turns(ndim: int) -> Iterator[Turn]:
+    """All orders and directions of axes: 48 of a volume, 8 of a picture; first that of the file."""
+    for axes in itertools.permutations(range(ndim)):
+        for flipped in itertools.product((False, True), repeat=ndim):
+            yield Turn(axes, flipped)

@@ -23,7 +23,7 @@ from crossmatch.formats.names import (
     unclaimed_in,
 )
 from crossmatch.formats.pictures import noted_turn
-from crossmatch.formats.placement import doubts, in_mm, refuse_implausible
+from crossmatch.formats.placement import doubts, in_mm, refuse_implausible, settled
 from crossmatch.formats.registry import (
     DEFAULT_ENDING,
     FORMATS,
@@ -39,7 +39,17 @@ from crossmatch.formats.registry import (
     read_stack,
     write,
 )
-from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel, new_volume, same_grid, spacing_of
+from crossmatch.formats.volume import (
+    Array,
+    Grid,
+    HasGrid,
+    Volume,
+    first_voxel,
+    new_volume,
+    places_voxels,
+    same_grid,
+    spacing_of,
+)
 
 __all__ = [
     "DEFAULT_ENDING",
@@ -68,6 +78,7 @@ __all__ = [
     "parse_codes",
     "parts",
     "picture_bytes",
+    "places_voxels",
     "read",
     "read_channels",
     "read_grid",
@@ -78,6 +89,7 @@ __all__ = [
     "same_grid",
     "segments_of",
     "series_in",
+    "settled",
     "spacing_of",
     "stands_alone",
     "stem",

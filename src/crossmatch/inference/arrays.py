@@ -5,6 +5,7 @@ Shapes: *S a scan in the axis order of its file, 2 or 3 axes; C channels.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from crossmatch.dataset.orientation import turn_grid, turn_into
 from crossmatch.errors import UserError
-from crossmatch.formats import Volume, in_mm, new_volume, refuse_implausible, spacing_of
+from crossmatch.formats import Volume, in_mm, new_volume, places_voxels, settled, spacing_of
 from crossmatch.inference.predictor import check_voxels
 from crossmatch.runs.run import Run
+
+IMAGE = Path("image")  # in messages, where a file has its name
 
 
 def volumes_of(
@@ -33,13 +36,14 @@ def volumes_of(
     """
     channels = _channels(image, run)
     matrix = None if affine is None else _matrix(affine)
-    spacing = _spacing(channels[0].ndim, spacing_mm, matrix)
-    if spacing is None and (wanted := run.recipe.data.spacing_mm):
+    stated = _stated(channels[0].ndim, spacing_mm, matrix)
+    volumes = [settled(IMAGE, replace(new_volume(voxels, matrix), spacing_mm=stated)) for voxels in channels]
+    if volumes[0].spacing_mm is None and (wanted := run.recipe.data.spacing_mm):
+        why = f"; of the affine given, {volumes[0].doubt}" if volumes[0].doubt else ""
         raise UserError(
             f"The run {run.folder} resamples scans to {in_mm(wanted)}, so it needs the voxel size of this one: "
-            "give spacing_mm, a number in mm for each axis, or affine."
+            f"give spacing_mm, a number in mm for each axis, or affine, whose axes are at right angles{why}."
         )
-    volumes = [replace(new_volume(voxels, matrix), spacing_mm=spacing) for voxels in channels]
     scan = turn_grid(volumes[0], turn_into(run.frame, volumes[0])).shape
     if run.recipe.dims == 2 and len(scan) == 3 and 1 in np.delete(scan, run.data["slice_axis"]):
         raise UserError(
@@ -73,23 +77,26 @@ def _channels(image: NDArray[Any], run: Run) -> list[NDArray[Any]]:
 
 
 def _matrix(affine: ArrayLike) -> NDArray[np.float64]:
-    matrix = np.asarray(affine, np.float64)
-    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or np.linalg.det(matrix) == 0:
+    try:
+        matrix = np.asarray(affine, np.float64)
+    except (TypeError, ValueError):
+        matrix = np.zeros(0)
+    if matrix.shape != (4, 4) or not places_voxels(matrix):
         raise UserError("affine must be an invertible matrix of 4 x 4 numbers, voxel index to world in mm.")
     return matrix
 
 
-def _spacing(axes: int, stated: Sequence[float] | None, matrix: NDArray[np.float64] | None) -> tuple[float, ...] | None:
-    """The voxel size as stated, else that of the affine, else None."""
+def _stated(axes: int, given: Sequence[float] | None, matrix: NDArray[np.float64] | None) -> tuple[float, ...] | None:
+    """The voxel size as the caller says it, else that of the affine, else None; `settled` judges it."""
     found = None if matrix is None else spacing_of(matrix, axes)
-    for what, size in (("spacing_mm", stated), ("affine", found)):
-        if size is not None and all(0 < mm < np.inf for mm in size):
-            refuse_implausible(what, size)
-    if stated is None:
+    if given is None:
         return found
-    spacing = tuple(float(mm) for mm in stated)
-    if len(spacing) != axes or not all(0 < mm < np.inf for mm in spacing):
-        raise UserError(f"spacing_mm must be {axes} positive numbers, one for each axis of the scan; got {spacing}.")
-    if found is not None and not np.allclose(spacing, found, rtol=0.01):
-        raise UserError(f"spacing_mm says {in_mm(spacing)} and affine {in_mm(found)}: leave the one out that is wrong.")
-    return spacing
+    try:
+        stated = tuple(float(mm) for mm in given)
+    except (TypeError, ValueError):
+        stated = ()
+    if len(stated) != axes or not all(0 < mm < np.inf for mm in stated):
+        raise UserError(f"spacing_mm must be {axes} positive numbers, one for each axis of the scan; got {given!r}.")
+    if found is not None and not np.allclose(stated, found, rtol=0.01):
+        raise UserError(f"spacing_mm says {in_mm(stated)} and affine {in_mm(found)}: leave the one out that is wrong.")
+    return stated

@@ -125,6 +125,19 @@ def read_recorded(target: Path, facts: dict[str, Any]) -> Recorded:
     )
 
 
+def has_changed(path: Path, recorded: SourceFile) -> bool:
+    """Whether a file has another content than was recorded; read and compared by digest where only times differ."""
+    stat = path.stat()
+    if stat.st_size != recorded["size"]:
+        return True
+    if (stat.st_mtime_ns, stat.st_ctime_ns) == (recorded["mtime_ns"], recorded["ctime_ns"]):
+        return False
+    if recorded["sha256"] is None:
+        return stat.st_mtime_ns != recorded["mtime_ns"]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() != recorded["sha256"]
+
+
 def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded) -> None:
     """Make the folder of masks and write down what makes them, and from which scans."""
     target.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from crossmatch.atomic import read_json, write_json, write_text
 from crossmatch.inference.estimates import CalibrationFacts, CaseQuality, MadeBy, StoredQuality
-from crossmatch.inference.origin import ORIGIN, SourceFile
+from crossmatch.inference.origin import ORIGIN, SourceFile, has_changed
 
 QUALITY, TABLE = "quality.json", "quality.csv"
 
@@ -165,9 +165,4 @@ def _why_outdated(folder: Path, name: str, case: CaseQuality, made_by: MadeBy, o
     path = folder / case["mask"]["path"]
     if not path.is_file():
         return "The mask is gone."
-    stat = path.stat()
-    if (stat.st_size, stat.st_mtime_ns) == (case["mask"]["size"], case["mask"]["mtime_ns"]):
-        return None
-    if file_state(folder, path)["sha256"] != case["mask"]["sha256"]:
-        return "The mask was changed since."
-    return None
+    return "The mask was changed since." if has_changed(path, case["mask"]) else None

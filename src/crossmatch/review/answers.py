@@ -7,6 +7,7 @@ from typing import Any
 
 from crossmatch.errors import UserError
 from crossmatch.formats import Array
+from crossmatch.inference.origin import has_changed
 from crossmatch.review.accepting import label_of
 from crossmatch.review.case_list import Wish, flags_of, neighbours, page_of, row
 from crossmatch.review.case_voxels import OpenCase
@@ -114,7 +115,7 @@ def _stale(opened: OpenCase) -> str | None:
     mask = opened.case.mask
     if mask is None or mask.outdated is not None:
         return None
-    if mask.scan.is_file() and (mask.size, mask.time) != (mask.scan.stat().st_size, mask.scan.stat().st_mtime_ns):
+    if mask.scan.is_file() and has_changed(mask.scan, mask.state):
         return "The scan was written again since this mask was made: predict it again."
     return None
 

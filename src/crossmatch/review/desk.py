@@ -1,6 +1,7 @@
 """What the page works with: the run's cases, what was decided, and the one case whose voxels are in memory."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,13 +101,13 @@ class Desk:
         decided = self.decisions.last.get(case.id)
         label = label_of(self.root, case.name) if case.kind != "new" else None
         state = label.stat() if label is not None else None
-        text = f"{decided}|{label and label.name}|{state and (state.st_mtime_ns, state.st_size)}"
+        text = f"{decided}|{label and label.name}|{state and _times(state)}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def thumbnail(self, ident: str) -> bytes:
         """The small picture of a case."""
         case = self.case(ident)
-        state = str(case.mask and case.mask.path.stat().st_mtime_ns)
+        state = str(case.mask and _times(case.mask.path.stat()))
         if (known := self._thumbnails.get(ident, state)) is not None:
             return known
         with self._voxels:
@@ -209,6 +210,11 @@ def dice_of(prediction: Array, reference: Array, value: int, ignore: int | None)
     ours, theirs = (prediction == value) & counted, reference == value
     total = int(np.count_nonzero(ours)) + int(np.count_nonzero(theirs))
     return 2 * int(np.count_nonzero(ours & theirs)) / total if total else None
+
+
+def _times(stat: os.stat_result) -> tuple[int, int, int]:
+    """What changes when a file does, also where it was given the time of another."""
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
 
 
 def _missing(case: ReviewCase) -> bool:

@@ -13,7 +13,7 @@ from crossmatch import formats
 from crossmatch.atomic import read_json
 from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CaseQuality
-from crossmatch.inference.origin import ORIGIN, Recorded
+from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile
 from crossmatch.inference.quality_record import QualityRecord, read_quality
 from crossmatch.runs.run import Run
 
@@ -30,8 +30,7 @@ class FoundMask:
     folder: Path
     facts: dict[str, Any]  # of prediction.json: run, checkpoint, step, weights
     scan: Path  # the scan's first file
-    size: int | None  # of the scan's first file when the mask was made, bytes
-    time: int | None  # its time of change, ns
+    state: SourceFile  # of the scan's first file when the mask was made
     uncertainty: Path | None
     quality: CaseQuality | None
     outdated: str | None  # why an estimate of it holds no more
@@ -63,7 +62,9 @@ class MaskFolders:
         found = self._by_file.get(key_of(image))
         for other in self._by_name.get(name, []) if found is None else []:
             try:
-                moved = other.size == image.stat().st_size and (not other.scan.exists() or _equal(other.scan, image))
+                moved = other.state["size"] == image.stat().st_size and (
+                    not other.scan.exists() or _equal(other.scan, image)
+                )
             except OSError:
                 continue
             found = other if moved else found
@@ -96,8 +97,7 @@ class MaskFolders:
                 folder,
                 facts,
                 places[0],
-                files[0]["size"],
-                files[0]["mtime_ns"],
+                files[0],
                 uncertain.get(name),
                 quality.cases.get(name) if quality else None,
                 quality.outdated.get(name) if quality else None,

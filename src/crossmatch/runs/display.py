@@ -3,18 +3,20 @@
 A bar needs a terminal, or a notebook that has ipywidgets. Whoever wants to see something else writes a `Display`.
 """
 
+import errno
 import importlib.util
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from crossmatch.errors import visible
+from crossmatch.system.process import leave_closed_terminal
 
 SHOWN = {"total": "loss", "sup": "supervised", "confident": "confident", "validation": "val Dice"}
 # True: a bar; False or None: nothing; or a function called with (done, all)
@@ -49,11 +51,53 @@ class Silent:
         warnings.warn(text, stacklevel=2)
 
 
+class _Heard:
+    """A file of text to which words may be said in vain: where it is a terminal that was closed, they are lost."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        with self._perhaps():
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is left."""
+        with self._perhaps():
+            self._file.flush()
+
+    @contextmanager
+    def _perhaps(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            leave_closed_terminal()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 class Terminal(Console):
-    """A console that shows text as it is: brackets are no markup, control characters are written out."""
+    """A console that shows text as it is: brackets are no markup, control characters are written out.
+
+    Work goes on where the terminal is closed.
+    """
 
     def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
         super().__init__(stderr=stderr, quiet=quiet, markup=False, emoji=False)
+
+    @property
+    def file(self) -> IO[str]:
+        """Where text goes."""
+        return cast("IO[str]", _Heard(super().file))
+
+    @file.setter
+    def file(self, new: IO[str]) -> None:
+        self._file = new
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Every string that is printed, in tables too, comes through here."""

@@ -1,5 +1,6 @@
 """Processes: the signals that ask them to stop, how children are started and asked, the cores and memory they have."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -38,6 +39,21 @@ def interrupts() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def leave_closed_terminal() -> None:
+    """Send what this process still says to nowhere, where it spoke to a terminal that was closed since.
+
+    A process that ignores SIGHUP, or that its shell has disowned, outlives its terminal; each word to it is an error.
+    """
+    for file in (1, 2):
+        try:
+            os.tcgetpgrp(file)
+        except OSError as error:
+            if error.errno == errno.EIO:  # ENOTTY where it is a file or a pipe
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, file)
+                os.close(nowhere)
 
 
 def apart(inherited: Sequence[int] = ()) -> dict[str, Any]:
