@@ -6,7 +6,9 @@ left; it is removed by the next one that writes there.
 
 import errno
 import json
+import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from crossmatch.errors import UserError
 from crossmatch.system.locks import WITHOUT_LOCKS, lock_folder
 
 HIDDEN = ".crossmatch-"  # how the names of hidden folders begin
+_INFINITE = re.compile(rb"NaN|Infinity|[eE][+]?[0-9]{3}")  # what text may hold that is not finite
 _ELSEWHERE = (errno.EXDEV, errno.EBUSY)  # said where the target is mounted from another disk, as into a container
 _searched: set[Path] = set()  # folders that this process has searched for leftovers
 _adapters: dict[object, TypeAdapter[Any]] = {}  # the form -> what checks it
@@ -109,8 +112,10 @@ def parse_json(text: str | bytes, form: type[Form], origin: str, way_out: str) -
         way_out: what the user can do where it is damaged.
 
     Raises:
-        UserError: it has another form.
+        UserError: it has another form, or a number in it is not finite, which `write_json` never writes.
     """
+    if _INFINITE.search(text if isinstance(text, bytes) else text.encode(errors="replace")):
+        _refuse_infinite(text, f"{origin} is damaged (a number is not finite): {way_out}.")
     try:
         if form not in _adapters:
             _adapters[form] = TypeAdapter(form)
@@ -120,6 +125,18 @@ def parse_json(text: str | bytes, form: type[Form], origin: str, way_out: str) -
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part)[:50] for part in first["loc"])
         raise UserError(f"{origin} is damaged ({where + ': ' if where else ''}{first['msg']}): {way_out}.") from None
+
+
+def _refuse_infinite(text: str | bytes, message: str) -> None:
+    """Raise UserError where JSON holds NaN or an infinite number; what is no JSON is left to others."""
+
+    def refuse(number: str) -> float:
+        if not math.isfinite(float(number)):
+            raise UserError(message)
+        return 0.0
+
+    with suppress(ValueError, RecursionError):
+        json.loads(text, parse_constant=refuse, parse_float=refuse)
 
 
 @contextmanager

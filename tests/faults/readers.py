@@ -14,6 +14,7 @@ from PIL import Image
 
 import mutations
 from la_files import LPS
+from later_readers import LATER
 from scenes import Inputs
 from tiny import write_dataset, write_nifti
 from tiny_dicom import write_series
@@ -210,5 +211,6 @@ READERS = {
         Reader("prediction.json", _part_of_run("test/prediction.json"), _report, mutations.of_json),
         Reader("summary.json", _part_of_run("test/summary.json"), _report, mutations.of_json),
         Reader("evaluation", _part_of_run("test/summary.json"), _evaluation, mutations.of_json),
+        *(Reader(*each) for each in LATER),
     )
 }

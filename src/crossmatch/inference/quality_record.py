@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
+
 from crossmatch.atomic import read_json, write_json, write_text
 from crossmatch.inference.estimates import CalibrationFacts, CaseQuality, MadeBy, StoredQuality
-from crossmatch.inference.origin import ORIGIN, SourceFile, has_changed
+from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile, has_changed
 
 QUALITY, TABLE = "quality.json", "quality.csv"
 
@@ -147,20 +149,28 @@ def _shown(facts: dict[str, Any], keys: Iterable[str]) -> list[object]:
     return ["" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in found]
 
 
-def _origin(folder: Path) -> dict[str, Any]:
-    """The content of prediction.json; nothing where there is none."""
+class _Origin(TypedDict, total=False):
+    """Of prediction.json, what tells whether estimates are of these masks."""
+
+    weights_sha256: str
+    flips: bool
+    scans: Recorded
+
+
+def _origin(folder: Path) -> _Origin:
+    """What prediction.json says; nothing where there is none."""
     path = folder / ORIGIN
-    return read_json(path, dict[str, Any], "predict again into another folder") if path.is_file() else {}
+    return read_json(path, _Origin, "predict again into another folder") if path.is_file() else {}
 
 
-def _why_outdated(folder: Path, name: str, case: CaseQuality, made_by: MadeBy, origin: dict[str, Any]) -> str | None:
+def _why_outdated(folder: Path, name: str, case: CaseQuality, made_by: MadeBy, origin: _Origin) -> str | None:
     """Why the estimate of a case holds no more; None: it holds."""
     if not origin:
         return f"{ORIGIN} is gone, which says what made the mask."
     if any(origin.get(key) != made_by[key] for key in ("weights_sha256", "flips")):
         return "The mask was made by another checkpoint or with other settings."
     recorded = origin.get("scans", {}).get(name, [])
-    if [each.get("sha256") for each in recorded] != [each["sha256"] for each in case["scan"]]:
+    if [each["sha256"] for each in recorded] != [each["sha256"] for each in case["scan"]]:
         return "The mask was made from another scan of this name."
     path = folder / case["mask"]["path"]
     if not path.is_file():

@@ -80,12 +80,14 @@ def _remove_joining(root: Path) -> None:
     note = root / FOLDER / JOINING
     if not note.is_file():
         return
-    for name in read_json(note, list[str], f"remove half copied scans from {root / 'imagesTr'}, then this file"):
-        path = root / "imagesTr" / Path(name).name
+    names = read_json(note, list[str], f"remove half copied scans from {root / 'imagesTr'}, then this file")
+    for path in list((root / "imagesTr").iterdir()):
+        if path.name not in names:
+            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)
+            path.unlink()
     note.unlink()
 
 

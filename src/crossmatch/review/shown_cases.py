@@ -72,7 +72,11 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
     images = list_cases(root, read_description(root)).images
     seen |= {key_of(path.absolute()) for paths in images.values() for path in paths}  # no test case is a new scan
     new, hidden = _new_scans(run, folders, scans, seen, places, notes)
-    joined = [case for case in new if is_same_scan(case.images, images.get(case.name, ()))]
+    joined = [  # not where it is in no list of a split yet, as a killed process leaves it: then it joins once more
+        case
+        for case in new
+        if f"unlabelled:{case.name}" in cases and is_same_scan(case.images, images.get(case.name, ()))
+    ]
     cases |= {case.id: case for case in new if case not in joined}
     if hidden:
         notes.append(

@@ -46,7 +46,9 @@ def read_packed(path: Path, name: str) -> bytes:
                     f"{path} is no packed model ({wrong}): use a file as `crossmatch pack` wrote it; nothing was read."
                 )
             return file.read(name)
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except PermissionError:
+        raise UserError(f"{path} may not be read: change its permissions.") from None
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
         raise UserError(f"{path} cannot be read ({error}): it is damaged; pack the run again.") from None
 
 
