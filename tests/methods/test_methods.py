@@ -13,7 +13,7 @@ from crossmatch.networks.average import Average
 
 # Methods that compute something else than when versions were introduced -> their version. A change of a pinned loss is
 # such a change, and so is one that a first loss cannot show.
-VERSIONS = {"bcp": 2, "sdcl": 2, "urpc": 2}
+VERSIONS = {"bcp": 2, "sdcl": 2, "supervised_strong": 2, "urpc": 2}
 # The first loss, seeded; float32 on a CPU, so only the order of sums may differ from machine to machine.
 PINNED = {
     ("supervised", "unet", 2): 0.829762,
@@ -108,7 +108,10 @@ PINNED = {
 PINNED_TOLERANCE = 1e-4
 WATCHED = ("confident", "agreement", "divergence", "weight")  # terms that nobody learns from
 MOVING_TEACHERS = ("mean_teacher", "uamt", "bcp", "sdcl")
-SOUGHT_ANEW = {"ssnet": {"unlabelled_weight": 0.0}}  # its worst change and its memory differ after any step
+SOUGHT_ANEW = {
+    "ssnet": {"unlabelled_weight": 0.0},  # its worst change and its memory differ after any step
+    "cml": {"discrepancy_weight": 0.0},  # the cosine jumps where ReLU has made a voxel's features 0, see test_cml
+}
 # dropout draws by type; a low temperature magnifies what is rounded
 STEADY_IN_BFLOAT16 = {"crossmatch": {"weak_rate": 0.0, "strong_rate": 0.0}, "caml": {"temperature": 1.0}}
 ONE_SCALE = ("urpc", "unet", "consistency")  # the tiny U-Net's decoder has one level: nothing to agree with
