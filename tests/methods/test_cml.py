@@ -1,5 +1,6 @@
 """CML: terms by hand, both stages computed plainly, who learns from whom, two networks that differ."""
 
+import copy
 import math
 
 import pytest
@@ -122,3 +123,20 @@ def test_the_second_network_has_another_upsampling_and_learns(network: str, dims
     first_loss(method, noise(dims, network))["total"].backward()
     assert all(weight.grad.any() for weight in method.second.parameters() if weight.ndim > 1)
     assert method.predictor() is method.network
+
+
+def test_each_network_learns_the_labels_that_it_is_given() -> None:
+    """A step along the gradient lowers the total while these labels stay."""
+    method, batch = build("cml", 2, discrepancy_weight=0.0), noise(2, labelled=4, unlabelled=4)
+    ahead = copy.deepcopy(method)
+    box = torch.ones(1, *batch.x.shape[2:], dtype=torch.bool)
+    taught = method.cross_labels(batch.u.weak, box)
+    for each in (method, ahead):
+        each.cross_labels = lambda images, box: taught
+    before = first_loss(method, batch)
+    before["pseudo"].backward()
+    with torch.no_grad():
+        for here, there in zip(method.parameters(), ahead.parameters(), strict=True):
+            there -= 1e-3 * here.grad
+    assert first_loss(ahead, batch)["pseudo"] < before["pseudo"]
+    assert not torch.equal(*taught)

@@ -110,7 +110,8 @@ WATCHED = ("confident", "pseudo_foreground", "agreement", "divergence", "weight"
 MOVING_TEACHERS = ("mean_teacher", "uamt", "bcp", "sdcl")
 SOUGHT_ANEW = {
     "ssnet": {"unlabelled_weight": 0.0},  # its worst change and its memory differ after any step
-    "cml": {"discrepancy_weight": 0.0},  # the cosine jumps where ReLU has made a voxel's features 0, see test_cml
+    # its networks change each other's labels, and the cosine jumps where ReLU has made features 0; see test_cml
+    "cml": {"discrepancy_weight": 0.0, "unlabelled_weight": 0.0},
 }
 # dropout draws by type; a low temperature magnifies what is rounded
 STEADY_IN_BFLOAT16 = {"crossmatch": {"weak_rate": 0.0, "strong_rate": 0.0}, "caml": {"temperature": 1.0}}

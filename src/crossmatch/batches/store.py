@@ -25,7 +25,6 @@ from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
 
 
-
 class Locations(NamedTuple):
     """Where B items lie in a store, and how their stored integers are scaled: a few numbers for each item."""
 

@@ -191,7 +191,7 @@ def _published(table: Sequence[Line]) -> Iterator[str]:
     if any(report.validation_list for report in reports):
         yield f"{VALIDATION_LIST}: a figure of the validation patients, not of the test patients."
     if any(report.last is not None for report in reports):
-        yield "last: the last checkpoint by the authors' own logs; the figure before it is of one chosen on the test scans."
+        yield "last: the last checkpoint, by the authors' logs; the figure before it: of one chosen on the test scans."
     for number, source in enumerate(cited, start=1):
         yield f"[{number}] {source}."
 

@@ -147,8 +147,9 @@ def augment(
 ) -> tuple[Tensor, Tensor]:
     """Images (B, C, *S) and labels (B, *S) int64 -> the same, augmented. Images come in float32, also under autocast.
 
-    With `colours` the channels are red, green and blue, and are changed together. The noise is drawn here, by PyTorch's generator of the images' device. A transform that a view did not draw leaves
-    it unchanged, bit for bit. A transform of probability 0 is not computed.
+    With `colours` the channels are red, green and blue, and are changed together. The noise is drawn here, by PyTorch's
+    generator of the images' device. A transform that a view did not draw leaves it unchanged, bit for bit. A transform
+    of probability 0 is not computed.
     """
     with torch.autocast(x.device.type, enabled=False):
         x, y = x.float(), y.unsqueeze(1)
