@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from tape import Tape
-from tiny_methods import WITHOUT_COMPONENTS, build, noise
+from tiny_methods import build, noise
 from torch.utils import _pytree as pytree
 
 from crossmatch.batches.store import load_store
@@ -48,7 +48,7 @@ def test_a_step_of_every_method(name, network, dims, monkeypatch):
     """On a device where tensors have shapes alone."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no meta device
     method, progress = (
-        build(name, dims, network, **WITHOUT_COMPONENTS.get(name, {})).to("meta"),
+        build(name, dims, network).to("meta"),
         torch.tensor(0.5, device="meta"),
     )
     batch = pytree.tree_map(lambda value: value.to("meta"), noise(dims, network))

@@ -46,9 +46,6 @@ SURE = {
     "cml": {},
     "crossmatch": {"threshold": 0.3},
 }
-# Labels of BCP keep their largest components, which its tests look at. Of the methods that take this over, tests that
-# trace every operation leave it out: it is most of what they would trace.
-WITHOUT_COMPONENTS = {name: {"largest_component": 0} for name in ("sdcl", "cml")}
 
 
 def build(name: str, dims: int, network: str = "unet", **changes: object) -> Method:
