@@ -94,12 +94,13 @@ def test_colours_are_three_channels_of_one_file(tmp_path: Path) -> None:
         formats.read_label(path)
 
 
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_the_turn_of_a_camera_is_applied(tmp_path: Path, turn: int) -> None:
+def test_the_turn_of_a_camera_is_applied(tmp_path: Path, turn: int, ending: str) -> None:
     exif = Image.Exif()
     exif[274] = turn
     for name, pixels in (("grey", GREY), ("colours", COLOURS)):
-        path = save(tmp_path / f"{name}.png", pixels, exif=exif)
+        path = save(tmp_path / f"{name}.{ending}", pixels, exif=exif)
         with Image.open(path) as picture:
             expected = np.asarray(ImageOps.exif_transpose(picture))
         channels = formats.read_channels([path])

@@ -37,7 +37,7 @@ _GREY_MODES = {"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I", "F"}
 _MODES = _GREY_MODES | {"P", "PA", "RGB", "RGBA"}
 _ORIENTATION = 274  # tag of EXIF: how the camera was held
 _SWAPPED = (5, 6, 7, 8)  # values of it that swap columns and rows
-_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # tags of TIFF
+_WIDTH, _LENGTH, _PHOTOMETRIC, _SAMPLE_FORMAT = 256, 257, 262, 339  # tags of TIFF
 _STEPS = {"L;2": 85, "L;4": 17, "L;2I": 85, "L;4I": 17}  # by which Pillow spreads 2 and 4 bits over 0 to 255
 
 
@@ -69,6 +69,9 @@ def read_grid(path: Path) -> Grid:
     """Size and number of channels, without the pixels."""
     with _opened(path) as picture:
         across, down = picture.size
+        if picture.format == "TIFF":  # Pillow has turned the size of these, and of these alone
+            tags = getattr(picture, "tag_v2", {})
+            across, down = tags[_WIDTH], tags[_LENGTH]
         shape = (down, across) if picture.getexif().get(_ORIENTATION) in _SWAPPED else (across, down)
         return Grid(shape, np.eye(4), None, _channels(picture))
 
