@@ -8,7 +8,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -138,11 +138,12 @@ def _opened(path: Path) -> Iterator["Image"]:
     """The one picture of a file, its pixels not yet read."""
     pillow = _pillow()
     too_large = f"{path} has more than {MAX_PIXELS:,} pixels, which is the limit: cut it into parts, or reduce it."
-    try:
-        picture = pillow.open(path)
-    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
-        raise UserError(too_large) from None
-    with picture:
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))  # by name, Pillow 13 mixes up turned grey TIFFs
+        try:
+            picture = stack.enter_context(pillow.open(file))
+        except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
+            raise UserError(too_large) from None
         if picture.width * picture.height > MAX_PIXELS:
             raise UserError(too_large)
         count = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
