@@ -68,6 +68,7 @@ def known_cases(
         weights_sha256,
         predictor.views.names,
         predictor.flips,
+        predictor.bf16,
         predictor.recipe.predict.model_dump(mode="json"),
     ]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
