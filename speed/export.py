@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def agreement(found: Path, wanted: Path) -> dict[str, object]:
     """Share of equal voxels: of all, and of those that are foreground in either mask."""
     equal = voxels = inside = different = 0
     for path in sorted(wanted.iterdir()):
-        if path.name != "prediction.json":
+        if path.name not in ("prediction.json", "quality.csv"):
             mine, ours = formats.read(found / path.name).voxels, formats.read(path).voxels
             equal, voxels = equal + int((mine == ours).sum()), voxels + mine.size
             inside += int(((mine > 0) | (ours > 0)).sum())
@@ -91,18 +92,22 @@ def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
         print(f"{format:8} {sum(sizes.values()) / 1e6:6.2f} MB, exported in {exported[format]['cpu_seconds']} CPU s")
     python, installed = clean_python(options.venv or place / "venv")
     print("clean environment:", ", ".join(f"{name} {version}" for name, version in installed.items()))
-    times: dict[str, list[float]] = {"infer.py": [], "predict": [], "predict in bf16": []}
+    times = defaultdict[str, list[float]](list)
     for turn in range(options.rounds):
         commands = {
             "infer.py": [str(python), "-I", str(place / "onnx/infer.py"), str(options.scans), str(place / f"i{turn}")],
             "predict": predict(options.run, options.scans, place / f"p{turn}"),
             "predict in bf16": [*predict(options.run, options.scans, place / f"b{turn}"), "--precision", "bf16"],
         }
+        if (place / "onnx/estimate.py").is_file():  # the run has a calibration of quality
+            estimate = [str(place / "onnx/estimate.py"), str(options.scans), str(place / f"e{turn}")]
+            commands["estimate.py"] = [str(python), *estimate]
         for name, command in commands.items():
             times[name].append(timed(command, options.threads))
     equal = {
         "in float32": agreement(place / "i0", place / "p0"),
         "in bf16": agreement(place / "i0", place / "b0"),
+        **({"by estimate.py": agreement(place / "i0", place / "e0")} if (place / "e0").is_dir() else {}),
     }
     shapes = sorted({formats.read_grid(path).shape for path in (place / "i0").iterdir()})
     for name, seconds in times.items():

@@ -12,9 +12,9 @@ Test cases of DATA, which chose nothing, are predicted with RUN. For each case t
   and the Dice of both masks.
 
 Printed are Spearman's correlation with the true Dice, the mean absolute error of both estimates, the share of their
-intervals that hold the true Dice, and how many of the truly worst fifth are among the fifth that is rated worst. With `--cost`
-that many rounds of plain prediction alternate with one with estimates, by `predict` on files and by the `Predictor`
-alone; ratios of CPU time are printed. The last line is JSON.
+intervals that hold the true Dice, and how many of the truly worst fifth are among the fifth that is rated worst. With
+`--cost` that many rounds of plain prediction alternate with one with estimates, by `predict` on files and by the
+`Predictor` alone; ratios of CPU time are printed. The last line is JSON.
 """
 
 import argparse

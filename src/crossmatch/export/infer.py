@@ -54,7 +54,7 @@ class ExportedModel:
     def labels(self, channels: list[Any]) -> Any:
         """Labels (*S), uint8, of a scan.
 
-        `channels`: triples, grey values (*S); affine (4, 4) in mm, RAS+, None: axes as in training; voxel size, mm or None
+        `channels`: triples, grey values (*S); affine (4, 4) in mm, RAS+, None: axes as in training; mm a voxel or None
         """
         about, (first, affine, spacing) = self.about, channels[0]
         ndim, dims, count, axis = first.ndim, len(about["size"]), len(about["channels"]), about["slice_axis"]
