@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command import call
 from refusal import refuse
 from tiny import AFFINE, write_dataset, write_nifti
 from untrained import SMALL, untrained_run
