@@ -101,7 +101,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
         }
         if (place / "onnx/estimate.py").is_file():  # the run has a calibration of quality
             estimate = [str(place / "onnx/estimate.py"), str(options.scans), str(place / f"e{turn}")]
-            commands["estimate.py"] = [str(python), *estimate]
+            commands["estimate.py"] = [str(python), "-E", "-s", *estimate]
         for name, command in commands.items():
             times[name].append(timed(command, options.threads))
     equal = {
