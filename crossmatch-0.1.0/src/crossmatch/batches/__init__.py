@@ -1,0 +1,1 @@
+"""Batches: from the voxels of a dataset to the views that a training step takes."""

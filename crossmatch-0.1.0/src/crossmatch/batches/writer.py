@@ -1,0 +1,90 @@
+"""Writes the voxels of a store, one case after the other, into memory or into a file that is mapped afterwards.
+
+Shapes: N voxels in all.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossmatch.errors import UserError
+
+
+class Writer:
+    """Call `append` with case after case, then `finish`; as a context manager it closes its file in any case.
+
+    Args:
+        path: the file; None keeps the voxels in memory. The file loses its name at once, and its space on the disk
+            when nobody has it open any more.
+        dtype: of the voxels.
+
+    Raises:
+        UserError: the file grows too large for its disk.
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, path: Path | None, dtype: type[np.integer[Any]]) -> None:
+        self.dtype, self.count = dtype, 0
+        self.parts: list[NDArray[Any]] = []
+        self.path = path
+        self.file = open(path, "w+b", opener=_opened) if path else None  # noqa: SIM115 (closed by `__exit__`)
+        if path:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file:
+            with contextlib.suppress(OSError):  # what did not fit on the disk was told before
+                self.file.close()
+
+    def append(self, stored: NDArray[Any]) -> int:
+        """Add voxels; returns the position of the first."""
+        start, self.count = self.count, self.count + stored.size
+        if self.file:
+            with self._room():
+                self.file.write(np.ascontiguousarray(stored).data)
+        else:
+            self.parts.append(stored.ravel())
+        return start
+
+    def finish(self, device: torch.device) -> Tensor:
+        """All voxels, (N,); a single 0 if there are none."""
+        if not self.count:
+            self.append(np.zeros(1, self.dtype))
+        if self.file is None:
+            whole, start = np.empty(self.count, self.dtype), 0
+            while self.parts:  # each part is freed once it is copied, so that memory never holds everything twice
+                part = self.parts.pop(0)
+                whole[start : start + part.size] = part
+                start += part.size
+            return torch.from_numpy(whole).to(device)
+        with self._room():
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        return torch.from_numpy(np.memmap(self.file, self.dtype, mode="c"))  # copy on write; nothing writes
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            gb = self.count * np.dtype(self.dtype).itemsize / 2**30
+            raise UserError(
+                f"The training scans do not fit on the disk of {self.path} ({error.strerror}, after {gb:.2f} GB): make "
+                "room, choose an --out on a larger disk, or keep them in memory with a larger data.memory_gb."
+            ) from error
+
+
+def _opened(path: str, flags: int) -> int:
+    """A descriptor; on Windows, which removes no open file, of one that goes when nobody has it open any more."""
+    return os.open(path, flags | getattr(os, "O_TEMPORARY", 0), 0o666)

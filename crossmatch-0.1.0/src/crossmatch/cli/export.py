@@ -1,0 +1,48 @@
+"""The command `export`. Heavy imports stand inside, as in `app`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossmatch.errors import quoted
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    out: Annotated[Path, typer.Argument(help="a new folder")],
+    format: Annotated[
+        str, typer.Option(help="onnx (with infer.py), torch (a program of torch.export) or bundle (MONAI)")
+    ] = "onnx",
+    checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
+    licence: Annotated[
+        str, typer.Option(help="of the weights, for the model card: an SPDX name such as CC-BY-4.0")
+    ] = "not stated",
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option(help="a summary.json outside of RUN whose scores the model card shows; may be repeated"),
+    ] = None,
+) -> None:
+    """Export a run's network with all that stands around it, for use without crossmatch."""
+    from crossmatch.export.export_run import export_run
+    from crossmatch.runs.display import Terminal, say
+
+    console = Terminal()
+    folder = export_run(
+        run,
+        out,
+        format,
+        checkpoint=checkpoint,
+        licence=licence,
+        evaluations=evaluation or [],
+        warn=lambda text: say(console, "Warning:", text),
+    )
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    run_it = {
+        "bundle": f"see {quoted(folder / 'docs' / 'README.md')}",
+    }.get(format, f"python {quoted(folder / 'infer.py')} SCANS MASKS")
+    console.print(f"{folder}: {size:.1f} MB. Next: {run_it}", soft_wrap=True, highlight=False)
+    if format != "bundle" and not (folder / "estimate.py").is_file():
+        fit = f"crossmatch predict {quoted(run)} SCANS MASKS --quality"
+        told = f"It does not estimate quality, as nothing was fitted: `{fit}` does that; then export again."
+        console.print(told, soft_wrap=True, highlight=False)

@@ -1,0 +1,1 @@
+"""Datasets: the layout on disk, and the checks of what lies there."""

@@ -1,0 +1,106 @@
+"""What `check` warns of: data that can be used for training, but may not be what its owner thinks."""
+
+import numpy as np
+
+from crossmatch.dataset.dataset import Dataset
+from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.dataset.leaks import alike_names, equal_images
+from crossmatch.dataset.unread import unread
+from crossmatch.errors import listed
+from crossmatch.formats import in_mm
+
+CLEARLY_COARSER = 2.0  # times the other voxel distances: how far slices lie apart where an axis is that of slices
+
+
+def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str, ...]:
+    """All warnings about a dataset, those about leaks first."""
+    return (
+        *equal_images(dataset, cases),
+        *alike_names(dataset),
+        *_unused_files(dataset),
+        *unread(dataset.root),
+        *_cut_across(dataset, cases),
+        *_no_labels(cases),
+        *_absent_labels(dataset, cases),
+        *_empty_labels(cases),
+        *_turned_labels(cases),
+        *_unknown_axes(cases),
+        *_mixed_spacings(cases),
+    )
+
+
+def _unused_files(dataset: Dataset) -> list[str]:
+    """What lies beside the scans and is none: perhaps a scan under a name that nothing knows."""
+    if not dataset.unused:
+        return []
+    names = listed(path.relative_to(dataset.root) for path in dataset.unused)
+    return [f"not used, as no format claims the name: {names}"]
+
+
+def _no_labels(cases: tuple[CasePrint, ...]) -> list[str]:
+    """Nothing to learn from."""
+    if any(case.label_voxels is not None for case in cases if case.split == "train"):
+        return []
+    return ["no training case has a label, so nothing can be trained: put label files into labelsTr, named as cases"]
+
+
+def _cut_across(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:
+    """Volumes that are cut along another axis than the one along which their slices follow each other."""
+    spacings = [case.spacing_mm for case in cases if case.spacing_mm is not None and len(case.shape) == 3]
+    if not spacings:
+        return []
+    usual = np.median(spacings, axis=0)
+    coarsest = int(usual.argmax())
+    if coarsest == dataset.slice_axis or usual[coarsest] < CLEARLY_COARSER * np.delete(usual, coarsest).max():
+        return []
+    return [
+        f"slices are cut along axis {dataset.slice_axis}, but voxels of {in_mm(usual.tolist())} were taken slice by "
+        f'slice along axis {coarsest}: write "slice_axis": {coarsest} into dataset.json; in 3D, turns are drawn in the '
+        "plane of the first two axes, so store that axis last"
+    ]
+
+
+def _absent_labels(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:
+    """Declared labels that no training label shows."""
+    counts = [case.label_voxels for case in cases if case.split == "train" and case.label_voxels is not None]
+    return [
+        f"no training label shows {name} (value {value}): it cannot be learned"
+        for name, value in dataset.labels.items()
+        if counts and not any(count[value] for count in counts)
+    ]
+
+
+def _empty_labels(cases: tuple[CasePrint, ...]) -> list[str]:
+    """Labels that are background alone: a scan without the organ, or one that was never drawn on."""
+    empty = [case.id for case in cases if case.label_voxels is not None and not any(case.label_voxels[1:])]
+    if not empty:
+        return []
+    return [f"labels without a foreground voxel: {listed(empty)}; if they were never drawn, remove the label files"]
+
+
+def _turned_labels(cases: tuple[CasePrint, ...]) -> list[str]:
+    turned = [case.id for case in cases if case.label_turned]
+    if not turned:
+        return []
+    return [
+        f"labels stored with other axes than their images: {listed(turned)}; each voxel is put where the header of the "
+        "label says, so look at one over its image in a viewer"
+    ]
+
+
+def _unknown_axes(cases: tuple[CasePrint, ...]) -> list[str]:
+    """Scans that are used as stored, among others that are turned to one orientation."""
+    unknown = [case.id for case in cases if not case.oriented]
+    if not unknown or len(unknown) == len(cases):
+        return []
+    return [
+        f"of unknown orientation, while others state theirs: {listed(unknown)}; they are used as stored, so store them "
+        "like the others, or with a header that states it"
+    ]
+
+
+def _mixed_spacings(cases: tuple[CasePrint, ...]) -> list[str]:
+    unknown = [case.id for case in cases if case.spacing_mm is None]
+    if not unknown or len(unknown) == len(cases):
+        return []
+    return [f"of unknown voxel size, while others know theirs: {listed(unknown)}; correct their files"]

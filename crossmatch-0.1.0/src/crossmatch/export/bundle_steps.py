@@ -1,0 +1,95 @@
+"""What stands around the network of a MONAI bundle: this file and `infer.py` lie in its folder scripts/.
+
+Shapes: C channels, K classes, *S a scan as stored, *P what the network takes.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.inferers.inferer import Inferer
+
+from crossmatch.export.infer import SCAN, ExportedModel, channel_of
+
+
+class WholeScan(Inferer):
+    """Labels of a whole scan, at its own size and in its own axes.
+
+    Args:
+        folder: of the bundle, with model.json.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __call__(self, inputs: Any, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A scan (1, C, *S), as LoadImaged reads it -> labels (1, 1, *S), uint8."""
+        device = next(network.parameters()).device if isinstance(network, torch.nn.Module) else torch.device("cpu")
+
+        @torch.inference_mode()
+        def call(images: Any) -> Any:
+            """(B, C, *P) -> (B, K, *P)."""
+            return network(torch.from_numpy(images).to(device)).float().cpu().numpy()
+
+        affine, spacing = _place(inputs.meta.get("filename_or_obj"))
+        channels = [(channel, affine, spacing) for channel in inputs[0].cpu().numpy()]
+        labels = torch.from_numpy(ExportedModel(self.folder, network=call).labels(channels).copy())
+        return labels[None, None]
+
+
+class Segmentation:
+    """Runs the network over scans, and what follows over its labels.
+
+    Args:
+        dataset: scans {"image": (C, *S)}.
+        network: see `WholeScan`; inferer: a `WholeScan`.
+        postprocessing: takes {"image", "pred"}, for instance to write files.
+    """
+
+    def __init__(self, dataset: Sequence[Any], network: Any, inferer: WholeScan, postprocessing: Any) -> None:
+        self.dataset, self.network, self.inferer, self.postprocessing = dataset, network, inferer, postprocessing
+
+    def run(self) -> None:
+        """Scan by scan."""
+        for item in self.dataset:
+            image = item["image"]
+            labels = self.inferer(image[None], self.network)[0]
+            meta = {**image.meta, "filename_or_obj": _case_of(image.meta["filename_or_obj"], len(image))}
+            meta["original_channel_dim"] = float("nan")  # the file of a mask has no channels
+            self.postprocessing({**item, "pred": MetaTensor(labels, affine=image.affine, meta=meta)})
+
+
+def scans(folder: str, channels: int) -> list[dict[str, Any]]:
+    """The scans of a folder; where the network takes several channels, CASE_0000, CASE_0001, ... are one scan."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(Path(folder).iterdir()):
+        if match := SCAN.fullmatch(path.name):
+            found.setdefault(match[1] if channels > 1 else path.name, []).append(str(path))
+    return [{"image": files if len(files) > 1 else files[0]} for files in found.values()]
+
+
+def _case_of(file: Any, channels: int) -> str:
+    """The path of a scan without the number of its channel: so infer.py names masks, too."""
+    path = Path(_first(file))
+    match = SCAN.fullmatch(path.name)
+    if match is None or (channels == 1 and match[2] not in (None, "_0000")):
+        return str(path)
+    return str(path.with_name(match[1] + match[3]))
+
+
+def _first(file: Any) -> str:
+    """The path of a scan's file, or of its first."""
+    return str(file[0] if isinstance(file, list | tuple) else file)
+
+
+def _place(file: Any) -> tuple[Any, Any]:
+    """Affine and spacing of a scan's file, as its header states them; None where they are unknown."""
+    file = _first(file)
+    if not file.lower().endswith((".nii", ".nii.gz")):
+        return None, None
+    _, affine, spacing = channel_of(nib.load(file))
+    return affine, spacing

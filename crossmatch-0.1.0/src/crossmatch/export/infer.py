@@ -1,0 +1,249 @@
+"""Segment scans with the exported model beside this file, by numpy, nibabel and onnxruntime, or PyTorch for model.pt2.
+
+    python infer.py INPUT OUT    INPUT: a scan or a folder of them, NIfTI or (with Pillow) pictures; OUT: for the masks
+
+In Python: `ExportedModel().labels([(voxels, affine, spacing_mm)])`. *S: a scan as stored, (x, y) or (x, y, z); *F: in
+the order of axes of the training; *N: at its voxel size; *P: for the network. C channels, K classes, I slices, or 1.
+"""
+
+import itertools
+import json
+import re
+import sys
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+SCAN = re.compile(r"([^.].*?)(_\d{4})?(\.nii\.gz|\.nii|\.png|\.jpe?g|\.tiff?|\.bmp)", re.IGNORECASE)
+
+
+class ExportedModel:
+    """The exported model, whose folder holds model.json; `threads` of onnxruntime, 0: one a core.
+
+    `network`, a function, takes the place of the exported one: float32 images (B, C, *P) -> probabilities (B, K, *P).
+    """
+
+    def __init__(self, folder: Any = None, network: Any = None, threads: int = 0) -> None:
+        folder, self.network = Path(folder or Path(__file__).parent), network
+        self.about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if self.about["format"] != "crossmatch export 1":
+            raise ValueError(f"this infer.py cannot read the format {self.about['format']} of model.json")
+        if network is None and (file := str(folder / self.about["model"]["file"])).endswith(".pt2"):
+            import torch
+
+            program = torch.export.load(file).module()
+            self.network = lambda images: program(torch.from_numpy(images)).detach().numpy()
+        elif network is None:
+            import onnxruntime
+
+            (options := onnxruntime.SessionOptions()).intra_op_num_threads = threads
+            taken = [each for each in onnxruntime.get_available_providers() if each[:4] in ("CUDA", "CPUE")]
+            session = onnxruntime.InferenceSession(file, options, taken)
+            self.network = lambda images: session.run(None, {"image": images})[0]
+
+    def mask(self, images: list[Any]) -> Any:
+        """The mask of a scan as a nibabel image, from the nibabel images of its channels."""
+        labels, header = self.labels([channel_of(image) for image in images]), images[0].header.copy()
+        header.set_data_dtype(np.uint8)
+        header["scl_slope"], header["scl_inter"], header["cal_min"], header["cal_max"] = 1, 0, 0, 0
+        return type(images[0])(labels.reshape(images[0].shape, order="F"), images[0].affine, header)
+
+    def labels(self, channels: list[Any]) -> Any:
+        """Labels (*S), uint8, of a scan.
+
+        `channels`: triples, grey values (*S); affine (4, 4) in mm, RAS+, None: axes as in training; mm a voxel or None
+        """
+        about, (first, affine, spacing) = self.about, channels[0]
+        ndim, dims, count, axis = first.ndim, len(about["size"]), len(about["channels"]), about["slice_axis"]
+        places = [np.eye(4) if place is None else place for _, place, _ in channels]
+        one_grid = len({v.shape for v, _, _ in channels}) == 1 and np.ptp(places, axis=0).max() < 1e-3
+        if len(channels) != count or ndim not in (dims, 3) or not one_grid:
+            found = f"{len(channels)} channels of {ndim} axes, on one grid: {one_grid}"
+            raise ValueError(f"{found}; the model takes {', '.join(about['channels'])} in {dims}D on one grid")
+        order, flipped = turn_of(affine, about["frame"], ndim)
+        kind, fixed = about["normalisation"]["kind"], about["normalisation"]["windows"] or [None] * count
+        if kind == "colour":  # all channels share what 8 or 16 bits can hold
+            highest, shares = max(v.max() for v, _, _ in channels), all(v.dtype != np.uint8 for v, _, _ in channels)
+            white = 1.0 if highest <= 1 and shares else 255.0 if highest <= 255 else 65535.0
+            fixed = [(0.0, white, 0.0, white)] * count
+        scaled = [scale(v, kind, window).transpose(order) for (v, _, _), window in zip(channels, fixed, strict=True)]
+        framed = np.flip(np.stack(scaled), tuple(1 + k for k in flipped))  # (C, *F)
+        items = framed[None] if ndim == dims else np.moveaxis(framed, 1 + axis, 0)  # (I, C, ...)
+        size = native = items.shape[2:]
+        if about["spacing_mm"]:
+            if spacing is None:
+                raise ValueError("the scan does not state its voxel size, which the model needs: store it in the file")
+            old = [spacing[k] for k in (order if ndim == dims else np.delete(order, axis))]
+            size = tuple(max(1, round(n * a / b)) for n, a, b in zip(native, old, about["spacing_mm"], strict=True))
+        if about["sampling"] == "resize":
+            parts = [self._resized(items[k : k + about["batch"]]) for k in range(0, len(items), about["batch"])]
+        else:
+            parts = [self._in_windows(item, native, size)[None] for item in items]
+        whole = np.concatenate(parts)[0] if ndim == dims else np.moveaxis(np.concatenate(parts), 0, axis)
+        return np.asfortranarray(np.transpose(np.flip(whole, flipped), np.argsort(order)), np.uint8)
+
+    def _resized(self, items: Any) -> Any:  # (I, C, *F), resized to what the network takes -> labels (I, *F)
+        native, small, linear = items.shape[2:], self.about["size"], self.about["interpolation"] == "linear"
+        for axis, n in enumerate(() if linear else small, start=2):
+            items = items.take(nearest(items.shape[axis], n), axis)
+        maps, by_label = np.ascontiguousarray(resampled(items, small, 2)), self.about["enlarged"] == "labels"
+        maps = self.network(maps)
+        maps = maps.argmax(1)[:, None] if by_label else resampled(maps, native if linear else small, 2)
+        for axis, n in enumerate(() if linear else native, start=2):
+            places = np.arange(n) * ((maps.shape[axis] - 1) / max(n - 1, 1))
+            maps = maps.take(np.floor(places + 0.5).astype(int), axis) if by_label else mixed(maps, axis, places, 1)
+        return maps[:, 0] if by_label else maps.argmax(1)
+
+    def _in_windows(self, image: Any, native: Any, size: Any) -> Any:  # (C, *F), resampled to *N -> labels (*F)
+        best, labels = np.zeros(native, np.float32), np.zeros(native, np.uint8)
+        for k, one in enumerate(self._averaged(resampled(image, size))):  # one map at the scan's own size at a time
+            value = resampled(one[None], native)[0]
+            labels[value > best] = k
+            best = np.maximum(best, value)
+        return labels
+
+    def _averaged(self, image: Any) -> Any:  # (C, *N) -> probabilities (K, *N): weighted mean of windows of *P
+        patch, size, stride = self.about["size"], image.shape[1:], self.about["windows"]["stride"]
+        before = [max(p - n, 0) // 2 for n, p in zip(size, patch, strict=True)]
+        after = [max(p - n, 0) - b for n, p, b in zip(size, patch, before, strict=True)]
+        image = np.pad(image, [(0, 0), *zip(before, after, strict=True)])
+        shape, even = image.shape[1:], stride == "even"
+        factors = [np.float32(factor) for factor in self.about["windows"]["weights"]]
+        if even:  # half a patch, and a third along the axis with most patches
+            longest = max(range(len(patch)), key=lambda axis: shape[axis] / patch[axis])
+            stride = [max(1, p // (3 if axis == longest else 2)) for axis, p in enumerate(patch)]
+        starts, sums = [], [np.zeros(n, np.float32) for n in shape]
+        for n, p, step, counted, factor in zip(shape, patch, stride, sums, factors, strict=True):
+            gaps = -(-(n - p) // step)
+            starts.append([k * (n - p) // max(1, gaps) if even else min(k * step, n - p) for k in range(gaps + 1)])
+            for start in starts[-1]:
+                counted[start : start + p] += factor
+        total, weights = np.zeros((len(self.about["classes"]), *shape), np.float32), reduce(np.multiply.outer, factors)
+        cuts = [tuple(slice(s, s + p) for s, p in zip(at, patch, strict=True)) for at in itertools.product(*starts)]
+        for some in (cuts[k : k + self.about["batch"]] for k in range(0, len(cuts), self.about["batch"])):
+            for cut, values in zip(some, self.network(np.stack([image[(slice(None), *c)] for c in some])), strict=True):
+                total[(slice(None), *cut)] += values * weights
+        total /= reduce(np.multiply.outer, sums)
+        return total[(slice(None), *(slice(b, b + n) for b, n in zip(before, size, strict=True)))]
+
+
+def channel_of(image: Any) -> tuple[Any, Any, Any]:
+    """Voxels of a nibabel image, integers as stored, all else float32; affine and spacing in mm, None if not known."""
+    header, shape = image.header, image.shape[:3] + tuple(n for n in image.shape[3:] if n > 1)
+    kind = np.dtype(header.get_data_dtype()).kind
+    ndim, code = len(shape), int(header["xyzt_units"]) & 7
+    unit = {1: 1000.0, 3: 0.001}.get(code, 1.0)
+    affine = np.diag([unit, unit, unit, 1]) @ image.affine
+    if ndim not in (2, 3) or kind not in "iuf" or not abs(np.linalg.det(affine)) > 1e-12:
+        raise ValueError(f"shape {shape}, type {header.get_data_dtype()}, affine {affine.tolist()}: no 2D or 3D scan")
+    whole = kind in "iu" and (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0)) == (1, 0)
+    voxels = np.asarray(image.dataobj, None if whole else np.float32).reshape(shape, order="F")
+    steps, stated = np.linalg.norm(affine[:3, :ndim], axis=0), abs(header["pixdim"][1 : 1 + ndim].astype(float)) * unit
+    ones = [bool(np.allclose(size, 1, rtol=0, atol=1e-6)) for size in (steps, stated)]
+    known = np.allclose(stated, steps, rtol=0.01, atol=0) and (code in (1, 2, 3) or not all(ones))
+    if ones[0] != ones[1]:  # programs leave steps of 1 where they do not know the size
+        known, stated = True, stated if ones[0] else steps
+    axes = affine[:3, :ndim] / steps
+    known = known and np.isfinite(stated).all() and abs(axes.T @ axes - np.eye(ndim)).max() <= 1e-3
+    says = max(header["sform_code"], header["qform_code"]) > 0 and (known or (affine[:3, :3] != np.eye(3)).any())
+    return voxels, affine if ndim == 3 and says else None, stated if known else None
+
+
+def turn_of(affine: Any, frame: Any, ndim: int) -> tuple[Any, Any]:
+    """(order, flipped axes) that bring the axes of a scan nearest to those of the training."""
+    order = tuple(range(ndim))
+    if ndim != 3 or affine is None or frame is None:
+        return order, ()
+    ours, theirs = (np.array(each, np.float64)[:3, :3] for each in (frame, affine))
+    along = (ours / np.linalg.norm(ours, axis=0)).T @ (theirs / np.linalg.norm(theirs, axis=0))
+    best = max(itertools.permutations(order), key=lambda axes: abs(along[order, axes]).sum())
+    clear = abs(along[order, best]).sum() - np.trace(along) > 0.6  # else so oblique that two orders are as near
+    return (best, tuple(k for k in order if along[k, best[k]] < 0)) if clear else (order, ())
+
+
+def scale(voxels: Any, kind: str, fixed: Any) -> Any:
+    """Grey values (*F) of one channel, float32: cut to [low, high], then (value - zero) / unit."""
+    if not np.isfinite(voxels).all() or voxels.min() == voxels.max():
+        raise ValueError("a channel of the scan is constant, or has voxels that are NaN or infinite")
+    low, high = float(voxels.min()), float(voxels.max())
+    if kind == "percentile":
+        ends = np.percentile(voxels, [0.5, 99.5]).tolist()
+        low, high = ends if ends[0] < ends[1] else (low, high)
+    zero, unit = (0.0, 1.0) if kind == "none" else (low, high - low)
+    if kind == "zscore":
+        seen = voxels[voxels != 0]
+        zero, unit = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64)) or 1.0
+    low, high, zero, unit = fixed or (low, high, zero, unit)
+    exact = np.float64 if voxels.dtype.kind in "iu" and voxels.dtype.itemsize > 2 else np.float32
+    scaled = (voxels.astype(exact) - exact(zero)).astype(np.float32) * np.float32(1 / unit)
+    return np.clip(scaled, np.float32((low - zero) / unit), np.float32((high - zero) / unit))
+
+
+def nearest(old: int, new: int) -> Any:
+    """(new,) indices of the old voxels that are nearest to a new grid with the same first and last voxel."""
+    k, step = np.arange(new), float(np.float32(2) / np.float32(max(new - 1, 1)))
+    along = np.where(k < new // 2, step * k - 1, 1 - step * (new - 1 - k)).astype(np.float32) * (new > 1)
+    at = np.float32((old - 1) / 2) * along + np.float32((old - 1) / 2)
+    return np.clip(np.floor(at + np.float32(0.5)), 0, old - 1).astype(int)
+
+
+def resampled(maps: Any, size: Any, first: int = 1) -> Any:
+    """(C, *N) -> (C, *size): means over the new voxel where an axis shrinks, linear where it grows; `first` axis."""
+    for axis, new in enumerate(size, start=first):
+        step = maps.shape[axis] / new
+        maps = maps if step == 1 else mixed(maps, axis, (np.arange(new) + 0.5) * step - 0.5, step)
+    return maps
+
+
+def mixed(maps: Any, axis: int, at: Any, step: float) -> Any:
+    """Maps with new voxels, `step` old ones wide, at these places along an axis: linear, or means where step > 1."""
+    near = abs(np.arange(old := maps.shape[axis])[:, None] - (at if step > 1 else np.clip(at, 0, old - 1)))
+    weights = np.clip(0.5 + step / 2 - near, 0, 1) if step > 1 else np.clip(1 - near, 0, None)
+    return np.moveaxis(np.tensordot(maps, np.float32(weights / weights.sum(0)), (axis, 0)), -1, axis)
+
+
+def segment_picture(model: ExportedModel, paths: list[Path], target: Path) -> None:
+    """Write the mask of a picture, or of several that are the channels of one."""
+    from PIL import Image, ImageOps
+
+    channels: list[Any] = []
+    for image in map(ImageOps.exif_transpose, map(Image.open, paths)):
+        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[:, :, 3].min() < 255:
+            raise ValueError("transparent pixels, whose values nobody sees: save the picture without an alpha channel")
+        grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
+        image = image.convert("L" if grey else "RGB") if image.mode in ("1", "LA") or not grey else image
+        channels += [(v.T, None, None) for v in np.moveaxis(np.asarray(image).reshape(*image.size[::-1], -1), 2, 0)]
+    Image.fromarray(np.ascontiguousarray(model.labels(channels).T)).save(target)
+
+
+def main(source: Path, out: Path, model: Any = None, done: Any = lambda case: None) -> None:
+    """Segment a scan, or every scan of a folder. A mask has the ending of its scan; masks of pictures are PNG."""
+    model, cases = model or ExportedModel(), dict[tuple[str, str], list[Path]]()
+    for path in sorted(source.iterdir() if source.is_dir() else source.parent.iterdir()):
+        if match := SCAN.fullmatch(path.name):
+            number = "" if len(model.about["channels"]) > 1 or match[2] in (None, "_0000") else match[2]
+            cases.setdefault((match[1] + number, match[3].lower()), []).append(path)
+    chosen = [each for each in cases.items() if source in (*each[1], each[1][0].parent)]
+    for (case, ending), files in chosen or sys.exit(f"{source}: there is no NIfTI file and no picture"):
+        out.mkdir(parents=True, exist_ok=True)
+        target = out / (case + (ending if ending.startswith(".nii") else ".png"))
+        aside = target.with_name(f".{target.name}")  # so that a mask appears whole or not at all
+        if target.exists():
+            sys.exit(f"{target} exists already: name another folder; nothing was overwritten")
+        try:
+            if ending.startswith(".nii"):
+                nib.save(model.mask([nib.load(path) for path in files]), aside)
+            else:
+                segment_picture(model, files, aside)
+            aside.replace(target)
+        except (ValueError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+            sys.exit(f"{files[0]}: {error}")
+        done(case)
+
+
+if __name__ == "__main__":
+    asked, fine = {"-h", "--help"} & {*sys.argv}, len(sys.argv) == 3
+    main(*map(Path, sys.argv[1:])) if fine and not asked else sys.exit(print(__doc__) if asked else __doc__)

@@ -1,0 +1,62 @@
+"""Scores of an exported network for its model card: from evaluations of masks that the same weights made.
+
+Intervals: mean ± t(0.975, n - 1) · s / sqrt(n) over n cases (Student), within the range of the metric. They say
+how much the mean depends on which cases were looked at, not how much on the training.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from scipy.stats import t
+
+from crossmatch.runs.run import Run
+from crossmatch.scoring.scores import Evaluation, Statistic, load_evaluation
+
+LEVEL = 0.95
+
+
+class Scored(NamedTuple):
+    """The scores of some cases."""
+
+    what: str  # "validation" or "test", or what else the cases were for the run
+    cases: int
+    evaluation: Evaluation
+
+
+def evaluations_of(run: Run, weights_sha256: str, others: Sequence[Path] = ()) -> list[Scored]:
+    """What is known of these weights: RUN/*/summary.json and further summaries, those of other weights left out.
+
+    Args:
+        run: the folder is looked through, and its record says which cases it learned from.
+        weights_sha256: of the exported network.
+        others: summary.json files or their folders.
+
+    Raises:
+        UserError: one of `others` is no evaluation.
+    """
+    places = sorted(run.folder.glob("*/summary.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    found: dict[str, Scored] = {}
+    for evaluation in map(load_evaluation, [*others, *places]):
+        made_by = evaluation.prediction or {}
+        if made_by.get("weights_sha256") == weights_sha256:
+            cases = {row.case for row in evaluation.rows}
+            what = _what(run, cases)
+            found.setdefault(what, Scored(what, len(cases), evaluation))  # the newest of each kind
+    return list(found.values())
+
+
+def _what(run: Run, cases: set[str]) -> str:
+    """What a set of cases was for the run, by their names."""
+    if cases <= set(run.data["validation"]):
+        return "validation"
+    return "training" if cases & {*run.data["labelled"], *run.data["validation"]} else "test"
+
+
+def interval(found: Statistic, highest: float = math.inf) -> tuple[float, float] | None:
+    """The interval of a mean over cases, within [0, highest]; None for fewer than two cases."""
+    if found.cases < 2 or math.isnan(found.mean):
+        return None
+    half = float(t.ppf(0.5 + LEVEL / 2, found.cases - 1)) * found.std / math.sqrt(found.cases)
+    return max(0.0, found.mean - half), min(highest, found.mean + half)

@@ -1,0 +1,86 @@
+"""Formats: reading and writing the files that scans come in. Nothing outside this folder knows one of them.
+
+    volume = formats.read("scan.nrrd")                       # voxels, affine, spacing_mm
+    red, green, blue = formats.read_channels(["photo.png"])
+    label = formats.read_label("mask.png", image=volume)     # label values, on the grid of their scan
+    formats.write("mask.nrrd", labels, like=volume)          # by ending, in the geometry of the scan
+
+HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
+"""
+
+from crossmatch.formats.codes import SegmentCode, parse_codes
+from crossmatch.formats.embedding import file_bytes, picture_bytes
+from crossmatch.formats.labels import read_label, read_label_grid, segments_of
+from crossmatch.formats.names import (
+    files_in,
+    holds_channels,
+    maps_ending,
+    mask_ending,
+    parts,
+    series_in,
+    stands_alone,
+    stem,
+    unclaimed_in,
+)
+from crossmatch.formats.pictures import noted_turn
+from crossmatch.formats.placement import doubts, in_mm, refuse_implausible
+from crossmatch.formats.registry import (
+    DEFAULT_ENDING,
+    FORMATS,
+    PHOTO_ENDING,
+    PICTURE_ENDING,
+    UNCOMPRESSED_ENDING,
+    Format,
+    ending,
+    endings,
+    read,
+    read_channels,
+    read_grid,
+    read_stack,
+    write,
+)
+from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel, new_volume, same_grid, spacing_of
+
+__all__ = [
+    "DEFAULT_ENDING",
+    "FORMATS",
+    "PHOTO_ENDING",
+    "PICTURE_ENDING",
+    "UNCOMPRESSED_ENDING",
+    "Array",
+    "Format",
+    "Grid",
+    "HasGrid",
+    "SegmentCode",
+    "Volume",
+    "doubts",
+    "ending",
+    "endings",
+    "file_bytes",
+    "files_in",
+    "first_voxel",
+    "holds_channels",
+    "in_mm",
+    "maps_ending",
+    "mask_ending",
+    "new_volume",
+    "noted_turn",
+    "parse_codes",
+    "parts",
+    "picture_bytes",
+    "read",
+    "read_channels",
+    "read_grid",
+    "read_label",
+    "read_label_grid",
+    "read_stack",
+    "refuse_implausible",
+    "same_grid",
+    "segments_of",
+    "series_in",
+    "spacing_of",
+    "stands_alone",
+    "stem",
+    "unclaimed_in",
+    "write",
+]

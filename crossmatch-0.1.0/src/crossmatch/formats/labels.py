@@ -1,0 +1,91 @@
+"""Labels from files: as images, but for formats that name their segments, or whose pictures have palettes.
+
+Shapes as in volume.py.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from crossmatch.formats import dicom_seg, pictures, slicer
+from crossmatch.formats.placement import settled
+from crossmatch.formats.registry import ending, format_of, opening, read, read_grid
+from crossmatch.formats.segments import Segment
+from crossmatch.formats.volume import Array, Grid, HasGrid, Volume, first_voxel
+
+Reader = Callable[[Path, Mapping[str, int]], Volume]
+_READERS: dict[str, Reader] = {
+    ending: each.read_label for each in (pictures, slicer, dicom_seg) for ending in each.ENDINGS
+}
+_NAMING: dict[str, Callable[[Path], list[Segment]]] = {
+    ending: each.segments for each in (slicer, dicom_seg) for ending in each.ENDINGS
+}
+
+
+def read_label(
+    path: str | os.PathLike[str], image: Grid | Volume | None = None, labels: Mapping[str, int] | None = None
+) -> Volume:
+    """Read the label values of one file.
+
+    Args:
+        path: the file.
+        image: the scan that it belongs to. A picture has no place of its own and lies where a scan of its size lies. A
+            segmentation of 3D Slicer that covers a part of the scan is padded with background.
+        labels: name -> value. A file that names its segments gets these values.
+
+    Raises:
+        UserError: as `read`; label values that cannot be told, such as those of a mask in JPEG.
+    """
+    path = Path(path)
+    reader = _READERS.get(ending(path))
+    if reader is None:
+        label = read(path)
+    else:
+        with opening(path):
+            label = settled(path, reader(path, labels or {}))
+    if image is None:
+        return label
+    grid = _placed(path, label, image)
+    if grid is None:
+        return label
+    voxels = label.voxels if label.shape == grid.shape else _padded(label, grid)
+    return replace(label, voxels=voxels, affine=grid.affine, spacing_mm=grid.spacing_mm)
+
+
+def segments_of(path: str | os.PathLike[str]) -> list[Segment]:
+    """The names and values of the segments of a label file; none where its format stores no names.
+
+    Raises:
+        UserError: a file of such a format that cannot be read.
+    """
+    path = Path(path)
+    reader = _NAMING.get(ending(path))
+    if reader is None:
+        return []
+    with opening(path):
+        return reader(path)
+
+
+def read_label_grid(path: str | os.PathLike[str], image: Grid | Volume) -> Grid:
+    """The grid on which `read_label` puts the label of an image, without reading its voxels."""
+    found = read_grid(path)
+    return _placed(Path(path), found, image) or found
+
+
+def _placed(path: Path, label: HasGrid, image: Grid | Volume) -> Grid | None:
+    """The image's grid, where a label lies on it that does not say so itself; None for every other label."""
+    of_picture = not format_of(path).PLACED and tuple(label.shape) == tuple(image.shape)
+    cropped = format_of(path) in (slicer, dicom_seg) and first_voxel(label, image) is not None
+    return Grid(tuple(image.shape), image.affine, image.spacing_mm) if of_picture or cropped else None
+
+
+def _padded(label: Volume, grid: Grid) -> Array:
+    """The voxels of a label on a grid that its own is a part of, background around it."""
+    start = first_voxel(label, grid)
+    assert start is not None
+    voxels = np.zeros(grid.shape, label.voxels.dtype)
+    voxels[tuple(slice(a, a + n) for a, n in zip(start, label.shape, strict=True))] = label.voxels
+    return voxels

@@ -1,0 +1,110 @@
+"""Which files of a source an import looks at: every scan below a folder, or those that the user's patterns name.
+
+In a pattern * stands for any part of a name and ** for folders; what they stand for tells the case. A .* at the end
+stands for any ending.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from crossmatch import formats
+from crossmatch.errors import UserError, listed
+from crossmatch.importers.roles import role_of
+from crossmatch.importers.wishes import Wishes
+
+
+class ChosenFile(NamedTuple):
+    """A file of the source, and what the patterns say of it."""
+
+    path: Path
+    parts: tuple[str, ...]  # folders and stem that tell the case
+    label: bool | None  # None: its words decide
+    test: bool
+
+
+def scans_below(source: Path) -> tuple[list[Path], list[str]]:
+    """Every scan below a folder, a DICOM series being one, and the names of files that are none.
+
+    Links to folders are followed once.
+    """
+    if not source.is_dir():
+        raise UserError(
+            f"{source} {'is a file' if source.exists() else 'does not exist'}: name the folder of the scans."
+        )
+    found = [path for _, path in formats.series_in(source)]
+    series = set(found)
+    unused: list[str] = []
+    seen: set[str] = set()
+    for place, folders, _ in os.walk(source, followlinks=True, onerror=_unreadable):
+        folder = Path(place)
+        scans = [path for _, path in formats.files_in(folder)]
+        found += scans
+        taken = {path.name for path in scans}
+        if folder not in series:
+            unused += [str(path.relative_to(source)) for path in formats.unclaimed_in(folder) if path.is_file()]
+        seen.add(os.path.realpath(place))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in taken and not name.startswith(".") and os.path.realpath(folder / name) not in seen
+        )
+    return found, unused
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read ({error.strerror}): change its permissions, or take it away.")
+
+
+def choose(source: Path, scans: Iterable[Path], wishes: Wishes) -> list[ChosenFile]:
+    """The files that the patterns name, with what they say of each; all of them where there is no pattern."""
+    chosen: dict[Path, ChosenFile] = {}
+    parts = {path: (*path.relative_to(source).parts[:-1], formats.stem(path) or path.name) for path in scans}
+    patterns = (("--test", wishes.test), ("--images", wishes.images), ("--labels", wishes.labels))
+    for option, pattern in patterns:
+        if pattern is None:
+            continue
+        matched = {path: told for path in scans if (told := _told(source, path, pattern)) is not None}
+        if not matched:
+            raise UserError(
+                f"{option} {pattern} matches none of the scans in {source}, such as {listed(list(parts)[:3])}."
+            )
+        for path, told in matched.items():
+            kind = {"--images": False, "--labels": True}.get(option)
+            before = chosen.get(path)
+            if before is not None and not before.test:
+                raise UserError(f"{path} matches both --images and --labels: give patterns that tell them apart.")
+            test = option == "--test" or before is not None
+            chosen[path] = ChosenFile(path, told, kind, test)
+    for path in scans:
+        if path not in chosen and wishes.images is None:  # labels alone were named, or nothing: words decide
+            chosen[path] = ChosenFile(path, parts[path], None if wishes.labels is None else False, False)
+        elif path not in chosen and wishes.labels is None and role_of(parts[path][:-1], parts[path][-1], ()).label:
+            chosen[path] = ChosenFile(path, parts[path], True, False)
+    return [chosen[path] for path in scans if path in chosen]
+
+
+def _told(source: Path, path: Path, pattern: str) -> tuple[str, ...] | None:
+    """What a pattern leaves open in a path, which tells the case; None where it does not match."""
+    pattern = pattern.rstrip("/").removeprefix("./")
+    if not re.search(r"[*?\[]", pattern):
+        place = source / pattern
+        if path == place:
+            return (formats.stem(path) or path.name,)
+        if not path.is_relative_to(place):
+            return None
+        return (*path.relative_to(place).parts[:-1], formats.stem(path) or path.name)
+    any_ending = pattern.endswith(".*")
+    pieces = re.split(r"(\*\*/|\*|\?|\[[^]]+\])", pattern.removesuffix(".*"))
+    open_places = {"**/": "(?:(.*)/)?", "*": "([^/]*)", "?": "([^/])"}
+    expression = "".join(
+        open_places.get(piece, f"({piece})" if n % 2 else re.escape(piece)) for n, piece in enumerate(pieces)
+    )
+    match = re.fullmatch(expression + r"\.[^/]*" * any_ending, path.relative_to(source).as_posix())
+    if match is None:
+        return None
+    told = tuple(part for text in match.groups() if text for part in text.split("/"))
+    last = formats.stem(told[-1]) if told and told[-1] == path.name else None  # "images/*" leaves the ending open too
+    return (*told[:-1], last) if last else told

@@ -1,0 +1,1 @@
+"""Inference: from scans and a trained network to masks."""

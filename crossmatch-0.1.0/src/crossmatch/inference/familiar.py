@@ -1,0 +1,116 @@
+"""Whether a scan is like those of the training: its voxel size, and its grey values.
+
+Numbers of the training scans are kept in run.json, under data.seen.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.formats import Array
+from crossmatch.runs.checkpoint import load_facts
+from crossmatch.runs.record import Seen
+from crossmatch.runs.run import Run
+
+FAR_SPACING = 2.0  # times the largest or smallest spacing of the training
+ABSOLUTE_BELOW = -100.0  # a training scan with lower values has an absolute unit, such as CT's
+NEAR, FAR = 0.25, 10.0  # ranges of a training scan by which ends may lie outside: with an absolute unit, and without
+LOOKED_AT = 200_000  # voxels of a channel
+
+
+def seen_in_training(scans: Sequence[CasePrint]) -> Seen:
+    """What run.json keeps of the training scans.
+
+    Returns:
+        "spacing_mm": smallest and largest, axis by axis, or None where a scan does not know it; "grey_values": for each
+        channel the smallest and largest of the 0.5th percentiles, then of the 99.5th, and the median of their distance.
+    """
+    spacings = [scan.spacing_mm for scan in scans]
+    known = [spacing for spacing in spacings if spacing is not None]
+    grey_values = []
+    for channel in zip(*(scan.intensity for scan in scans), strict=True):
+        low, high = [one.p00_5 for one in channel], [one.p99_5 for one in channel]
+        width = float(np.median(np.subtract(high, low)))
+        grey_values.append([min(low), max(low), min(high), max(high), width])
+    ends = [np.min(known, axis=0).tolist(), np.max(known, axis=0).tolist()] if len(known) == len(spacings) else None
+    return {"spacing_mm": ends, "grey_values": grey_values}
+
+
+def unfinished(run: Run, checkpoint: str) -> str | None:
+    """A warning where a run has steps left."""
+    if "packed" in run.record:
+        left = run.record["packed"]["steps_left"]
+        return f"the run that {run.folder} was packed from was unfinished, with {left} steps left" if left else None
+    path = run.checkpoint("last")
+    if checkpoint not in ("last", "best") or not path.is_file():
+        return None
+    step, steps = load_facts(path)["step"], run.recipe.train.steps
+    if step >= steps:
+        return None
+    return (
+        f"the run {run.folder} is unfinished, at step {step} of {steps}: finish it first with crossmatch train "
+        f"--resume --out {run.folder}"
+    )
+
+
+def strange_spacing(run: Run, spacing_mm: Sequence[float] | None) -> str | None:
+    """A warning where the voxel size of a scan lies far outside that of the training."""
+    ends = run.data["seen"]["spacing_mm"] if "seen" in run.data else None
+    if ends is None or spacing_mm is None or len(spacing_mm) != len(ends[0]):
+        return None
+    values, low, high = np.array(spacing_mm), np.array(ends[0]), np.array(ends[1])
+    if ((values <= high * FAR_SPACING) & (values * FAR_SPACING >= low)).all():
+        return None
+    return f"voxels of {_by(values)} mm, where the training scans have {_by(low)} to {_by(high)} mm"
+
+
+def strange_grey_values(run: Run, channels: Sequence[Array]) -> str | None:
+    """A warning where the grey values (*S) of a scan's channels lie far outside those of the training."""
+    known = run.data["seen"]["grey_values"] if "seen" in run.data else []
+    for name, voxels, numbers in zip(run.data["channels"], channels, known, strict=False):
+        low_min, low_max, high_min, high_max, width = numbers
+        low, high = _ends(voxels)
+        far = width * (NEAR if low_min < ABSOLUTE_BELOW else FAR)
+        usual_low = low_min - NEAR * width <= low <= low_max + far  # negative values are no scanner's gain
+        usual_high = high_min - far <= high <= high_max + far
+        if not (usual_low and usual_high) or high - low < width / 100:
+            return (
+                f"{name} from {low:.4g} to {high:.4g}, where the training scans go from {low_min:.4g} ... "
+                f"{low_max:.4g} to {high_min:.4g} ... {high_max:.4g}"
+            )
+    return None
+
+
+def spacing_distance(run: Run, spacing_mm: Sequence[float] | None) -> float | None:
+    """The factor from a scan's voxel size to the training's, on its worst axis; 1: inside; None: unknown."""
+    ends = run.data["seen"]["spacing_mm"] if "seen" in run.data else None
+    if ends is None or spacing_mm is None or len(spacing_mm) != len(ends[0]):
+        return None
+    values, low, high = np.array(spacing_mm), np.array(ends[0]), np.array(ends[1])
+    return float(np.maximum(values / high, low / values).clip(min=1).max())
+
+
+def grey_distance(run: Run, channels: Sequence[Array]) -> float | None:
+    """How far the ends of a scan's grey values lie outside of the training's, in ranges of a training scan.
+
+    0: inside, in every channel (*S); None: what the training knows is not recorded.
+    """
+    known = run.data["seen"]["grey_values"] if "seen" in run.data else []
+    found = []
+    for voxels, (low_min, low_max, high_min, high_max, width) in zip(channels, known, strict=False):
+        low, high = _ends(voxels)
+        outside = max(low_min - low, low - low_max, high_min - high, high - high_max, 0.0)
+        found.append(outside / max(width, 1e-9))
+    return max(found, default=None)
+
+
+def _ends(voxels: Array) -> tuple[float, float]:
+    """The percentiles that are compared."""
+    looked_at = voxels.ravel()[:: max(1, voxels.size // LOOKED_AT)]
+    low, high = np.percentile(looked_at, [0.5, 99.5])
+    return float(low), float(high)
+
+
+def _by(values: Array) -> str:
+    return " x ".join(f"{value:.3g}" for value in values)

@@ -1,0 +1,150 @@
+"""Where predicted masks come from: `prediction.json` in their folder says which run, checkpoint, settings and scans."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from torch import Tensor
+from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
+
+from crossmatch.atomic import read_json, write_json
+from crossmatch.errors import UserError
+from crossmatch.formats import stem
+from crossmatch.recipes.schema import Recipe
+from crossmatch.runs.checkpoint import Checkpoint, load_facts
+from crossmatch.runs.run import Run
+
+ORIGIN = "prediction.json"
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SourceFile(TypedDict):
+    """A file of a scan as it was when its mask was made."""
+
+    path: str  # from the folder of the masks
+    size: int  # bytes
+    mtime_ns: int
+    ctime_ns: int  # changes with every change of the file, whatever its time says
+    sha256: str | None  # of its bytes; None until it is read
+
+
+Recorded = dict[str, list[SourceFile]]  # case -> the files of its channels, in order
+
+
+def origin(
+    runs: Sequence[Run],
+    recipes: Sequence[Recipe],
+    checkpoints: Sequence[Checkpoint],
+    name: str,
+    flips: bool,
+    bf16: bool,
+) -> dict[str, Any]:
+    """What is written down of a prediction: of several runs what they are together, and under "members" each.
+
+    Args:
+        runs: of the networks; recipes: of the runs, with the settings of prediction that change the masks.
+        checkpoints: those that were loaded; name: how the user named them, ``last``, ``best`` or a path.
+        flips, bf16: see `Predictor`.
+    """
+    members = [_of_one(*one, name, flips, bf16) for one in zip(runs, recipes, checkpoints, strict=True)]
+    if len(members) == 1:
+        return members[0]
+    first, trainings = members[0], [one["training"] for one in members]
+    digests = "".join(one["weights_sha256"] for one in members)
+    whole = {
+        "run": " + ".join(one["run"] for one in members),
+        "step": min(one["step"] for one in members),
+        "weights_sha256": hashlib.sha256(digests.encode()).hexdigest(),
+    }
+    training = {
+        **first["training"],
+        "seconds": round(sum(one["seconds"] for one in trainings), 3),
+        "parameters": _sum(one["parameters"] for one in trainings),
+        "peak_memory_bytes": None,
+        "validation_dice": None,
+    }
+    return {**first, **whole, "training": training, "members": members}
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)
+
+
+def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: bool, bf16: bool) -> dict[str, Any]:
+    """What is written down of one run."""
+    last = run.checkpoint("last")  # tells what the whole run took; without it, what it took up to the best checkpoint
+    whole = load_facts(last) if name == "best" and last.is_file() else checkpoint.facts
+    return {
+        "run": run.folder.resolve().name,
+        "checkpoint": Path(name).name,
+        "step": checkpoint.facts["step"],
+        "weights_sha256": weights_digest(checkpoint.network),
+        "flips": flips,
+        "precision": "bf16" if bf16 else "float32",
+        "recipe": recipe.model_dump(mode="json"),
+        "data": {**run.data, "root": Path(run.data["root"]).name},
+        "training": {
+            "seconds": round(whole["seconds"], 3),
+            "parameters": whole.get("parameters"),  # unknown to runs of earlier versions
+            "peak_memory_bytes": whole.get("peak_memory"),
+            "validation_dice": checkpoint.facts.get("best" if name == "best" else "validation"),
+            **{key: run.record[key] for key in ("code", "device", "versions")},
+        },
+    }
+
+
+def refuse_file(target: Path) -> None:
+    """Raise UserError if the place for masks is a file, or named like one."""
+    if (target.exists() and not target.is_dir()) or stem(target) is not None:
+        raise UserError(f"{target} is a file: name a folder for the masks.")
+
+
+def read_recorded(target: Path, facts: dict[str, Any]) -> Recorded:
+    """The scans that the masks in a folder were made from, by case; none where nothing is recorded.
+
+    Args:
+        target: the folder; it need not exist.
+        facts: what will make the masks now, see `origin`.
+
+    Raises:
+        UserError: the folder holds masks of another origin.
+    """
+    path = target / ORIGIN
+    if not path.exists():
+        return {}
+    with contextlib.suppress(UserError):
+        found = read_json(path, dict[str, Any], "")
+        recorded = found.pop("scans", {})
+        if found == json.loads(json.dumps(facts)):
+            with contextlib.suppress(ValidationError):
+                return _RECORDED.validate_python(recorded, strict=True)
+            return {}
+    raise UserError(
+        f"{target} holds predictions of another run, checkpoint or setting, see {path}: choose another folder, "
+        "or empty this one; nothing was overwritten."
+    )
+
+
+def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded) -> None:
+    """Make the folder of masks and write down what makes them, and from which scans."""
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / ORIGIN, {**facts, "scans": recorded})
+
+
+def weights_digest(network: dict[str, Tensor]) -> str:
+    """SHA-256 of a network's weights: files of one name and step may hold different ones."""
+    digest = hashlib.sha256()
+    for name in sorted(network):
+        weights = network[name].detach().cpu().contiguous()
+        digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
+        digest.update(weights.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+_RECORDED = TypeAdapter(Recorded)

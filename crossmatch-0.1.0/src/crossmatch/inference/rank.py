@@ -1,0 +1,219 @@
+"""Which unlabelled scans to label next: those whose masks a run trusts least, and no two alike."""
+
+import csv
+import io
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crossmatch import formats
+from crossmatch.atomic import write_json, write_text
+from crossmatch.dataset.dataset import Dataset, open_dataset, patient_of
+from crossmatch.errors import UserError
+from crossmatch.inference.ensemble import load_networks
+from crossmatch.inference.inputs import group_channels
+from crossmatch.inference.judged import calibration_of
+from crossmatch.inference.origin import weights_digest
+from crossmatch.inference.predict import Options, predictor_of
+from crossmatch.inference.quality import judge
+from crossmatch.inference.variety import choose
+from crossmatch.runs.devices import choose_device, memory_advice
+from crossmatch.runs.display import Counted, counting
+from crossmatch.runs.run import Run, open_run
+
+POOL = 3  # times as many of the most uncertain scans are looked at as are asked for
+RANKING, RANKING_TABLE = "rank.json", "rank.csv"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A scan to label.
+
+    Attributes:
+        case, patient: its names.
+        images: its files.
+        dice, low, high: the Dice that is expected of its mask, see `estimates.Estimate`.
+        agreement: of the decodings.
+        place: by uncertainty, 1 is the most uncertain of all candidates.
+        distance: of its features to those of the nearest scan that is labelled or stands above; in spreads.
+        reason: all this in a sentence.
+        flags: of its mask.
+    """
+
+    case: str
+    patient: str
+    images: tuple[str, ...]
+    dice: float | None
+    low: float | None
+    high: float | None
+    agreement: float | None
+    place: int
+    distance: float | None
+    reason: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScanToLabel:
+    """A scan that could be chosen; `labelled` ones only tell what is known."""
+
+    case: str
+    patient: str
+    images: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a run makes of scans. `uncertainty` (N,) is 1 minus the estimated Dice; features (N, C)."""
+
+    uncertainty: np.ndarray
+    features: np.ndarray
+    verdicts: list[dict[str, object]]
+
+
+def rank(
+    run: str | os.PathLike[str],
+    data: str | os.PathLike[str] | None = None,
+    *,
+    count: int = 5,
+    out: str | os.PathLike[str] | None = None,
+    checkpoint: str = "last",
+    device: str = "auto",
+    progress: Counted = True,
+) -> list[Ranked]:
+    """Choose the scans to label next, those whose masks a run trusts least and no two alike; write rank.json and .csv.
+
+    Args:
+        run: a run's folder.
+        data: a dataset, whose training cases without a label are looked at, or a folder of scans; by default the
+            run's dataset.
+        count: how many.
+        out: folder for the two files; by default the run's.
+        checkpoint: ``last``, ``best`` or the file of a checkpoint of the same network.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
+
+    Returns:
+        The scans in the order in which they should be labelled, each with its files and the reason.
+
+    Raises:
+        UserError: not a run, nothing to choose from, or scans that the network cannot take.
+    """
+    opened = open_run(Path(run))
+    place = Path(opened.data["root"]) if data is None else Path(data)
+    candidates, known = _candidates(opened, place)
+    if not candidates:
+        raise UserError(
+            f"{place} has no scan to choose from: every training case has a label that the run may use. Name a folder "
+            "of new scans."
+        )
+    with counting(progress, "Looking") as count_scans:
+        looked, of_known = look(opened, [candidates, known], checkpoint, device, count_scans)
+    chosen = choose(
+        looked.uncertainty,
+        looked.features,
+        [one.patient for one in candidates],
+        of_known.features if known else looked.features[:0],
+        count,
+        max(count, min(len(candidates), POOL * count)),
+    )
+    found = []
+    for one in chosen:
+        candidate, verdict = candidates[one.number], looked.verdicts[one.number]
+        dice, agreement = verdict["dice"], verdict["agreement"]
+        trusted = f"estimated Dice {100 * dice:.0f} %" if isinstance(dice, float) else f"agreement {_shown(agreement)}"
+        apart = "" if one.distance is None else f"; {one.distance:.1f} spreads from the nearest labelled or chosen scan"
+        found.append(
+            Ranked(
+                case=candidate.case,
+                patient=candidate.patient,
+                images=tuple(str(path) for path in candidate.images),
+                **{key: verdict[key] for key in ("dice", "low", "high", "agreement")},  # type: ignore[arg-type]
+                place=one.place,
+                distance=one.distance,
+                reason=f"{trusted}, number {one.place} of {len(candidates)} from below{apart}.",
+                flags=tuple(verdict["flags"]),  # type: ignore[arg-type]
+            )
+        )
+    _write(opened.folder if out is None else Path(out), opened, found)
+    return found
+
+
+def look(
+    run: Run,
+    groups: Sequence[Sequence[ScanToLabel]],
+    checkpoint: str,
+    device: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Looked]:
+    """Predict groups of scans and judge their masks, which are not written. Arguments and errors as of `rank`."""
+    network, (loaded,) = load_networks([run], checkpoint)
+    chosen = choose_device(device)
+    predictor = predictor_of([run], network.to(chosen), chosen, Options(checkpoint, device, quality=True))
+    views = predictor.views
+    assert views is not None
+    total, done, found = sum(map(len, groups)), 0, []
+    with memory_advice("Use --device cpu."):
+        calibration = calibration_of(run, predictor, weights_digest(loaded.network), progress)
+        for group in groups:
+            verdicts, features = [], []
+            for one in group:
+                progress(done, total)
+                volumes = formats.read_channels(one.images)
+                views.start()
+                labels, _ = predictor(volumes, one.images[0])
+                sums = views.sums()
+                verdicts.append(judge(run, calibration, volumes, labels, sums))
+                features.append(sums.features)
+                done += 1
+            found.append(Looked(np.array([_uncertainty(one) for one in verdicts]), np.array(features), verdicts))
+    progress(total, total)
+    return found
+
+
+def _uncertainty(verdict: dict[str, object]) -> float:
+    """1 minus the estimated Dice, or the agreement; a mask with nothing in it is the most uncertain."""
+    value = verdict["dice"] if verdict["dice"] is not None else verdict["agreement"]
+    return 1.0 if value is None else 1.0 - float(value)  # type: ignore[arg-type]
+
+
+def _candidates(run: Run, place: Path) -> tuple[list[ScanToLabel], list[ScanToLabel]]:
+    """The scans to choose from, and those that the run learned from with labels."""
+    labelled: list[ScanToLabel] = []
+    learned = set(run.data["labelled"])
+    root = Path(run.data["root"])
+    if (root / "dataset.json").is_file():
+        labelled = [one for one in _of_dataset(open_dataset(root).only("train")) if one.case in learned]
+    if not (place / "dataset.json").is_file():
+        scans = group_channels(place, run.data["channels"])
+        return [ScanToLabel(name, patient_of(name, None, place), paths) for name, paths in scans.items()], labelled
+    dataset = open_dataset(place).only("train")
+    same = place.resolve() == root.resolve()
+    with_label = {case.id for case in dataset.cases if case.label is not None}
+    if same and run.recipe.data.labelled != "all":
+        with_label = learned  # further labels lie there, which this run was not to use
+    return [one for one in _of_dataset(dataset) if one.case not in with_label], labelled
+
+
+def _of_dataset(dataset: Dataset) -> list[ScanToLabel]:
+    return [ScanToLabel(case.id, case.patient, case.images) for case in dataset.cases]
+
+
+def _write(folder: Path, run: Run, found: Sequence[Ranked]) -> None:
+    """Write the two files."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["number", "case", "patient", "dice", "low", "high", "agreement", "place", "distance", "reason"])
+    for number, one in enumerate(found, start=1):
+        numbers = (one.dice, one.low, one.high, one.agreement, one.place, one.distance)
+        rows.writerow([number, one.case, one.patient, *map(_shown, numbers), one.reason])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / RANKING_TABLE, text.getvalue())
+    write_json(folder / RANKING, {"run": run.folder.resolve().name, "next": [asdict(one) for one in found]})
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,55 @@
+"""The files of one scan: its channels are read, its mask and maps are written. Each is called by a thread of its own.
+
+Shapes: *S a scan as stored, K classes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmatch import formats
+from crossmatch.formats import SegmentCode, Volume
+from crossmatch.inference.inputs import Scan
+from crossmatch.inference.predictor import check_voxels
+from crossmatch.inference.sources import Files, Sources
+
+
+def read_scan(scan: Scan, sources: Sources) -> list[Volume] | None:
+    """A scan's channels, or None where an earlier call made its files."""
+    if scan.name in sources.kept:
+        return None
+    volumes = [volume for path in scan.channels for volume in _read_image(path)]
+    sources.read(scan.name, scan.files)
+    return volumes
+
+
+def _read_image(path: Path) -> list[Volume]:
+    """The channels in one file of a scan; a UserError where their voxels can give no mask."""
+    volumes = formats.read_channels([path])
+    for volume in volumes:
+        check_voxels(volume.voxels, str(path))
+    return volumes
+
+
+def write_files(
+    made: Files,
+    labels: NDArray[np.uint8],
+    maps: NDArray[np.float32] | None,
+    like: Volume,
+    names: Mapping[str, int],
+    codes: Mapping[str, SegmentCode],
+) -> None:
+    """Write a scan's files; the mask last, so that it is there only when all of them are.
+
+    Args:
+        made: the file of the mask, then those of its maps, each in a folder of its name.
+        maps: (M, *S), as `Predictor` gives them.
+        like: the scan's grid; names: class -> value; codes: of the classes, for DICOM segmentations.
+    """
+    if maps is not None:
+        for path in made[1:]:
+            uncertain = path.parent.name == "uncertainty"  # the last of the maps
+            formats.write(path, maps[-1] if uncertain else np.moveaxis(maps[: max(names.values()) + 1], 0, -1), like)
+    formats.write(made[0], labels, like, names, codes)

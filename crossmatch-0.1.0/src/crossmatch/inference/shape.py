@@ -1,0 +1,64 @@
+"""What a mask is like by itself: its size, its surface, its parts, and whether it meets the scan's edge.
+
+Shapes: *S a scan as stored, 2 or 3 axes.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects, label
+
+
+class MaskShape(NamedTuple):
+    """Of one class of a mask."""
+
+    voxels: int
+    volume_ml: float | None  # None: a picture, or a voxel size that is unknown
+    surface_cm2: float | None
+    components: int  # connected by faces
+    edge_share: float  # of the voxels, those on the outermost voxels of the scan; 0 where there is none
+
+
+def mask_shapes(
+    labels: NDArray[np.uint8], classes: int, spacing_mm: Sequence[float] | None, slice_axis: int | None
+) -> list[MaskShape]:
+    """The shape of each class but the background, in order.
+
+    Args:
+        labels: (*S).
+        classes: K, background included.
+        spacing_mm: of the voxels.
+        slice_axis: of a stack of slices, whose ends are no edge: hearts go on beyond them; None: none is.
+    """
+    shapes = []
+    for value, place in enumerate(find_objects(labels, max_label=classes - 1), start=1):
+        if place is None:
+            size = None if spacing_mm is None or labels.ndim < 3 else 0.0
+            shapes.append(MaskShape(0, size, size, 0, 0.0))
+            continue
+        mask = labels[place] == value
+        voxels = int(mask.sum())
+        volume = surface = None
+        if spacing_mm is not None and labels.ndim == 3:
+            volume = voxels * float(np.prod(spacing_mm)) / 1000
+            surface = _surface_mm2(mask, spacing_mm) / 100
+        edge = np.zeros(mask.shape, bool)
+        for axis, (part, n) in enumerate(zip(place, labels.shape, strict=True)):
+            if axis == slice_axis or n == 1:
+                continue
+            first, last = (np.take(mask, [k], axis) for k in (0, -1))
+            if part.start == 0:
+                np.moveaxis(edge, axis, 0)[0] |= np.squeeze(first, axis)
+            if part.stop == n:
+                np.moveaxis(edge, axis, 0)[-1] |= np.squeeze(last, axis)
+        shapes.append(MaskShape(voxels, volume, surface, int(label(mask)[1]), float(edge.sum()) / voxels))
+    return shapes
+
+
+def _surface_mm2(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> float:
+    """The area of all voxel faces between the mask and what is not the mask."""
+    area = float(np.prod(spacing_mm))
+    padded = np.pad(mask, 1).astype(np.int8)
+    return sum(float(np.abs(np.diff(padded, axis=axis)).sum()) * area / mm for axis, mm in enumerate(spacing_mm))

@@ -1,0 +1,1 @@
+"""Perturbations of images and of features. Parameters are drawn first; pure functions apply them."""

@@ -1,0 +1,176 @@
+"""The page of several runs beside each other: scores, the same slices, case by case, curves, settings that differ."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from crossmatch.errors import UserError, listed
+from crossmatch.reports.beside import beside_rows
+from crossmatch.reports.curves import runs_panels
+from crossmatch.reports.document import document
+from crossmatch.reports.evaluated import known_cases, notices, pictures_section
+from crossmatch.reports.heading import duration, last_checkpoint, tiled
+from crossmatch.reports.pairs import (
+    Compared,
+    chosen_pairs,
+    differences,
+    differences_table,
+    pairs_drawing,
+    pairs_table,
+    shared_cases,
+)
+from crossmatch.reports.tables import runs_table, scores_of_runs
+from crossmatch.runs.differences import flat
+from crossmatch.runs.run import Run
+
+
+def check_comparable(runs: Sequence[Run]) -> None:
+    """Raise UserError unless these are at least two runs whose networks tell the same classes apart."""
+    folders = [run.folder.resolve() for run in runs]
+    if twice := [run.folder for run, place in zip(runs, folders, strict=True) if folders.count(place) > 1]:
+        raise UserError(f"{twice[0]} is named twice: name runs that differ.")
+    first, *others = runs
+    for run in others:
+        if run.data["labels"] != first.data["labels"]:
+            raise UserError(
+                f"{first.folder} and {run.folder} have other classes ({listed(first.data['labels'])} against "
+                f"{listed(run.data['labels'])}): scores of different classes cannot be compared."
+            )
+
+
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """The end of each path that tells it from the others."""
+    parts = [folder.resolve().parts for folder in folders]
+    longest = max(map(len, parts))
+    for count in range(1, longest + 1):
+        names = ["/".join(each[-count:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    return ["/".join(each) for each in parts]
+
+
+def render_comparison(runs: Sequence[Compared]) -> str:
+    """The whole page. The first run is the one that others are compared with."""
+    names = [run.name for run in runs]
+    title = " · ".join(names)
+    what = f"{len(runs)} runs on {listed(dict.fromkeys(run.run.data['name'] for run in runs))}"
+    head = f'<header><p class="what">{escape(what)}</p><h1>{escape(_spoken(names))}</h1></header>'
+    scored = [run for run in runs if run.evaluation is not None]
+    shared, other = shared_cases(runs)
+    body = [head, tiled([_tile(run) for run in runs]), notices(_doubts(runs, scored, shared, other))]
+    if scored:
+        tables = {run.name: run.evaluation for run in scored if run.evaluation is not None}
+        body.append(
+            '<section><h2>Scores</h2><p class="aside">Mean ± standard deviation over the test cases of each run.</p>'
+            f'<div class="scroll">{scores_of_runs(tables)}</div></section>'
+        )
+    if len(scored) > 1 and shared:
+        body += _case_by_case(scored, shared)
+    panels = runs_panels({run.name: run.lines for run in runs})
+    if panels:
+        aside = (
+            "Of each term the whole, or the mean of its parts. Terms of different methods are different quantities. "
+            "Drag across a curve to zoom; a double click shows all of it."
+        )
+        body.append(
+            f'<section><h2>Curves</h2><p class="aside">{aside}</p><div class="panels">{"".join(panels)}</div></section>'
+        )
+    return document(title, [*body, _settings(runs)])
+
+
+def _spoken(names: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]])
+
+
+def _case_by_case(scored: Sequence[Compared], shared: Sequence[str]) -> list[str]:
+    """Pictures of chosen cases, then differences of all."""
+    found = differences(scored, shared)
+    evaluation = scored[0].evaluation
+    assert evaluation is not None
+    drawable = [run for run in scored if run.masks is not None]
+    rows, notes = beside_rows(drawable, evaluation.labels, chosen_pairs(found, shared))
+    islands = (
+        '<p class="aside">Chosen by the difference to the first run. Red: false islands, parts that touch nothing of '
+        "the reference's class.</p>"
+    )
+    pictures = pictures_section("Side by side", evaluation.labels, [islands, notices(notes), *rows.values()], ())
+    first = scored[0].name
+    aside = (
+        f"{len(shared)} cases that all of these runs were tested on. p: Wilcoxon's signed-rank test over cases, exact, "
+        "two-sided. It says whether cases differ by more than chance, and nothing of other seeds; cases of one patient "
+        "are not independent."
+    )
+    return [
+        pictures,
+        f'<section><h2>Case by case</h2><p class="aside">{escape(aside)} <code>crossmatch benchmark</code> '
+        "compares methods over patients and seeds.</p>"
+        f'<div class="scroll">{differences_table(found, first)}</div>'
+        f"{pairs_drawing(scored, shared)}{pairs_table(scored, shared)}</section>",
+    ]
+
+
+def _tile(run: Compared) -> tuple[str, str, str]:
+    """Its Dice, and what it took."""
+    record, facts = run.run, last_checkpoint(run.run)
+    data = record.data
+    took = f", {duration(facts['seconds'])}" if facts["seconds"] else ""
+    cases = f"{len(data['labelled'])} + {data['unlabelled']} cases"
+    about = f"{record.recipe.method.name}, {cases}, {facts['step']:,} steps{took}"
+    if run.evaluation is None:
+        return run.name, "–", f"not evaluated; {about}"
+    dice = run.evaluation.statistics()["dice"]
+    spread = f"Dice ± {100 * dice.std:.1f} over {dice.cases} cases" if dice.cases > 1 else "Dice of 1 case"
+    return run.name, f"{100 * dice.mean:.1f} %", f"{spread}; {about}"
+
+
+def _doubts(
+    runs: Sequence[Compared], scored: Sequence[Compared], shared: Sequence[str], other: Sequence[str]
+) -> list[str]:
+    """What makes the comparison unequal, a sentence each."""
+    told = []
+    first, *others = runs
+    facts = first.run.data
+    for run in others:
+        data = run.run.data
+        if data["fingerprint"] != facts["fingerprint"]:
+            told.append(f"{run.name} and {first.name} learned from different data ({data['name']}, {facts['name']}).")
+        elif set(data["labelled"]) != set(facts["labelled"]):
+            told.append(f"{run.name} and {first.name} had different labelled cases.")
+    steps = {run.name: last_checkpoint(run.run)["step"] for run in runs}
+    if len(set(steps.values())) > 1:
+        counts = listed(f"{name} {count:,} steps" for name, count in steps.items())
+        told.append(f"They did not train for equally long: {counts}.")
+    if without := [run.name for run in runs if run.evaluation is None]:
+        told.append(f"Not evaluated, so without scores and pictures: {listed(without)}. See `crossmatch evaluate`.")
+    for run in scored:
+        assert run.evaluation is not None
+        if known := known_cases(run.run, run.evaluation):
+            told.append(f"{run.name} was tested on cases whose labels it had used: {listed(known)}.")
+    if other:
+        told.append(f"Of one name but made from different scans, so not compared: {listed(other)}.")
+    if len(scored) > 1 and not shared:
+        told.append("The runs were tested on different cases: no case can be compared.")
+    tested = {len(run.evaluation.case_means()) for run in scored if run.evaluation is not None}
+    if shared and tested != {len(shared)}:
+        told.append(f"Not all runs were tested on the same cases: {len(shared)} cases are compared.")
+    return told
+
+
+def _settings(runs: Sequence[Compared]) -> str:
+    """A table of the settings that differ, a column a run."""
+    trees = []
+    for run in runs:
+        record, data = run.run.record, run.run.data
+        learned = {"name": data["name"], "root": data["root"], "cases": data["labelled"]}
+        made = {"code": dict(record["code"]), "versions": record["versions"], "device": dict(record["device"])}
+        trees.append(flat({**run.run.recipe.settings(), "learned_from": learned, **made}))
+    keys = list(dict.fromkeys(key for tree in trees for key in tree))
+    differing = {
+        key: [tree.get(key) for tree in trees]
+        for key in keys
+        if any(tree.get(key) != trees[0].get(key) for tree in trees)
+    }
+    same = "<p>All settings, the data and the code are the same.</p>"
+    table = f'<div class="scroll">{runs_table([run.name for run in runs], differing)}</div>' if differing else same
+    return f"<section><h2>Settings that differ</h2>{table}</section>"

@@ -1,0 +1,180 @@
+"""An accepted mask becomes the label of its case: in labelsTr, with a note of where it comes from.
+
+DATA/labelsTr/CASE.nii.gz          the label, on the voxels of its image as that is stored
+DATA/review/CASE.json              its provenance: run, checkpoint, who, when, how many voxels were corrected
+DATA/review/replaced/CASE.1.nii.gz a label that it replaced, as it was
+
+The order is: keep the old label, write the note, then put the new label in its place by one renaming. So a killed
+process leaves the old label or the new one, whole, and never a label without its note.
+"""
+
+import getpass
+import hashlib
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossmatch import formats
+from crossmatch.atomic import read_json, write_json, written_aside
+from crossmatch.errors import UserError
+from crossmatch.formats import Array
+from crossmatch.review.case_voxels import OpenCase
+from crossmatch.review.places import Places
+from crossmatch.runs.run import Run
+
+FOLDER, REPLACED = "review", "replaced"  # in the dataset's folder
+_ORIGIN_KEYS = ("run", "checkpoint", "step", "weights_sha256", "flips")  # of prediction.json
+
+
+class LabelThereError(Exception):
+    """The case has a label, and nobody said that it may be replaced."""
+
+
+@dataclass(frozen=True)
+class AcceptedLabel:
+    """What was written."""
+
+    path: Path
+    corrected: int  # voxels that differ from the prediction
+    replaced: Path | None  # where the old label is kept
+
+
+def label_of(root: Path, name: str) -> Path | None:
+    """The label file of a training case as it is now, in whatever format."""
+    folder = root / "labelsTr"
+    found = [path for stem, path in formats.files_in(folder) if stem == name] if folder.is_dir() else []
+    return found[0] if found else None
+
+
+def who() -> str:
+    """The user's name, as the system knows it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no name for this number, as in some containers; Windows has none
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def accept(
+    run: Run,
+    root: Path,
+    opened: OpenCase,
+    labels: Array,
+    predicted: Array | None,
+    *,
+    replace: bool,
+    when: str,
+    places: Places,
+) -> AcceptedLabel:
+    """Write a label.
+
+    Args:
+        run: that made the prediction; root: of the dataset.
+        opened: the case; its images lie in imagesTr.
+        labels: (*S) uint8, on the grid of the image as stored.
+        predicted: what the run said, (*S), or None where it said nothing.
+        replace: whether a label that is there may be replaced; it is kept.
+        when: local time.
+
+    Raises:
+        LabelThereError: there is a label and `replace` is False; nothing was written.
+        UserError: the folder cannot be written to, or lies outside of the data's.
+    """
+    name = opened.case.name
+    old = label_of(root, name)
+    if old is not None and not replace:
+        raise LabelThereError
+    path = root / "labelsTr" / f"{name}{_ending(root, opened, old)}"
+    if not places.holds(path.parent):
+        raise UserError(f"{path.parent} leads out of the dataset's folder ({path.parent.resolve()}): nothing written.")
+    different = labels != (0 if predicted is None else predicted)
+    kept = _keep(root, name, old) if old is not None else None
+    with written_aside(path) as aside:
+        formats.write(aside, labels, like=opened.grid, labels=opened.labels)
+        with aside.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        note = _note(run, root, opened, path, digest, different, labels, when, kept)
+        if old is None and label_of(root, name) is not None:  # it appeared while this one was written
+            raise LabelThereError
+        write_json(root / FOLDER / f"{name}.json", note)
+    if old is not None and old.name != path.name:
+        for part in formats.parts(old):
+            part.unlink(missing_ok=True)
+    return AcceptedLabel(path, int(different.sum()), kept)
+
+
+def _ending(root: Path, opened: OpenCase, old: Path | None) -> str:
+    """The ending of the label: of the one it replaces, else the dataset's usual one, else that of the image."""
+    own = formats.mask_ending(opened.case.images[0], None, formats.Grid(opened.grid.shape, opened.grid.affine, None))
+    usual = Counter(formats.ending(path) for _, path in formats.files_in(root / "labelsTr")).most_common(1)
+    for found in ([formats.ending(old)] if old is not None else []) + [ending for ending, _ in usual]:
+        try:
+            grid = formats.Grid(opened.grid.shape, opened.grid.affine, None)
+            if formats.mask_ending(opened.case.images[0], found[1:], grid) == found:
+                return found
+        except UserError:
+            continue  # it is only read, or cannot hold this case
+    return own
+
+
+def _keep(root: Path, name: str, old: Path) -> Path:
+    """Copy a label that is about to be replaced, under the next free number."""
+    folder = root / FOLDER / REPLACED
+    folder.mkdir(parents=True, exist_ok=True)
+    ending = formats.ending(old)
+    number = 1
+    while list(folder.glob(f"{_literal(name)}.{number}.*")):
+        number += 1
+    for part in formats.parts(old):
+        tail = part.name[len(old.name) - len(ending) :]
+        with written_aside(folder / f"{name}.{number}{tail}") as aside:
+            shutil.copyfile(part, aside)
+    return folder / f"{name}.{number}{ending}"
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _note(
+    run: Run,
+    root: Path,
+    opened: OpenCase,
+    path: Path,
+    digest: str,
+    different: Array,
+    labels: Array,
+    when: str,
+    kept: Path | None,
+) -> dict[str, Any]:
+    mask = opened.case.mask
+    facts = {} if mask is None else {key: mask.facts[key] for key in _ORIGIN_KEYS if key in mask.facts}
+    values = {name: value for name, value in opened.labels.items() if value}
+    return {
+        "case": opened.case.name,
+        "label": path.relative_to(root).as_posix(),
+        "sha256": digest,
+        "run": run.folder.resolve().name,
+        "prediction": facts or None,
+        "who": who(),
+        "when": when,
+        "corrected_voxels": int(different.sum()),
+        "corrected_voxels_by_class": {name: int((different & (labels == v)).sum()) for name, v in values.items()},
+        "voxels": {name: int(np.count_nonzero(labels == value)) for name, value in values.items()},
+        "replaced": kept.relative_to(root).as_posix() if kept else None,
+        "crossmatch": version("crossmatch"),
+        "earlier": _earlier(root / FOLDER / f"{opened.case.name}.json"),
+    }
+
+
+def _earlier(path: Path) -> list[dict[str, Any]]:
+    """What was noted of labels that this one follows, oldest first."""
+    if not path.is_file():
+        return []
+    before = read_json(path, dict[str, Any], "move it away")
+    return [*before.pop("earlier", []), before]

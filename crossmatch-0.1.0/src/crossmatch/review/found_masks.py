@@ -1,0 +1,153 @@
+"""Folders of predicted masks: whose scans they are of, and how far each mask can be trusted."""
+
+import filecmp
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from crossmatch import formats
+from crossmatch.atomic import read_json
+from crossmatch.errors import UserError
+from crossmatch.inference.estimates import CaseQuality
+from crossmatch.inference.origin import ORIGIN, Recorded
+from crossmatch.inference.quality_record import QualityRecord, read_quality
+from crossmatch.runs.run import Run
+
+UNLABELLED = "unlabelled"  # the folder in the run's into which this page lets masks be made
+_RECORDED = TypeAdapter(Recorded)
+Key = tuple[str, str]  # the real folder of a file and its name
+
+
+@dataclass(frozen=True)
+class FoundMask:
+    """A predicted mask and what is known of it."""
+
+    path: Path
+    folder: Path
+    facts: dict[str, Any]  # of prediction.json: run, checkpoint, step, weights
+    scan: Path  # the scan's first file
+    size: int | None  # of the scan's first file when the mask was made, bytes
+    time: int | None  # its time of change, ns
+    uncertainty: Path | None
+    quality: CaseQuality | None
+    outdated: str | None  # why an estimate of it holds no more
+
+
+class MaskFolders:
+    """The masks that a run made, by the scan that each was made from."""
+
+    def __init__(self, run: Run, named: Iterable[Path]) -> None:
+        self.notes: list[str] = []
+        self._by_file: dict[Key, FoundMask] = {}
+        self._by_name: dict[str, list[FoundMask]] = {}
+        self.used: set[Path] = set()  # masks that `of` gave
+        self.scans: dict[Key, tuple[str, tuple[Path, ...]]] = {}  # first file -> name and all files of a scan
+        self.calibration: str | None = None
+        own = [path.parent for path in run.folder.glob(f"*/{ORIGIN}")]
+        for folder in sorted(dict.fromkeys([*own, *named]), key=_age):
+            try:
+                self._add(folder)
+            except UserError as error:
+                self.notes.append(str(error))
+
+    def of(self, image: Path, name: str) -> FoundMask | None:
+        """The newest mask of a scan.
+
+        Where the data were moved since, that of the scan of this name and size; where the scan was copied, that of the
+        scan of this name and content.
+        """
+        found = self._by_file.get(key_of(image))
+        for other in self._by_name.get(name, []) if found is None else []:
+            try:
+                moved = other.size == image.stat().st_size and (not other.scan.exists() or _equal(other.scan, image))
+            except OSError:
+                continue
+            found = other if moved else found
+        if found is not None:
+            self.used.add(found.path)
+        return found
+
+    def taken(self, key: Key) -> bool:
+        """Whether the mask of a scan was given to a case."""
+        found = self._by_file.get(key)
+        return found is not None and found.path in self.used
+
+    def _add(self, folder: Path) -> None:
+        if not (folder / ORIGIN).is_file():
+            raise UserError(f"{folder} has no {ORIGIN}, so nobody knows which scans its masks are of; left out.")
+        facts = read_json(folder / ORIGIN, dict[str, Any], "predict again into another folder")
+        try:
+            scans = _RECORDED.validate_python(facts.pop("scans", {}))
+        except ValidationError:
+            raise UserError(f"{folder / ORIGIN} is damaged: predict again into another folder.") from None
+        quality = self._quality(folder)
+        maps = folder / "uncertainty"
+        uncertain = dict(formats.files_in(maps)) if maps.is_dir() else {}
+        for name, path in formats.files_in(folder):
+            if not (files := scans.get(name)):
+                continue
+            places = [_normal(folder / file["path"]) for file in files]
+            found = FoundMask(
+                path,
+                folder,
+                facts,
+                places[0],
+                files[0]["size"],
+                files[0]["mtime_ns"],
+                uncertain.get(name),
+                quality.cases.get(name) if quality else None,
+                quality.outdated.get(name) if quality else None,
+            )
+            first = key_of(places[0])
+            self._by_file[first] = found
+            self.scans[first] = (name, _scan_paths(places))
+            self._by_name.setdefault(name, []).append(found)
+
+    def _quality(self, folder: Path) -> QualityRecord | None:
+        try:
+            found = read_quality(folder)
+        except UserError as error:
+            self.notes.append(str(error))
+            return None
+        if found is not None:
+            self.calibration = found.calibration["told"]
+        return found
+
+
+def _equal(file: Path, other: Path) -> bool:
+    return filecmp.cmp(file, other, shallow=False)
+
+
+def key_of(path: Path) -> Key:
+    """What tells whether two paths are one file, without following a link of the file itself."""
+    return _real(str(path.parent)), path.name
+
+
+def _scan_paths(files: list[Path]) -> tuple[Path, ...]:
+    """The channels of a scan: its files, or the folder of a DICOM series."""
+    known = [path for path in files if formats.stem(path) is not None]
+    return tuple(known) or (files[0].parent,)
+
+
+def _normal(path: Path) -> Path:
+    return Path(os.path.normpath(os.path.abspath(path)))
+
+
+def _age(folder: Path) -> float:
+    try:
+        return (folder / ORIGIN).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+_known: dict[str, str] = {}
+
+
+def _real(folder: str) -> str:
+    if folder not in _known:
+        _known[folder] = os.path.realpath(folder)
+    return _known[folder]

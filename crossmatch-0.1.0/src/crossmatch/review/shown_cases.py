@@ -1,0 +1,118 @@
+"""The cases of the page: unlabelled and validation cases of the run's dataset, and new scans. No voxel is read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from crossmatch.dataset.dataset import Dataset, open_dataset
+from crossmatch.dataset.layout import list_cases, read_description
+from crossmatch.errors import UserError, listed
+from crossmatch.inference.inputs import group_channels
+from crossmatch.review.found_masks import FoundMask, MaskFolders, key_of
+from crossmatch.review.places import Places
+from crossmatch.runs.run import Run
+
+CaseKind = Literal["unlabelled", "validation", "new"]
+
+
+@dataclass(frozen=True)
+class ReviewCase:
+    """One scan as the page shows it."""
+
+    id: str  # of the page's addresses; never a path
+    name: str
+    kind: CaseKind
+    images: tuple[Path, ...]  # one file a channel, or one that holds them all
+    reference: Path | None  # shown beside the prediction: of validation cases alone
+    mask: FoundMask | None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The cases of a run and what the user should know of them."""
+
+    cases: dict[str, ReviewCase]
+    dataset: Dataset
+    notes: tuple[str, ...]
+    calibration: str | None  # what estimates of quality come from
+
+
+def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], places: Places) -> Gathered:
+    """Find the cases.
+
+    Labels of unlabelled cases are never shown, also where a file is there: the run was not to see them. Test cases are
+    left out.
+
+    Args:
+        run: whose predictions are looked at.
+        root: of its dataset; masks: further folders of predictions.
+        scans: folders of new scans; places: what may be shown.
+
+    Raises:
+        UserError: the dataset is gone or has problems.
+    """
+    dataset = open_dataset(root, ("train", "val"))
+    folders = MaskFolders(run, masks)
+    notes = list(folders.notes)
+    known = set(run.data["labelled"])
+    cases: dict[str, ReviewCase] = {}
+    seen = set()
+    for case in dataset.cases:
+        seen.add(key_of(case.images[0].absolute()))
+        if case.split == "train" and case.id in known:
+            continue
+        kind: CaseKind = "validation" if case.split == "val" else "unlabelled"
+        reference = case.label if kind == "validation" else None
+        mask = folders.of(case.images[0].absolute(), case.id)
+        cases[f"{kind}:{case.id}"] = ReviewCase(f"{kind}:{case.id}", case.id, kind, case.images, reference, mask)
+    seen |= _other_images(root)
+    new, hidden = _new_scans(run, folders, scans, seen, places, notes)
+    cases |= {case.id: case for case in new}
+    if hidden:
+        notes.append(
+            f"Masks of scans in other folders are not shown. Start with --scans to show those of {listed(hidden)}."
+        )
+    return Gathered(cases, dataset, tuple(notes), folders.calibration)
+
+
+def _other_images(root: Path) -> set[tuple[str, str]]:
+    """Every image of the dataset, test cases too: none of them is a new scan."""
+    images = list_cases(root, read_description(root)).images
+    return {key_of(path.absolute()) for paths in images.values() for path in paths}
+
+
+def _new_scans(
+    run: Run,
+    folders: MaskFolders,
+    scans: Iterable[Path],
+    seen: set[tuple[str, str]],
+    places: Places,
+    notes: list[str],
+) -> tuple[list[ReviewCase], list[Path]]:
+    """Scans that are not of the dataset: those in the named folders, and those that masks were made from."""
+    found: dict[tuple[str, str], tuple[str, tuple[Path, ...]]] = {}
+    for folder in scans:
+        try:
+            groups = group_channels(folder.absolute(), run.data["channels"])
+        except UserError as error:
+            notes.append(str(error))
+            continue
+        found |= {key_of(paths[0]): (name, paths) for name, paths in groups.items()}
+    hidden: dict[Path, None] = {}
+    for key, (name, paths) in folders.scans.items():
+        if key in seen or key in found or folders.taken(key):
+            continue
+        if places.holds(paths[0]):
+            found[key] = (name, paths)
+        elif paths[0].exists():
+            hidden[paths[0].parent] = None
+    cases = []
+    names: dict[str, int] = {}
+    for key, (name, paths) in found.items():
+        if key in seen or folders.taken(key):
+            continue
+        names[name] = names.get(name, 0) + 1
+        ident = f"new:{name}" if names[name] == 1 else f"new:{name}:{names[name]}"
+        cases.append(ReviewCase(ident, name, "new", paths, None, folders.of(paths[0], name)))
+    return cases, list(hidden)

@@ -1,0 +1,1 @@
+"""Runs: a run's folder, its checkpoints and log, and the device it computes on."""

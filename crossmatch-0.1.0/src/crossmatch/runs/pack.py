@@ -1,0 +1,75 @@
+"""One file to hand on: the weights, the recipe and the facts of a run, without its data and who trained it.
+
+Left out are the cases' names, all folders, the remarks of the recipe, the log, and the state that only training needs.
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors.torch import save
+
+from crossmatch.errors import UserError
+from crossmatch.runs.checkpoint import load_facts
+from crossmatch.runs.record import CheckpointFacts, RunRecord
+from crossmatch.runs.run import Run, open_run
+from crossmatch.runs.zipped import ENDING, FACTS, read_packed, write_packed
+
+_KEPT = ("step", "seconds", "best", "validation", "peak_memory", "parameters", "method")
+
+
+def pack(folder: Path, out: Path, checkpoint: Literal["last", "best"] = "last") -> Path:
+    """Write a run as one file, which predicts where the run does.
+
+    Args:
+        folder: the run.
+        out: the file, whose name ends in .zip; an earlier packed model there is replaced, any other file is not.
+        checkpoint: ``last`` or ``best``.
+
+    Returns:
+        The file's path. Packed again from equal weights and facts, it has the same bytes.
+
+    Raises:
+        UserError: no run, no such checkpoint, or a place that cannot be used; nothing is overwritten.
+    """
+    if out.suffix.lower() != ENDING:
+        raise UserError(f"{out} is no name for a packed model: let it end in {ENDING}.")
+    if out.exists():
+        read_packed(out, FACTS)  # a UserError where it is another file
+    run = open_run(folder)
+    if run.is_packed:
+        raise UserError(f"{folder} is packed already: copy it.")
+    network, loaded = run.load_network(checkpoint)
+    tensors = {f"network/{name}": value.contiguous() for name, value in network.state_dict().items()}
+    facts = {key: value for key, value in loaded.facts.items() if key in _KEPT}
+    weights = save(tensors, metadata={"crossmatch": json.dumps(facts)})
+    record = json.dumps(_without_origin(run, checkpoint, loaded.facts), indent=1, allow_nan=False)
+    write_packed(out, record.encode(), weights)
+    return out
+
+
+def _without_origin(run: Run, checkpoint: Literal["last", "best"], facts: CheckpointFacts) -> RunRecord:
+    """What run.json says, without names of cases and places."""
+    last = run.checkpoint("last")
+    done = load_facts(last)["step"] if last.is_file() else facts["step"]
+    recipe: dict[str, Any] = run.recipe.settings()
+    if "teacher" in recipe["method"]:  # the folder of the run that taught it
+        recipe["method"] = {**recipe["method"], "teacher": "teacher"}
+    counts = {key: [f"{key} {n}" for n, _ in enumerate(run.data[key], 1)] for key in ("labelled", "validation")}
+    record: RunRecord = {
+        "recipe": recipe,
+        "data": {**run.data, "root": "", "labelled": counts["labelled"], "validation": counts["validation"]},
+        "code": run.record["code"],
+        "versions": run.record["versions"],
+        "device": run.record["device"],
+        "packed": {
+            "format": "crossmatch model 1",
+            "by": version("crossmatch"),
+            "checkpoint": checkpoint,
+            "steps_left": max(0, run.recipe.train.steps - done),
+        },
+    }
+    if "extended" in run.record:
+        record["extended"] = run.record["extended"]
+    return record

@@ -1,0 +1,230 @@
+"""The result of an evaluation: a row for each case and class, statistics over cases, table, JSON and CSV.
+
+Distances are in voxels, and in millimetres where the reference's spacing is known. Conventions: docs/metrics.md.
+"""
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from crossmatch.atomic import read_json
+from crossmatch.errors import UserError, listed, visible
+from crossmatch.scoring.stored import FORMAT, Prediction, StoredEvaluation, StoredScores
+
+DISTANCES = ("hd95", "asd", "assd")
+THRESHOLDED = "threshold_jaccard"  # only where the dataset states a threshold
+SHARES = ("dice", "jaccard", THRESHOLDED)  # between 0 and 1, shown in percent
+METRICS = (*SHARES, *(f"{name}_{unit}" for unit in ("voxels", "mm") for name in DISTANCES))
+CONVENTIONS = {
+    "hd95": "95th percentile of the surface distances of both directions pooled (medpy)",
+    THRESHOLDED: "Jaccard of a case and class, 0 where it is below the dataset's jaccard_threshold",
+    "asd": "mean surface distance from prediction to reference, directed",
+    "assd": "mean surface distance of both directions pooled",
+    "surface": "voxels lost by one erosion with the connectivity-1 structure, outside of the image is background",
+    "empty": "both masks empty: Dice and Jaccard 1, distances 0; one empty: Dice and Jaccard 0, distances undefined",
+    "undefined": "null here and nan in cases.csv; left out of means and counted, never 0",
+    "std": "standard deviation over cases, ddof 1",
+    "mean": "mean over cases of each case's mean over its defined classes; undefined counts cases with such a class",
+}
+
+
+class Statistic(NamedTuple):
+    """A metric over cases: NaN for a mean of no case, or a standard deviation (ddof 1) of fewer than two."""
+
+    mean: float
+    std: float
+    cases: int  # that entered mean and std
+    undefined: int  # left out of both
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The scores of one class of one case."""
+
+    case: str
+    name: str  # of the class
+    value: int  # of the class in the label volumes
+    scores: dict[str, float]  # by METRICS; NaN: undefined; absent: in mm without a spacing, without a threshold
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found; `load_evaluation` reads it back from summary.json."""
+
+    rows: tuple[ClassScores, ...]
+    labels: dict[str, int]  # class -> value, without background
+    predictions: str  # the folder's name only, so that results can be shared
+    references: str
+    dataset: str | None  # name in the references' dataset.json
+    missing: tuple[str, ...]  # references without a prediction, left out
+    extra: tuple[str, ...]  # predictions without a reference, left out
+    prediction: Prediction | None  # prediction.json of the predictions: which run and checkpoint made them
+    largest_component: bool = False  # of each predicted class, only this one was scored
+    jaccard_threshold: float | None = None  # of the dataset, below which `THRESHOLDED` is 0
+
+    @property
+    def of_what(self) -> str:
+        """Words that a heading adds where not all predicted voxels were scored."""
+        return ", of each predicted class the largest component" if self.largest_component else ""
+
+    def case_means(self, metric: str = "dice") -> dict[str, float]:
+        """Case -> mean of one of METRICS over the case's defined classes; NaN if none is, no entry if unknown."""
+        scores: dict[str, list[float]] = {}
+        for row in self.rows:
+            if metric in row.scores:
+                scores.setdefault(row.case, []).append(row.scores[metric])
+        return {case: _statistic(found).mean for case, found in scores.items()}
+
+    def statistics(self, name: str | None = None) -> dict[str, Statistic]:
+        """Metric -> statistic over cases: of one class, or of the cases' means over classes (None)."""
+        found: dict[str, Statistic] = {}
+        for metric in METRICS:
+            rows = [row for row in self.rows if metric in row.scores and name in (None, row.name)]
+            if name is None and rows:
+                undefined = {row.case for row in rows if math.isnan(row.scores[metric])}
+                found[metric] = _statistic(self.case_means(metric).values())._replace(undefined=len(undefined))
+            elif rows:
+                found[metric] = _statistic(row.scores[metric] for row in rows)
+        return found
+
+    def notes(self) -> list[str]:
+        """A line for missing and one for additional predictions; empty when every file has its counterpart."""
+        kinds = {"without a reference, not evaluated": self.extra, "missing, their references left out": self.missing}
+        return [f"Predictions {what} ({len(names)}): {listed(names)}" for what, names in kinds.items() if names]
+
+    def table(self) -> Table:
+        """Mean and standard deviation over cases per class; overlap in percent, undefined (NaN) cases counted."""
+        cases = len({row.case for row in self.rows})
+        table = Table(
+            title=Text(visible(f"{self.predictions} against {self.references}: {cases} cases{self.of_what}")),
+            caption="mean over cases, ± standard deviation; NaN: cases without distances, as one mask is empty",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        known = self.statistics()
+        table.add_column("Class", overflow="fold")
+        for metric in known:
+            name, _, unit = metric.partition("_")
+            header = f"{metric.title().replace('_', ' ')}\n%" if metric in SHARES else f"{name.upper()}\n{unit}"
+            table.add_column(header, justify="right", no_wrap=True)
+        table.add_column("NaN", justify="right", no_wrap=True)
+        for label in (*self.labels, None) if len(self.labels) > 1 else self.labels:
+            found = self.statistics(label)
+            cells = [_cell(found[metric], 100 if metric in SHARES else 1) for metric in known]
+            if label is None:
+                table.add_section()
+            table.add_row(Text(visible(label or "mean")), *cells, str(found["hd95_voxels"].undefined))
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain JSON values: undefined numbers are null."""
+        return {
+            "format": FORMAT,
+            "predictions": self.predictions,
+            "references": self.references,
+            "dataset": self.dataset,
+            "jaccard_threshold": self.jaccard_threshold,
+            "labels": self.labels,
+            "largest_component": self.largest_component,
+            "missing": list(self.missing),
+            "extra": list(self.extra),
+            "summary": {
+                "classes": {name: plain(self.statistics(name)) for name in self.labels},
+                "mean": plain(self.statistics()),
+            },
+            "cases": [
+                {"case": row.case, "class": row.name, "value": row.value, **plain(row.scores)} for row in self.rows
+            ],
+            "conventions": CONVENTIONS,
+            "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy")},
+            "prediction": self.prediction,
+        }
+
+    def to_csv(self) -> str:
+        """A line per case and class, columns as METRICS: undefined numbers are nan, unknown millimetres empty.
+
+        Without a threshold its column is left out.
+        """
+        columns = [metric for metric in METRICS if metric != THRESHOLDED or self.jaccard_threshold is not None]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("case", "class", "value", *columns))
+        for row in self.rows:
+            names = no_formula(row.case), no_formula(row.name)
+            writer.writerow((*names, row.value, *(row.scores.get(metric, "") for metric in columns)))
+        return text.getvalue()
+
+
+def no_formula(name: str) -> str:
+    """A name for a CSV file: an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name
+
+
+def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
+    """Read an evaluation back from its summary.json, or from the folder that holds one.
+
+    Raises:
+        UserError: no such file, or one that `crossmatch evaluate` did not write.
+    """
+    path = Path(path)
+    path = path / "summary.json" if path.is_dir() else path
+    if not path.exists():
+        raise UserError(f"{path} does not exist: make it with `crossmatch evaluate PRED REF --out DIR`.")
+    return evaluation_of(read_json(path, StoredEvaluation, "run `crossmatch evaluate` again"))
+
+
+def evaluation_of(stored: StoredEvaluation) -> Evaluation:
+    """An evaluation from what is stored of it."""
+    return Evaluation(
+        rows=tuple(ClassScores(row.case, row.name, row.value, _known(row)) for row in stored.cases),
+        labels=stored.labels,
+        predictions=stored.predictions,
+        references=stored.references,
+        dataset=stored.dataset,
+        missing=stored.missing,
+        extra=stored.extra,
+        prediction=stored.prediction,
+        largest_component=stored.largest_component,
+        jaccard_threshold=stored.jaccard_threshold,
+    )
+
+
+def _known(row: StoredScores) -> dict[str, float]:
+    """Metric -> value, NaN where undefined."""
+    found = {metric: getattr(row, metric) for metric in METRICS if metric in row.model_fields_set}
+    return {metric: math.nan if value is None else value for metric, value in found.items()}
+
+
+def _statistic(values: Iterable[float]) -> Statistic:
+    numbers = np.array(list(values), np.float64)
+    defined = numbers[~np.isnan(numbers)]
+    mean = float(defined.mean()) if len(defined) else math.nan
+    std = float(defined.std(ddof=1)) if len(defined) > 1 else math.nan
+    return Statistic(mean, std, len(defined), len(numbers) - len(defined))
+
+
+def plain(value: Any) -> Any:
+    """Statistics and scores as JSON: NaN is null."""
+    if isinstance(value, Statistic):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _cell(statistic: Statistic, scale: float = 1) -> str:
+    if math.isnan(statistic.mean):
+        return "NaN"
+    mean = f"{statistic.mean * scale:.2f}"
+    return mean if math.isnan(statistic.std) else f"{mean}\n±{statistic.std * scale:.2f}"

@@ -1,0 +1,95 @@
+"""The form of summary.json and prediction.json: read back in another one, they are refused."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
+from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
+
+FORMAT = "crossmatch evaluation 1"
+_Natural = Annotated[int, Field(ge=0, lt=2**63)]
+_Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _plain_name(name: str) -> str:
+    if "/" in name or name in (".", ".."):
+        raise ValueError("must be the name of a folder, not a path")
+    return name
+
+
+_Name = Annotated[str, AfterValidator(_plain_name)]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Training(TypedDict, total=False):
+    """What a training took, and on what it ran; older runs say less."""
+
+    seconds: _Distance
+    parameters: _Natural | None
+    peak_memory_bytes: _Natural | None
+    validation_dice: Annotated[float, Field(allow_inf_nan=False)] | None
+    code: dict[str, str | int | None]
+    device: dict[str, Any]
+    versions: dict[str, str]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Prediction(TypedDict, total=False):
+    """prediction.json: which run, checkpoint, settings and scans made the masks beside it."""
+
+    run: str
+    checkpoint: str
+    step: _Natural
+    weights_sha256: str
+    flips: bool
+    precision: Literal["bf16", "float32"]  # of the network
+    recipe: dict[str, Any]
+    data: dict[str, Any]
+    training: Training
+    scans: dict[str, list[Any]]  # what each mask was made from
+
+
+class StoredScores(BaseModel):
+    """One case and class; null: undefined. Distances in mm are absent where the spacing is unknown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    case: str
+    name: Annotated[str, Field(alias="class")]
+    value: Annotated[int, Field(ge=1, lt=2**31)]
+    dice: _Score
+    jaccard: _Score
+    hd95_voxels: _Distance | None
+    asd_voxels: _Distance | None
+    assd_voxels: _Distance | None
+    hd95_mm: _Distance | None = None
+    asd_mm: _Distance | None = None
+    assd_mm: _Distance | None = None
+    threshold_jaccard: _Score = 0.0  # absent without a threshold
+
+
+class StoredEvaluation(BaseModel):
+    """summary.json, without the statistics, which follow from the scores."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal["crossmatch evaluation 1"]  # FORMAT
+    predictions: _Name
+    references: _Name
+    dataset: str | None
+    labels: Annotated[dict[str, Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=1)]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    cases: Annotated[tuple[StoredScores, ...], Field(min_length=1)]
+    prediction: Prediction | None
+    largest_component: bool = False
+    jaccard_threshold: _Score | None = None  # older files have none
+
+    @model_validator(mode="after")
+    def _every_class_of_every_case_once(self) -> "StoredEvaluation":
+        found = [(row.case, row.name, row.value) for row in self.cases]
+        cases = dict.fromkeys(row.case for row in self.cases)
+        wanted = {(case, name, value) for case in cases for name, value in self.labels.items()}
+        if set(found) != wanted or len(found) != len(wanted):
+            raise ValueError("cases must have the scores of every label once")
+        return self

@@ -1,0 +1,1 @@
+"""Training: the loop, its step, and the ranks that take it together."""

@@ -1,0 +1,41 @@
+"""The finished run that teaches, for methods that need one (`MethodSettings.taught_by`)."""
+
+from pathlib import Path
+
+from crossmatch.errors import UserError
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.runs.run import open_run
+
+# what teacher and student must have in common, in words
+SHARED = {"dims": "spatial axes", "in_channels": "image channels", "classes": "classes, background included"}
+
+
+def load_teacher(folder: Path, student: Segmenter) -> Segmenter:
+    """The network of a run's last checkpoint.
+
+    Args:
+        folder: the run's folder.
+        student: the network that will learn from it.
+
+    Raises:
+        UserError: the folder holds no run, the run has no checkpoint, or its network has other spatial axes, image
+            channels or classes than the student.
+    """
+    try:
+        run = open_run(folder)
+    except UserError as error:
+        raise UserError(f"method.teacher cannot be used: {error}") from None
+    if not run.checkpoint("last").is_file():
+        raise UserError(
+            f"method.teacher: the run {folder} has no checkpoint yet. Train it to its end first (go on with --resume), "
+            "or give another run."
+        )
+    teacher, _ = run.load_network("last")
+    for what, words in SHARED.items():
+        theirs, ours = getattr(teacher, what), getattr(student, what)
+        if theirs != ours:
+            raise UserError(
+                f"method.teacher: the network of {folder} has {theirs} {words}, this one {ours}. Give a run that was "
+                "trained on the same kind of images and labels."
+            )
+    return teacher

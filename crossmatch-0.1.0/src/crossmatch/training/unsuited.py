@@ -1,0 +1,64 @@
+"""What training warns of: settings that do not suit the scans, and runs that take very long."""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.recipes.schema import Recipe
+
+UNLIKE = 2.0  # times: spacings further apart need resampling
+MOST = 0.5  # share of the scans that are most of them
+FILLED = 0.5  # share of a patch that a scan fills at least
+DAY_SECONDS = 24 * 3600
+PACE_STEPS = 10  # after which the time of a run is estimated
+
+
+def data_warnings(
+    recipe: Recipe, scans: Sequence[CasePrint], shapes: Sequence[tuple[int, ...]], slice_axis: int
+) -> list[str]:
+    """Warnings about a recipe on its training scans.
+
+    Args:
+        scans: what `check` found in them.
+        shapes: (I, *N) of each, items and their voxels along each axis at the recipe's voxel size.
+        slice_axis: along which volumes are cut into slices.
+    """
+    if recipe.data.sampling != "patch":
+        return []
+    found = []
+    spacings = np.array([scan.spacing_mm for scan in scans if scan.spacing_mm is not None])
+    if not recipe.data.spacing_mm and len(spacings):
+        axes = [axis for axis in range(spacings.shape[1]) if spacings.shape[1] == recipe.dims or axis != slice_axis]
+        low, high = spacings[:, axes].min(0), spacings[:, axes].max(0)
+        if (high >= UNLIKE * low).any():
+            found.append(
+                f"the voxels of the training scans measure {_by(low)} to {_by(high)} mm, and nothing resamples them: a "
+                f"structure has another size in each. Set data.spacing_mm, for instance to "
+                f"[{', '.join(f'{mm:.3g}' for mm in np.median(spacings[:, axes], axis=0))}]"
+            )
+    patch = recipe.data.size
+    small = [shape for shape in shapes if prod(map(min, shape[1:], patch)) < FILLED * prod(patch)]
+    if len(small) > MOST * len(shapes):
+        middle = np.median(np.array([shape[1:] for shape in shapes]), axis=0)
+        found.append(
+            f"the patch of {_by(patch)} voxels is larger than most scans, which have {_by(middle)} at the recipe's "
+            "voxel size: the rest of it is empty. Choose a smaller data.size"
+        )
+    return found
+
+
+def long_run(steps_left: int, seconds_a_step: float) -> str | None:
+    """A warning where the rest of a run takes more than a day."""
+    seconds = steps_left * seconds_a_step
+    if seconds <= DAY_SECONDS:
+        return None
+    return (
+        f"at {seconds_a_step:.3g} s a step the {steps_left} steps that are left take {seconds / DAY_SECONDS:.1f} days. "
+        "Stop with Ctrl-C and lower train.steps, data.size or train.batch, or let `crossmatch plan --minutes` choose"
+    )
+
+
+def _by(values: Sequence[float] | np.ndarray) -> str:
+    return " x ".join(f"{value:.3g}" for value in values)
