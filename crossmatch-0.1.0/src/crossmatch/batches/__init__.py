@@ -1,1 +1,0 @@
-"""Batches: from the voxels of a dataset to the views that a training step takes."""

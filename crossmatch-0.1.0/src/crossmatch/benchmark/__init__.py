@@ -1,1 +1,0 @@
-"""Benchmarks: methods compared over numbers of labels and seeds, each in ordinary runs; and the results as a table."""

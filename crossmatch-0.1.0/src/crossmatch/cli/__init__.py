@@ -1,1 +1,0 @@
-"""Command line: the commands, and the demonstration."""

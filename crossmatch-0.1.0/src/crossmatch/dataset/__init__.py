@@ -1,1 +1,0 @@
-"""Datasets: the layout on disk, and the checks of what lies there."""

@@ -1,1 +1,0 @@
-"""Export: a run's network with all that stands around it, for use without crossmatch."""

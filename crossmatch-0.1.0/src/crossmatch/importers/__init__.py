@@ -1,1 +1,0 @@
-"""Importers: public datasets, turned into the project's own layout."""

@@ -1,1 +1,0 @@
-"""Inference: from scans and a trained network to masks."""

@@ -1,1 +1,0 @@
-"""Training: the loop, its step, and the ranks that take it together."""
