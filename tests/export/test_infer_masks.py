@@ -51,7 +51,7 @@ def test_what_stands_around_the_network_is_that_of_predict(
     predict(run.folder, scans, tmp_path / "ours", CPU)
     network, checkpoint = run.load_network()
     program = Probabilities(network)
-    about = describe(run, checkpoint, "last", "model.onnx")
+    about = describe(run, network, checkpoint, "last", "model.onnx")
     model = model_of(about, tmp_path, lambda images: program(torch.from_numpy(images)).numpy())
     monkeypatch.setattr(infer, "ExportedModel", lambda: model)
     infer.main(scans, tmp_path / "theirs")
