@@ -57,7 +57,7 @@ def dice(folder: Path, name: str, labelled: str, steps: int) -> float:
     return display.last["validation"]
 
 
-# CAML takes five minutes for these 400 steps on one thread; it came to 84.7 % where 68.2 % are asked for.
+# CAML takes five minutes for 400 steps on one thread; it came to 84.7 %.
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "caml"])
 def test_held_out_dice_comes_near_that_of_full_supervision(name: str, folder: Path) -> None:
     steps = MORE_STEPS.get(name, STEPS)
