@@ -2,6 +2,7 @@
 
 import ast
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -107,6 +108,16 @@ def test_infer_refuses_what_it_cannot_do(sliced: Sliced, tmp_path: Path, capsys:
     (tmp_path / "model.json").write_text(json.dumps({**model.about, "format": "crossmatch export 2"}))
     with pytest.raises(ValueError, match="crossmatch export 2"):
         module.ExportedModel(tmp_path)
+
+
+def test_infer_tells_how_it_is_called(sliced: Sliced) -> None:
+    """Asked, on stdout and as no error; called wrongly, on stderr."""
+    command = [sys.executable, str(sliced.exported / "infer.py")]
+    asked, wrong = (subprocess.run([*command, *words], capture_output=True, text=True) for words in (["--help"], []))
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "python infer.py INPUT OUT" in asked.stdout
+    assert asked.stdout.strip() == wrong.stderr.strip()
 
 
 @pytest.mark.parametrize("old", [1, 2, 9, 16, 31, 100, 257])
