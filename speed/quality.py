@@ -36,7 +36,7 @@ from crossmatch import formats
 from crossmatch.atomic import write_json
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
 from crossmatch.dataset.orientation import put_onto
-from crossmatch.inference.agreement import FeatureViews
+from crossmatch.inference.feature_views import FeatureViews
 from crossmatch.inference.judged import calibration_of
 from crossmatch.inference.origin import weights_digest
 from crossmatch.inference.predict import Options, predict, predictor_of
@@ -62,7 +62,7 @@ class MonteCarlo(FeatureViews):
         second = self.network.head(functional.dropout(decoded, RATE, training=True)).float().softmax(1)
         mean = (probabilities + second) / 2
         labels = mean.max(1).indices
-        self._count(0, second.max(1).indices, probabilities.max(1).indices)
+        self.count(0, second.max(1).indices, probabilities.max(1).indices)
         entropy = torch.special.entr(mean).sum(1)
         self.entropy += float(entropy[labels > 0].sum())
         self.voxels += int((labels > 0).sum())
@@ -110,7 +110,7 @@ def _measured(run: Run, dataset: Dataset, cases: Sequence[Case]) -> tuple[list[d
     predictor = predictor_of([run], network, torch.device("cpu"), Options(quality=True))
     views, other = predictor.views, MonteCarlo(network, (RATE,))
     assert views is not None
-    calibration = calibration_of(run, predictor, weights_digest(checkpoint.network), lambda done, total: None)
+    calibration = calibration_of([run], predictor, weights_digest(checkpoint.network), lambda done, total: None)
     rows = []
     for case in cases:
         volumes = formats.read_channels(case.images)

@@ -1,13 +1,17 @@
 """The cases whose Dice a run can know: predicted once, and kept in the run as what estimates are fitted on.
 
 These are its validation cases. Without any they are its labelled ones, on which the network was trained: then the
-network is surer of itself there than anywhere else, and intervals are made wider.
+network is surer of itself there than anywhere else, and intervals are made wider. Of several runs they are the
+validation cases that none of them learned from with labels, and they are kept in the first run.
+
+What is kept holds for these weights, settings and files: another checkpoint, another list of cases, or an image or
+label that was written since, and they are predicted anew.
 """
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,7 +26,6 @@ from crossmatch.atomic import read_json, write_json
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
 from crossmatch.dataset.orientation import put_onto, turn_into
 from crossmatch.errors import UserError
-from crossmatch.inference.agreement import FeatureViews
 from crossmatch.inference.estimates import Reliability
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.reliability import Voxels, reliability, voxels_around
@@ -31,6 +34,7 @@ from crossmatch.runs.run import Run
 from crossmatch.scoring.metrics import counted, dice_per_class
 
 FOLDER = "calibration"  # in the run's
+FORM = 2  # of what is kept
 MOST = 40  # cases; more are left out evenly
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -40,6 +44,7 @@ class KnownCases(TypedDict):
     """What is kept. N cases, L classes without background."""
 
     weights_sha256: str
+    files: str  # digest of the names, sizes and times of the cases' files
     views: list[str]
     method: Literal["validation", "labelled"]
     cases: list[str]  # N names
@@ -51,20 +56,23 @@ class KnownCases(TypedDict):
 
 
 def known_cases(
-    run: Run, predictor: Predictor, weights_sha256: str, progress: Callable[[int, int], None]
+    runs: Sequence[Run], predictor: Predictor, weights_sha256: str, progress: Callable[[int, int], None]
 ) -> KnownCases | str:
-    """Read what the run keeps, or predict its cases and keep it.
+    """Read what the first run keeps, or predict the cases and keep them.
 
     Args:
-        predictor: of the run, with `views`.
-        weights_sha256: of its network.
+        runs: whose networks predict together.
+        predictor: of the runs, with `views`.
+        weights_sha256: of their networks.
         progress: called with cases done and in all, where they are predicted.
 
     Returns:
         The cases; or one sentence why there are none.
     """
+    run = runs[0]
     assert predictor.views is not None
     settings = [
+        FORM,
         weights_sha256,
         predictor.views.names,
         predictor.flips,
@@ -72,24 +80,39 @@ def known_cases(
     ]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     path = run.folder / FOLDER / f"{key}.json"
-    if path.is_file():
-        return read_json(path, KnownCases, "remove it, and it is made again")
+    kept = read_json(path, KnownCases, "remove it, and it is made again") if path.is_file() else None
+    if any(Path(one.data["root"]).resolve() != Path(run.data["root"]).resolve() for one in runs):
+        return "The runs were trained on data of different folders, so nothing could be fitted."
     try:
         dataset = open_dataset(Path(run.data["root"]), ("train", "val"))
     except UserError:
-        return f"The data of the training are not in {run.data['root']} any more, so nothing could be fitted."
+        return kept or f"The data of the training are not in {run.data['root']} any more, so nothing could be fitted."
     by_name = {case.id: case for case in dataset.cases if case.label is not None}
-    validation = [by_name[name] for name in run.data["validation"] if name in by_name]
-    labelled = [by_name[name] for name in run.data["labelled"] if name in by_name]
+    learned = dict.fromkeys(name for one in runs for name in one.data["labelled"])
+    held_out = dict.fromkeys(name for one in runs for name in one.data["validation"] if name not in learned)
+    validation, labelled = ([by_name[name] for name in names if name in by_name] for names in (held_out, learned))
     chosen = validation or labelled
     if not chosen or list(dataset.labels) != list(run.data["labels"]):
-        return "The data of the training have other cases or labels now, so nothing could be fitted."
+        return kept or "The data of the training have other cases or labels now, so nothing could be fitted."
+    files = _state(chosen)
+    if kept is not None and kept["files"] == files:
+        return kept
     found = _predict(run, predictor, dataset, chosen, labelled + validation, progress)
-    found["weights_sha256"] = weights_sha256
+    found["weights_sha256"], found["files"] = weights_sha256, files
     found["method"] = "validation" if validation else "labelled"
     with contextlib.suppress(UserError):  # a run that may only be read; the next call fits again
         write_json(path, found)
     return found
+
+
+def _state(cases: Sequence[Case]) -> str:
+    """Changes when a case joins or leaves, or one of its files is written."""
+    states = []
+    for case in cases:
+        for path in (*case.images, *([] if case.label is None else [case.label])):
+            stat = path.stat()
+            states.append([case.id, path.name, stat.st_size, stat.st_mtime_ns])
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
 
 
 def _predict(
@@ -102,7 +125,7 @@ def _predict(
 ) -> KnownCases:
     """Agreement, Dice and probabilities of cases, and the shapes of all references."""
     views = predictor.views
-    assert isinstance(views, FeatureViews)
+    assert views is not None
     cases = cases if len(cases) <= MOST else [cases[k * len(cases) // MOST] for k in range(MOST)]
     predictor = replace(predictor, probabilities=True)
     rows: list[tuple[list[float | None], ...]] = []
@@ -139,6 +162,7 @@ def _predict(
     progress(len(cases), len(cases))
     return KnownCases(
         weights_sha256="",
+        files="",
         views=views.names,
         method="validation",
         cases=[case.id for case in cases],

@@ -12,7 +12,7 @@ import numpy as np
 
 from crossmatch.dataset.orientation import turn_grid, turn_into
 from crossmatch.formats import Volume
-from crossmatch.inference.agreement import FeatureViews, Sums
+from crossmatch.inference.agreement import Sums, Views
 from crossmatch.inference.calibration import (
     LEVEL,
     DiceMap,
@@ -25,6 +25,7 @@ from crossmatch.inference.calibration import (
     mean_rows,
     residuals,
 )
+from crossmatch.inference.ensemble import Ensemble
 from crossmatch.inference.estimates import CalibrationFacts
 from crossmatch.inference.familiar import (
     grey_distance,
@@ -32,7 +33,9 @@ from crossmatch.inference.familiar import (
     strange_grey_values,
     strange_spacing,
 )
+from crossmatch.inference.feature_views import FeatureViews
 from crossmatch.inference.known_cases import KnownCases
+from crossmatch.inference.member_views import MemberViews
 from crossmatch.inference.shape import MaskShape, mask_shapes
 from crossmatch.networks import Segmenter
 from crossmatch.recipes.schema import Recipe
@@ -46,8 +49,10 @@ WIDER = 2.0  # times the interval, where the map was fitted on cases that the ne
 Verdict = dict[str, Any]  # a `CaseQuality` without its mask and scan
 
 
-def views_of(recipe: Recipe, network: Segmenter, whole: bool = False) -> FeatureViews:
-    """The feature views of a run: at the rates of its method, or `RATES`."""
+def views_of(recipe: Recipe, network: Segmenter, whole: bool = False) -> Views:
+    """The views of an ensemble are its runs; those of one run its features, at the rates of its method, or `RATES`."""
+    if isinstance(network, Ensemble):
+        return MemberViews(network, whole)
     settings = recipe.method.settings
     weak, strong = (getattr(settings, name, None) for name in ("weak_rate", "strong_rate"))
     rates = RATES if weak is None or strong is None else (float(weak), float(strong))

@@ -157,7 +157,7 @@ def look(
     assert views is not None
     total, done, found = sum(map(len, groups)), 0, []
     with memory_advice("Use --device cpu."):
-        calibration = calibration_of(run, predictor, weights_digest(loaded.network), progress)
+        calibration = calibration_of([run], predictor, weights_digest(loaded.network), progress)
         for group in groups:
             verdicts, features = [], []
             for one in group:
