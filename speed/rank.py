@@ -2,7 +2,7 @@
 
     python speed/rank.py WORK [--recipe phantom] [--data DATASET] [--start 2] [--add 2] [--rounds 2] [--steps 150]
                          [--method supervised] [--seeds 0] [--random 5] [--ways rank,uncertainty,variety,random]
-                         [--json FILE]
+                         [--start-steps STEPS] [--json FILE]
 
 A run begins with the first `--start` labelled cases. Then, `--rounds` times, `--add` further training cases are
 labelled and a run goes on from the one before (`train --from`). Chosen are they as `rank` does; by uncertainty alone;
@@ -25,7 +25,7 @@ from crossmatch.atomic import write_json, write_text
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.orientation import put_onto
 from crossmatch.inference.predict import Options, predictor_of
-from crossmatch.inference.rank import POOL, ScanToLabel, look
+from crossmatch.inference.rank import ScanToLabel, look, pool_of
 from crossmatch.inference.variety import choose
 from crossmatch.phantom.phantom import PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--add", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--start-steps", type=int, help="of the first run; --steps where left out")
     parser.add_argument("--method", default="supervised")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--random", type=int, default=5)
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path, help="an SVG of the means")
     options = parser.parse_args()
+    options.start_steps = options.start_steps or options.steps
     found = [_simulate(options, int(seed)) for seed in options.seeds.split(",")]
     result = {
         "settings": {
@@ -147,12 +149,13 @@ def _trained(
     """A run with these labels, which goes on from another."""
     name = hashlib.sha256("\n".join(labelled).encode()).hexdigest()[:12]
     (data / "splits" / f"train_{name}_label.txt").write_text("\n".join(labelled) + "\n")
+    steps = options.steps if before else options.start_steps
     changes = [
         f"method.name={options.method}",
         f"data.labelled={name}",
-        f"train.steps={options.steps}",
-        f"train.validate_every={options.steps}",
-        f"train.checkpoint_every={options.steps}",
+        f"train.steps={steps}",
+        f"train.validate_every={steps}",
+        f"train.checkpoint_every={steps}",
         f"seed={seed}",
     ]
     out = work / name
@@ -173,7 +176,7 @@ def _chosen(
         return [str(draw.choice([case.id for case in left if case.patient == one])) for one in patients]
     groups = [[ScanToLabel(c.id, c.patient, c.images) for c in group] for group in (left, known)]
     looked, of_known = look(open_run(run), groups, "last", "cpu")
-    pool = {"rank": max(options.add, POOL * options.add), "uncertainty": options.add, "variety": len(left)}[way]
+    pool = {"rank": pool_of(looked, options.add), "uncertainty": options.add, "variety": len(left)}[way]
     names = [case.patient for case in left]
     found = choose(looked.uncertainty, looked.features, names, of_known.features, options.add, min(len(left), pool))
     return [left[one.number].id for one in found]

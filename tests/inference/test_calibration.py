@@ -25,13 +25,16 @@ def test_each_class_has_a_shift_of_its_own() -> None:
     assert low < 0.55 < high  # of the first class agreements are above Dice, of the second they are not
 
 
-def test_agreement_and_certainty_count_alike() -> None:
-    value = joined(np.array([0.9, 0.9, 0.5, np.nan, 0.9]), np.array([0.1, 0.5, 0.1, 0.1, np.nan]))
+def test_measures_count_alike_and_strange_sizes_count_against() -> None:
+    nan = np.nan
+    rows = [(0.9, 0.9, 0.1), (0.9, 0.5, 0.1), (0.5, 0.9, 0.1), (0.9, 0.9, 0.5), (nan, 0.9, 0.1), (0.9, nan, nan)]
+    value = joined(*np.array(rows).T, np.zeros(6))
     assert value[0] == pytest.approx(0.9)
-    assert value[1] == pytest.approx(value[2])
-    assert value[2] < value[0]
-    assert np.isnan(value[3])
-    assert value[4] < value[1]  # no border: nothing is certain
+    assert value[1] == pytest.approx(value[2]) == pytest.approx(value[3])
+    assert value[1] < value[0]
+    assert np.isnan(value[4])
+    assert value[5] < value[1]  # a class that is not in the mask
+    assert joined(*np.array(rows).T, np.ones(6))[0] < value[0]
 
 
 def test_what_is_unknown_stays_unknown() -> None:

@@ -23,6 +23,7 @@ class Sums(NamedTuple):
     """What one scan has been counted to."""
 
     agreement: NDArray[np.float64]  # (K,), mean Dice of the views against the mask; NaN where a class is in none
+    soft_dice: NDArray[np.float64]  # (K,), Dice of the mask with its own probabilities; NaN: not in the mask
     border_entropy: NDArray[np.float64]  # (K,), mean entropy of a class's voxels at its border, 1 at most; NaN: none
     features: NDArray[np.float64]  # (C,), mean of the encoder's coarsest feature map; (0,) of an ensemble
 
@@ -59,6 +60,7 @@ class Views(ABC):
     def start(self) -> None:
         """Forget what was counted."""
         self._overlap: dict[int, Tensor] = {}
+        self._soft = torch.zeros(2, self.classes, dtype=torch.float64)
         self._border = torch.zeros(2, self.classes, dtype=torch.float64)
 
     def sums(self) -> Sums:
@@ -66,9 +68,11 @@ class Views(ABC):
         counts = torch.stack(list(self._overlap.values())) if self._overlap else torch.zeros(1, 2, self.classes)
         both, either = counts.double().unbind(1)
         agreement = torch.where(either > 0, 2 * both / either, torch.nan).nanmean(0)
+        inside, all_of_it = self._soft
+        soft = torch.where(inside > 0, 2 * inside / all_of_it, torch.nan)
         entropy, voxels = self._border
         border = torch.where(voxels > 0, entropy / voxels, torch.nan)
-        return Sums(agreement.numpy(), border.numpy(), self._features().numpy())
+        return Sums(agreement.numpy(), soft.numpy(), border.numpy(), self._features().numpy())
 
     def _features(self) -> Tensor:
         """(C,), float64: of the scan, see `Sums`."""
@@ -83,7 +87,21 @@ class Views(ABC):
         counted = torch.stack([both, either]).cpu()
         self._overlap[view] = self._overlap[view] + counted if view in self._overlap else counted
 
-    def count_border(self, labels: Tensor, probabilities: Tensor) -> None:
+    def count_mask(self, probabilities: Tensor) -> Tensor:
+        """Add how sure the mask of probabilities (B, K, *N) is, as a whole and at its border.
+
+        Returns:
+            The mask (B, *N).
+        """
+        most, labels = probabilities.max(1)
+        inside = torch.bincount(labels.flatten(), most.flatten(), minlength=self.classes)
+        everywhere = probabilities.transpose(0, 1).flatten(1).sum(1)
+        voxels = torch.bincount(labels.flatten(), minlength=self.classes)
+        self._soft += torch.stack([inside, everywhere + voxels]).double().cpu()
+        self._count_border(labels, probabilities)
+        return labels
+
+    def _count_border(self, labels: Tensor, probabilities: Tensor) -> None:
         """Add the entropy of the voxels that have a neighbour of another class."""
         border = torch.zeros_like(labels, dtype=torch.bool)
         for axis in range(1, labels.ndim):

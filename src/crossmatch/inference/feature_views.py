@@ -82,8 +82,7 @@ class FeatureViews(Views):
             With `whole` the entropy of the mean of all decodings (B, 1, *N), 1 where all classes are alike; else None.
         """
         self._draw(features)
-        labels = probabilities.max(1).indices
-        self.count_border(labels, probabilities)
+        labels = self.count_mask(probabilities)
         pooled = features[-1].float().flatten(2).mean(2).sum(0).cpu()
         self._pooled, self._images = self._pooled + pooled, self._images + len(labels)
         for number, one in enumerate(mirrored, start=1):

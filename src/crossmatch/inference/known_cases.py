@@ -11,10 +11,11 @@ label that was written since, and they are predicted anew.
 import contextlib
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +25,13 @@ from typing_extensions import TypedDict  # as pydantic asks for before Python 3.
 from crossmatch import formats
 from crossmatch.atomic import read_json, write_json
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
-from crossmatch.dataset.orientation import put_onto, turn_into
+from crossmatch.dataset.orientation import put_onto
 from crossmatch.errors import UserError
+from crossmatch.formats import Volume
 from crossmatch.inference.estimates import Reliability
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.reliability import Voxels, reliability, voxels_around
-from crossmatch.inference.shape import MaskShape, mask_shapes
+from crossmatch.inference.shape import MaskShape, shapes_in
 from crossmatch.runs.run import Run
 from crossmatch.scoring.metrics import counted, dice_per_class
 
@@ -49,9 +51,11 @@ class KnownCases(TypedDict):
     method: Literal["validation", "labelled"]
     cases: list[str]  # N names
     agreement: list[list[_Share | None]]  # (N, L); null: neither mask nor decoding has the class
+    soft_dice: list[list[_Share | None]]  # (N, L); null: the mask does not have it
     border_entropy: list[list[_Share | None]]  # (N, L); null: no border
+    masks: list[list[MaskShape]]  # (N, L)
     dice: list[list[_Share | None]]  # (N, L); null: neither mask nor reference has it
-    shapes: list[list[MaskShape]]  # (M, L) of all labelled and validation references
+    references: dict[str, list[MaskShape]]  # L each, of all labelled and validation cases
     reliability: Reliability | None
 
 
@@ -128,37 +132,29 @@ def _predict(
     assert views is not None
     cases = cases if len(cases) <= MOST else [cases[k * len(cases) // MOST] for k in range(MOST)]
     predictor = replace(predictor, probabilities=True)
-    rows: list[tuple[list[float | None], ...]] = []
+    found: dict[str, list[Any]] = defaultdict(list)
     sampled: list[Voxels] = []
     for done, case in enumerate(cases):
         progress(done, len(cases))
         volumes = formats.read_channels(case.images)
-        assert case.label is not None
-        drawn = formats.read_label(case.label, volumes[0], dataset.drawn)
-        reference = put_onto(volumes[0], drawn, case.label, "its image").voxels
+        reference = _reference(case, volumes[0], dataset)
         views.start()
         labels, maps = predictor(volumes, case.images[0])
         assert maps is not None
-        mask, truth = counted(labels, reference, dataset.ignore)
+        mask, truth = counted(labels, reference.voxels, dataset.ignore)
         dice = dice_per_class(mask, truth, run.classes)
         there = [bool((mask == k).any() or (truth == k).any()) for k in range(1, run.classes)]
         sums = views.sums()
-        rows.append(
-            (
-                _listed(sums.agreement[1:]),
-                _listed(sums.border_entropy[1:].clip(max=1)),
-                [float(value) if known else None for value, known in zip(dice, there, strict=True)],
-            )
-        )
+        found["agreement"].append(_listed(sums.agreement[1:]))
+        found["soft_dice"].append(_listed(sums.soft_dice[1:].clip(max=1)))
+        found["border_entropy"].append(_listed(sums.border_entropy[1:].clip(max=1)))
+        found["dice"].append([float(value) if known else None for value, known in zip(dice, there, strict=True)])
+        found["masks"].append(shapes_in(run, labels, volumes[0]))
         sampled.append(voxels_around(maps[: run.classes], truth))
-    shapes = []
+    shapes = {}
     for case in references:
-        assert case.label is not None
         grid = formats.read_channels(case.images)[0]
-        drawn = put_onto(grid, formats.read_label(case.label, grid, dataset.drawn), case.label, "its image")
-        axis = turn_into(run.frame, grid).axes[run.data["slice_axis"]]
-        stack = run.recipe.dims == 2 and len(grid.shape) == 3
-        shapes.append(mask_shapes(drawn.voxels, run.classes, grid.spacing_mm, axis if stack else None))
+        shapes[case.id] = shapes_in(run, _reference(case, grid, dataset).voxels, grid)
     progress(len(cases), len(cases))
     return KnownCases(
         weights_sha256="",
@@ -166,12 +162,20 @@ def _predict(
         views=views.names,
         method="validation",
         cases=[case.id for case in cases],
-        agreement=[row[0] for row in rows],
-        border_entropy=[row[1] for row in rows],
-        dice=[row[2] for row in rows],
-        shapes=shapes,
+        agreement=found["agreement"],
+        soft_dice=found["soft_dice"],
+        border_entropy=found["border_entropy"],
+        dice=found["dice"],
+        masks=found["masks"],
+        references=shapes,
         reliability=reliability(sampled),
     )
+
+
+def _reference(case: Case, grid: Volume, dataset: Dataset) -> Volume:
+    """The label of a case on its image's grid."""
+    assert case.label is not None
+    return put_onto(grid, formats.read_label(case.label, grid, dataset.drawn), case.label, "its image")
 
 
 def _listed(values: NDArray[np.float64]) -> list[float | None]:

@@ -35,8 +35,7 @@ class MemberViews(Views):
             total = total + self.network.joined(found).float().softmax(1).flip(axes)
             single = [before + one.flip(axes) for before, one in zip(single, found, strict=True)]
         mean = total / len(flips)
-        labels = mean.max(1).indices
-        self.count_border(labels, mean)
+        labels = self.count_mask(mean)
         for number, one in enumerate(single):
             self.count(number, one.max(1).indices, labels)
         return torch.cat([mean, entropy_of(mean, 1).unsqueeze(1)], 1) if self.whole else mean

@@ -15,6 +15,7 @@ import torch
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import SegmentCode
+from crossmatch.inference.comparing import views_of
 from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
 from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
@@ -22,7 +23,6 @@ from crossmatch.inference.judged import Judged, calibration_of, made_by
 from crossmatch.inference.origin import origin, refuse_file
 from crossmatch.inference.outputs import files_to_make
 from crossmatch.inference.predictor import Predictor
-from crossmatch.inference.quality import views_of
 from crossmatch.inference.scan_files import read_scan, write_files
 from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter

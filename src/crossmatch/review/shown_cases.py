@@ -1,7 +1,7 @@
 """The cases of the page: unlabelled and validation cases of the run's dataset, and new scans. No voxel is read."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +9,7 @@ from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.layout import list_cases, read_description
 from crossmatch.errors import UserError, listed
 from crossmatch.inference.inputs import group_channels
+from crossmatch.inference.ranking import read_ranking
 from crossmatch.review.found_masks import FoundMask, MaskFolders, key_of
 from crossmatch.review.places import Places
 from crossmatch.runs.run import Run
@@ -26,6 +27,7 @@ class ReviewCase:
     images: tuple[Path, ...]  # one file a channel, or one that holds them all
     reference: Path | None  # shown beside the prediction: of validation cases alone
     mask: FoundMask | None
+    label_next: int | None = None  # its place in the run's rank.json, from 1
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,19 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
         mask = folders.of(case.images[0].absolute(), case.id)
         cases[f"{kind}:{case.id}"] = ReviewCase(f"{kind}:{case.id}", case.id, kind, case.images, reference, mask)
     seen |= _other_images(root)
+    places_next = {key_of(Path(one.images[0])): n for n, one in enumerate(read_ranking(run), start=1)}
     new, hidden = _new_scans(run, folders, scans, seen, places, notes)
     cases |= {case.id: case for case in new}
+    cases = {ident: replace(case, label_next=_place(case, places_next)) for ident, case in cases.items()}
     if hidden:
         notes.append(
             f"Masks of scans in other folders are not shown. Start with --scans to show those of {listed(hidden)}."
         )
     return Gathered(cases, dataset, tuple(notes), folders.calibration)
+
+
+def _place(case: ReviewCase, places: dict[tuple[str, str], int]) -> int | None:
+    return places.get(key_of(case.images[0].absolute()))
 
 
 def _other_images(root: Path) -> set[tuple[str, str]]:
