@@ -15,7 +15,7 @@ from crossmatch.batches.views import Batches
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.runs.run import open_run
+from crossmatch.runs.run import Run, open_run
 from crossmatch.training.material import training_cases
 from crossmatch.training.recalibrate import PASSES, recalibrated
 from crossmatch.training.validation import validation
@@ -23,14 +23,13 @@ from crossmatch.training.validation import validation
 CPU = torch.device("cpu")
 
 
-def measure(folder: Path) -> dict[str, object]:
-    """What the last checkpoint of a run shows on its validation cases, in fractions."""
-    run = open_run(folder)
+def scores(run: Run) -> tuple[dict[str, float], dict[str, float]]:
+    """Validation Dice of a run's last checkpoint, each class and mean: as it is, and with re-estimated statistics."""
     recipe, data = run.recipe, Path(run.data["root"])
-    network, checkpoint = run.load_network()
+    network, _ = run.load_network()
     cases = training_cases(recipe, open_dataset(data), lambda done, total: None)
     batches = Batches(
-        cases.load(recipe, folder, CPU, lambda done, total: None),
+        cases.load(recipe, run.folder, CPU, lambda done, total: None),
         recipe.data.size,
         recipe.views,
         recipe.train.batch,
@@ -40,16 +39,23 @@ def measure(folder: Path) -> dict[str, object]:
         patches=recipe.data.sampling == "patch",
     )
 
-    def dice(trained: Segmenter) -> float:
+    def dice(trained: Segmenter) -> dict[str, float]:
         predictor = Predictor(trained, recipe, cases.dataset.slice_axis, CPU, fixed=run.fixed_windows, frame=run.frame)
-        return validation(predictor, cases.dataset)["mean"]
+        return validation(predictor, cases.dataset)
 
+    return dice(network), dice(recalibrated(network, map(batches.weak_views, range(PASSES))))
+
+
+def measure(folder: Path) -> dict[str, object]:
+    """What the last checkpoint of a run shows on its validation cases, in fractions."""
+    run = open_run(folder)
+    plain, fitted = scores(run)
     return {
-        "method": recipe.method.name,
-        "seed": recipe.seed,
-        "steps": checkpoint.facts["step"],
-        "validation": dice(network),
-        "validation_recalibrated": dice(recalibrated(network, map(batches.weak_views, range(PASSES)))),
+        "method": run.recipe.method.name,
+        "seed": run.recipe.seed,
+        "steps": run.load_network()[1].facts["step"],
+        "validation": plain["mean"],
+        "validation_recalibrated": fitted["mean"],
         "code": run.record["code"],
     }
 

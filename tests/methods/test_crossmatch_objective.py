@@ -123,7 +123,7 @@ def test_each_term_names_who_learns_and_who_teaches(dims, background):
         torch.testing.assert_close(terms[name], value)
     image, distillation = (expected["ip1"] + expected["ip2"]) / 2, 0.8 * expected["tkd"] + 0.2 * expected["dkd"]
     torch.testing.assert_close(terms["total"], 0.7 * expected["sup"] + 0.6 * image + 0.4 * distillation)
-    assert terms.keys() == {*expected, "total", "confident"}
+    assert terms.keys() == {*expected, "total", "confident", "pseudo_foreground"}
     assert all(value.ndim == 0 for value in terms.values())
 
 
@@ -136,6 +136,7 @@ def test_the_confident_share_by_hand():
     for threshold, share in ((0.95, 0.0), (0.8, 0.25), (0.7, 0.5), (0.55, 0.75), (0.0, 1.0)):
         terms = _objective(z, boxes[:1, :, :2, :2], CrossMatchSettings(), DiceSettings(), threshold)
         assert terms["confident"].item() == share
+        assert terms["pseudo_foreground"].item() == 0  # all are sure of background
 
 
 def test_the_threshold_may_be_a_tensor():

@@ -47,8 +47,9 @@ def _plain(method: Method, batch: Batch, threshold: float) -> dict[str, Tensor]:
         entropy = -student.gather(1, label.unsqueeze(1)).squeeze(1)
         sup = supervised_loss(method.network(batch.x), batch.y, method.dice)
     strong = entropy[confidence >= threshold].sum() / confidence.numel()
-    share = (weak.max(1).values >= threshold).float().mean()
-    return {"total": (sup + strong) / 2, "sup": sup, "strong": strong, "confident": share}
+    sure = weak.max(1).values >= threshold
+    shares = {"confident": sure.float().mean(), "pseudo_foreground": weak.argmax(1)[sure].bool().float().mean()}
+    return {"total": (sup + strong) / 2, "sup": sup, "strong": strong, **shares}
 
 
 @pytest.mark.parametrize("dims", [2, 3])

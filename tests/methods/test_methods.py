@@ -102,7 +102,7 @@ PINNED = {
     ("crossmatch", "vnet", 3): 0.687803,
 }
 PINNED_TOLERANCE = 1e-4
-WATCHED = ("confident", "agreement", "divergence", "weight")  # terms that nobody learns from
+WATCHED = ("confident", "pseudo_foreground", "agreement", "divergence", "weight")  # terms that nobody learns from
 MOVING_TEACHERS = ("mean_teacher", "uamt", "bcp", "sdcl")
 SOUGHT_ANEW = {"ssnet": {"unlabelled_weight": 0.0}}  # its worst change and its memory differ after any step
 # dropout draws by type; a low temperature magnifies what is rounded

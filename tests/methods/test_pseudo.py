@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from crossmatch.methods.pseudo import Target, cutmix, cutmix_target, partner_label, pseudo_label
+from crossmatch.methods.pseudo import Target, cutmix, cutmix_target, partner_label, pseudo_label, sure_shares
 
 SIZES = {2: (3, 4), 3: (2, 3, 4)}
 
@@ -14,6 +14,14 @@ def test_label_and_confidence_by_hand():
     target = pseudo_label(logits)
     assert target.label.tolist() == [[[1, 0]]]
     torch.testing.assert_close(target.confidence, torch.tensor([[[0.75, 0.9]]]))
+
+
+def test_the_shares_of_sure_voxels_by_hand():
+    """Three of four voxels are sure, and one of these is foreground; none is sure enough for .99."""
+    target = Target(torch.tensor([[[0, 2, 0, 1]]]), torch.tensor([[[0.9, 0.8, 0.95, 0.5]]]))
+    found = {name: value.item() for name, value in sure_shares(target, torch.tensor(0.75)).items()}
+    assert found == {"confident": 0.75, "pseudo_foreground": pytest.approx(1 / 3)}
+    assert [value.item() for value in sure_shares(target, 0.99).values()] == [0, 0]
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -38,6 +38,7 @@ def test_the_loss_by_hand(dims):
     terms = method(batch, torch.tensor(0.0))
     assert terms["pseudo"].item() == pytest.approx(-math.log(0.9) / 2)  # the mean is of both voxels
     assert terms["confident"].item() == 0.5
+    assert terms["pseudo_foreground"].item() == 0
     assert not terms["confident"].requires_grad
     assert terms["total"].item() == pytest.approx(terms["sup"].item() + 3 * -math.log(0.9) / 2)
     terms["pseudo"].backward()

@@ -33,9 +33,18 @@ def _plain(method: Method, batch: Batch, threshold: float) -> dict[str, Tensor]:
             return match(student, torch.where(box, partner, weak))
 
         sup, s1, s2, fp = supervised_loss(x, batch.y, method.dice), strong(0), strong(1), match(weak, weak)
-        share = (weak.softmax(1).max(1).values >= threshold).float().mean()
+        sure = weak.softmax(1).max(1).values >= threshold
+        foreground = weak.argmax(1)[sure].bool().float().mean()
     total = (sup + 0.25 * s1 + 0.25 * s2 + 0.5 * fp) / 2
-    return {"sup": sup, "s1": s1, "s2": s2, "fp": fp, "total": total, "confident": share}
+    return {
+        "sup": sup,
+        "s1": s1,
+        "s2": s2,
+        "fp": fp,
+        "total": total,
+        "confident": sure.float().mean(),
+        "pseudo_foreground": foreground,
+    }
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -15,7 +15,7 @@ from torch.nn import functional
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.method import Method, MethodSettings
-from crossmatch.methods.pseudo import Target, cutmix, lesson, match, pseudo_label
+from crossmatch.methods.pseudo import Target, cutmix, lesson, match, pseudo_label, sure_shares
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.average import Average
 from crossmatch.networks.segmenter import Segmenter
@@ -172,7 +172,7 @@ def admt_loss(
     settings: ADMTSettings,
     dice: DiceSettings,
 ) -> dict[str, Tensor]:
-    """``sup``, ``pseudo``, ``confident``, the share of voxels that reach the threshold, ``weight`` and ``total``.
+    """``sup``, ``pseudo``, ``weight``, ``total``; ``confident``, ``pseudo_foreground``: see `sure_shares`.
 
     Args:
         labelled: logits (b, K, *S) of the labelled images; label: theirs (b, *S).
@@ -187,6 +187,6 @@ def admt_loss(
         entropy = functional.cross_entropy(strong.float(), target.label, reduction="none")
         pseudo = (entropy * taught.mask[:, 0]).sum() / taught.mask.sum().clamp(min=1)  # released: NaN if nothing counts
     sup = supervised_loss(labelled, label, dice)
-    terms = {"sup": sup, "pseudo": pseudo, "confident": taught.mask.mean(), "weight": weight}
+    terms = {"sup": sup, "pseudo": pseudo, "weight": weight, **sure_shares(target, settings.threshold)}
     terms["total"] = sup + weight * pseudo
     return terms

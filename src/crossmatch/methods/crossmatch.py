@@ -17,7 +17,7 @@ from torch import Tensor
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.method import Method, MethodSettings
-from crossmatch.methods.pseudo import Lesson, Target, cutmix, cutmix_target, lesson, match, pseudo_label
+from crossmatch.methods.pseudo import Lesson, Target, cutmix, cutmix_target, lesson, match, pseudo_label, sure_shares
 from crossmatch.methods.schedules import ramp_up, threshold_at
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.feature import DropoutKind, FeaturePerturbation
@@ -95,7 +95,7 @@ def objective(
         Scalars. ``sup``: supervised. ``ip1``, ``ip2``: image perturbation, one for each strong view. ``tkd``: teacher
         distillation, the mean of ``tkd_ww``, ``tkd_ws``, ``tkd_sw``, ``tkd_ss`` (the first letter is the image view
         that learns, the second its feature view). ``dkd``: decoder distillation, the mean of ``dkd_w`` and ``dkd_s``.
-        ``total``: their weighted sum. ``confident``: the share of the weak view's voxels that reach the threshold.
+        ``total``: their weighted sum. ``confident``, ``pseudo_foreground``: see `sure_shares`, of the weak view.
     """
 
     def taught(target: Target) -> Lesson:
@@ -132,7 +132,7 @@ def objective(
     terms["total"] = settings.supervised_weight * terms["sup"] + unlabelled * (
         settings.image_weight * image + settings.distillation_weight * distillation
     )
-    terms["confident"] = label.mask.mean()
+    terms |= sure_shares(own.clean, threshold)
     return terms
 
 

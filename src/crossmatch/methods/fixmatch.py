@@ -11,7 +11,7 @@ from torch import Tensor
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import supervised_loss
 from crossmatch.methods.method import Method, MethodSettings
-from crossmatch.methods.pseudo import Lesson, cutmix, cutmix_target, lesson, partner_label, pseudo_label
+from crossmatch.methods.pseudo import Lesson, cutmix, cutmix_target, lesson, partner_label, pseudo_label, sure_shares
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.settings import Fraction, NonNegative
 
@@ -52,7 +52,7 @@ class FixMatch(Method):
     settings: FixMatchSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``sup``; ``strong``; ``confident``: the share of the weak view's voxels that reach the threshold."""
+        """``sup``; ``strong``; ``confident``, ``pseudo_foreground``: see `sure_shares`, of the weak view."""
         assert batch.u is not None
         assert batch.mix is not None
         u, mix, box, chosen = batch.u, batch.mix, batch.u.box[:, 0], self.settings
@@ -68,5 +68,5 @@ class FixMatch(Method):
             "total": (sup + weight * strong) / 2,
             "sup": sup,
             "strong": strong,
-            "confident": (own.confidence >= chosen.threshold).float().mean(),
+            **sure_shares(own, chosen.threshold),
         }

@@ -24,6 +24,18 @@ def pseudo_label(logits: Tensor) -> Target:
     return Target(label, confidence)
 
 
+def sure_shares(target: Target, threshold: Tensor | float) -> dict[str, Tensor]:
+    """What a log says of pseudo-labels, scalars.
+
+    Returns:
+        ``confident``: the share of voxels that reach the threshold. ``pseudo_foreground``: the share of foreground
+        among these, 0 where there are none. While it is 0, background alone is taught.
+    """
+    sure = target.confidence >= threshold
+    foreground = (sure & (target.label > 0)).float().sum()
+    return {"confident": sure.float().mean(), "pseudo_foreground": foreground / sure.float().sum().clamp(min=1)}
+
+
 def cutmix(inside: Tensor, outside: Tensor, box: Tensor) -> Tensor:
     """`inside` where the box is, `outside` elsewhere: both (B, *S) or (B, C, *S), box (B, *S) bool."""
     if outside.ndim > box.ndim:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import supervised_loss
 from crossmatch.methods.method import Method, MethodSettings
-from crossmatch.methods.pseudo import pseudo_label
+from crossmatch.methods.pseudo import pseudo_label, sure_shares
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.settings import Fraction, NonNegative
 
@@ -42,7 +42,7 @@ class PseudoLabel(Method):
     settings: PseudoLabelSettings
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``sup``; ``pseudo``: cross entropy with the pseudo-labels; ``confident``: the share of voxels that count.
+        """``sup``; ``pseudo``: cross entropy with the pseudo-labels; and `sure_shares` of them.
 
         The mean is over all voxels, and those below the threshold add 0. The fewer count, the less they weigh.
         """
@@ -50,9 +50,9 @@ class PseudoLabel(Method):
         chosen, labelled = self.settings, len(batch.x)
         logits = self.network(torch.cat([batch.x, batch.u.weak])).float()
         x, w = logits[:labelled], logits[labelled:]
-        label, confidence = pseudo_label(w)
-        counts = (confidence >= chosen.threshold).float()
+        target = pseudo_label(w)
+        counts = (target.confidence >= chosen.threshold).float()
         sup = supervised_loss(x, batch.y, self.dice)
-        pseudo = (functional.cross_entropy(w, label, reduction="none") * counts).mean()
+        pseudo = (functional.cross_entropy(w, target.label, reduction="none") * counts).mean()
         alpha = chosen.unlabelled_weight * ramp_up(progress, chosen.warm_up)
-        return {"total": sup + alpha * pseudo, "sup": sup, "pseudo": pseudo, "confident": counts.mean()}
+        return {"total": sup + alpha * pseudo, "sup": sup, "pseudo": pseudo, **sure_shares(target, chosen.threshold)}

@@ -11,7 +11,7 @@ from torch import Tensor
 from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.methods.method import Method, MethodSettings
-from crossmatch.methods.pseudo import cutmix, cutmix_target, lesson, match, partner_label, pseudo_label
+from crossmatch.methods.pseudo import cutmix, cutmix_target, lesson, match, partner_label, pseudo_label, sure_shares
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.feature import FeaturePerturbation
@@ -50,9 +50,9 @@ class UniMatch(Method):
         self.dropped = FeaturePerturbation("channel", settings.rate)
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``sup``; ``s1``, ``s2``: the strong views; ``fp``: the dropped features; ``confident``.
+        """``sup``; ``s1``, ``s2``: the strong views; ``fp``: the dropped features.
 
-        ``confident`` is the share of the weak view's voxels that reach the threshold.
+        ``confident``, ``pseudo_foreground``: see `sure_shares`, of the weak view.
         """
         assert batch.u is not None
         assert batch.mix is not None
@@ -76,8 +76,7 @@ class UniMatch(Method):
         image = (terms["s1"] + terms["s2"]) / 2
         unlabelled = chosen.image_weight * image + chosen.feature_weight * terms["fp"]
         terms["total"] = (terms["sup"] + ramp_up(progress, chosen.warm_up) * unlabelled) / 2
-        terms["confident"] = t.mask.mean()
-        return terms
+        return terms | sure_shares(own, chosen.threshold)
 
     def _weak_pass(self, x: Tensor, weak: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of the labelled images, of the weak views, and of the weak views from dropped features."""

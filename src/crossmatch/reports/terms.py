@@ -74,12 +74,16 @@ TERMS = {
         "Confident share of voxels",
         "Share of unlabelled voxels where the network is sure enough to teach itself; near 0 they teach nothing yet.",
     ),
+    "pseudo_foreground": Term(
+        "Foreground of pseudo-labels",
+        "Share of foreground among the voxels that the network is sure of; at 0 it teaches itself background alone.",
+    ),
     "agreement": Term("Agreement", "Share of voxels to which both networks give the same label."),
     "divergence": Term("Divergence of scales", "How far the predictions of the scales lie from their mean."),
     "weight": Term("Weight", "The factor of the unlabelled terms, which grows over the warm-up."),
     "learning_rate": Term("Learning rate", "The size of the optimiser's steps; it usually falls to 0 at the end."),
 }
-SHARES = ("confident", "agreement")  # drawn from 0 to 1, in percent
+SHARES = ("confident", "pseudo_foreground", "agreement")  # drawn from 0 to 1, in percent
 VALIDATION = Term(
     "Validation Dice, %", "Overlap of predictions with the labels of validation cases, which nothing was trained on."
 )

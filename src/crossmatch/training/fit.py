@@ -22,6 +22,7 @@ from crossmatch.runs.tracking import Tracker, begin_tracking, check_tracking, is
 from crossmatch.system.process import interrupts
 from crossmatch.training.extend import extend_run
 from crossmatch.training.material import TrainingCases, training_cases
+from crossmatch.training.plateau import Plateau, foreground_share
 from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.session import Session, open_session
 from crossmatch.training.team import Team, check_flags, check_place
@@ -139,6 +140,7 @@ def _train(
     shown: dict[str, float] = {}
     rate = take_step.learning_rate
     first, started = state.step, time.monotonic()
+    plateau = Plateau(settings.steps, foreground_share(session.batches.store))
     began = started
 
     def read_scalars() -> None:
@@ -147,6 +149,8 @@ def _train(
         if book:
             book.write(state.step, "train", {**means, "learning_rate": rate})
         shown.update(means)
+        if told := plateau(state.step, means):
+            display.warn(told)
 
     def keep() -> None:
         nonlocal started

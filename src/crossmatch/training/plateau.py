@@ -1,0 +1,54 @@
+"""Says when pseudo-labels have held background alone for long: then unlabelled scans teach nothing yet.
+
+With a high threshold and no warm-up, networks are soon sure of background, and of a structure much later or never
+(docs/results: trajectory). The loss falls all the same, so nobody sees it.
+"""
+
+from collections.abc import Mapping
+
+from crossmatch.batches.store import Store
+
+LONG = 0.2  # of the run
+MOST_STEPS = 500  # but no longer than this
+LEAST_STEPS = 100
+FEW = 0.05  # of the foreground that labels have
+
+
+def foreground_share(store: Store) -> float:
+    """The share of foreground among the labelled voxels that are not to be ignored."""
+    drawn = store.labels < store.classes
+    return float(((store.labels > 0) & drawn).sum() / drawn.sum().clamp(min=1))
+
+
+class Plateau:
+    """Call it with each reading of the log; it gives one warning, once.
+
+    Args:
+        steps: of the whole run.
+        labelled: see `foreground_share`.
+    """
+
+    def __init__(self, steps: int, labelled: float) -> None:
+        self.patience, self.labelled = max(LEAST_STEPS, min(LONG * steps, MOST_STEPS)), labelled
+        self.since: int | None = None
+        self.said = False
+
+    def __call__(self, step: int, means: Mapping[str, float]) -> str | None:
+        """The warning, if now is the time for it; `means` are those of the log at this step."""
+        share = means.get("pseudo_foreground")
+        if share is None or self.said:
+            return None
+        if share >= FEW * self.labelled:
+            self.since = None
+            return None
+        if self.since is None:
+            self.since = step
+        if step - self.since < self.patience:
+            return None
+        self.said = True
+        return (
+            f"since step {self.since} the network is sure of background alone: {100 * share:.2g} % of the voxels that "
+            f"teach are foreground, and {100 * self.labelled:.2g} % of the labelled ones. Until that changes, "
+            "unlabelled scans teach nothing. It may change by itself. If it does not, start again with a lower "
+            "threshold and a warm-up, for instance --set method.threshold=0.5 --set method.warm_up=0.5"
+        )
