@@ -17,7 +17,8 @@ from crossmatch.inference.calibration import LEVEL
 from crossmatch.inference.feature_views import FeatureViews
 from crossmatch.inference.predict import Options, predict
 from crossmatch.inference.quality_record import read_quality
-from crossmatch.inference.rank import rank
+from crossmatch.inference.rank import Looked, pool_of, rank
+from crossmatch.inference.ranking import read_ranking
 from crossmatch.networks.unet import UNet, UNetSettings
 from crossmatch.runs.checkpoint import load_checkpoint, save_checkpoint
 from crossmatch.runs.run import open_run
@@ -227,9 +228,19 @@ def test_rank_names_unlabelled_scans_once(run: Path, data: Path, tmp_path: Path)
     trusted = "agreement " if found[0].dice is None else f"estimated Dice {100 * found[0].dice:.0f} %, number"
     assert found[0].reason.startswith(trusted)
     assert not {one.case for one in found} & {*record["data"]["labelled"], *record["data"]["validation"]}
+    shutil.copy(tmp_path / "next" / "rank.json", run)
+    assert read_ranking(open_run(run)) == found
     stored = json.loads((tmp_path / "next" / "rank.json").read_text())
     assert [one["case"] for one in stored["next"]] == [one.case for one in found]
     assert (tmp_path / "next" / "rank.csv").read_text().count("\n") == len(found) + 1
+
+
+def test_a_poor_network_narrows_no_choice_and_a_good_one_does() -> None:
+    def pool(dice: float | None, scans: int = 100, count: int = 5) -> int:
+        return pool_of(Looked(np.zeros(scans), np.zeros((scans, 2)), [{"dice": dice}] * scans), count)
+
+    assert [pool(dice) for dice in (None, 0.2, 0.5, 0.7, 0.9, 1.0)] == [100, 100, 100, 50, 15, 15]
+    assert pool(0.9, scans=4) == 4
 
 
 def test_rank_of_a_folder_of_new_scans_by_the_command(

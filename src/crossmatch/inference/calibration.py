@@ -22,6 +22,7 @@ DiceValues = NDArray[np.float64]
 
 LEVEL = 0.8  # share of cases that an interval is to hold: four cases are the fewest that can say so
 UNLIKE = 0.3  # logits that a factor of e costs; chosen on development runs, see docs/quality.md
+SLACK = 0.1  # a Dice; chosen on development runs too
 LEAST, MOST = 0.01, 0.99  # logits of agreements and Dice beyond these are taken for those of the ends
 
 
@@ -92,6 +93,8 @@ def residuals(agreement: DiceValues, dice: DiceValues) -> DiceValues:
 def half_width(off: DiceValues, level: float = LEVEL) -> float:
     """How far estimates may be off on both sides, so that the interval holds a new case with probability `level`.
 
+    `SLACK` over the root of the number of cases is added: a few cases may all happen to be estimated well.
+
     Args:
         off: (N,) residuals; NaN are left out.
 
@@ -100,7 +103,7 @@ def half_width(off: DiceValues, level: float = LEVEL) -> float:
     """
     known = np.sort(np.abs(off[~np.isnan(off)]))
     rank = math.ceil((len(known) + 1) * level)
-    return 1.0 if rank > len(known) else float(known[rank - 1])
+    return 1.0 if rank > len(known) else min(1.0, float(known[rank - 1]) + SLACK / math.sqrt(len(known)))
 
 
 def mean_of(values: DiceValues) -> float | None:
