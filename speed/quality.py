@@ -8,12 +8,13 @@ case there is the true mean Dice, and
 - estimate: as `predict --quality` gives it, with its interval;
 - labelled: the same without the validation cases, fitted on the labelled cases, as where there are no others;
 - entropy: softmax entropy at the predicted border, alone;
+- exported: the Dice that estimate.py of an exported model makes of that entropy, with its interval;
 - mc entropy, mc agreement: Monte Carlo dropout at the cost of one further decoding of everything, with elements of the
   coarsest features and of what enters the head dropped at 0.5: the entropy of the mean of both decodings over the mask,
   and the Dice of both masks. Not for several runs together.
 
 Printed are Spearman's correlation with the true Dice, how many of the truly worst fifth are among the fifth that is
-rated worst, and of both estimates the mean absolute error, the share of intervals that hold the true Dice, and their
+rated worst, and of each estimate the mean absolute error, the share of intervals that hold the true Dice, and their
 mean width. With `--cost` that many rounds of plain prediction alternate with one with estimates, by `predict` on files
 and by the `Predictor` alone; ratios of CPU time are printed. Nothing is written into the runs.
 """
@@ -39,6 +40,8 @@ from crossmatch import formats
 from crossmatch.atomic import read_json, write_json
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
 from crossmatch.dataset.orientation import put_onto
+from crossmatch.export.carried import carried_quality
+from crossmatch.inference.calibration import DiceMap, interval, mean_of
 from crossmatch.inference.ensemble import load_networks, open_runs
 from crossmatch.inference.feature_views import FeatureViews
 from crossmatch.inference.judged import calibration_of
@@ -142,6 +145,7 @@ def _measured(runs: Sequence[Run], dataset: Dataset, cases: Sequence[Case]) -> t
         name: calibration_of(each, predictor, digest, lambda done, total: None)
         for name, each in (("estimate", runs), ("labelled", bare))
     }
+    carried = carried_quality(run, network, digest) if len(runs) == 1 else None
     rows = []
     for case in cases:
         volumes = formats.read_channels(case.images)
@@ -158,6 +162,11 @@ def _measured(runs: Sequence[Run], dataset: Dataset, cases: Sequence[Case]) -> t
         }
         for name, each in verdicts.items():
             row |= {name: each["dice"] or 0.0, f"{name} low": each["low"] or 0.0, f"{name} high": each["high"] or 1.0}
+        if carried is not None:
+            unsure = np.array([each["border_entropy"] for each in verdict["classes"].values()], float)
+            to_dice = DiceMap(tuple(carried["shifts"]), tuple(carried["knots"]))
+            row["exported"] = mean_of(to_dice(1 - unsure)) or 0.0  # of what was found
+            row["exported low"], row["exported high"] = interval(row["exported"], carried["half_widths"][-1])
         if other is not None:
             other.start()
             replace(predictor, views=other)(volumes, case.images[0])
@@ -178,13 +187,15 @@ def _compared(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     fifth = max(1, round(len(rows) / 5))
     worst = set(np.argsort(dice, kind="stable")[:fifth])
     result: dict[str, Any] = {"correlation": {}, "worst_fifth": {}, "error": {}, "held": {}, "width": {}}
-    for name in ("estimate", "labelled", "entropy", "mc entropy", "mc agreement"):
+    for name in ("estimate", "labelled", "entropy", "exported", "mc entropy", "mc agreement"):
         if name not in rows[0]:
             continue
         values = np.array([row[name] for row in rows])
         result["correlation"][name] = float(spearmanr(values, dice)[0])
         result["worst_fifth"][name] = len(worst & set(np.argsort(values, kind="stable")[:fifth])) / fifth
-    for name in ("estimate", "labelled"):
+    for name in ("estimate", "labelled", "exported"):
+        if name not in rows[0]:
+            continue
         low, high, values = (np.array([row[name + end] for row in rows]) for end in (" low", " high", ""))
         result["error"][name] = float(np.abs(dice - values).mean())
         result["held"][name] = float(((low <= dice) & (dice <= high)).mean())

@@ -74,17 +74,8 @@ def known_cases(
         The cases; or one sentence why there are none.
     """
     run = runs[0]
-    assert predictor.views is not None
-    settings = [
-        FORM,
-        weights_sha256,
-        predictor.views.names,
-        predictor.flips,
-        predictor.recipe.predict.model_dump(mode="json"),
-    ]
-    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-    path = run.folder / FOLDER / f"{key}.json"
-    kept = read_json(path, KnownCases, "remove it, and it is made again") if path.is_file() else None
+    path = _place(run, predictor, weights_sha256)
+    kept = _read(path) if path.is_file() else None
     if any(Path(one.data["root"]).resolve() != Path(run.data["root"]).resolve() for one in runs):
         return "The runs were trained on data of different folders, so nothing could be fitted."
     try:
@@ -117,6 +108,31 @@ def _state(cases: Sequence[Case]) -> str:
             stat = path.stat()
             states.append([case.id, path.name, stat.st_size, stat.st_mtime_ns])
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+
+
+def kept_cases(run: Run, predictor: Predictor, weights_sha256: str) -> KnownCases | None:
+    """What the run keeps of its cases; None where they were not predicted yet. Arguments as of `known_cases`."""
+    path = _place(run, predictor, weights_sha256)
+    return _read(path) if path.is_file() else None
+
+
+def _place(run: Run, predictor: Predictor, weights_sha256: str) -> Path:
+    """The file of what these weights and settings give."""
+    assert predictor.views is not None
+    settings = [
+        FORM,
+        weights_sha256,
+        predictor.views.names,
+        predictor.flips,
+        predictor.bf16,
+        predictor.recipe.predict.model_dump(mode="json"),
+    ]
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    return run.folder / FOLDER / f"{key}.json"
+
+
+def _read(path: Path) -> KnownCases:
+    return read_json(path, KnownCases, "remove it, and it is made again")
 
 
 def _predict(
