@@ -19,11 +19,10 @@ docs: .venv/ready
 	.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees docs build/docs
 	@echo 'The site: build/docs/index.html'
 
-# PyTorch as constraints.txt has it: the CPU build of the lowest could not be had. TORCH_LOWEST=torch==2.8.0 tries it.
-TORCH_LOWEST ?= $(TORCH)
+# PyTorch from PyPI comes with CUDA, 4 GB in all. TORCH_LOWEST=torch==2.13.0 takes another version.
 test-lowest:
 	rm -rf build/lowest && $(PYTHON) -m venv build/lowest
-	$(PYTHON) .ci/lowest.py --extras itk --instead '$(TORCH_LOWEST)' > build/lowest/versions.txt
+	$(PYTHON) .ci/lowest.py --extras itk $(if $(TORCH_LOWEST),--instead '$(TORCH_LOWEST)') > build/lowest/versions.txt
 	build/lowest/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	build/lowest/bin/python -m pip install --quiet --constraint build/lowest/versions.txt '.[itk]' \
 		pytest hypothesis pydicom-data

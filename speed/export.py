@@ -4,19 +4,19 @@
 
 A run is exported in every format. Then a new virtual environment gets numpy, onnxruntime and nibabel alone, and its
 Python runs the exported infer.py on SCANS, a file or a folder. Its masks are compared with those of `crossmatch predict
---device cpu`, as the run says and with train.precision=float32. Times of both alternate, each with `--threads`, and are
-of whole processes, so that imports and opening the model count as well. The last line is JSON.
+--device cpu`, which computes in float32, and with those of `--precision bf16`. Times of all alternate, each with
+`--threads`, and are of whole processes, so that imports and opening the model count as well. The last line is JSON.
 """
 
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -54,21 +54,11 @@ def timed(command: list[str], threads: int) -> float:
     return time.perf_counter() - start
 
 
-def in_float32(source: Path, target: Path) -> Path:
-    """A copy of a run that predicts in float32."""
-    (target / "checkpoints").mkdir(parents=True)
-    record = json.loads((source / "run.json").read_text(encoding="utf-8"))
-    record["recipe"]["train"]["precision"] = "float32"
-    (target / "run.json").write_text(json.dumps(record), encoding="utf-8")
-    shutil.copy(source / "checkpoints/last.safetensors", target / "checkpoints")
-    return target
-
-
 def agreement(found: Path, wanted: Path) -> dict[str, object]:
     """Share of equal voxels: of all, and of those that are foreground in either mask."""
     equal = voxels = inside = different = 0
     for path in sorted(wanted.iterdir()):
-        if path.name != "prediction.json":
+        if path.name not in ("prediction.json", "quality.csv"):
             mine, ours = formats.read(found / path.name).voxels, formats.read(path).voxels
             equal, voxels = equal + int((mine == ours).sum()), voxels + mine.size
             inside += int(((mine > 0) | (ours > 0)).sum())
@@ -102,25 +92,30 @@ def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
         print(f"{format:8} {sum(sizes.values()) / 1e6:6.2f} MB, exported in {exported[format]['cpu_seconds']} CPU s")
     python, installed = clean_python(options.venv or place / "venv")
     print("clean environment:", ", ".join(f"{name} {version}" for name, version in installed.items()))
-    precise = in_float32(options.run, place / "float32")
-    times: dict[str, list[float]] = {"infer.py": [], "predict": [], "predict in float32": []}
+    times = defaultdict[str, list[float]](list)
     for turn in range(options.rounds):
         commands = {
             "infer.py": [str(python), "-I", str(place / "onnx/infer.py"), str(options.scans), str(place / f"i{turn}")],
             "predict": predict(options.run, options.scans, place / f"p{turn}"),
-            "predict in float32": predict(precise, options.scans, place / f"f{turn}"),
+            "predict in bf16": [*predict(options.run, options.scans, place / f"b{turn}"), "--precision", "bf16"],
         }
+        if (place / "onnx/estimate.py").is_file():  # the run has a calibration of quality
+            estimate = [str(place / "onnx/estimate.py"), str(options.scans), str(place / f"e{turn}")]
+            commands["estimate.py"] = [str(python), "-E", "-s", *estimate]
         for name, command in commands.items():
             times[name].append(timed(command, options.threads))
     equal = {
-        "as the run says": agreement(place / "i0", place / "p0"),
-        "in float32": agreement(place / "i0", place / "f0"),
+        "in float32": agreement(place / "i0", place / "p0"),
+        "in bf16": agreement(place / "i0", place / "b0"),
+        **({"by estimate.py": agreement(place / "i0", place / "e0")} if (place / "e0").is_dir() else {}),
     }
     shapes = sorted({formats.read_grid(path).shape for path in (place / "i0").iterdir()})
     for name, seconds in times.items():
         print(f"{name:20} {spread(seconds, '.2f')} s")
-    ratios = [ours / theirs for ours, theirs in zip(times["infer.py"], times["predict in float32"], strict=True)]
-    print(f"ratio to float32     {spread(ratios, '.3f')}")
+    ratios = [ours / theirs for ours, theirs in zip(times["infer.py"], times["predict"], strict=True)]
+    cost = [precise / rough for precise, rough in zip(times["predict"], times["predict in bf16"], strict=True)]
+    print(f"ratio to predict     {spread(ratios, '.3f')}")
+    print(f"float32 to bf16      {spread(cost, '.3f')}")
     for name, found in equal.items():
         print(f"equal, {name}: {found['equal']:.6%} of voxels, {found['equal_of_foreground']:.4%} of foreground")
     record = json.loads((options.run / "run.json").read_text(encoding="utf-8"))
@@ -139,7 +134,8 @@ def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
         "clean_environment": installed,
         "threads": options.threads,
         "seconds": times,
-        "ratio_to_float32": statistics.median(ratios),
+        "ratio_to_predict": statistics.median(ratios),
+        "predict_float32_to_bf16": statistics.median(cost),
         "masks": equal,
         "numpy": np.__version__,
     }

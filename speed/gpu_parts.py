@@ -160,7 +160,8 @@ def one_scan(bench: Bench) -> dict[str, float]:
     """Seconds of a scan of LA's size, by the network and patch of `la_8` and the default windows."""
     torch.manual_seed(0)
     network = to_channels_last(VNet(3, 1, 2)).to(bench.device).eval()
-    predictor = Predictor(network, load_recipe("la_8", ["predict.stride=even"]), 2, bench.device)
+    recipe = load_recipe("la_8", ["predict.stride=even"])
+    predictor = Predictor(network, recipe, 2, bench.device, bf16=uses_bf16(recipe.train.precision, bench.device))
     scan = new_volume(np.random.default_rng(0).normal(size=(200, 150, 88)).astype(np.float32))
     return spread([bench.clock(lambda: predictor([scan], Path("scan.nii.gz"))) / 1000 for _ in range(4)][1:])
 

@@ -1,16 +1,18 @@
 """How long prediction takes: beside a plain loop over windows, beside its network alone, and exported beside ours.
 
     python speed/inference.py [--part scan|folder|export] [--rounds 3] [--windows 3] [--scans 4] [--size 160 130 80]
+        [--precision float32|bf16|auto]
 
 Scan: the 16-filter V-Net with random weights on a scan of LA's size, by the windows that `predict` lays where no stride
-is given, and by the published windows written plainly: stride 18, 18, 4, float32, one by one, probabilities summed up
-(released code github.com/AiEson/CrossMatch, commit 59772e0, LA/code/test_util.py). The plain loop takes minutes, so
-`--windows` of its 72 are timed and scaled up. Folder: scans of `--size` through `predict`, against as many calls of its
-network with nothing around them; the share of time that is not the network holds everything else, opening the run
-included.
+is given, in `--precision`, and by the published windows written plainly: stride 18, 18, 4, float32, one by one,
+probabilities summed up (released code github.com/AiEson/CrossMatch, commit 59772e0, LA/code/test_util.py). The plain
+loop takes minutes, so `--windows` of its 72 are timed and scaled up. Folder: scans of `--size` through `predict`,
+against as many calls of its network with nothing around them; the share of time that is not the network holds
+everything else, opening the run included.
 
-Export: a scan of `--size` through infer.py and onnxruntime, as `crossmatch export` writes them, against our
-predictor in float32, which is what the exported network computes in, and in the precision of this machine.
+Export: a scan of `--size` through infer.py and onnxruntime, as `crossmatch export` writes them, against our predictor
+in float32, which is what the exported network computes in, and in bf16; then the same with the 2D U-Net of `acdc_3` on
+a scan of ACDC's size. So it says what float32 costs, too.
 
 All alternate in this process. Printed are medians and ranges; the last line is JSON.
 """
@@ -39,13 +41,14 @@ from crossmatch.networks.vnet import VNet
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, save_checkpoint
-from crossmatch.runs.devices import uses_bf16
+from crossmatch.runs.devices import Precision, uses_bf16
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.record import DataFacts
 from crossmatch.runs.run import Run, create_run
 from timing import run, seconds, spread
 
 LA_SIZE = (200, 150, 88)  # an ordinary scan of the left atrium in its published preparation
+ACDC_SIZE = (216, 256, 10)  # an ordinary scan of ACDC
 STRIDE = (18, 18, 4)
 TARGET_RATIO = 1 / 12
 CPU = torch.device("cpu")
@@ -75,12 +78,12 @@ def plain(network: nn.Module, image: np.ndarray, patch: tuple[int, ...], count: 
     return windows * len(places) / count + labels, len(places)
 
 
-def compare_scan(recipe: Recipe, rounds: int, windows: int) -> dict[str, object]:
+def compare_scan(recipe: Recipe, rounds: int, windows: int, bf16: bool) -> dict[str, object]:
     torch.manual_seed(0)
     ordinary = VNet(3, 1, 2).eval()
     fast = VNet(3, 1, 2).eval()
     fast.load_state_dict(ordinary.state_dict())
-    predictor, image = Predictor(to_channels_last(fast), recipe, 2, CPU), noise(LA_SIZE, 0)
+    predictor, image = Predictor(to_channels_last(fast), recipe, 2, CPU, bf16=bf16), noise(LA_SIZE, 0)
     scan, patch = new_volume(image), recipe.data.size
     times: list[tuple[float, float]] = []
     count = sum(shape[0] for shape in calls_of_network(lambda: predictor([scan], Path("scan.nii.gz"))))  # warms up
@@ -134,14 +137,17 @@ def calls_of_network(work: Callable[[], object]) -> list[torch.Size]:
     return shapes
 
 
-def compare_folder(recipe: Recipe, rounds: int, count: int, size: tuple[int, ...], place: Path) -> dict[str, object]:
+def compare_folder(
+    recipe: Recipe, rounds: int, count: int, size: tuple[int, ...], precision: Precision, place: Path
+) -> dict[str, object]:
+    chosen, bf16 = Options(device="cpu", precision=precision), uses_bf16(precision, CPU)
     run, scans = untrained_run(place / "run", recipe), place / "scans"
     for k in range(count):
         volume = new_volume(noise(size, k), np.eye(4))
         formats.write(scans / f"scan_{k}.nii.gz", volume.voxels, like=volume)
-    shapes = calls_of_network(lambda: predict(run.folder, scans, place / "first", Options(device="cpu")))  # warms up
+    shapes = calls_of_network(lambda: predict(run.folder, scans, place / "first", chosen))  # warms up
     network = run.load_network()[0]
-    images, bf16 = {shape: torch.randn(shape) for shape in {*shapes}}, uses_bf16(recipe.train.precision, CPU)
+    images = {shape: torch.randn(shape) for shape in {*shapes}}
 
     @torch.inference_mode()
     def alone() -> None:
@@ -157,7 +163,7 @@ def compare_folder(recipe: Recipe, rounds: int, count: int, size: tuple[int, ...
 
     times = [
         (
-            seconds(lambda turn=turn: predict(run.folder, scans, place / str(turn), Options(device="cpu"))),
+            seconds(lambda turn=turn: predict(run.folder, scans, place / str(turn), chosen)),
             seconds(alone),
         )
         for turn in range(rounds)
@@ -182,8 +188,7 @@ def compare_exported(
     folder = export_run(run.folder, place / "model", "onnx")
     model, image = ExportedModel(folder, threads=threads), noise(size, 0)
     network, scan = run.load_network()[0], new_volume(image)
-    precise = recipe.model_copy(update={"train": recipe.train.model_copy(update={"precision": "float32"})})
-    ours = {name: Predictor(network, each, 2, CPU) for name, each in (("ours", recipe), ("float32", precise))}
+    ours = {name: Predictor(network, recipe, 2, CPU, bf16=name == "bf16") for name in ("bf16", "float32")}
     calls: dict[str, Callable[[], object]] = {
         name: lambda predictor=predictor: predictor([scan], Path("scan.nii.gz"))[0] for name, predictor in ours.items()
     }
@@ -195,12 +200,15 @@ def compare_exported(
             times[name].append(seconds(call))
     equal = {name: float((masks["exported"] == masks[name]).mean()) for name in ours}
     ratios = {name: [a / b for a, b in zip(times["exported"], times[name], strict=True)] for name in ours}
-    print(f"exported, scan of {'x'.join(map(str, size))}, {rounds} rounds")
+    cost = [a / b for a, b in zip(times["float32"], times["bf16"], strict=True)]
+    print(f"exported {recipe.network.name}, scan of {'x'.join(map(str, size))}, {rounds} rounds")
     for name, found in times.items():
         print(f"{name:10} {spread(found, '.2f')} s")
     for name, found in ratios.items():
         print(f"ratio to {name:8} {spread(found, '.3f')}, {equal[name]:.4%} of voxels equal")
+    print(f"float32 to bf16   {spread(cost, '.3f')}")
     return {
+        "float32_to_bf16": cost,
         "seconds": {name: statistics.median(found) for name, found in times.items()},
         "ratio": {name: statistics.median(found) for name, found in ratios.items()},
         "equal": equal,
@@ -217,22 +225,25 @@ def main() -> None:
         "--size", type=int, nargs=3, default=(160, 130, 80), help="of the scans in the folder, and of the exported one"
     )
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--precision", choices=("float32", "bf16", "auto"), default="float32", help="of scan and folder"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     recipe = load_recipe("la_8", ["predict.stride=even"])
-    precision = "bf16" if uses_bf16(recipe.train.precision, CPU) else "float32"
+    bf16 = uses_bf16(options.precision, CPU)
+    precision = "bf16" if bf16 else "float32"
     result: dict[str, object] = {"threads": options.threads, "precision": precision}
     print(f"V-Net of 16 filters, {precision}, {options.threads} threads")
     if options.part in (None, "scan"):
-        result["scan"] = compare_scan(recipe, options.rounds, options.windows)
+        result["scan"] = compare_scan(recipe, options.rounds, options.windows, bf16)
     if options.part in (None, "export"):
-        with tempfile.TemporaryDirectory() as place:
-            result["export"] = compare_exported(
-                recipe, options.rounds, tuple(options.size), options.threads, Path(place)
-            )
+        for name, each, size in (("export", recipe, options.size), ("export_2d", load_recipe("acdc_3"), ACDC_SIZE)):
+            with tempfile.TemporaryDirectory() as place:
+                result[name] = compare_exported(each, options.rounds, tuple(size), options.threads, Path(place))
     if options.part in (None, "folder"):
         with tempfile.TemporaryDirectory() as place:
-            sizes = (options.scans, tuple(options.size))
+            sizes = (options.scans, tuple(options.size), options.precision)
             result["folder"] = compare_folder(recipe, options.rounds, *sizes, Path(place))
     print(json.dumps(result))
 

@@ -6,14 +6,15 @@ Test cases of DATA, which chose nothing, are predicted with RUN. For each case t
 
 - estimate: as `predict --quality` gives it, with its interval;
 - entropy: softmax entropy at the predicted border, alone;
+- exported: the Dice that estimate.py of an exported model makes of that entropy, with its interval;
 - mc entropy, mc agreement: Monte Carlo dropout at the cost of one further decoding of everything, with elements of the
   coarsest features and of what enters the head dropped at 0.5: the entropy of the mean of both decodings over the mask,
   and the Dice of both masks.
 
-Printed are Spearman's correlation with the true Dice, the mean absolute error of the estimate, the share of intervals
-that hold the true Dice, and how many of the truly worst fifth are among the fifth that is rated worst. With `--cost`
-that many rounds of plain prediction alternate with one with estimates, by `predict` on files and by the `Predictor`
-alone; ratios of CPU time are printed. The last line is JSON.
+Printed are Spearman's correlation with the true Dice, the mean absolute error of both estimates, the share of their
+intervals that hold the true Dice, and how many of the truly worst fifth are among the fifth that is rated worst. With
+`--cost` that many rounds of plain prediction alternate with one with estimates, by `predict` on files and by the
+`Predictor` alone; ratios of CPU time are printed. The last line is JSON.
 """
 
 import argparse
@@ -36,7 +37,9 @@ from crossmatch import formats
 from crossmatch.atomic import write_json
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
 from crossmatch.dataset.orientation import put_onto
+from crossmatch.export.carried import carried_quality
 from crossmatch.inference.agreement import FeatureViews
+from crossmatch.inference.calibration import DiceMap, joined, mean_of
 from crossmatch.inference.judged import calibration_of
 from crossmatch.inference.origin import weights_digest
 from crossmatch.inference.predict import Options, predict, predictor_of
@@ -99,6 +102,7 @@ def main() -> None:
     for key in ("correlation", "worst_fifth"):
         print(key, " ".join(f"{name} {value:.2f}" for name, value in result[key].items()))
     print("error", result["error"], "held", result["held"], "cost", result["cost"])
+    print("exported: error", result["exported_error"], "held", result["exported_held"])
     if options.json:
         write_json(options.json, result)
     print(json.dumps({key: value for key, value in result.items() if key != "cases"}))
@@ -111,12 +115,17 @@ def _measured(run: Run, dataset: Dataset, cases: Sequence[Case]) -> tuple[list[d
     views, other = predictor.views, MonteCarlo(network, (RATE,))
     assert views is not None
     calibration = calibration_of(run, predictor, weights_digest(checkpoint.network), lambda done, total: None)
+    carried = carried_quality(run, network, weights_digest(checkpoint.network))
+    assert carried is not None
+    exported, width = DiceMap(tuple(carried["shifts"]), tuple(carried["knots"])), carried["half_widths"][-1]
     rows = []
     for case in cases:
         volumes = formats.read_channels(case.images)
         views.start()
         labels, _ = predictor(volumes, case.images[0])
         verdict = judge(run, calibration, volumes, labels, views.sums())
+        unsure = np.array([each["border_entropy"] for each in verdict["classes"].values()], float)
+        by_border = mean_of(exported(joined(1 - unsure, unsure))) or 0.0  # of what was found
         other.start()
         replace(predictor, views=other)(volumes, case.images[0])
         assert case.label is not None
@@ -131,6 +140,9 @@ def _measured(run: Run, dataset: Dataset, cases: Sequence[Case]) -> tuple[list[d
                 "agreement": verdict["agreement"] or 0.0,
                 "out_of_distribution": verdict["out_of_distribution"],
                 "entropy": -(verdict["border_entropy"] or 1.0),
+                "exported": by_border,
+                "exported low": max(0.0, by_border - width),
+                "exported high": min(1.0, by_border + width),
                 "mc entropy": -other.entropy / max(1, other.voxels) if other.voxels else -9.0,
                 "mc agreement": float(np.nan_to_num(other.sums().agreement[1:]).mean()),
             }
@@ -144,7 +156,7 @@ def _compared(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     fifth = max(1, round(len(rows) / 5))
     worst = set(np.argsort(dice, kind="stable")[:fifth])
     correlation, found = {}, {}
-    for name in ("estimate", "entropy", "mc entropy", "mc agreement"):
+    for name in ("estimate", "entropy", "exported", "mc entropy", "mc agreement"):
         values = np.array([row[name] for row in rows])
         correlation[name] = float(spearmanr(values, dice)[0])
         found[name] = len(worst & set(np.argsort(values, kind="stable")[:fifth])) / fifth
@@ -155,6 +167,8 @@ def _compared(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "worst_fifth": found,
         "error": float(np.mean([abs(row["dice"] - row["estimate"]) for row in rows])),
         "held": float(np.mean([(row["low"] or 0) <= row["dice"] <= (row["high"] or 1) for row in rows])),
+        "exported_error": float(np.mean([abs(row["dice"] - row["exported"]) for row in rows])),
+        "exported_held": float(np.mean([row["exported low"] <= row["dice"] <= row["exported high"] for row in rows])),
         "out_of_distribution": sum(row["out_of_distribution"] for row in rows),
     }
 

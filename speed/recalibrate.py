@@ -15,6 +15,7 @@ from crossmatch.batches.views import Batches
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.runs.devices import uses_bf16
 from crossmatch.runs.run import Run, open_run
 from crossmatch.training.material import training_cases
 from crossmatch.training.recalibrate import PASSES, recalibrated
@@ -40,7 +41,8 @@ def scores(run: Run) -> tuple[dict[str, float], dict[str, float]]:
     )
 
     def dice(trained: Segmenter) -> dict[str, float]:
-        predictor = Predictor(trained, recipe, cases.dataset.slice_axis, CPU, fixed=run.fixed_windows, frame=run.frame)
+        axis, bf16 = cases.dataset.slice_axis, uses_bf16(recipe.train.precision, CPU)
+        predictor = Predictor(trained, recipe, axis, CPU, fixed=run.fixed_windows, frame=run.frame, bf16=bf16)
         return validation(predictor, cases.dataset)
 
     return dice(network), dice(recalibrated(network, map(batches.weak_views, range(PASSES))))

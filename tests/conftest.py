@@ -1,5 +1,6 @@
-"""Fixtures for every test, and one thread for each pytest worker."""
+"""Fixtures for every test, one thread for each pytest worker, and a Ctrl-C that is heard."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background with it ignored
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command import call
 from refusal import refuse
 from tiny import AFFINE, write_dataset, write_nifti
 from untrained import SMALL, untrained_run
@@ -124,8 +125,11 @@ def test_a_folder_that_is_no_run(data: Path, tmp_path: Path, refused: Callable[.
         assert f"{tmp_path / 'run'} is no run: it has no run.json" in refused(*command)
 
 
-def test_a_run_that_exists_and_resuming_it_otherwise(data: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_a_run_that_exists_and_resuming_it_otherwise(
+    data: Path, tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     untrained_run(tmp_path / "run", data)
+    assert call(capsys, *train(data))[:2] == (2, "")  # nothing is announced first
     assert f"{tmp_path / 'run'} holds a run already: go on with it by adding --resume" in refused(*train(data))
     text = refused(*train(data), "--resume", "--set", "train.learning_rate=0.5")
     assert "recipe.train.learning_rate was 0.003, now 0.5. Repeat the settings it was started with" in text

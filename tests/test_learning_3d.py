@@ -1,7 +1,7 @@
-"""Learning in 3D, end to end: held-out atria are found after a fifth of the recipe's steps.
+"""Learning in 3D, end to end: CrossMatch finds held-out atria after a fifth of the recipe's steps.
 
-At this length CrossMatch, still warming up, is not yet ahead of supervised learning (0.64 and 0.69 when this was
-written); docs/results has the runs that show what it brings.
+At this length, still warming up, it is not yet ahead of supervised learning (0.64 and 0.69 when this was written);
+docs/results has the runs that show what it brings.
 """
 
 from pathlib import Path
@@ -23,12 +23,9 @@ REDUCED += ["data.spacing_mm=[2.4, 2.4, 2.4]", "train.checkpoint_every=100", "tr
 @pytest.mark.slow
 def test_held_out_atria_are_found_after_a_minute(tmp_path: Path) -> None:
     """One seed of `phantom3d`, 100 steps in coarser voxels."""
-    data, scores = tmp_path / "data", {}
+    data, run = tmp_path / "data", tmp_path / "run"
     make_phantom(data, "atrium", train=12, val=0, test=5, seed=4)
     check(data)
-    for method in ("supervised", "crossmatch"):
-        run = tmp_path / method
-        assert fit(load_recipe("phantom3d", [*REDUCED, f"method.name={method}"]), data, run, Quiet()) == 100
-        predict(run, data / "imagesTs", run / "test")
-        scores[method] = evaluate(run / "test", data / "labelsTs").statistics()["dice"].mean
-    assert min(scores.values()) > 0.5, scores
+    assert fit(load_recipe("phantom3d", REDUCED), data, run, Quiet()) == 100
+    predict(run, data / "imagesTs", run / "test")
+    assert evaluate(run / "test", data / "labelsTs").statistics()["dice"].mean > 0.5

@@ -124,6 +124,19 @@ def test_the_published_figure_of_mc_net_plus_is_not_shown_for_two_decoders() -> 
     assert (shown_for(3), shown_for(2)) == (True, False)
 
 
+def test_figures_by_others_and_of_the_last_checkpoint_stand_beside_the_authors_own() -> None:
+    """In the Markdown and in a terminal that is wide enough."""
+    results = [result(name, cases(0.9), labelled="8", dataset="LA") for name in ("mcnet", "admt", "cml")]
+    rows = [line.strip("|").split(" | ") for line in markdown_table(lines(aggregate(results))).splitlines()[2:]]
+    assert {row[1]: [cell.strip() for cell in row[-2:]] for row in rows} == {
+        "admt": ["90.55 (last 90.1) [1]", ""],
+        "cml": ["", "90.36 [2]"],
+        "mcnet": ["88.96 [3]", "87.68 [4]"],
+    }
+    found = " ".join(" ".join(shown(results, 200)).split())
+    assert all(figure in found for figure in ("90.55 (last 90.1) [1]", "88.96 [3] 87.68 [4]"))
+
+
 def test_small_p_is_not_shown_as_zero() -> None:
     many = {f"case {n}": 0.5 + 0.001 * n for n in range(20)}
     fewer = {case: dice - 0.1 - 0.001 * n for n, (case, dice) in enumerate(many.items())}

@@ -83,6 +83,9 @@ def test_published_and_costs() -> None:
     assert "†" not in text
     of_validation = said([result("crossmatch", cases(0.9), dataset="ACDC", labelled="3")])
     assert "†: a figure of the validation patients, not of the test patients." in of_validation
+    chosen = said([result("admt", cases(0.9), dataset="LA", labelled="4")])
+    assert "\nlast: the last checkpoint, by the authors' logs; the figure before it: of one chosen on" in chosen
+    assert "\nlast:" not in text
     assert (
         "Memory: peak in training, on CUDA of PyTorch's tensors; on a CPU of the whole process; the largest of the "
         "seeds." in text

@@ -61,10 +61,12 @@ def test_figures_of_validation_patients_and_last_checkpoints_are_named() -> None
     of_test = published("LA", "8", "crossmatch").own
     assert of_test is not None
     assert not of_test.validation_list
-    for labelled in ("4", "8"):
-        found = published("LA", labelled, "admt").own
+    for data, labelled, figures in (("LA", "4", (89.63, 89.3)), ("LA", "8", (90.55, 90.1))):
+        found = published(data, labelled, "admt").own
         assert found is not None
-        assert "the last one has 89.3 and 90.1 with 4 and 8 labelled" in found.source
+        assert (found.dice, found.last) == figures
+        assert "chosen on test scans" in found.source
+    assert of_test.last is None
 
 
 def test_every_method_and_source_exists_and_every_source_has_a_protocol_and_a_figure() -> None:

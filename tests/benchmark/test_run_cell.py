@@ -63,7 +63,7 @@ def test_train_predict_and_evaluate_as_a_user_would(data: Path, tmp_path: Path):
     assert train[8] == "--checked"
     assert train[9:13] == ["--set", "method.name=supervised", "--set", 'data.labelled="1"']
     expected = ["predict", run, f"{data}/imagesTs", f"{run}/test", "--checkpoint", "best", "--device", "cuda:1"]
-    assert predict_ == expected
+    assert predict_ == [*expected, "--precision", "float32"]
     assert evaluate_ == ["evaluate", f"{run}/test", f"{data}/labelsTs"]
     assert commands("phantom", cell, "cpu", "last", resume=True)[0][-1] == "--resume"
 

@@ -44,7 +44,8 @@ def run_of(kind: str, folder: Path) -> Run:
     """A run of fresh weights for a kind of data, whose record holds names and paths that nobody else should read."""
     more = UNBOUNDED if any(each.split("=")[1] in ("zscore", "ct") for each in KINDS[kind]) else ()
     teacher = folder.parent / "secret_place" / "teacher_run"
-    recipe = small_recipe(*KINDS[kind], *more, "method.name=distillation", f"method.teacher={teacher}")
+    more += ("train.precision=auto", "method.name=distillation", f"method.teacher={teacher}")  # validated in bf16
+    recipe = small_recipe(*KINDS[kind], *more)
     channels = {"colour": ["R", "G", "B"], "photographs": ["R", "G", "B"], "channels": ["T1", "T2"]}.get(kind, ["MR"])
     facts = {
         "root": str(folder.parent / "secret_root"),

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_what_stands_around_the_network_is_that_of_predict(
     predict(run.folder, scans, tmp_path / "ours", CPU)
     network, checkpoint = run.load_network()
     program = Probabilities(network)
-    about = describe(run, checkpoint, "last", "model.onnx")
+    about = describe(run, network, checkpoint, "last", "model.onnx")
     model = model_of(about, tmp_path, lambda images: program(torch.from_numpy(images)).numpy())
     monkeypatch.setattr(infer, "ExportedModel", lambda: model)
     infer.main(scans, tmp_path / "theirs")
@@ -107,6 +108,16 @@ def test_infer_refuses_what_it_cannot_do(sliced: Sliced, tmp_path: Path, capsys:
     (tmp_path / "model.json").write_text(json.dumps({**model.about, "format": "crossmatch export 2"}))
     with pytest.raises(ValueError, match="crossmatch export 2"):
         module.ExportedModel(tmp_path)
+
+
+def test_infer_tells_how_it_is_called(sliced: Sliced) -> None:
+    """Asked, on stdout and as no error; called wrongly, on stderr."""
+    command = [sys.executable, str(sliced.exported / "infer.py")]
+    asked, wrong = (subprocess.run([*command, *words], capture_output=True, text=True) for words in (["--help"], []))
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "python infer.py INPUT OUT" in asked.stdout
+    assert asked.stdout.strip() == wrong.stderr.strip()
 
 
 @pytest.mark.parametrize("old", [1, 2, 9, 16, 31, 100, 257])

@@ -1,6 +1,7 @@
 """Prediction of files: the input's geometry, names, what is refused, what is left behind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -127,6 +128,7 @@ def test_what_made_the_masks_is_written_down(run: Run, scans: Path, tmp_path: Pa
     predict(run.folder, scans, tmp_path / "out", Options(flips=True))
     facts = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert [facts[key] for key in ("run", "checkpoint", "step", "flips")] == ["run", "last", 3, True]
+    assert facts["precision"] == "float32"
     assert facts["recipe"] == run.record["recipe"]
     assert facts["training"]["code"] == run.record["code"]
     assert facts["data"]["labels"] == {"background": 0, "RV": 1, "MYO": 2}
@@ -136,6 +138,25 @@ def test_what_made_the_masks_is_written_down(run: Run, scans: Path, tmp_path: Pa
     assert json.loads(text)["checkpoint"] == "last.safetensors"
     assert str(tmp_path) not in text
     assert run.data["root"] not in text
+
+
+def test_masks_are_made_in_float32_unless_asked_otherwise(data: Path, scans: Path, tmp_path: Path) -> None:
+    """Whatever the precision of the training: a mask does not depend on what the processor can do."""
+    rough = untrained_run(tmp_path / "rough", data, "train.precision=bf16").folder
+    precise = untrained_run(tmp_path / "precise", data).folder
+    both = Options(probabilities=True)
+    for folder, out in ((rough, "rough_masks"), (precise, "precise_masks")):
+        predict(folder, scans, tmp_path / out, both)
+    predict(precise, scans, tmp_path / "bf16_masks", replace(both, precision="bf16"))
+    maps = {
+        name: voxels(tmp_path / f"{name}_masks" / "probabilities" / "a.nii.gz") for name in ("rough", "precise", "bf16")
+    }
+    assert np.array_equal(maps["rough"], maps["precise"])
+    difference = abs(maps["bf16"] - maps["precise"]).max()
+    assert 1e-4 < difference < 0.3
+    assert json.loads((tmp_path / "bf16_masks" / "prediction.json").read_text())["precision"] == "bf16"
+    with pytest.raises(UserError, match="another run, checkpoint or setting"):
+        predict(precise, scans, tmp_path / "bf16_masks", both)
 
 
 def test_masks_are_not_overwritten(run: Run, scans: Path, tmp_path: Path) -> None:

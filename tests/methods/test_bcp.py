@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods import Method
-from crossmatch.methods.bcp import draw_box, halves, pairs, region_loss
+from crossmatch.methods.bcp import EDGE, draw_box, halves, pairs, region_loss
 from crossmatch.methods.components import largest_components
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.recipes.load import load_recipe
@@ -25,7 +25,7 @@ def test_a_box_is_two_thirds_of_every_axis_at_a_random_place(size, edges):
     torch.manual_seed(0)
     starts = set()
     for _ in range(300):
-        box = draw_box(torch.Size(size), torch.device("cpu"))
+        box = draw_box(torch.Size(size), EDGE, torch.device("cpu"))
         assert (box.shape, box.dtype) == ((1, *size), torch.bool)
         inside = box[0].nonzero()
         start = inside.min(0).values
@@ -101,7 +101,7 @@ PAIRS = {
 
 def _box(batch: Batch) -> Tensor:
     torch.manual_seed(0)
-    return draw_box(batch.x.shape[2:], batch.x.device)
+    return draw_box(batch.x.shape[2:], EDGE, batch.x.device)
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -47,7 +47,10 @@ def test_the_meta_device_refuses_what_waits():
 def test_a_step_of_every_method(name, network, dims, monkeypatch):
     """On a device where tensors have shapes alone."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no meta device
-    method, progress = build(name, dims, network).to("meta"), torch.tensor(0.5, device="meta")
+    method, progress = (
+        build(name, dims, network).to("meta"),
+        torch.tensor(0.5, device="meta"),
+    )
     batch = pytree.tree_map(lambda value: value.to("meta"), noise(dims, network))
     for step in (0, 500):  # BCP's two stages
         method.before_step(step, 1000)

@@ -4,7 +4,12 @@ import pytest
 import torch
 from tiny_methods import ALWAYS, build, first_loss, noise
 
+from crossmatch.batches.batch import Batch
+from crossmatch.methods import Method
+from crossmatch.networks.unet import UNet
 from crossmatch.perturb.augment import AugmentSettings, augment, draw_augmentation
+from crossmatch.recipes.load import load_recipe
+from crossmatch.training.state import TrainerState
 
 NEVER = dict.fromkeys(ALWAYS, 0.0)
 
@@ -40,3 +45,29 @@ def test_the_batch_itself_is_left_alone():
     first_loss(build("supervised_strong", 3), batch)
     assert torch.equal(batch.x, x)
     assert torch.equal(batch.y, y)
+
+
+def _in_training(normalise: str, channels: int) -> Method:
+    """The method as a training builds it, on the smallest network."""
+    changes = ["method.name=supervised_strong", f"data.normalise={normalise}", "network.width=2"]
+    recipe = load_recipe("phantom", changes)
+    network = UNet(2, channels, 3, recipe.network.settings)
+    return TrainerState.fresh(recipe, network, torch.device("cpu")).method
+
+
+def test_red_green_and_blue_are_augmented_together():
+    """Three channels of another kind are not, nor are two."""
+    drawn = torch.Generator().manual_seed(0)
+    x, y = torch.rand(4, 3, 16, 16, generator=drawn), torch.randint(0, 3, (4, 16, 16), generator=drawn)
+    method = _in_training("colour", 3)
+    chosen = AugmentSettings(**ALWAYS)
+    method.settings = method.settings.model_copy(update={"augment": chosen})
+    given: list[torch.Tensor] = []
+    method.network.register_forward_pre_hook(lambda _, images: given.append(images[0]))
+    first_loss(method, Batch(x, y, None, None), seed=5)
+    torch.manual_seed(5)
+    draw = draw_augmentation(chosen, len(x), 2)
+    expected, _ = augment(x, y, draw, chosen, colours=True)
+    assert torch.equal(given[0], expected)
+    assert method.colours
+    assert not any(_in_training(*kind).colours for kind in (("minmax", 3), ("colour", 2)))

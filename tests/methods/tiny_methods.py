@@ -43,6 +43,7 @@ SURE = {
     "caml": {"vectors": 4},
     "bcp": {},
     "sdcl": {},
+    "cml": {},
     "crossmatch": {"threshold": 0.3},
 }
 

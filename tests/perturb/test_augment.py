@@ -136,7 +136,7 @@ def test_gamma_by_hand():
     x = torch.tensor([[[0.0, 1.0, 2.0]]]).unsqueeze(2)
     curved = torch.tensor([0.0, 0.5, 2.0])
     expected = 1 + (curved - 5 / 6) / curved.std()  # the deviation of 0, 1, 2 is 1
-    torch.testing.assert_close(gamma_keeping_statistics(x, torch.tensor([2.0])).flatten(), expected)
+    torch.testing.assert_close(gamma_keeping_statistics(x, torch.tensor([2.0]), (2, 3)).flatten(), expected)
     draw = _draw(AugmentSettings(**NEVER), 1, 2)._replace(inverted_gamma=torch.full((1, 1, 1, 1), 2.0))
     inverted, _ = augment(x, torch.zeros(1, 1, 3, dtype=torch.int64), draw, AugmentSettings(**ALWAYS))
     torch.testing.assert_close(inverted.flatten(), 2 - expected.flip(0))  # 0, 1, 2 is its own mirror image
@@ -148,6 +148,54 @@ def test_gamma_keeps_mean_and_deviation_of_each_channel():
     assert (view - x).abs().amax((1, 2, 3)).min() > 0.01
     torch.testing.assert_close(view.mean((2, 3)), x.mean((2, 3)), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(view.std((2, 3)), x.std((2, 3)))
+
+
+def _colours(values: Tensor, colours: bool = True, **changes: float) -> Tensor:
+    """Pixels of colours (n, 3) as one image, with something done to it: factors and exponents in `changes`."""
+    x = values.T.reshape(1, 3, 1, -1).contiguous()
+    given = {name: torch.full((1, 1, 1, 1), value) for name, value in changes.items()}
+    draw = _draw(AugmentSettings(**NEVER), 1, 2)._replace(**given)
+    view, _ = augment(x, torch.zeros(1, *x.shape[2:], dtype=torch.int64), draw, AugmentSettings(**ALWAYS), colours)
+    return view[0, :, 0].T
+
+
+def test_contrast_of_colours_goes_from_their_mean_grey():
+    """Range 0 to 1. Grey of the pixels: 0, 1, 0.299, mean 0.433; half the contrast is half-way there."""
+    pixels = torch.tensor([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]])
+    torch.testing.assert_close(_colours(pixels, contrast=0.5), (pixels + 0.433) / 2)
+
+
+@pytest.mark.parametrize("name", ["gamma", "inverted_gamma"])
+def test_gamma_of_colours_is_one_curve_for_all_three(name):
+    """The curve of the three channels as one channel of three times the pixels."""
+    pixels = torch.tensor([[0.1, 0.2, 0.9], [0.5, 0.5, 0.5], [0.6, 0.3, 0.2]])
+    together = _colours(pixels, **{name: 1.5})
+    x = pixels.T.reshape(1, 1, 1, -1)
+    curved = gamma_keeping_statistics(-x if name == "inverted_gamma" else x, torch.tensor([1.5]), (2, 3))
+    expected = -curved if name == "inverted_gamma" else curved
+    torch.testing.assert_close(together, expected.reshape(3, -1).T)
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "gamma", "inverted_gamma", "low_resolution"])
+def test_grey_stays_grey_in_a_colour_image(name):
+    """And colours that were equal in two channels stay so. Channels by themselves would not, in what has a range."""
+    pixels = torch.tensor([[0.3, 0.3, 0.3], [0.9, 0.1, 0.1], [0.5, 0.6, 0.5], [0.7, 0.7, 0.7]])
+    view = _colours(pixels, **{name: 0.8})
+    assert (view - pixels).abs().max() > 0.01
+    torch.testing.assert_close(view[0], view[0, :1].expand(3))
+    apart = _colours(pixels, colours=False, **{name: 0.8})
+    ranged = name in ("contrast", "gamma", "inverted_gamma")
+    assert torch.allclose(apart[0], apart[0, :1].expand(3), atol=1e-5) is not ranged
+
+
+def test_noise_of_colours_has_one_strength():
+    """Channels of deviation 1 and 5 and a constant one: their deviation together, for each."""
+    sign = torch.tensor([-1.0, 1.0]).repeat(5000).view(1, 1, 100, 100)
+    x = torch.cat([sign, 5 * sign, 0 * sign], 1)
+    settings = AugmentSettings(**(NEVER | {"noise_probability": 1.0, "noise": (0.1, 0.1)}))
+    y = torch.zeros(1, 100, 100, dtype=torch.int64)
+    noise = augment(x, y, _draw(settings, 1, 2), settings, colours=True)[0] - x
+    assert noise.std((0, 2, 3)).tolist() == pytest.approx([0.1 * math.sqrt(26 / 3)] * 3, rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["noise", "contrast", "gamma", "inverted_gamma"])

@@ -141,6 +141,8 @@ def test_too_few_minutes_name_the_least():
     """64 x 64 with 4 slices take 0.164 s a step: 100 steps, a validation of 2.1 s and 10 s make 0.5 minutes."""
     with pytest.raises(UserError, match=r"0\.2 minutes are too few: .*100 steps takes 0\.5 minutes .*--minutes 0\.5"):
         fit_minutes(DATASETS["thick"], 0.2, {}, by_voxels)
+    with pytest.raises(UserError, match=r"--minutes 0\.5, smaller images by --set 'data\.size=\[32, 32\]', or train"):
+        fit_minutes(DATASETS["thick"], 0.2, {}, by_voxels)
     assert fit_minutes(DATASETS["thick"], 0.5, {}, by_voxels).proposal.recipe.train.steps >= LEAST_STEPS
 
 

@@ -164,6 +164,7 @@ def test_settings_that_do_not_go_together() -> None:
 RELEASED_3D = {
     "mcnet": {"supervised_weight": 0.5, "unlabelled_weight": 1.0, "warm_up": 6000 / 15000, "dice_power": 1},
     "ssnet": {"unlabelled_weight": 1.0, "warm_up": 6000 / 15000, "change": 10.0, "dice_power": 1},
+    "cml": {"pretraining": 2 / 17, "unlabelled_weight": 1.0, "discrepancy_weight": 0.2, "edge": 2 / 3},
     "admt": {"threshold": 0.8, "pseudo_loss": "cross_entropy", "warm_up": 6000 / 15000, "copying": 80 / 15000},
 }
 

@@ -1,5 +1,6 @@
 """What a training says in a log, where no bar can move."""
 
+import contextlib
 import io
 import time
 
@@ -7,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from crossmatch.runs import display
-from crossmatch.runs.display import TrainingDisplay
+from crossmatch.runs.display import TrainingDisplay, progress_bar
 
 
 def test_a_log_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,3 +24,20 @@ def test_a_log_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch) -> 
     at = int(display.LOG_SECONDS // 2) + 1
     assert lines[0] == f"crossmatch: step {at}/300 {(300 - at) * 2 / 60:.0f} minutes left 0.50 steps/s"
     assert lines[-1] == "crossmatch: step 300/300 0.50 steps/s"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_bar_appears_with_the_first_case(terminal: bool) -> None:
+    """An error before it stands alone; one after it leaves what was done."""
+    for calls in ([], [(0, 3), (2, 3)]):
+        written = io.StringIO()
+        console = Console(file=written, width=80, force_terminal=terminal)
+        with contextlib.suppress(OSError), progress_bar(console, "Predicting") as show:
+            for call in calls:
+                show(*call)
+            raise OSError
+        if calls:
+            assert written.getvalue().count("Predicting") >= 1
+            assert "2/3" in written.getvalue()
+        else:
+            assert written.getvalue() == ""

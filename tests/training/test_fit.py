@@ -48,6 +48,16 @@ def test_ten_steps_are_five_and_resume_and_five(data: Path, tmp_path: Path, extr
     assert steps == sorted(set(steps))
 
 
+@pytest.mark.parametrize("precision", ["bf16", "float32"])
+def test_validation_computes_as_the_training_does(
+    precision: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    monkeypatch.setattr(train_module, "validation", lambda predictor, _: used.append(predictor.bf16) or {"mean": 0.5})
+    fit(recipe(f"train.precision={precision}", "train.steps=1"), data, tmp_path / "run", Quiet())
+    assert used == [precision == "bf16"]
+
+
 def test_a_run_killed_after_a_checkpoint_resumes_and_repeats_no_log_line(data: Path, tmp_path: Path) -> None:
     class Killed(Quiet):
         def step(self, step: int, steps: int, values: dict[str, float]) -> None:

@@ -14,7 +14,7 @@ from crossmatch.runs.checkpoint import load_checkpoint
 from crossmatch.runs.devices import choose_device
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.training.fit import fit
-from crossmatch.training.ranks import SILENT, Place
+from crossmatch.training.ranks import ALONE, SILENT, Place
 from crossmatch.training.team import Team, check_place
 from ranks import FAILS, FOUR_STEPS, HERE, gradients, half, run_ranks, seed, variants
 from tiny import write_dataset
@@ -22,6 +22,16 @@ from train_tiny import TINY, Quiet, weights
 
 CPU = torch.device("cpu")
 VARIANTS = (*METHODS, "vnet without normalisation")
+
+
+def test_a_pass_without_gradient_takes_none_from_the_next() -> None:
+    """As PyTorch did up to 2.10, by the weights that autocast kept; methods look at a network before they train it."""
+    layer, image = torch.nn.Conv2d(1, 2, 3), torch.ones(1, 1, 5, 5)
+    with Team(ALONE, CPU, bf16=True).fabric.autocast():
+        with torch.no_grad():
+            layer(image)
+        layer(image).float().sum().backward()
+    torch.testing.assert_close(layer.weight.grad, torch.full((2, 1, 3, 3), 9.0))
 
 
 @pytest.fixture(scope="module")

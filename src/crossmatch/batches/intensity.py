@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Normalise = Literal["minmax", "percentile", "colour", "zscore", "ct", "none"]
 _SHIFTED: tuple[Normalise, ...] = ("minmax", "percentile")  # of these an offset of all grey values changes nothing
 _EXACT = 2**24  # float32 holds whole numbers up to here exactly
+RED_GREEN_BLUE = 3  # channels of colour images
 UNBOUNDED: tuple[Normalise, ...] = ("zscore", "ct", "none")  # these leave grey values outside [0, 1]
 
 
@@ -97,6 +98,11 @@ def foreground_window(values: Sequence[NDArray[Any]]) -> Window:
     low, high = np.percentile(whole, [0.5, 99.5]).tolist()
     mean, spread = float(whole.mean(dtype=np.float64)), float(whole.std(dtype=np.float64))
     return Window(low, high if high > low else low + 1.0, mean, spread or 1.0)
+
+
+def are_colours(normalise: Normalise, channels: int) -> bool:
+    """Whether the channels of images are red, green and blue in [0, 1], and change together in every view."""
+    return normalise == "colour" and channels == RED_GREEN_BLUE
 
 
 def colour_windows(channels: Sequence[NDArray[Any]], normalise: Normalise) -> list[Window]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from crossmatch.batches.ahead import WORKERS, Prefetch
-from crossmatch.batches.intensity import Normalise, Window
+from crossmatch.batches.intensity import Normalise, Window, are_colours
 from crossmatch.batches.reading import Reading, StoredItems
 from crossmatch.batches.writer import Writer
 from crossmatch.dataset.dataset import Case
@@ -23,8 +23,6 @@ from crossmatch.dataset.layout import IGNORE
 from crossmatch.dataset.orientation import Frame
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
-
-RED_GREEN_BLUE = 3  # channels of colour images
 
 
 class Locations(NamedTuple):
@@ -189,7 +187,7 @@ def load_store(
         unlabelled=torch.arange(labelled_items, len(case_of)),
         classes=256 if labels is None else len(labels) - (IGNORE in labels),
         mapped=memory_map is not None,
-        colours=normalise == "colour" and low.shape[1] == RED_GREEN_BLUE,
+        colours=are_colours(normalise, low.shape[1]),
     )
 
 

@@ -158,7 +158,8 @@ def _memory(line: Line) -> str:
 def _published(known: Published | None, cited: Sequence[str]) -> str:
     if known is None:
         return ""
-    return f"{known.dice:.2f}{VALIDATION_LIST * known.validation_list} [{cited.index(known.source) + 1}]"
+    last = "" if known.last is None else f" (last {known.last:.1f})"
+    return f"{known.dice:.2f}{VALIDATION_LIST * known.validation_list}{last} [{cited.index(known.source) + 1}]"
 
 
 def _first(comparison: Comparison) -> str:

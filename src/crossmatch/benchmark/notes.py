@@ -187,8 +187,11 @@ def _published(table: Sequence[Line]) -> Iterator[str]:
             "or another one has them. Sources [in brackets] say their protocol. Not tested against ours, and no equal "
             "comparison where the recipe is smaller."
         )
-    if any(report.validation_list for line in table for report in line.published if report is not None):
+    reports = [report for line in table for report in line.published if report is not None]
+    if any(report.validation_list for report in reports):
         yield f"{VALIDATION_LIST}: a figure of the validation patients, not of the test patients."
+    if any(report.last is not None for report in reports):
+        yield "last: the last checkpoint, by the authors' logs; the figure before it: of one chosen on the test scans."
     for number, source in enumerate(cited, start=1):
         yield f"[{number}] {source}."
 

@@ -19,6 +19,7 @@ class Published(NamedTuple):
     asd: float | None  # voxels, directed from prediction to reference
     source: str  # with the protocol: which checkpoint, component filter, runs
     validation_list: bool  # scores of validation cases, not of test cases
+    last: float | None  # Dice of the last checkpoint, percent, where the one above was chosen on the tested scans
 
 
 class Reports(NamedTuple):
@@ -49,7 +50,7 @@ def _report(found: dict[str, Any] | None) -> Published | None:
     jaccard, hd95, asd = (found.get(metric) for metric in ("jaccard", "hd95", "asd"))
     source = _stored()["sources"][found["source"]]
     said = f"{source['text']}. Protocol: {source['protocol']}"
-    return Published(found["dice"], jaccard, hd95, asd, said, source.get("validation_list", False))
+    return Published(found["dice"], jaccard, hd95, asd, said, source.get("validation_list", False), found.get("last"))
 
 
 @cache

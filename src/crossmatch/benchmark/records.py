@@ -106,6 +106,7 @@ def _report(known: Published | None) -> dict[str, Any]:
         "hd95_voxels": known and known.hd95,
         "asd_voxels": known and known.asd,
         "validation_list": known and known.validation_list,
+        "last_dice_percent": known and known.last,
         "source": known and known.source,
     }
 

@@ -85,7 +85,10 @@ def commands(recipe: str, cell: Cell, device: str, checkpoint: str, resume: bool
     train += [word for change in cell.changes for word in ("--set", change)]
     return [
         train + ["--resume"] * resume,
-        ["predict", run, str(data / "imagesTs"), f"{run}/{TEST}", "--checkpoint", checkpoint, "--device", device],
+        [
+            *("predict", run, str(data / "imagesTs"), f"{run}/{TEST}", "--checkpoint", checkpoint, "--device", device),
+            *("--precision", cell.recipe.train.precision),  # that of the training, which notes tell
+        ],
         ["evaluate", f"{run}/{TEST}", str(data / "labelsTs")],
     ]
 

@@ -89,6 +89,10 @@ def predict(
         list[str] | None, typer.Option(help="of a label in a DICOM segmentation: liver=SCT:10200004:Liver")
     ] = None,
     device: Device = "auto",
+    precision: Annotated[
+        Literal["float32", "bf16", "auto"],
+        typer.Option(help="of the network; auto: bf16 where the hardware computes in it, which is faster"),
+    ] = "float32",
 ) -> None:
     """Segment scans with a trained run, or with several: RUN INPUT OUT. Masks have the scans' size and geometry."""
     from crossmatch.inference.predict import Options
@@ -112,6 +116,7 @@ def predict(
                 code or (),
                 quality,
                 uncertainty,
+                precision,
             ),
             progress=progress,
             warn=lambda text: say(console, "Warning:", text),

@@ -10,7 +10,7 @@ from crossmatch.atomic import write_json
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.inference.predict import predict
+from crossmatch.inference.predict import Options, predict
 from crossmatch.phantom.phantom import KINDS, PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
 from crossmatch.reports import write_comparison, write_report
@@ -57,7 +57,9 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
             raise KeyboardInterrupt
         if not (run / "test" / "summary.json").is_file():
             with progress_bar(console, "     Predicting held-out cases") as progress:
-                predict(run, data / "imagesTs", run / "test", progress=progress)  # masks that are there are kept
+                options = Options(precision=recipe.train.precision)  # that of validation, as in a benchmark
+                # masks that are there are kept
+                predict(run, data / "imagesTs", run / "test", options, progress=progress)
             evaluate(run / "test", data / "labelsTs", run / "test")
         scores = load_evaluation(run / "test")
         classes = {name: scores.statistics(name)["dice"].mean for name in scores.labels}

@@ -42,3 +42,7 @@ def export(
         "bundle": f"see {quoted(folder / 'docs' / 'README.md')}",
     }.get(format, f"python {quoted(folder / 'infer.py')} SCANS MASKS")
     console.print(f"{folder}: {size:.1f} MB. Next: {run_it}", soft_wrap=True, highlight=False)
+    if format != "bundle" and not (folder / "estimate.py").is_file():
+        fit = f"crossmatch predict {quoted(run)} SCANS MASKS --quality"
+        told = f"It does not estimate quality, as nothing was fitted: `{fit}` does that; then export again."
+        console.print(told, soft_wrap=True, highlight=False)

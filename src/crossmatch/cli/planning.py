@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from crossmatch.plan.make import Plan
+    from crossmatch.recipes.schema import Recipe
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
 Minutes = Annotated[float | None, typer.Option(min=0, help="choose size and steps so that training takes so long")]
@@ -47,8 +48,13 @@ def shown_plan(console: "Console", data: Path, minutes: float | None, changes: S
     from crossmatch.runs.display import progress_bar
 
     given = {".".join(keys): value for keys, value in map(parse_change, changes)}
+
+    def measuring(recipe: "Recipe") -> None:
+        form = "patches" if recipe.data.sampling == "patch" else "images"
+        console.print(f"Measuring steps with {form} of {' x '.join(map(str, recipe.data.size))}", highlight=False)
+
     with progress_bar(console, "Looking at the data") as loading:
-        found = make_plan(data, minutes=minutes, changes=given, device=device, loading=loading)
+        found = make_plan(data, minutes=minutes, changes=given, device=device, loading=loading, measuring=measuring)
     for line in (*found.proposal.lines(), *found.cost_lines()):
         console.print(line, soft_wrap=True, highlight=False)
     return found

@@ -55,6 +55,7 @@ def train(
     from crossmatch.reports import write_report
     from crossmatch.runs.devices import choose_device
     from crossmatch.runs.display import Terminal, TrainingDisplay
+    from crossmatch.runs.run import check_new
     from crossmatch.runs.tracking import is_tracked
     from crossmatch.training.fit import fit
     from crossmatch.training.team import check_place
@@ -69,6 +70,7 @@ def train(
         if resume:
             wanted = going_on(out, recipe, data, changes, steps, begin_from)
         else:
+            check_new(out)
             changes += [] if steps is None else [f"train.steps={steps}"]
             wanted = new_run(
                 recipe,
@@ -116,14 +118,13 @@ def _planned(
 ) -> "Recipe":
     """The recipe of a plan, which is kept in the run's folder."""
     from crossmatch.atomic import write_text
-    from crossmatch.runs.run import PLANNED, check_new
+    from crossmatch.runs.run import PLANNED
 
     if place.count > 1:
         raise UserError(
             f"`train auto` measures one device: write the recipe with `crossmatch plan {quoted(data)}`, and train it "
             f"on {place.count} devices by its file's name."
         )
-    check_new(out)
     found = shown_plan(console, data, minutes, changes, device)
     write_text(out / PLANNED, found.toml())
     return found.proposal.recipe

@@ -58,7 +58,8 @@ class Segmentation:
         for item in self.dataset:
             image = item["image"]
             labels = self.inferer(image[None], self.network)[0]
-            meta = {**image.meta, "original_channel_dim": float("nan")}  # the file of a mask has no channels
+            meta = {**image.meta, "filename_or_obj": _case_of(image.meta["filename_or_obj"], len(image))}
+            meta["original_channel_dim"] = float("nan")  # the file of a mask has no channels
             self.postprocessing({**item, "pred": MetaTensor(labels, affine=image.affine, meta=meta)})
 
 
@@ -71,9 +72,23 @@ def scans(folder: str, channels: int) -> list[dict[str, Any]]:
     return [{"image": files if len(files) > 1 else files[0]} for files in found.values()]
 
 
+def _case_of(file: Any, channels: int) -> str:
+    """The path of a scan without the number of its channel: so infer.py names masks, too."""
+    path = Path(_first(file))
+    match = SCAN.fullmatch(path.name)
+    if match is None or (channels == 1 and match[2] not in (None, "_0000")):
+        return str(path)
+    return str(path.with_name(match[1] + match[3]))
+
+
+def _first(file: Any) -> str:
+    """The path of a scan's file, or of its first."""
+    return str(file[0] if isinstance(file, list | tuple) else file)
+
+
 def _place(file: Any) -> tuple[Any, Any]:
     """Affine and spacing of a scan's file, as its header states them; None where they are unknown."""
-    file = str(file[0] if isinstance(file, list | tuple) else file)
+    file = _first(file)
     if not file.lower().endswith((".nii", ".nii.gz")):
         return None, None
     _, affine, spacing = channel_of(nib.load(file))

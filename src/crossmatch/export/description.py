@@ -7,8 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from crossmatch.export.carried import carried_quality
 from crossmatch.inference.origin import weights_digest
 from crossmatch.inference.windows import window_weights
+from crossmatch.networks.segmenter import Segmenter
 from crossmatch.reports.curves import COLOURS
 from crossmatch.reports.renderings import picture_colour
 from crossmatch.runs.checkpoint import Checkpoint
@@ -19,12 +21,12 @@ INPUT, OUTPUT = "image", "probabilities"  # of the network
 BLACK = [0, 0, 0]
 
 
-def describe(run: Run, checkpoint: Checkpoint, name: str, file: str) -> dict[str, Any]:
+def describe(run: Run, network: Segmenter, checkpoint: Checkpoint, name: str, file: str) -> dict[str, Any]:
     """The content of model.json.
 
     Args:
-        run: of the network.
-        checkpoint: the one that is exported; name: how the user named it, ``last``, ``best`` or a path.
+        run, network: what is exported.
+        checkpoint: that of the network; name: how the user named it, ``last``, ``best`` or a path.
         file: of the exported network, in the folder of model.json.
 
     Returns:
@@ -36,12 +38,12 @@ def describe(run: Run, checkpoint: Checkpoint, name: str, file: str) -> dict[str
         axis. "spacing_mm": to which scans are resampled, [] for none. "normalisation": "kind" as in a recipe, and for
         "ct" the "windows", (low, high, zero, unit) a channel; grey values are cut to [low, high], then (value - zero) /
         unit. "batch": slices or windows at a time. "seen": what the training scans are like. "quality":
-        null, the place of a calibration of quality estimates.
+        see `carried_quality`.
     """
     recipe, data = run.recipe, run.data
     size, stride = list(recipe.data.size), recipe.predict.stride
     frame = None if run.frame is None else [row[:3] for row in run.frame[:3]]  # where the scan lay is nobody's concern
-    names = list(data["labels"])
+    names, digest = list(data["labels"]), weights_digest(checkpoint.network)
     return {
         "format": FORMAT,
         "crossmatch": version("crossmatch"),
@@ -57,7 +59,7 @@ def describe(run: Run, checkpoint: Checkpoint, name: str, file: str) -> dict[str
         "method": recipe.method.name,
         "checkpoint": Path(name).name,
         "step": checkpoint.facts["step"],
-        "weights_sha256": weights_digest(checkpoint.network),
+        "weights_sha256": digest,
         "channels": list(data["channels"]),
         "classes": [
             {"name": each, "value": data["labels"][each], "colour": _colour(data["labels"][each])} for each in names
@@ -76,7 +78,7 @@ def describe(run: Run, checkpoint: Checkpoint, name: str, file: str) -> dict[str
         },
         "batch": recipe.predict.batch,
         "seen": data.get("seen"),
-        "quality": None,
+        "quality": carried_quality(run, network, digest),
     }
 
 

@@ -36,6 +36,9 @@ import infer
 labels = infer.ExportedModel().labels([(voxels, affine, spacing_mm)])
 ```
 """
+_ESTIMATES = """
+`python estimate.py SCANS MASKS` does the same and writes `quality.csv`, the Dice that is expected of each mask.
+"""
 FORMATS: Mapping[str, Exported] = {
     "onnx": Exported(
         onnx_model.FILE,
@@ -104,9 +107,10 @@ def export_run(
     network, loaded = run.load_network(checkpoint)
     if told := unfinished(run, checkpoint):
         warn(told)
-    about = describe(run, loaded, checkpoint, chosen.file)
+    about = describe(run, network, loaded, checkpoint, chosen.file)
     scored = evaluations_of(run, about["weights_sha256"], evaluations)
-    card = model_card(run, about, loaded, scored, licence, chosen.use)
+    estimated = about["quality"] is not None and format != "bundle"
+    card = model_card(run, about, loaded, scored, licence, chosen.use + (_ESTIMATES if estimated else ""))
     with new_folder(out) as folder:
         chosen.write(network, run.recipe.data.size, folder)
         _write(folder / "model.json", json.dumps(about, allow_nan=False, ensure_ascii=False) + "\n")
@@ -117,7 +121,8 @@ def export_run(
             monai_bundle.write_configs(about, folder, summary(about), licence)
         else:
             _write(folder / "README.md", card)
-            _write(folder / "infer.py", _resource("infer.py"))
+            for name in ("infer.py", "estimate.py") if estimated else ("infer.py",):
+                _write(folder / name, _resource(name).replace("crossmatch.export.infer", "infer"))
     return out
 
 

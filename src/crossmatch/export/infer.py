@@ -2,8 +2,8 @@
 
     python infer.py INPUT OUT    INPUT: a scan or a folder of them, NIfTI or (with Pillow) pictures; OUT: for the masks
 
-In Python: `ExportedModel().labels([(voxels, affine, spacing_mm)])`. Shapes: C channels, K classes, *S a scan as stored,
-(x, y) or (x, y, z), *F in the order of axes of the training, *N at its voxel size, *P for the network; I slices, or 1.
+In Python: `ExportedModel().labels([(voxels, affine, spacing_mm)])`. *S: a scan as stored, (x, y) or (x, y, z); *F: in
+the order of axes of the training; *N: at its voxel size; *P: for the network. C channels, K classes, I slices, or 1.
 """
 
 import itertools
@@ -54,8 +54,7 @@ class ExportedModel:
     def labels(self, channels: list[Any]) -> Any:
         """Labels (*S), uint8, of a scan.
 
-        `channels` are triples: grey values (*S) as stored; affine (4, 4), voxel index to world in mm (RAS+), None: the
-        axes run as in the training; voxel size in mm, None: unknown.
+        `channels`: triples, grey values (*S); affine (4, 4) in mm, RAS+, None: axes as in training; mm a voxel or None
         """
         about, (first, affine, spacing) = self.about, channels[0]
         ndim, dims, count, axis = first.ndim, len(about["size"]), len(about["channels"]), about["slice_axis"]
@@ -201,8 +200,7 @@ def resampled(maps: Any, size: Any, first: int = 1) -> Any:
 
 def mixed(maps: Any, axis: int, at: Any, step: float) -> Any:
     """Maps with new voxels, `step` old ones wide, at these places along an axis: linear, or means where step > 1."""
-    old = maps.shape[axis]
-    near = abs(np.arange(old)[:, None] - (at if step > 1 else np.clip(at, 0, old - 1)))
+    near = abs(np.arange(old := maps.shape[axis])[:, None] - (at if step > 1 else np.clip(at, 0, old - 1)))
     weights = np.clip(0.5 + step / 2 - near, 0, 1) if step > 1 else np.clip(1 - near, 0, None)
     return np.moveaxis(np.tensordot(maps, np.float32(weights / weights.sum(0)), (axis, 0)), -1, axis)
 
@@ -221,9 +219,9 @@ def segment_picture(model: ExportedModel, paths: list[Path], target: Path) -> No
     Image.fromarray(np.ascontiguousarray(model.labels(channels).T)).save(target)
 
 
-def main(source: Path, out: Path) -> None:
+def main(source: Path, out: Path, model: Any = None, done: Any = lambda case: None) -> None:
     """Segment a scan, or every scan of a folder. A mask has the ending of its scan; masks of pictures are PNG."""
-    model, cases = ExportedModel(), dict[tuple[str, str], list[Path]]()
+    model, cases = model or ExportedModel(), dict[tuple[str, str], list[Path]]()
     for path in sorted(source.iterdir() if source.is_dir() else source.parent.iterdir()):
         if match := SCAN.fullmatch(path.name):
             number = "" if len(model.about["channels"]) > 1 or match[2] in (None, "_0000") else match[2]
@@ -243,7 +241,9 @@ def main(source: Path, out: Path) -> None:
             aside.replace(target)
         except (ValueError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
             sys.exit(f"{files[0]}: {error}")
+        done(case)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2])) if len(sys.argv) == 3 else sys.exit(__doc__)
+    asked, fine = {"-h", "--help"} & {*sys.argv}, len(sys.argv) == 3
+    main(*map(Path, sys.argv[1:])) if fine and not asked else sys.exit(print(__doc__) if asked else __doc__)

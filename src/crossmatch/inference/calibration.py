@@ -12,6 +12,7 @@ Source: isotonic regression by pooled adjacent violators is SciPy's. Intervals a
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,28 @@ def residuals(agreement: DiceValues, dice: DiceValues) -> DiceValues:
         if others.any():
             found[case] = dice[case] - fit_map(agreement[others], dice[others])(agreement[case])
     return found
+
+
+class Fit(NamedTuple):
+    """A map, and how far it is off on cases that are left out in turn."""
+
+    to_dice: DiceMap
+    widths: tuple[float, ...]  # half widths of the intervals, of each class, then of the mean over classes
+    error: float | None  # mean absolute error of the mean Dice, 1 at most; None: nothing is known
+
+
+def fit_estimates(value: DiceValues, dice: DiceValues, widening: float = 1.0) -> Fit:
+    """Fit the map of cases whose Dice is known, and its intervals.
+
+    Args:
+        value: (N, L), what the Dice is estimated from, such as `joined`; dice: (N, L). NaN where nothing is known.
+        widening: factor of the intervals.
+    """
+    off = residuals(value, dice)
+    of_mean = mean_rows(np.where(np.isnan(dice) | np.isnan(value), np.nan, off))  # true minus estimated
+    widths = tuple(min(1.0, widening * half_width(one)) for one in (*off.T, of_mean))
+    error = mean_of(np.abs(of_mean))
+    return Fit(fit_map(value, dice), widths, None if error is None else min(1.0, error))
 
 
 def half_width(off: DiceValues, level: float = LEVEL) -> float:

@@ -63,17 +63,9 @@ def known_cases(
     Returns:
         The cases; or one sentence why there are none.
     """
-    assert predictor.views is not None
-    settings = [
-        weights_sha256,
-        predictor.views.names,
-        predictor.flips,
-        predictor.recipe.predict.model_dump(mode="json"),
-    ]
-    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-    path = run.folder / FOLDER / f"{key}.json"
+    path = _place(run, predictor, weights_sha256)
     if path.is_file():
-        return read_json(path, KnownCases, "remove it, and it is made again")
+        return _read(path)
     try:
         dataset = open_dataset(Path(run.data["root"]), ("train", "val"))
     except UserError:
@@ -90,6 +82,30 @@ def known_cases(
     with contextlib.suppress(UserError):  # a run that may only be read; the next call fits again
         write_json(path, found)
     return found
+
+
+def kept_cases(run: Run, predictor: Predictor, weights_sha256: str) -> KnownCases | None:
+    """What the run keeps of its cases; None where they were not predicted yet. Arguments as of `known_cases`."""
+    path = _place(run, predictor, weights_sha256)
+    return _read(path) if path.is_file() else None
+
+
+def _place(run: Run, predictor: Predictor, weights_sha256: str) -> Path:
+    """The file of what these weights and settings give."""
+    assert predictor.views is not None
+    settings = [
+        weights_sha256,
+        predictor.views.names,
+        predictor.flips,
+        predictor.bf16,
+        predictor.recipe.predict.model_dump(mode="json"),
+    ]
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    return run.folder / FOLDER / f"{key}.json"
+
+
+def _read(path: Path) -> KnownCases:
+    return read_json(path, KnownCases, "remove it, and it is made again")
 
 
 def _predict(

@@ -19,7 +19,7 @@ from crossmatch.inference.arrays import volumes_of
 from crossmatch.inference.predict import Options, predict, predictor_of
 from crossmatch.networks import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride
-from crossmatch.runs.devices import memory_advice
+from crossmatch.runs.devices import Precision, memory_advice
 from crossmatch.runs.display import Counted, counting
 from crossmatch.runs.run import Run
 
@@ -66,6 +66,7 @@ class Model:
         probabilities: Literal[False] = ...,
         stride: Stride | None = ...,
         batch: int | None = ...,
+        precision: Precision = ...,
     ) -> Labels: ...
 
     @overload
@@ -79,6 +80,7 @@ class Model:
         probabilities: Literal[True],
         stride: Stride | None = ...,
         batch: int | None = ...,
+        precision: Precision = ...,
     ) -> tuple[Labels, Maps]: ...
 
     def predict(
@@ -91,6 +93,7 @@ class Model:
         probabilities: bool = False,
         stride: Stride | None = None,
         batch: int | None = None,
+        precision: Precision = "float32",
     ) -> Labels | tuple[Labels, Maps]:
         """Segment one scan that lies in memory, voxel for voxel as `crossmatch predict` segments its file.
 
@@ -106,6 +109,7 @@ class Model:
             probabilities: return them too.
             stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.
             batch: slices or windows at a time; None: as the recipe says.
+            precision: of the network, ``float32``, ``bf16`` or ``auto`` (bf16 where the hardware computes in it).
 
         Returns:
             Labels (*S), uint8, the values of `labels`; with `probabilities` a pair of labels and (K, *S), float32.
@@ -115,7 +119,7 @@ class Model:
                 needed and not given; flips or a stride that do not fit the run.
         """
         volumes = volumes_of(np.asarray(image), self.run, spacing_mm, affine)
-        options = Options(flips=flips, probabilities=probabilities, stride=stride, batch=batch)
+        options = Options(flips=flips, probabilities=probabilities, stride=stride, batch=batch, precision=precision)
         predictor = predictor_of((self.run, *self.others), self.network, self.device, options)
         with memory_advice("Segment fewer slices or windows at a time with batch=1, or load the run on the CPU."):
             labels, maps = predictor(volumes, Path("image"))
@@ -130,6 +134,7 @@ class Model:
         probabilities: bool = False,
         stride: Stride | None = None,
         batch: int | None = None,
+        precision: Precision = "float32",
         format: str | None = None,
         codes: Sequence[str] = (),
         quality: bool = False,
@@ -149,6 +154,7 @@ class Model:
             probabilities: write them too, into out/probabilities.
             stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.
             batch: slices or windows at a time; None: as the recipe says.
+            precision: of the network, ``float32``, ``bf16`` or ``auto`` (bf16 where the hardware computes in it).
             format: of the masks, such as ``nrrd``; None: that of each scan, where masks can be written in it.
             codes: of labels in DICOM segmentations, such as ``liver=SCT:10200004:Liver``; others are those of a small
                 table, or private.
@@ -178,6 +184,7 @@ class Model:
                     codes,
                     quality,
                     uncertainty,
+                    precision,
                 ),
                 progress=count,
                 warn=lambda text: warnings.warn(text, stacklevel=2),

@@ -37,16 +37,21 @@ Recorded = dict[str, list[SourceFile]]  # case -> the files of its channels, in 
 
 
 def origin(
-    runs: Sequence[Run], recipes: Sequence[Recipe], checkpoints: Sequence[Checkpoint], name: str, flips: bool
+    runs: Sequence[Run],
+    recipes: Sequence[Recipe],
+    checkpoints: Sequence[Checkpoint],
+    name: str,
+    flips: bool,
+    bf16: bool,
 ) -> dict[str, Any]:
     """What is written down of a prediction: of several runs what they are together, and under "members" each.
 
     Args:
         runs: of the networks; recipes: of the runs, with the settings of prediction that change the masks.
         checkpoints: those that were loaded; name: how the user named them, ``last``, ``best`` or a path.
-        flips: see `Predictor`.
+        flips, bf16: see `Predictor`.
     """
-    members = [_of_one(*one, name, flips) for one in zip(runs, recipes, checkpoints, strict=True)]
+    members = [_of_one(*one, name, flips, bf16) for one in zip(runs, recipes, checkpoints, strict=True)]
     if len(members) == 1:
         return members[0]
     first, trainings = members[0], [one["training"] for one in members]
@@ -71,7 +76,7 @@ def _sum(counts: Iterable[int | None]) -> int | None:
     return None if None in known else sum(count for count in known if count is not None)
 
 
-def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: bool) -> dict[str, Any]:
+def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: bool, bf16: bool) -> dict[str, Any]:
     """What is written down of one run."""
     last = run.checkpoint("last")  # tells what the whole run took; without it, what it took up to the best checkpoint
     whole = load_facts(last) if name == "best" and last.is_file() else checkpoint.facts
@@ -81,6 +86,7 @@ def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: 
         "step": checkpoint.facts["step"],
         "weights_sha256": weights_digest(checkpoint.network),
         "flips": flips,
+        "precision": "bf16" if bf16 else "float32",
         "recipe": recipe.model_dump(mode="json"),
         "data": {**run.data, "root": Path(run.data["root"]).name},
         "training": {

@@ -27,7 +27,7 @@ from crossmatch.inference.scan_files import read_scan, write_files
 from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
-from crossmatch.runs.devices import choose_device, memory_advice
+from crossmatch.runs.devices import Precision, choose_device, memory_advice, uses_bf16
 from crossmatch.runs.lock import only_writer
 from crossmatch.runs.run import Run
 
@@ -48,6 +48,8 @@ class Options:
     codes: Sequence[str] = ()  # of DICOM segmentations: LABEL=SCHEME:VALUE:MEANING
     quality: bool = False  # also write target/quality.json and quality.csv
     uncertainty: bool = False  # the same, and target/uncertainty/<case>, float32: entropy of the decodings, 1 at most
+    # Of the network. float32 gives the masks of `crossmatch export`, whatever the processor; bf16 takes half the time.
+    precision: Precision = "float32"
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -107,7 +109,8 @@ def predict(
     refuse_file(target)
     codes = _codes(run, options)
     facts: dict[str, Any] = {"codes": codes} if codes else {}
-    facts |= origin(runs, [_recipe(one, options) for one in runs], checkpoints, options.checkpoint, options.flips)
+    recipes, chosen = [_recipe(one, options) for one in runs], options.checkpoint
+    facts |= origin(runs, recipes, checkpoints, chosen, predictor.flips, predictor.bf16)
     pairs = list(zip(scans, made, strict=True))
     with (
         only_writer(target),
@@ -146,6 +149,7 @@ def predictor_of(runs: Sequence[Run], network: Segmenter, device: torch.device, 
         windows_of(runs),
         run.frame,
         views_of(recipe, network, options.uncertainty) if options.quality or options.uncertainty else None,
+        uses_bf16(options.precision, device),
     )
 
 

@@ -27,7 +27,6 @@ from crossmatch.networks import Segmenter
 from crossmatch.networks.layers import resize_linear
 from crossmatch.perturb.geometry import look_up, output_grid
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.devices import uses_bf16
 
 Resize = Callable[[Tensor, tuple[int, ...]], Tensor]  # (I, C, *S), *N -> (I, C, *N)
 
@@ -55,6 +54,7 @@ class Predictor:
     fixed: Sequence[Window] = ()  # of data.normalise = "ct", one a channel of the network: see `ensemble.windows_of`
     frame: Frame | None = None  # of the training scans, see `orientation.py`; None: scans are taken as stored
     views: FeatureViews | None = None  # is shown every pass, see `agreement.py`
+    bf16: bool = False  # compute the network in bfloat16, not in float32
 
     @torch.inference_mode()
     def __call__(self, channels: Sequence[Volume], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
@@ -147,7 +147,7 @@ class Predictor:
         subsets = itertools.chain.from_iterable(itertools.combinations(plane, n) for n in range(3))
         flips = list(subsets) if self.flips else [()]
         total = torch.zeros(())
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             if self.views is not None:
                 return self._watched(self.views, images, flips)
             for axes in flips:
@@ -172,10 +172,6 @@ class Predictor:
     def _wanted(self) -> slice:
         """Those of them that are returned."""
         return slice(0 if self.probabilities else self.network.classes, self._classes_and_uncertainty)
-
-    @property
-    def _bf16(self) -> bool:
-        return uses_bf16(self.recipe.train.precision, self.device)
 
 
 def _most_probable(maps: Tensor, axis: int) -> Tensor:

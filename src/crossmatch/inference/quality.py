@@ -16,14 +16,11 @@ from crossmatch.inference.agreement import FeatureViews, Sums
 from crossmatch.inference.calibration import (
     LEVEL,
     DiceMap,
-    DiceValues,
-    fit_map,
-    half_width,
+    fit_estimates,
     interval,
     joined,
     mean_of,
     mean_rows,
-    residuals,
 )
 from crossmatch.inference.estimates import CalibrationFacts
 from crossmatch.inference.familiar import (
@@ -78,37 +75,36 @@ def calibrate(known: KnownCases | str, weights_sha256: str) -> Calibration:
     if isinstance(known, str):
         return Calibration(_facts("none", known, [], weights_sha256, None, None))
     agreement, entropy, dice = (np.array(known[key], float) for key in ("agreement", "border_entropy", "dice"))
-    value = joined(agreement, entropy)  # null is NaN
-    off = residuals(value, dice)
-    of_mean = _mean_residuals(value, dice, off)
-    trained_on = known["method"] == "labelled"
-    factor = WIDER if trained_on else 1.0
-    widths = [min(1.0, factor * half_width(one)) for one in (*off.T, of_mean)]
-    count = f"{len(dice)} {known['method']} case{'s' * (len(dice) != 1)}"
-    told = f"Fitted on {count}."
-    if trained_on:
-        told = (
-            f"Fitted on {count}, on which the network was trained, as there are no validation cases: estimates may be "
-            f"too high, so intervals are {WIDER:g} times as wide."
-        )
+    fit = fit_estimates(joined(agreement, entropy), dice, widening(known))  # null is NaN
     means = mean_rows(agreement)
     shown = means[~np.isnan(means)]
     lowest = 0.0
     if len(shown) > 1:  # as far below the least as that is below the middle
         lowest = float(shown.min() - max(0.05, np.median(shown) - shown.min()))
-    error = mean_of(np.abs(of_mean))
     return Calibration(
-        _facts(known["method"], told, known["cases"], weights_sha256, error, known),
-        fit_map(value, dice),
-        tuple(widths),
+        _facts(known["method"], told_of(known), known["cases"], weights_sha256, fit.error, known),
+        fit.to_dice,
+        fit.widths,
         (lowest, float(np.nanmin(mean_rows(dice))) if not np.isnan(dice).all() else 0.0),
         known["shapes"],
     )
 
 
-def _mean_residuals(agreement: DiceValues, dice: DiceValues, off: DiceValues) -> DiceValues:
-    """(N,) of the mean over classes: the means of what is known of both, true minus estimated."""
-    return mean_rows(np.where(np.isnan(dice) | np.isnan(agreement), np.nan, off))
+def widening(known: KnownCases) -> float:
+    """The factor of intervals that were fitted on these cases."""
+    return WIDER if known["method"] == "labelled" else 1.0
+
+
+def told_of(known: KnownCases) -> str:
+    """What estimates were fitted on, in one plain sentence with counts alone."""
+    number = len(known["dice"])
+    count = f"{number} {known['method']} case{'s' * (number != 1)}"
+    if known["method"] != "labelled":
+        return f"Fitted on {count}."
+    return (
+        f"Fitted on {count}, on which the network was trained, as there are no validation cases: estimates may be "
+        f"too high, so intervals are {WIDER:g} times as wide."
+    )
 
 
 def _facts(
@@ -120,7 +116,7 @@ def _facts(
         cases=cases,
         weights_sha256=digest,
         level=LEVEL,
-        error=None if error is None else min(1.0, error),
+        error=error,
         reliability=None if known is None else known["reliability"],
     )
 

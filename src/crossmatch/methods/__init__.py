@@ -3,6 +3,7 @@
 from crossmatch.methods.admt import ADMT
 from crossmatch.methods.bcp import BCP
 from crossmatch.methods.caml import CAML
+from crossmatch.methods.cml import CML
 from crossmatch.methods.cps import CPS
 from crossmatch.methods.crossmatch import CrossMatch
 from crossmatch.methods.distillation import Distillation
@@ -44,6 +45,7 @@ METHODS: dict[str, type[Method]] = {
     "caml": CAML,
     "bcp": BCP,
     "sdcl": SDCL,
+    "cml": CML,
     "crossmatch": CrossMatch,
 }
 

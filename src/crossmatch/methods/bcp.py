@@ -24,7 +24,8 @@ from crossmatch.networks.segmenter import Segmenter
 from crossmatch.perturb.cutmix import box_mask
 from crossmatch.settings import BelowOne, Fraction, NonNegative
 
-ROUNDING = 1e-9  # in numbers of falls: shares of a run are rounded
+ROUNDING = 1e-9  # shares of a run and of an axis are rounded
+EDGE = 2 / 3  # of the box, as a share of each axis: the paper's beta
 
 
 class BCPSettings(MethodSettings):
@@ -61,9 +62,9 @@ class Mixture(NamedTuple):
     region: Tensor  # (1, *S) bool
 
 
-def draw_box(size: torch.Size, device: torch.device) -> Tensor:
-    """One box at a random place, two thirds of every axis long (the paper's beta): bool (1, *size), True inside."""
-    edges = [2 * length // 3 for length in size]
+def draw_box(size: torch.Size, share: float, device: torch.device) -> Tensor:
+    """One box at a random place, `share` of every axis long, rounded down: bool (1, *size), True inside."""
+    edges = [int(share * length + ROUNDING) for length in size]
     places = [length - edge for length, edge in zip(size, edges, strict=True)]  # the last one is left out, as released
     start = [torch.randint(count, (1, 1), device=device) for count in places]
     stop = [corner + edge for corner, edge in zip(start, edges, strict=True)]
@@ -156,7 +157,7 @@ class BCP(Method):
         Pre-training: labelled images b are pasted into a. Self-training: labelled images a are pasted into unlabelled
         a, and unlabelled b into labelled b.
         """
-        box = draw_box(batch.x.shape[2:], batch.x.device)
+        box = draw_box(batch.x.shape[2:], EDGE, batch.x.device)
         if self.stage == 0:
             count = pairs(batch.x)
             (x_a, x_b), (y_a, y_b) = halves(batch.x, count), halves(batch.y, count)

@@ -6,7 +6,7 @@ MICCAI 2023; released code github.com/Herschel555/CAML, code/train_caml.py, comm
 """
 
 from math import gcd
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -18,7 +18,7 @@ from crossmatch.methods.mcnet import mutual_consistency
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
 from crossmatch.methods.separation import ClassQueue, VoxelHead, voxels
-from crossmatch.networks.layers import Upsampling
+from crossmatch.networks.layers import other_upsamplings
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.settings import Count, Fraction, NonNegative, Positive
 
@@ -104,8 +104,7 @@ class CAML(Method):
     def __init__(self, network: Segmenter, settings: CAMLSettings, dice: DiceSettings) -> None:
         super().__init__(network, settings, dice)
         self.auxiliary = network.another()
-        kinds: tuple[Upsampling, ...] = get_args(Upsampling)
-        self.auxiliary.decoder = network.another_decoder(next(kind for kind in kinds if kind != network.UPSAMPLING))
+        self.auxiliary.decoder = network.another_decoder(other_upsamplings(network.UPSAMPLING)[0])
         blocks = self.auxiliary.encoder.get_submodule("blocks")
         assert isinstance(blocks, nn.ModuleList)
         level = min(LEVEL, len(network.decoder_channels) - 1)

@@ -102,10 +102,13 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return entropy / counted(label, classes).sum().clamp(min=1)
 
 
-def supervised_loss(logits: Tensor, label: Tensor, settings: DiceSettings) -> Tensor:
-    """Mean of cross entropy and Dice: logits (B, K, *S), label (B, *S) of integers -> scalar (the paper's L_sup)."""
+def supervised_loss(logits: Tensor, label: Tensor, settings: DiceSettings, power: int = 2) -> Tensor:
+    """Mean of cross entropy and Dice: logits (B, K, *S), label (B, *S) of integers -> scalar (the paper's L_sup).
+
+    `power` is the exponent in Dice's denominator, see `soft_dice_loss`.
+    """
     logits = logits.float()
-    return (cross_entropy(logits, label) + labelled_dice(logits.softmax(1), label, settings)) / 2
+    return (cross_entropy(logits, label) + labelled_dice(logits.softmax(1), label, settings, power)) / 2
 
 
 def kl_divergence(log_probability: Tensor, log_target: Tensor) -> Tensor:

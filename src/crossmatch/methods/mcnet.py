@@ -8,7 +8,7 @@ Released code github.com/ycwu1997/MC-Net, code/train_mcnet_2d.py and train_mcnet
 
 from collections.abc import Sequence
 from itertools import permutations
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -18,7 +18,7 @@ from crossmatch.batches.batch import Batch
 from crossmatch.methods.losses import DiceSettings, labelled_dice
 from crossmatch.methods.method import Method, MethodSettings
 from crossmatch.methods.schedules import ramp_up
-from crossmatch.networks.layers import Upsampling
+from crossmatch.networks.layers import other_upsamplings
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.settings import Fraction, NonNegative
 
@@ -65,8 +65,7 @@ class MCNet(Method):
 
     def __init__(self, network: Segmenter, settings: MCNetSettings, dice: DiceSettings) -> None:
         super().__init__(network, settings, dice)
-        kinds: tuple[Upsampling, ...] = get_args(Upsampling)
-        others = [kind for kind in kinds if kind != network.UPSAMPLING][: settings.decoders - 1]
+        others = other_upsamplings(network.UPSAMPLING)[: settings.decoders - 1]
         self.decoders = nn.ModuleList(network.another_decoder(kind) for kind in others)
         self.heads = nn.ModuleList(network.another_head() for _ in others)
 

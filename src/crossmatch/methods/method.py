@@ -36,6 +36,7 @@ class Method(nn.Module, ABC):
         teacher: the network of the run ``settings.taught_by``, where there is one.
 
     Attributes:
+        colours: whether the channels of images are red, green and blue in [0, 1], see `are_colours`.
         about, paper: a line each for `crossmatch methods`: what it does; authors, venue, year.
         remarks: sentences that a reader of a benchmark's table must know about this method's numbers.
         version: of the method; a change of what a training computes adds one. Runs record it, and a benchmark takes
@@ -58,6 +59,7 @@ class Method(nn.Module, ABC):
     needs_unlabelled: ClassVar[bool] = True
     settings: MethodSettings
     stage: int = 0
+    colours: bool = False
 
     def __init__(
         self, network: Segmenter, settings: MethodSettings, dice: DiceSettings, teacher: Segmenter | None = None

@@ -28,6 +28,7 @@ class SupervisedStrong(Supervised):
 
     about = "labelled images alone, augmented as nnU-Net does"
     paper = "Isensee et al., Nature Methods 2021"
+    version = 2
     nesterov = True
     Settings = SupervisedStrongSettings
     settings: SupervisedStrongSettings
@@ -40,6 +41,6 @@ class SupervisedStrong(Supervised):
         if self.training:
             chosen = self.settings.augment
             draw = draw_augmentation(chosen, len(batch.x), batch.y.ndim - 1, batch.x.device)
-            x, y = augment(batch.x, batch.y, draw, chosen)
+            x, y = augment(batch.x, batch.y, draw, chosen, self.colours)
             batch = batch._replace(x=x, y=y)
         return super().loss(batch, progress)

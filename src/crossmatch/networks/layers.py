@@ -3,7 +3,7 @@
 Shapes: B batch, C channels, *S space (two or three axes).
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,16 @@ _DROPOUT: dict[int, type[nn.Dropout2d] | type[nn.Dropout3d]] = {2: nn.Dropout2d,
 _MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+def other_upsamplings(own: Upsampling) -> list[Upsampling]:
+    """All kinds but `own`, for further decoders that are to differ from a network's.
+
+    >>> other_upsamplings("linear")
+    ['transposed', 'nearest']
+    """
+    kinds: tuple[Upsampling, ...] = get_args(Upsampling)
+    return [kind for kind in kinds if kind != own]
 
 
 def conv(dims: int, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> nn.Module:

@@ -14,6 +14,9 @@ github.com/MIC-DKFZ/nnUNet, commit 0e49508, and of its transforms, github.com/MI
   larger patch, so that fewer of them are seen.
 - Labels are those of the nearest voxel, as in the weak view. Released: the class that interpolates highest.
 - All channels of an image are changed alike. The released code draws for each channel.
+- Red, green and blue are changed together, so that no colour shifts because its channels were scaled apart: noise,
+  contrast and gamma take deviation, range and mean of all three, contrast goes away from or towards the mean grey as in
+  the strong view (`colour.py`). The released code takes each channel by itself.
 - The blur is cut at four sigma and normalised at borders (`gaussian_blur`). Released: six sigma, borders mirrored.
 """
 
@@ -25,6 +28,7 @@ from pydantic import Field
 from torch import Tensor
 
 from crossmatch.perturb.affine import mirror, move, rotation_matrix
+from crossmatch.perturb.colour import blend, luma, mean_grey
 from crossmatch.perturb.image import adjust_contrast, adjust_gamma, gaussian_blur
 from crossmatch.settings import Fraction, LowerFirst, NonNegative, Positive, Settings
 
@@ -138,39 +142,44 @@ def draw_augmentation(
     )
 
 
-def augment(x: Tensor, y: Tensor, draw: AugmentDraw, settings: AugmentSettings) -> tuple[Tensor, Tensor]:
+def augment(
+    x: Tensor, y: Tensor, draw: AugmentDraw, settings: AugmentSettings, colours: bool = False
+) -> tuple[Tensor, Tensor]:
     """Images (B, C, *S) and labels (B, *S) int64 -> the same, augmented. Images come in float32, also under autocast.
 
-    The noise is drawn here, by PyTorch's generator of the images' device. A transform that a view did not draw leaves
-    it unchanged, bit for bit. A transform of probability 0 is not computed.
+    With `colours` the channels are red, green and blue, and are changed together. The noise is drawn here, by PyTorch's
+    generator of the images' device. A transform that a view did not draw leaves it unchanged, bit for bit. A transform
+    of probability 0 is not computed.
     """
     with torch.autocast(x.device.type, enabled=False):
         x, y = x.float(), y.unsqueeze(1)
         if settings.scaling_probability or settings.rotation_probability:
             x, y = move(x, draw.matrix, "bilinear"), move(y, draw.matrix, "nearest")
-        x = _grey_values(x, draw, settings)
+        x = _grey_values(x, draw, settings, colours)
         if settings.mirror_probability:
             x, y = mirror(x, draw.mirror), mirror(y, draw.mirror)
         return x, y.squeeze(1)
 
 
-def _grey_values(x: Tensor, draw: AugmentDraw, settings: AugmentSettings) -> Tensor:
+def _grey_values(x: Tensor, draw: AugmentDraw, settings: AugmentSettings, colours: bool) -> Tensor:
+    over = tuple(range(1 if colours else 2, x.ndim))  # what has one deviation, range and mean
     if settings.noise_probability:
-        spread = x.std(tuple(range(2, x.ndim)), correction=0, keepdim=True)
+        spread = x.std(over, correction=0, keepdim=True)
         x = x + draw.noise * spread * torch.randn_like(x)
     if settings.blur_probability:
         x = gaussian_blur(x, draw.sigma)
     if settings.brightness_probability:
         x = x * draw.brightness
     if settings.contrast_probability:
-        unit, low, span = _unit_range(x)
-        x = torch.where(draw.contrast == 1, x, low + span * adjust_contrast(unit, draw.contrast.flatten()))
+        (unit, low, span), factor = _unit_range(x, over), draw.contrast.flatten()
+        changed = blend(unit, mean_grey(luma(unit)), factor) if colours else adjust_contrast(unit, factor)
+        x = torch.where(draw.contrast == 1, x, low + span * changed)
     if settings.low_resolution_probability:
         x = torch.where(draw.low_resolution == 1, x, coarsen(x, draw.low_resolution))
     if settings.inverted_gamma_probability:
-        x = torch.where(draw.inverted_gamma == 1, x, -gamma_keeping_statistics(-x, draw.inverted_gamma.flatten()))
+        x = torch.where(draw.inverted_gamma == 1, x, -gamma_keeping_statistics(-x, draw.inverted_gamma.flatten(), over))
     if settings.gamma_probability:
-        x = torch.where(draw.gamma == 1, x, gamma_keeping_statistics(x, draw.gamma.flatten()))
+        x = torch.where(draw.gamma == 1, x, gamma_keeping_statistics(x, draw.gamma.flatten(), over))
     return x
 
 
@@ -191,18 +200,19 @@ def coarsen(x: Tensor, share: Tensor) -> Tensor:
     return x
 
 
-def gamma_keeping_statistics(x: Tensor, exponent: Tensor) -> Tensor:
-    """Each channel of (B, C, *S), with its range as 0 to 1, to an exponent (B,). Mean and deviation are kept."""
-    unit, low, span = _unit_range(x)
+def gamma_keeping_statistics(x: Tensor, exponent: Tensor, over: tuple[int, ...]) -> Tensor:
+    """Images (B, C, *S), with their range as 0 to 1, to an exponent (B,). Mean and deviation are kept.
+
+    `over` are the axes that have one range, mean and deviation: those of space, or all but the first.
+    """
+    unit, low, span = _unit_range(x, over)
     curved = low + span * adjust_gamma(unit, exponent)
-    space = tuple(range(2, x.ndim))
-    deviation, mean = torch.std_mean(x, space, keepdim=True)
-    curved_deviation, curved_mean = torch.std_mean(curved, space, keepdim=True)
+    deviation, mean = torch.std_mean(x, over, keepdim=True)
+    curved_deviation, curved_mean = torch.std_mean(curved, over, keepdim=True)
     return mean + (curved - curved_mean) * deviation / curved_deviation.clamp(min=SMALLEST_SPREAD)
 
 
-def _unit_range(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Each channel of (B, C, *S) scaled to [0, 1], its lowest value (B, C, *1), and its span."""
-    space = tuple(range(2, x.ndim))
-    low, high = x.amin(space, keepdim=True), x.amax(space, keepdim=True)
+def _unit_range(x: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Images (B, C, *S) scaled to [0, 1] by their range over some axes, their lowest value there, and its span."""
+    low, high = x.amin(over, keepdim=True), x.amax(over, keepdim=True)
     return (x - low) / (high - low).clamp(min=SMALLEST_SPREAD), low, high - low

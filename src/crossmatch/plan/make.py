@@ -17,6 +17,7 @@ from crossmatch.plan.levels import LEVELS, Level, usual_level
 from crossmatch.plan.measure import Cost, measure
 from crossmatch.plan.propose import GIVEN, VALIDATIONS, Proposal, propose
 from crossmatch.plan.rules import Chosen
+from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device
 from crossmatch.runs.display import told_time
 from crossmatch.system.process import cores
@@ -72,6 +73,7 @@ def make_plan(
     changes: Mapping[str, object] = {},
     device: str = "auto",
     loading: Callable[[int, int], None] = lambda done, total: None,
+    measuring: Callable[[Recipe], None] = lambda recipe: None,
 ) -> Plan:
     """Choose a recipe for a dataset and measure it on this machine.
 
@@ -81,6 +83,7 @@ def make_plan(
         changes: ``{"section.key": value}``, which count more than the rules.
         device: as for training.
         loading: called with (cases scanned, cases in all) where the dataset has no fresh fingerprint.
+        measuring: called with each recipe before it is timed, which takes seconds to minutes.
 
     Raises:
         UserError: no labelled case, changes that do not fit, or too few minutes; then the least possible are named.
@@ -90,6 +93,7 @@ def make_plan(
     kind = choose_device(device).type
 
     def costs(proposal: Proposal) -> Cost:
+        measuring(proposal.recipe)
         return measure(proposal.recipe, dataset, device, loading)
 
     if minutes is None:
@@ -113,8 +117,8 @@ def fit_minutes(facts: Facts, minutes: float, changes: Mapping[str, object], cos
     if least.proposal.recipe.train.steps < LEAST_STEPS and least.proposal.reasons["train.steps"] != GIVEN:
         raise UserError(
             f"{minutes:g} minutes are too few: the least training of {LEAST_STEPS} steps takes "
-            f"{needed:.1f} minutes on this machine. Give --minutes {math.ceil(10 * needed) / 10:g}, or train on a "
-            "faster one."
+            f"{needed:.1f} minutes on this machine. Give --minutes {math.ceil(10 * needed) / 10:g}, "
+            f"{_smaller(least.proposal.recipe)}or train on a faster one."
         )
     for level in LEVELS[:-1]:
         if _estimate(facts, level, least, minutes, changes) < ENOUGH_STEPS:
@@ -122,6 +126,14 @@ def fit_minutes(facts: Facts, minutes: float, changes: Mapping[str, object], cos
         if (plan := _fitted(facts, level, minutes, changes, costs)).proposal.recipe.train.steps >= ENOUGH_STEPS:
             return plan
     return least
+
+
+def _smaller(recipe: Recipe) -> str:
+    """Which size of images is half of the least level's, where the network takes it."""
+    multiple, size = recipe.network.settings.multiple, recipe.data.size
+    half = [max(2 * multiple, n // 2 // multiple * multiple) for n in size]
+    smaller = [min(pair) for pair in zip(half, size, strict=True)]
+    return "" if smaller == list(size) else f"smaller images by --set 'data.size={smaller}', "
 
 
 def _fitted(facts: Facts, level: Level, minutes: float, changes: Mapping[str, object], costs: Measure) -> Plan:

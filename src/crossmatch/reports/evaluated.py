@@ -56,7 +56,8 @@ def evaluation_section(run: Run, evaluation: Evaluation) -> str:
     if made and {"run", "checkpoint", "step", "flips"} <= made.keys():
         origin = (
             f" The predictions were made by the run {made['run']}, checkpoint {Path(made['checkpoint']).name} at step "
-            f"{made['step']:,}{', averaged over flips' if made['flips'] else ''}."
+            f"{made['step']:,}{', averaged over flips' if made['flips'] else ''}"
+            f"{', in ' + made['precision'] if 'precision' in made else ''}."
         )
     dataset = f" of {evaluation.dataset}" if evaluation.dataset else ""
     text = (

@@ -62,6 +62,9 @@ TERMS = {
         "Discriminator", "The discriminator's own loss: how badly it tells which images are labelled."
     ),
     "correction": Term("Correction", "How far both students are from the label where they disagree."),
+    "discrepancy": Term(
+        "Discrepancy", "How alike the features of both networks are, from 0, where they point in opposite directions."
+    ),
     "uncertainty": Term(
         "Uncertainty", "How far predictions are from being undecided where students disagree and are wrong."
     ),

@@ -74,18 +74,31 @@ def can_show_bar(console: Console) -> bool:
 
 @contextmanager
 def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for work counted in cases; call what it gives with (done, all). In a log it is one line at the end."""
-    with Progress(
+    """A bar for work counted in cases; call what it gives with (done, all). In a log it is one line at the end.
+
+    The bar appears with the first call, so that an error before the work stands alone.
+    """
+    progress = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
         disable=console.is_jupyter and not can_show_bar(console),
-    ) as progress:
-        task = progress.add_task(text, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-        progress.refresh()  # a notebook would keep what it showed up to half a second ago
+    )
+
+    def show(done: int, total: int) -> None:
+        if not progress.tasks:
+            progress.add_task(text, total=total)
+            progress.start()
+        progress.update(progress.task_ids[0], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        if progress.tasks:
+            progress.refresh()  # a notebook would keep what it showed up to half a second ago
+            progress.stop()
 
 
 def counting(progress: Counted, text: str) -> AbstractContextManager[Callable[[int, int], None]]:

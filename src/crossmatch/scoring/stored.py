@@ -42,6 +42,7 @@ class Prediction(TypedDict, total=False):
     step: _Natural
     weights_sha256: str
     flips: bool
+    precision: Literal["bf16", "float32"]  # of the network
     recipe: dict[str, Any]
     data: dict[str, Any]
     training: Training

@@ -9,6 +9,7 @@ from crossmatch.batches import seeding
 from crossmatch.batches.views import Batches
 from crossmatch.inference.predictor import Predictor
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.runs.devices import uses_bf16
 from crossmatch.runs.run import Run
 from crossmatch.training.material import TrainingCases
 from crossmatch.training.recalibrate import Recalibration
@@ -70,5 +71,6 @@ def open_session(
     batches = batches_of((rank, team.place.count), recipe.data.foreground)
     recalibrate = Recalibration(state, batches_of((0, 1), 0.0), team.fabric.autocast)
     axis, windows = cases.dataset.slice_axis, run.fixed_windows
-    predictor = Predictor(state.predictor, recipe, axis, team.device, fixed=windows, frame=run.frame)
+    bf16 = uses_bf16(recipe.train.precision, team.device)  # no gradient is needed
+    predictor = Predictor(state.predictor, recipe, axis, team.device, fixed=windows, frame=run.frame, bf16=bf16)
     return Session(state, batches, TrainingStep(run, team, state, batches, compiled, graphs), predictor, recalibrate)
