@@ -1,16 +1,18 @@
 """Whether `crossmatch rank` chooses well: labels are added as it says, and in other ways, with trainings in between.
 
     python speed/rank.py WORK [--recipe phantom] [--data DATASET] [--start 2] [--add 2] [--rounds 2] [--steps 150]
-                         [--method supervised] [--seeds 0] [--random 5] [--json FILE]
+                         [--method supervised] [--seeds 0] [--random 5] [--ways rank,uncertainty,variety,random]
+                         [--start-steps STEPS] [--json FILE]
 
 A run begins with the first `--start` labelled cases. Then, `--rounds` times, `--add` further training cases are
 labelled and a run goes on from the one before (`train --from`). Chosen are they as `rank` does; by uncertainty alone;
 by variety alone; and at random, `--random` times. All have equal steps. Reported is the mean Dice over the test cases,
-which choose nothing. Without `--data` a phantom is drawn for each seed; data and runs lie in WORK, and what is there is
-taken up again.
+which choose nothing. Without `--data` a phantom is drawn for each seed; data and runs lie in WORK, under the digest of
+the labels in their order, and what is there is taken up again: two ways that choose alike share their runs.
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -23,7 +25,7 @@ from crossmatch.atomic import write_json, write_text
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.orientation import put_onto
 from crossmatch.inference.predict import Options, predictor_of
-from crossmatch.inference.rank import POOL, ScanToLabel, look
+from crossmatch.inference.rank import ScanToLabel, look, pool_of
 from crossmatch.inference.variety import choose
 from crossmatch.phantom.phantom import PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe
@@ -44,13 +46,16 @@ def main() -> None:
     parser.add_argument("--add", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--start-steps", type=int, help="of the first run; --steps where left out")
     parser.add_argument("--method", default="supervised")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--random", type=int, default=5)
+    parser.add_argument("--ways", default="rank,uncertainty,variety,random")
     parser.add_argument("--test", type=int, default=20, help="test cases, evenly chosen")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--figure", type=Path, help="an SVG of the means")
     options = parser.parse_args()
+    options.start_steps = options.start_steps or options.steps
     found = [_simulate(options, int(seed)) for seed in options.seeds.split(",")]
     result = {
         "settings": {
@@ -59,7 +64,7 @@ def main() -> None:
         "seeds": found,
     }
     means = {}
-    for way in ("rank", "uncertainty", "variety", "random"):
+    for way in options.ways.split(","):
         rows = [row["dice"] for one in found for name, row in one["ways"].items() if name.split()[0] == way]
         if rows:
             means[way] = np.mean(rows, axis=0).tolist()
@@ -109,14 +114,15 @@ def _simulate(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     train = [case for case in dataset.split("train") if case.label is not None]
     patients = {case.id: case.patient for case in train}
     start = list(patients)[: options.start] if options.data is None else _listed(data, options.start)
-    ways = ["rank", "uncertainty", "variety", *(f"random {n}" for n in range(options.random))]
-    first = _trained(options, data, work, "start", start, None, seed)
+    draws = [f"random {n}" for n in range(options.random)]
+    ways = [way for one in options.ways.split(",") for way in (draws if one == "random" else [one])]
+    first = _trained(options, data, work, start, None, seed)
     result: dict[str, Any] = {"seed": seed, "start": start, "dice_start": _dice(first, data, options), "ways": {}}
     for way in ways:
         labelled, run, dice = list(start), first, [result["dice_start"]]
         for number in range(1, options.rounds + 1):
             labelled += _chosen(way, run, data, labelled, options, seed, number)
-            run = _trained(options, data, work, f"{way.replace(' ', '')}-{number}", labelled, run, seed)
+            run = _trained(options, data, work, labelled, run, seed)
             dice.append(_dice(run, data, options))
         result["ways"][way] = {"dice": dice, "labelled": labelled}
         print(seed, way, " ".join(f"{100 * value:.1f}" for value in dice), flush=True)
@@ -138,16 +144,18 @@ def _listed(data: Path, patients: int) -> list[str]:
 
 
 def _trained(
-    options: argparse.Namespace, data: Path, work: Path, name: str, labelled: list[str], before: Path | None, seed: int
+    options: argparse.Namespace, data: Path, work: Path, labelled: list[str], before: Path | None, seed: int
 ) -> Path:
     """A run with these labels, which goes on from another."""
+    name = hashlib.sha256("\n".join(labelled).encode()).hexdigest()[:12]
     (data / "splits" / f"train_{name}_label.txt").write_text("\n".join(labelled) + "\n")
+    steps = options.steps if before else options.start_steps
     changes = [
         f"method.name={options.method}",
         f"data.labelled={name}",
-        f"train.steps={options.steps}",
-        f"train.validate_every={options.steps}",
-        f"train.checkpoint_every={options.steps}",
+        f"train.steps={steps}",
+        f"train.validate_every={steps}",
+        f"train.checkpoint_every={steps}",
         f"seed={seed}",
     ]
     out = work / name
@@ -168,7 +176,7 @@ def _chosen(
         return [str(draw.choice([case.id for case in left if case.patient == one])) for one in patients]
     groups = [[ScanToLabel(c.id, c.patient, c.images) for c in group] for group in (left, known)]
     looked, of_known = look(open_run(run), groups, "last", "cpu")
-    pool = {"rank": max(options.add, POOL * options.add), "uncertainty": options.add, "variety": len(left)}[way]
+    pool = {"rank": pool_of(looked, options.add), "uncertainty": options.add, "variety": len(left)}[way]
     names = [case.patient for case in left]
     found = choose(looked.uncertainty, looked.features, names, of_known.features, options.add, min(len(left), pool))
     return [left[one.number].id for one in found]

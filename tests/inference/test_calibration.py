@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crossmatch.inference.calibration import fit_map, half_width, interval, joined, mean_rows, residuals
+from crossmatch.inference.calibration import SLACK, fit_map, half_width, interval, joined, mean_rows, residuals
 from crossmatch.inference.reliability import reliability, voxels_around
 
 AGREEMENT = np.array([[0.9, 0.5], [0.8, 0.6], [0.95, 0.7], [0.7, 0.4]])
@@ -25,13 +25,16 @@ def test_each_class_has_a_shift_of_its_own() -> None:
     assert low < 0.55 < high  # of the first class agreements are above Dice, of the second they are not
 
 
-def test_agreement_and_certainty_count_alike() -> None:
-    value = joined(np.array([0.9, 0.9, 0.5, np.nan, 0.9]), np.array([0.1, 0.5, 0.1, 0.1, np.nan]))
+def test_measures_count_alike_and_strange_sizes_count_against() -> None:
+    nan = np.nan
+    rows = [(0.9, 0.9, 0.1), (0.9, 0.5, 0.1), (0.5, 0.9, 0.1), (0.9, 0.9, 0.5), (nan, 0.9, 0.1), (0.9, nan, nan)]
+    value = joined(*np.array(rows).T, np.zeros(6))
     assert value[0] == pytest.approx(0.9)
-    assert value[1] == pytest.approx(value[2])
-    assert value[2] < value[0]
-    assert np.isnan(value[3])
-    assert value[4] < value[1]  # no border: nothing is certain
+    assert value[1] == pytest.approx(value[2]) == pytest.approx(value[3])
+    assert value[1] < value[0]
+    assert np.isnan(value[4])
+    assert value[5] < value[1]  # a class that is not in the mask
+    assert joined(*np.array(rows).T, np.ones(6))[0] < value[0]
 
 
 def test_what_is_unknown_stays_unknown() -> None:
@@ -51,7 +54,7 @@ def test_each_case_is_estimated_from_the_others() -> None:
 
 def test_intervals_need_four_cases_and_hold_what_they_promise() -> None:
     assert half_width(np.array([0.1, -0.2, 0.3])) == 1  # too few for 80 %
-    assert half_width(np.array([0.1, -0.2, 0.05, 0.3])) == 0.3
+    assert half_width(np.array([0.1, -0.2, 0.05, 0.3])) == pytest.approx(0.3 + SLACK / 2)
     draws = np.random.default_rng(0).normal(0, 0.1, (500, 10))
     held = [abs(row[0]) <= half_width(row[1:]) for row in draws]
     assert 0.77 < np.mean(held) < 0.95

@@ -12,12 +12,13 @@ import torch
 from command import call
 from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.inference import agreement
-from crossmatch.inference.agreement import FeatureViews
+from crossmatch.inference import feature_views
 from crossmatch.inference.calibration import LEVEL
+from crossmatch.inference.feature_views import FeatureViews
 from crossmatch.inference.predict import Options, predict
 from crossmatch.inference.quality_record import read_quality
-from crossmatch.inference.rank import rank
+from crossmatch.inference.rank import Looked, pool_of, rank
+from crossmatch.inference.ranking import read_ranking
 from crossmatch.networks.unet import UNet, UNetSettings
 from crossmatch.runs.checkpoint import load_checkpoint, save_checkpoint
 from crossmatch.runs.run import open_run
@@ -145,10 +146,70 @@ def test_uncertainty_is_a_map_of_the_scan(run: Path, data: Path, tmp_path: Path)
     assert read_quality(out).made_by["views"].count("features dropped at 0.1 and 0.5") == 2
 
 
-def test_several_runs_have_no_estimate(run: Path, made: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="name one run"):
-        predict([run, made[1]], data / "imagesTs", tmp_path / "out", Options(quality=True))
-    assert not (tmp_path / "out").exists()
+@pytest.fixture
+def second(made: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A run of the same data with other weights."""
+    folder = Path(shutil.copytree(made[1], tmp_path / "second"))
+    save_untrained(open_run(folder), "last", seed=7)
+    return folder
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_several_runs_are_compared_with_their_mean(
+    run: Path, second: Path, data: Path, tmp_path: Path, flips: bool
+) -> None:
+    plain, out = tmp_path / "plain", tmp_path / "out"
+    predict([run, second], data / "imagesTs", plain, Options(flips=flips))
+    predict([run, second], data / "imagesTs", out, Options(flips=flips, uncertainty=True))
+    assert bytes_of(plain) == bytes_of(out)
+    found = read_quality(out)
+    assert found.made_by["run"] == "run + second"
+    assert found.made_by["views"] == ["run 1 of 2", "run 2 of 2"]
+    assert found.calibration["method"] == "validation"
+    assert all(case["dice"] is not None for case in found.cases.values())
+    assert all((out / "uncertainty" / f"{name}.nii.gz").is_file() for name in found.cases)
+    agreed = [case["agreement"] for case in found.cases.values() if case["agreement"] is not None]
+    assert min(agreed) < 1
+
+
+def test_runs_that_are_alike_agree(run: Path, made: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    predict([run, made[1]], data / "imagesTs", tmp_path / "out", Options(quality=True))
+    agreed = {case["agreement"] for case in read_quality(tmp_path / "out").cases.values()} - {None}
+    assert agreed == {1.0}
+
+
+def test_a_case_that_another_run_learned_from_fits_no_estimate(
+    run: Path, second: Path, data: Path, tmp_path: Path
+) -> None:
+    record = json.loads((second / "run.json").read_text())
+    record["data"]["labelled"], record["data"]["validation"] = record["data"]["validation"], []
+    (second / "run.json").write_text(json.dumps(record))
+    predict([run, second], data / "imagesTs", tmp_path / "out", Options(quality=True))
+    assert read_quality(tmp_path / "out").calibration["method"] == "labelled"
+
+
+def test_cases_that_were_written_since_are_predicted_anew(run: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
+    data = Path(shutil.copytree(made[0], tmp_path / "data"))
+    record = json.loads((run / "run.json").read_text())
+    record["data"]["root"] = str(data)
+    (run / "run.json").write_text(json.dumps(record))
+    kept = predict_and_read(run, data, tmp_path / "a")
+    assert predict_and_read(run, data, tmp_path / "b") == kept
+    label = data / "labelsTr" / f"{record['data']['validation'][0]}.nii.gz"
+    image = formats.read(label)
+    write_nifti(label, np.zeros_like(image.voxels), image.affine)
+    changed = predict_and_read(run, data, tmp_path / "c")
+    assert changed["files"] != kept["files"]
+    assert changed["dice"] != kept["dice"]
+    shutil.rmtree(data / "labelsTr")
+    assert predict_and_read(run, data, tmp_path / "d") == changed
+
+
+def predict_and_read(run: Path, data: Path, out: Path) -> dict[str, object]:
+    """Predict with estimates, and what the run keeps for them."""
+    predict(run, data / "imagesTs", out, Options(quality=True))
+    (path,) = (run / "calibration").iterdir()
+    return json.loads(path.read_text())
 
 
 def test_the_command_says_what_to_look_at(
@@ -167,9 +228,19 @@ def test_rank_names_unlabelled_scans_once(run: Path, data: Path, tmp_path: Path)
     trusted = "agreement " if found[0].dice is None else f"estimated Dice {100 * found[0].dice:.0f} %, number"
     assert found[0].reason.startswith(trusted)
     assert not {one.case for one in found} & {*record["data"]["labelled"], *record["data"]["validation"]}
+    shutil.copy(tmp_path / "next" / "rank.json", run)
+    assert read_ranking(open_run(run)) == found
     stored = json.loads((tmp_path / "next" / "rank.json").read_text())
     assert [one["case"] for one in stored["next"]] == [one.case for one in found]
     assert (tmp_path / "next" / "rank.csv").read_text().count("\n") == len(found) + 1
+
+
+def test_a_poor_network_narrows_no_choice_and_a_good_one_does() -> None:
+    def pool(dice: float | None, scans: int = 100, count: int = 5) -> int:
+        return pool_of(Looked(np.zeros(scans), np.zeros((scans, 2)), [{"dice": dice}] * scans), count)
+
+    assert [pool(dice) for dice in (None, 0.2, 0.5, 0.7, 0.9, 1.0)] == [100, 100, 100, 50, 15, 15]
+    assert pool(0.9, scans=4) == 4
 
 
 def test_rank_of_a_folder_of_new_scans_by_the_command(
@@ -206,7 +277,7 @@ def test_nothing_dropped_is_full_agreement_also_of_parts(dims: int, monkeypatch:
         views = FeatureViews(network, (0.0, 0.0))
         views.see(features, whole)
         assert np.nanmin(views.sums().agreement) == 1
-        monkeypatch.setattr(agreement, "BUDGET", 0.2)
+        monkeypatch.setattr(feature_views, "BUDGET", 0.2)
         views.start()
         views.see(features, whole)
         assert np.nanmin(views.sums().agreement) > 0.99
@@ -236,7 +307,7 @@ def test_the_budget_bounds_what_is_decoded_again(monkeypatch: pytest.MonkeyPatch
         probabilities = plain(features).softmax(1)
         monkeypatch.setattr(network, "decode", lambda levels: decoded.append(levels[0][:, 0].numel()) or plain(levels))
         FeatureViews(network, RATES).see(features, probabilities)
-    assert 0 < sum(decoded) <= agreement.BUDGET * 8 * 32 * 32
+    assert 0 < sum(decoded) <= feature_views.BUDGET * 8 * 32 * 32
 
 
 def test_a_checkpoint_is_told_by_its_weights(run: Path, data: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crossmatch.inference.shape import mask_shapes
+from crossmatch.inference.shape import MOST, MaskShape, mask_shapes, unlikeness
 
 
 def test_a_box_and_two_single_voxels() -> None:
@@ -31,3 +31,24 @@ def test_a_picture_has_no_volume() -> None:
     (one,) = mask_shapes(np.eye(4, dtype=np.uint8), 2, (0.1, 0.1), None)
     assert (one.voxels, one.volume_ml, one.surface_cm2, one.components) == (4, None, None, 4)
     assert one.edge_share == 0.5
+
+
+def sized(*volumes: float) -> list[MaskShape]:
+    return [MaskShape(int(1000 * volume), volume, 1.0, 1, 0.0) for volume in volumes]
+
+
+def test_sizes_are_unlike_beyond_the_range_and_in_other_proportions() -> None:
+    known = [sized(10, 30), sized(20, 60)]
+    assert unlikeness(sized(15, 45), known) == pytest.approx([0, 0])
+    twice = unlikeness(sized(40, 120), known)
+    assert twice == pytest.approx([np.log(2)] * 2)
+    swapped = unlikeness(sized(15, 15), known)
+    assert swapped[0] == pytest.approx(np.log(0.52 / 0.27))
+    assert swapped[1] > np.log(2)  # half of the least, and too small a share
+    assert unlikeness(sized(1e-6, 1e6), known) == pytest.approx([2 * MOST, MOST + np.log(1.02 / 0.77)])
+    assert unlikeness(sized(0, 5), [sized(3, 0)]).tolist() == [0, 0]  # nothing to compare with
+
+
+def test_voxels_stand_for_volumes_that_are_unknown() -> None:
+    voxels = [shape._replace(volume_ml=None) for shape in sized(40, 120)]
+    assert unlikeness(voxels, [sized(10, 30), sized(20, 60)]) == pytest.approx([np.log(2)] * 2)

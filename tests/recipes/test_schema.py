@@ -64,7 +64,7 @@ def test_acdc_recipes_have_the_released_constants(name, steps):
         "perturbation": "channel",
         "weak_rate": 0.25,
         "strong_rate": 0.75,
-        "grouping": "lean",
+        "grouping": "released",
     }
     weak, strong, cutmix = recipe.views.weak, recipe.views.strong, recipe.views.cutmix
     assert (weak.turn_probability, weak.rotation_probability, weak.rotation_degrees) == (0.5, 0.5, 20)

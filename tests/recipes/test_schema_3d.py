@@ -125,7 +125,7 @@ def test_la_recipes_have_the_released_constants(labelled: int) -> None:
         "threshold_ramp": pytest.approx(17 / 14),
         "threshold_scale": pytest.approx(math.log(2)),
         "warm_up": 0.0,
-        "grouping": "lean",
+        "grouping": "released",
         "perturbation": "channel",
         "weak_rate": 0.25,
         "strong_rate": 0.75,

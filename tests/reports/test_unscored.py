@@ -43,12 +43,12 @@ def predicted(folder, data, images: str = "imagesTs"):
 def write_estimates(folder, dice: dict[str, float | None], outside: str = ""):
     """quality.json of masks with these estimates; the case `outside` is out of distribution."""
     one = {
-        "low": None, "high": None, "agreement": 0.5, "border_entropy": 0.1, "voxels": 9, "volume_ml": 1.0,
-        "surface_cm2": 2.0, "components": 2, "edge_share": 0.0,
+        "low": None, "high": None, "agreement": 0.5, "soft_dice": 0.8, "border_entropy": 0.1, "voxels": 9,
+        "volume_ml": 1.0, "surface_cm2": 2.0, "components": 2, "edge_share": 0.0,
     }  # fmt: skip
     cases = {
         case: {
-            **{key: one[key] for key in ("agreement", "border_entropy")},
+            **{key: one[key] for key in ("agreement", "soft_dice", "border_entropy")},
             "dice": value,
             "low": None if value is None else value - 0.1,
             "high": None if value is None else value + 0.05,

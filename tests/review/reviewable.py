@@ -59,7 +59,13 @@ def predicted(run: Path, data: Path, dice: Mapping[str, float], folder: str = "u
             "sha256": "cd" * 32,
         }
         scans[name] = [source]
-        estimate = {"dice": value, "low": value - 0.1, "high": min(1.0, value + 0.1), "agreement": value}
+        estimate = {
+            "dice": value,
+            "low": value - 0.1,
+            "high": min(1.0, value + 0.1),
+            "agreement": value,
+            "soft_dice": value,
+        }
         of_class = {**estimate, "border_entropy": 0.5, "voxels": 9, "volume_ml": 1.0, "surface_cm2": 2.0}
         cases[name] = {
             **estimate,

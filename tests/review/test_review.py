@@ -20,12 +20,14 @@ from served import asked, desk_of, served
 from command import call
 from crossmatch import review as package
 from crossmatch.errors import UserError
+from crossmatch.inference.ranking import Ranked, write_ranking
 from crossmatch.review import review
 from crossmatch.review.case_list import Wish, neighbours, page_of
 from crossmatch.review.decisions import Decision, Decisions
 from crossmatch.review.desk import ChangedError, Desk
 from crossmatch.review.found_masks import FoundMask
 from crossmatch.review.shown_cases import ReviewCase
+from crossmatch.runs.run import open_run
 from tiny import write_dataset, write_nifti
 
 CLASSES = ["RV", "MYO"]
@@ -78,6 +80,34 @@ def test_columns_and_filters(run, data) -> None:
         "place": 2,
         "found": 5,
     }
+
+
+def test_the_scans_to_label_next_stand_in_their_order(run, data) -> None:
+    assert {row["next"] for row in asked_rows(run, data)} == {None}
+    scans = [run_data(data, name) for name in ("case_003", "case_005")]
+    write_ranking(run, open_run(run), [ranked(path) for path in scans])
+    desk = desk_of(run, data)
+    assert names(desk, sort="next")[:2] == ["case_003", "case_005"]
+    assert names(desk, sort="next", down=True)[:2] == ["case_005", "case_003"]
+    with served(desk) as server:
+        assert asked(server, "run")[1]["ranked"] == 2
+    (run / "rank.json").write_text("{}")
+    with pytest.raises(UserError, match="crossmatch rank"):
+        desk_of(run, data)
+
+
+def asked_rows(run, data) -> list[dict]:
+    with served(desk_of(run, data)) as server:
+        assert asked(server, "run")[1]["ranked"] == 0
+        return asked(server, "cases")[1]["rows"]
+
+
+def run_data(data: Path, name: str) -> Path:
+    return data / "imagesTr" / f"{name}_0000.nii.gz"
+
+
+def ranked(path: Path) -> Ranked:
+    return Ranked(path.name, path.name, (str(path),), 0.5, 0.4, 0.6, 0.5, 1, None, "It is new.", ())
 
 
 def test_a_row_has_estimates_flags_and_state(run, data) -> None:

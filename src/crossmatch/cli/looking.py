@@ -47,8 +47,8 @@ def rank(
     """Say which unlabelled scans to label next: those whose masks are trusted least, and no two alike."""
     from rich.table import Table
 
-    from crossmatch.inference.rank import RANKING_TABLE
     from crossmatch.inference.rank import rank as rank_scans
+    from crossmatch.inference.ranking import RANKING_TABLE
     from crossmatch.runs.display import Terminal, progress_bar
 
     console = Terminal()

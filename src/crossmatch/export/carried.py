@@ -1,7 +1,7 @@
 """What model.json says of quality: constants from which estimate.py says, without us, which Dice a mask may have.
 
 `predict --quality` joins how far the network agrees with itself, with parts of its features dropped, and how sure it is
-at the borders of its mask. An exported network gives probabilities alone. So the map that is carried takes the borders
+of its mask. An exported network gives probabilities alone. So the map that is carried takes the borders
 alone. It is fitted on the same cases; its intervals come from its own errors on cases that are left out in turn.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from crossmatch.inference.calibration import LEVEL, fit_estimates, joined
+from crossmatch.inference.calibration import LEVEL, fit_estimates
 from crossmatch.inference.known_cases import kept_cases
 from crossmatch.inference.predict import Options, predictor_of
 from crossmatch.inference.quality import told_of, widening
@@ -34,8 +34,8 @@ def carried_quality(run: Run, network: Segmenter, weights_sha256: str) -> dict[s
     if known is None:
         return None
     entropy, dice = (np.array(known[key], float) for key in ("border_entropy", "dice"))  # null is NaN
-    fit = fit_estimates(joined(1 - entropy, entropy), dice, widening(known))
-    probabilities, references = known["reliability"], known["shapes"]
+    fit = fit_estimates(1 - entropy, dice, widening(known))
+    probabilities, references = known["reliability"], list(known["references"].values())
     return {
         "told": told_of(known),
         "level": LEVEL,

@@ -1,16 +1,16 @@
-"""How far a network agrees with itself: its features decoded again with parts dropped, against its own mask.
+"""How far further masks of a scan agree with its mask, and how sure the network is at the mask's border.
 
-The encoder is not run again. Only what surrounds the mask is decoded again, within a share of the whole, so that a
-prediction takes about half as long again. `inference/quality.py` makes estimates of what is counted here.
+Here is what is counted. Where the further masks come from say `feature_views.py` (features of one network, decoded
+again with parts dropped) and `member_views.py` (the runs of an ensemble). `inference/quality.py` makes estimates of it.
 
 Shapes: B images (slices or windows), K classes, *N an image as the network sees it.
-Source: feature views are those of Zhao et al., "CrossMatch", IEEE JBHI 2024. Agreement between sampled masks
-as a measure of quality is from Roy et al., "Bayesian QuickNAT", NeuroImage 195, 2019.
+Source: agreement between sampled masks as a measure of quality is from Roy et al., "Bayesian QuickNAT",
+NeuroImage 195, 2019.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,157 +18,88 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossmatch.networks import Segmenter
-
-# Voxels that are decoded again, as a share of the images'. Decoding is about 60 % of a pass of the phantoms' U-Net and
-# V-Net, and small parts run slower than large ones: speed/quality.py measures what it comes to.
-BUDGET = 0.7
-WHOLE = 2  # decodings of everything, where a map is wanted
-MARGIN = 8  # voxels around the mask that are decoded again with it; with 2, the cut changes masks more than the drops
-
-
-class Box(NamedTuple):
-    """What is cut out of an image; the size is told beside it."""
-
-    image: int
-    start: tuple[int, ...]  # its first voxel
-
 
 class Sums(NamedTuple):
     """What one scan has been counted to."""
 
     agreement: NDArray[np.float64]  # (K,), mean Dice of the views against the mask; NaN where a class is in none
+    soft_dice: NDArray[np.float64]  # (K,), Dice of the mask with its own probabilities; NaN: not in the mask
     border_entropy: NDArray[np.float64]  # (K,), mean entropy of a class's voxels at its border, 1 at most; NaN: none
-    features: NDArray[np.float64]  # (C,), mean of the encoder's coarsest feature map
+    features: NDArray[np.float64]  # (C,), mean of the encoder's coarsest feature map; (0,) of an ensemble
 
 
-@dataclass
-class FeatureViews:
-    """Watches the passes of one network. `start` before a scan, `see` for each pass, `sums` after it.
-
-    What is dropped are single elements. Channels take turns between the rates, so that one decoding has features that
-    are dropped weakly and strongly. The draws are the same in every call. Whole channels, as the methods drop them,
-    give noisier estimates from as few decodings (docs/quality.md).
+class Views(ABC):
+    """Further masks of every pass over a scan. `start` before a scan, `look` for each pass, `sums` after it.
 
     Args:
-        network: an encoder, a decoder and a head.
-        rates: of the drops, weak and strong.
-        whole: decode all of every image again, twice, whatever it takes; for maps of uncertainty.
+        classes: K, background included.
+        whole: also make a map of uncertainty, whatever it takes.
     """
 
-    network: Segmenter
-    rates: Sequence[float]
-    whole: bool = False
-
-    def __post_init__(self) -> None:
-        self._factors: list[Tensor] = []
+    def __init__(self, classes: int, whole: bool) -> None:
+        self.classes, self.whole = classes, whole
         self.start()
+
+    @property
+    @abstractmethod
+    def names(self) -> list[str]:
+        """What is compared, in words."""
+
+    @abstractmethod
+    def look(self, images: Tensor, flips: Sequence[tuple[int, ...]]) -> Tensor:
+        """Predict images (B, C, *N) and count what their masks are like.
+
+        Args:
+            flips: axes of the mirror images over which is averaged; the first has none.
+
+        Returns:
+            Probabilities (B, K, *N), float32; with `whole` followed by the entropy of the mean of all that is compared,
+            so (B, K + 1, *N). The entropy is 1 where all classes are alike.
+        """
 
     def start(self) -> None:
         """Forget what was counted."""
-        classes = self.network.classes
-        self._random = torch.Generator().manual_seed(
-            0
-        )  # of each scan anew: estimates do not depend on the scans before
         self._overlap: dict[int, Tensor] = {}
-        self._border = torch.zeros(2, classes, dtype=torch.float64)
-        self._pooled, self._images = torch.zeros(()), 0
-
-    @property
-    def names(self) -> list[str]:
-        """The decodings, in words."""
-        dropped = f"features dropped at {' and '.join(f'{rate:g}' for rate in self.rates)}"
-        return ["plain", *[dropped] * (WHOLE if self.whole else 1)]
-
-    def see(self, features: Sequence[Tensor], probabilities: Tensor, mirrored: Sequence[Tensor] = ()) -> Tensor | None:
-        """Count one pass.
-
-        Args:
-            features: of the encoder, of images (B, C, *N), finest first.
-            probabilities: (B, K, *N), float32, from which the mask is made.
-            mirrored: (B, K, *N) each, of single mirror images, turned back.
-
-        Returns:
-            With `whole` the entropy of the mean of all decodings (B, 1, *N), 1 where all classes are alike; else None.
-        """
-        self._draw(features)
-        labels = probabilities.max(1).indices
-        self._count_border(labels, probabilities)
-        pooled = features[-1].float().flatten(2).mean(2).sum(0).cpu()
-        self._pooled, self._images = self._pooled + pooled, self._images + len(labels)
-        for number, one in enumerate(mirrored, start=1):
-            self._count(number, one.max(1).indices, labels)
-        if self.whole:
-            everything = [Box(image, (0,) * (labels.ndim - 1)) for image in range(len(labels))]
-            total = probabilities.clone()
-            for _ in range(WHOLE):
-                decoded = self._decode(features, everything, tuple(labels.shape[1:]))
-                self._count(0, decoded.max(1).indices, labels)
-                total += decoded
-            return _entropy(total / (1 + WHOLE), 1).unsqueeze(1)
-        boxes, size = _boxes(labels, self.network.multiple)
-        if boxes:
-            most = max(1, int(BUDGET * len(labels) * labels[0].numel() / math.prod(size)))
-            if most < len(boxes):
-                voxels = (labels > 0).flatten(1).sum(1).tolist()
-                boxes = sorted(boxes, key=lambda box: -voxels[box.image])[:most]
-            found = self._decode(features, boxes, size).max(1).indices
-            self._count(0, found, torch.stack([labels[box.image][_places(box, size)] for box in boxes]))
-        return None
+        self._soft = torch.zeros(2, self.classes, dtype=torch.float64)
+        self._border = torch.zeros(2, self.classes, dtype=torch.float64)
 
     def sums(self) -> Sums:
         """What has been counted since `start`."""
-        counts = torch.stack(list(self._overlap.values())) if self._overlap else torch.zeros(1, 2, self.network.classes)
+        counts = torch.stack(list(self._overlap.values())) if self._overlap else torch.zeros(1, 2, self.classes)
         both, either = counts.double().unbind(1)
         agreement = torch.where(either > 0, 2 * both / either, torch.nan).nanmean(0)
+        inside, all_of_it = self._soft
+        soft = torch.where(inside > 0, 2 * inside / all_of_it, torch.nan)
         entropy, voxels = self._border
         border = torch.where(voxels > 0, entropy / voxels, torch.nan)
-        pooled = self._pooled / max(1, self._images)
-        return Sums(agreement.numpy(), border.numpy(), pooled.double().reshape(-1).numpy())
+        return Sums(agreement.numpy(), soft.numpy(), border.numpy(), self._features().numpy())
 
-    def _decode(self, features: Sequence[Tensor], boxes: Sequence[Box], size: tuple[int, ...]) -> Tensor:
-        """Probabilities (boxes, K, *size) with parts of the features dropped."""
-        dropped = []
-        for whole, factors in zip(features, self._factors, strict=True):
-            scale = [features[0].shape[axis] // whole.shape[axis] for axis in range(2, whole.ndim)]
-            shape = [n // by for n, by in zip(size, scale, strict=True)]
-            into = torch.empty(
-                (len(boxes), whole.shape[1], *shape),
-                dtype=whole.dtype,
-                device=whole.device,
-                memory_format=self.network.memory_format,
-            )
-            for one, box in zip(into, boxes, strict=True):
-                cut = whole[box.image][(slice(None), *_places(box, size, scale))]
-                torch.mul(cut, self._mask(cut, factors), out=one)
-            dropped.append(into)
-        return self.network.decode(dropped).float().softmax(1)
+    def _features(self) -> Tensor:
+        """(C,), float64: of the scan, see `Sums`."""
+        return torch.zeros(0, dtype=torch.float64)
 
-    def _mask(self, one: Tensor, factors: Tensor) -> Tensor:
-        """What a feature map (C, *S) is multiplied with, from another place of `factors` (V, C) each time."""
-        voxels = one[0].numel()
-        first = int(torch.randint(len(factors) - voxels + 1, (1,), generator=self._random))
-        return factors[first : first + voxels].view(*one.shape[1:], len(one)).movedim(-1, 0)
-
-    def _draw(self, features: Sequence[Tensor]) -> None:
-        """For each level factors (V, C): 0, or 1 / (1 - rate). Drawn once, for twice as many voxels as a map has."""
-        if self._factors and len(self._factors[0]) == 2 * features[0][0, 0].numel():
-            return
-        random = torch.Generator().manual_seed(0)
-        self._factors = []
-        for one in features:
-            rates = torch.tensor(self.rates).repeat(one.shape[1])[: one.shape[1]]
-            kept = torch.rand(2 * one[0, 0].numel(), one.shape[1], generator=random) >= rates
-            self._factors.append((kept / (1 - rates)).to(one))
-
-    def _count(self, view: int, labels: Tensor, reference: Tensor) -> None:
+    def count(self, view: int, labels: Tensor, reference: Tensor) -> None:
         """Add the voxels of each class that lie in both label maps, and in either."""
-        classes = self.network.classes
+        classes = self.classes
         both = torch.bincount(reference[labels == reference], minlength=classes)
         either = torch.bincount(labels.flatten(), minlength=classes)
         either += torch.bincount(reference.flatten(), minlength=classes)
         counted = torch.stack([both, either]).cpu()
         self._overlap[view] = self._overlap[view] + counted if view in self._overlap else counted
+
+    def count_mask(self, probabilities: Tensor) -> Tensor:
+        """Add how sure the mask of probabilities (B, K, *N) is, as a whole and at its border.
+
+        Returns:
+            The mask (B, *N).
+        """
+        most, labels = probabilities.max(1)
+        inside = torch.bincount(labels.flatten(), most.flatten(), minlength=self.classes)
+        everywhere = probabilities.transpose(0, 1).flatten(1).sum(1)
+        voxels = torch.bincount(labels.flatten(), minlength=self.classes)
+        self._soft += torch.stack([inside, everywhere + voxels]).double().cpu()
+        self._count_border(labels, probabilities)
+        return labels
 
     def _count_border(self, labels: Tensor, probabilities: Tensor) -> None:
         """Add the entropy of the voxels that have a neighbour of another class."""
@@ -179,39 +110,13 @@ class FeatureViews:
             border.narrow(axis, 0, n - 1).logical_or_(low != high)
             border.narrow(axis, 1, n - 1).logical_or_(low != high)
         own = labels[border]
-        entropy = _entropy(probabilities.movedim(1, -1)[border], -1)
-        classes = self.network.classes
-        self._border[0] += torch.bincount(own, entropy, minlength=classes).double().cpu()
-        self._border[1] += torch.bincount(own, minlength=classes).double().cpu()
+        entropy = entropy_of(probabilities.movedim(1, -1)[border], -1)
+        self._border[0] += torch.bincount(own, entropy, minlength=self.classes).double().cpu()
+        self._border[1] += torch.bincount(own, minlength=self.classes).double().cpu()
 
 
-def _entropy(probabilities: Tensor, axis: int) -> Tensor:
+def entropy_of(probabilities: Tensor, axis: int) -> Tensor:
     """Along the axis of K, which is dropped; 1 where all classes are alike."""
     classes = probabilities.shape[axis]
     entropy: Tensor = torch.special.entr(probabilities).sum(axis).clamp_min(0)
     return entropy / math.log(classes)
-
-
-def _boxes(labels: Tensor, multiple: int) -> tuple[list[Box], tuple[int, ...]]:
-    """Boxes around the masks of label maps (B, *N), and their size: one for all, and a multiple on each axis."""
-    space, shown = labels.shape[1:], labels > 0
-    ends = []
-    for axis in range(1, labels.ndim):
-        line = shown.movedim(axis, 1).flatten(2).any(2)  # (B, n)
-        ends.append(torch.stack([line.byte().argmax(1), line.shape[1] - line.flip(1).byte().argmax(1)], 1))
-    there = shown.flatten(1).any(1)
-    images: list[int] = torch.nonzero(there)[:, 0].tolist()
-    if not images:
-        return [], ()
-    found = torch.stack(ends, 1)[there].cpu()  # (images, axes, 2)
-    low = (found[..., 0] - MARGIN).clamp_min(0) // multiple * multiple
-    high = -(-(found[..., 1] + MARGIN) // multiple) * multiple
-    size = tuple(min(n, int(width)) for n, width in zip(space, (high - low).max(0).values, strict=True))
-    starts = torch.minimum(low, torch.tensor(space) - torch.tensor(size)).tolist()
-    return [Box(image, tuple(start)) for image, start in zip(images, starts, strict=True)], size
-
-
-def _places(box: Box, size: tuple[int, ...], factors: Sequence[int] | None = None) -> tuple[slice, ...]:
-    """Where a box lies in its image, or in a feature map that is smaller by a factor on each axis."""
-    scaled = zip(box.start, size, factors or [1] * len(size), strict=True)
-    return tuple(slice(start // factor, (start + n) // factor) for start, n, factor in scaled)

@@ -1,8 +1,9 @@
 """From agreement to Dice: a monotone map for each class, and how far its estimates are off.
 
-Agreement is joined with the certainty at the mask's border, as each misses cases that the other finds. The map shifts
-each class's value by a constant on the logit scale, then takes one isotonic regression for all classes. So a handful of
-cases suffice, and two values give two estimates wherever they lie. It needs no image.
+Four measures are joined, as each misses cases that another finds: agreement, soft Dice, the certainty at the mask's
+border, and how unlike the labelled cases the mask's size is. The map shifts each class's value by a constant on the
+logit scale, then takes one isotonic regression for all classes. So a handful of cases suffice, and two values give two
+estimates wherever they lie. It needs no image.
 
 Shapes: N cases, L classes without background.
 Source: isotonic regression by pooled adjacent violators is SciPy's. Intervals are those of split conformal prediction
@@ -21,6 +22,8 @@ from scipy.optimize import isotonic_regression
 DiceValues = NDArray[np.float64]
 
 LEVEL = 0.8  # share of cases that an interval is to hold: four cases are the fewest that can say so
+UNLIKE = 0.3  # logits that a factor of e costs; chosen on development runs, see docs/quality.md
+SLACK = 0.1  # a Dice; chosen on development runs too
 LEAST, MOST = 0.01, 0.99  # logits of agreements and Dice beyond these are taken for those of the ends
 
 
@@ -29,27 +32,33 @@ class DiceMap:
     """A fitted map.
 
     Attributes:
-        shifts: (L,), added to the logit of a class's agreement.
-        knots: agreements after the shift, and the Dice there; straight lines lie between them.
+        shifts: (L,), added to the logit of a class's value.
+        knots: values after the shift, and the Dice there; straight lines lie between them.
     """
 
     shifts: tuple[float, ...]
     knots: tuple[tuple[float, float], ...]
 
     def __call__(self, agreement: DiceValues) -> DiceValues:
-        """(..., L) agreements -> (..., L) estimated Dice; NaN stays NaN."""
+        """(..., L) values, see `joined` -> (..., L) estimated Dice; NaN stays NaN."""
         shifted = _expit(_logit(agreement) + np.array(self.shifts))
         places, values = zip(*self.knots, strict=True)
         return np.where(np.isnan(agreement), np.nan, np.interp(np.nan_to_num(shifted), places, values))
 
 
-def joined(agreement: DiceValues, border_entropy: DiceValues) -> DiceValues:
-    """(..., L) agreement and certainty at the border as one value: the mean of both on the logit scale.
+def joined(
+    agreement: DiceValues, soft_dice: DiceValues, border_entropy: DiceValues, unlikeness: DiceValues
+) -> DiceValues:
+    """(..., L) measures of masks as one value: the mean of the first three on the logit scale, less `UNLIKE` the last.
 
-    NaN where there is no agreement; without a border the certainty is 0.
+    NaN where there is no agreement; of a class that is not in the mask nothing is certain.
+
+    Args:
+        unlikeness: see `shape.unlikeness`; 0 for a mask as the labelled cases have it.
     """
-    certain = 1 - np.nan_to_num(border_entropy, nan=1.0)
-    return np.where(np.isnan(agreement), np.nan, _expit((_logit(agreement) + _logit(certain)) / 2))
+    sure, certain = np.nan_to_num(soft_dice, nan=0.0), 1 - np.nan_to_num(border_entropy, nan=1.0)
+    mean = (_logit(agreement) + _logit(sure) + _logit(certain)) / 3
+    return np.where(np.isnan(agreement), np.nan, _expit(mean - UNLIKE * unlikeness))
 
 
 def fit_map(agreement: DiceValues, dice: DiceValues) -> DiceMap:
@@ -107,6 +116,8 @@ def fit_estimates(value: DiceValues, dice: DiceValues, widening: float = 1.0) ->
 def half_width(off: DiceValues, level: float = LEVEL) -> float:
     """How far estimates may be off on both sides, so that the interval holds a new case with probability `level`.
 
+    `SLACK` over the root of the number of cases is added: a few cases may all happen to be estimated well.
+
     Args:
         off: (N,) residuals; NaN are left out.
 
@@ -115,7 +126,7 @@ def half_width(off: DiceValues, level: float = LEVEL) -> float:
     """
     known = np.sort(np.abs(off[~np.isnan(off)]))
     rank = math.ceil((len(known) + 1) * level)
-    return 1.0 if rank > len(known) else float(known[rank - 1])
+    return 1.0 if rank > len(known) else min(1.0, float(known[rank - 1]) + SLACK / math.sqrt(len(known)))
 
 
 def mean_of(values: DiceValues) -> float | None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from crossmatch.batches.intensity import Window
@@ -38,11 +37,16 @@ class Ensemble(Segmenter):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C or M * C, *N) -> logits (B, K, *N), float32: logarithms of the mean probabilities."""
+        return self.joined(self.each(x))
+
+    def each(self, x: Tensor) -> list[Tensor]:
+        """(B, C or M * C, *N) -> probabilities (B, K, *N) of each member, float32."""
         seen = x.chunk(len(self.members), 1) if self.copies else [x] * len(self.members)
-        total = torch.zeros((), device=x.device)
-        for member, images in zip(self.members, seen, strict=True):
-            total = total + member(images).float().softmax(1)
-        return (total / len(self.members)).log()
+        return [member(images).float().softmax(1) for member, images in zip(self.members, seen, strict=True)]
+
+    def joined(self, single: Sequence[Tensor]) -> Tensor:
+        """Probabilities of the members -> logits (B, K, *N): logarithms of their mean."""
+        return (sum(single[1:], single[0]) / len(single)).log()
 
 
 def open_runs(folders: Path | Sequence[Path]) -> list[Run]:

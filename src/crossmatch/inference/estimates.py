@@ -22,6 +22,7 @@ class Estimate(TypedDict):
     low: _Share | None
     high: _Share | None
     agreement: _Share | None  # mean Dice of the decodings against their mean; null: nothing was found in any of them
+    soft_dice: _Share | None  # of the mask with the network's probabilities; null: the class is not in the mask
     border_entropy: _Share | None  # mean entropy at the predicted border, 1: all classes alike; null: no border
 
 
@@ -91,7 +92,7 @@ class MadeBy(TypedDict):
 class StoredQuality(TypedDict):
     """The content of quality.json."""
 
-    format: Literal["crossmatch quality 1"]
+    format: Literal["crossmatch quality 2"]
     made_by: MadeBy
     calibration: CalibrationFacts
     labels: dict[str, _Count]  # without background

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from crossmatch.errors import UserError
 from crossmatch.formats import Volume
-from crossmatch.inference.agreement import FeatureViews
+from crossmatch.inference.agreement import Views
 from crossmatch.inference.estimates import CaseQuality, MadeBy
 from crossmatch.inference.known_cases import known_cases
 from crossmatch.inference.predictor import Predictor
@@ -27,7 +26,7 @@ class Judged:
 
     Args:
         folder: of the masks.
-        run: whose network makes them; views: which watch it.
+        run: whose network makes them, or the first of several; views: which compare.
         calibration: from agreement to Dice.
         made_by: what makes the masks.
         sources: what they are made from.
@@ -35,7 +34,7 @@ class Judged:
 
     folder: Path
     run: Run
-    views: FeatureViews
+    views: Views
     calibration: Calibration
     made_by: MadeBy
     sources: Sources
@@ -70,21 +69,21 @@ class Judged:
 
 
 def calibration_of(
-    run: Run, predictor: Predictor, weights_sha256: str, progress: Callable[[int, int], None]
+    runs: Sequence[Run], predictor: Predictor, weights_sha256: str, progress: Callable[[int, int], None]
 ) -> Calibration:
-    """The calibration of a run's network; fitted and kept in the run where there is none.
+    """The calibration of a run, or of several that predict together; fitted and kept in the first where there is none.
 
     Args:
-        predictor: of the run, with `views`.
-        weights_sha256: of its network.
+        predictor: of the runs, with `views`.
+        weights_sha256: of their networks.
         progress: called with cases done and in all, where some are predicted.
     """
-    return calibrate(known_cases(run, predictor, weights_sha256, progress), weights_sha256)
+    return calibrate(known_cases(runs, predictor, weights_sha256, progress), weights_sha256)
 
 
-def made_by(facts: dict[str, Any], views: FeatureViews) -> MadeBy:
-    """What makes masks: the facts of prediction.json, and the decodings that are compared."""
-    names = views.names + (["mirror images"] if facts["flips"] else [])
+def made_by(facts: dict[str, Any], views: Views) -> MadeBy:
+    """What makes masks: the facts of prediction.json, and what is compared."""
+    names = views.names + (["mirror images"] if facts["flips"] and "members" not in facts else [])
     return MadeBy(
         run=facts["run"],
         checkpoint=facts["checkpoint"],
@@ -93,12 +92,3 @@ def made_by(facts: dict[str, Any], views: FeatureViews) -> MadeBy:
         flips=facts["flips"],
         views=names,
     )
-
-
-def refuse_several(runs: Sequence[Run]) -> None:
-    """Raise UserError unless there is one run."""
-    if len(runs) > 1:
-        raise UserError(
-            f"Quality is estimated of one network, and {len(runs)} runs are averaged: name one run, or leave --quality "
-            "and --uncertainty away."
-        )

@@ -1,16 +1,21 @@
 """The cases whose Dice a run can know: predicted once, and kept in the run as what estimates are fitted on.
 
 These are its validation cases. Without any they are its labelled ones, on which the network was trained: then the
-network is surer of itself there than anywhere else, and intervals are made wider.
+network is surer of itself there than anywhere else, and intervals are made wider. Of several runs they are the
+validation cases that none of them learned from with labels, and they are kept in the first run.
+
+What is kept holds for these weights, settings and files: another checkpoint, another list of cases, or an image or
+label that was written since, and they are predicted anew.
 """
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +25,18 @@ from typing_extensions import TypedDict  # as pydantic asks for before Python 3.
 from crossmatch import formats
 from crossmatch.atomic import read_json, write_json
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
-from crossmatch.dataset.orientation import put_onto, turn_into
+from crossmatch.dataset.orientation import put_onto
 from crossmatch.errors import UserError
-from crossmatch.inference.agreement import FeatureViews
+from crossmatch.formats import Volume
 from crossmatch.inference.estimates import Reliability
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.reliability import Voxels, reliability, voxels_around
-from crossmatch.inference.shape import MaskShape, mask_shapes
+from crossmatch.inference.shape import MaskShape, shapes_in
 from crossmatch.runs.run import Run
 from crossmatch.scoring.metrics import counted, dice_per_class
 
 FOLDER = "calibration"  # in the run's
+FORM = 2  # of what is kept
 MOST = 40  # cases; more are left out evenly
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -40,60 +46,81 @@ class KnownCases(TypedDict):
     """What is kept. N cases, L classes without background."""
 
     weights_sha256: str
+    files: str  # digest of the names, sizes and times of the cases' files
     views: list[str]
     method: Literal["validation", "labelled"]
     cases: list[str]  # N names
     agreement: list[list[_Share | None]]  # (N, L); null: neither mask nor decoding has the class
+    soft_dice: list[list[_Share | None]]  # (N, L); null: the mask does not have it
     border_entropy: list[list[_Share | None]]  # (N, L); null: no border
+    masks: list[list[MaskShape]]  # (N, L)
     dice: list[list[_Share | None]]  # (N, L); null: neither mask nor reference has it
-    shapes: list[list[MaskShape]]  # (M, L) of all labelled and validation references
+    references: dict[str, list[MaskShape]]  # L each, of all labelled and validation cases
     reliability: Reliability | None
 
 
 def known_cases(
-    run: Run, predictor: Predictor, weights_sha256: str, progress: Callable[[int, int], None]
+    runs: Sequence[Run], predictor: Predictor, weights_sha256: str, progress: Callable[[int, int], None]
 ) -> KnownCases | str:
-    """Read what the run keeps, or predict its cases and keep it.
+    """Read what the first run keeps, or predict the cases and keep them.
 
     Args:
-        predictor: of the run, with `views`.
-        weights_sha256: of its network.
+        runs: whose networks predict together.
+        predictor: of the runs, with `views`.
+        weights_sha256: of their networks.
         progress: called with cases done and in all, where they are predicted.
 
     Returns:
         The cases; or one sentence why there are none.
     """
+    run = runs[0]
     path = _place(run, predictor, weights_sha256)
-    if path.is_file():
-        return _read(path)
+    kept = _read(path, run) if path.is_file() else None
+    if any(Path(one.data["root"]).resolve() != Path(run.data["root"]).resolve() for one in runs):
+        return "The runs were trained on data of different folders, so nothing could be fitted."
     try:
         dataset = open_dataset(Path(run.data["root"]), ("train", "val"))
     except UserError:
-        return f"The data of the training are not in {run.data['root']} any more, so nothing could be fitted."
+        return kept or f"The data of the training are not in {run.data['root']} any more, so nothing could be fitted."
     by_name = {case.id: case for case in dataset.cases if case.label is not None}
-    validation = [by_name[name] for name in run.data["validation"] if name in by_name]
-    labelled = [by_name[name] for name in run.data["labelled"] if name in by_name]
+    learned = dict.fromkeys(name for one in runs for name in one.data["labelled"])
+    held_out = dict.fromkeys(name for one in runs for name in one.data["validation"] if name not in learned)
+    validation, labelled = ([by_name[name] for name in names if name in by_name] for names in (held_out, learned))
     chosen = validation or labelled
     if not chosen or list(dataset.labels) != list(run.data["labels"]):
-        return "The data of the training have other cases or labels now, so nothing could be fitted."
+        return kept or "The data of the training have other cases or labels now, so nothing could be fitted."
+    files = _state(chosen)
+    if kept is not None and kept["files"] == files:
+        return kept
     found = _predict(run, predictor, dataset, chosen, labelled + validation, progress)
-    found["weights_sha256"] = weights_sha256
+    found["weights_sha256"], found["files"] = weights_sha256, files
     found["method"] = "validation" if validation else "labelled"
     with contextlib.suppress(UserError):  # a run that may only be read; the next call fits again
         write_json(path, found)
     return found
 
 
+def _state(cases: Sequence[Case]) -> str:
+    """Changes when a case joins or leaves, or one of its files is written."""
+    states = []
+    for case in cases:
+        for path in (*case.images, *([] if case.label is None else [case.label])):
+            stat = path.stat()
+            states.append([case.id, path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+
+
 def kept_cases(run: Run, predictor: Predictor, weights_sha256: str) -> KnownCases | None:
     """What the run keeps of its cases; None where they were not predicted yet. Arguments as of `known_cases`."""
     path = _place(run, predictor, weights_sha256)
-    return _read(path) if path.is_file() else None
+    return _read(path, run) if path.is_file() else None
 
 
 def _place(run: Run, predictor: Predictor, weights_sha256: str) -> Path:
     """The file of what these weights and settings give."""
     assert predictor.views is not None
     settings = [
+        FORM,
         weights_sha256,
         predictor.views.names,
         predictor.flips,
@@ -104,8 +131,14 @@ def _place(run: Run, predictor: Predictor, weights_sha256: str) -> Path:
     return run.folder / FOLDER / f"{key}.json"
 
 
-def _read(path: Path) -> KnownCases:
-    return read_json(path, KnownCases, "remove it, and it is made again")
+def _read(path: Path, run: Run) -> KnownCases:
+    """What is kept; a UserError where it is damaged."""
+    found, classes = read_json(path, KnownCases, "remove it, and it is made again"), run.classes - 1
+    of_cases = (found["agreement"], found["soft_dice"], found["border_entropy"], found["masks"], found["dice"])
+    rows: list[list[Any]] = [row for table in of_cases for row in table] + list(found["references"].values())
+    if any(len(table) != len(found["cases"]) for table in of_cases) or any(len(row) != classes for row in rows):
+        raise UserError(f"{path} is damaged (not {classes} values for each case): remove it, and it is made again.")
+    return found
 
 
 def _predict(
@@ -118,52 +151,53 @@ def _predict(
 ) -> KnownCases:
     """Agreement, Dice and probabilities of cases, and the shapes of all references."""
     views = predictor.views
-    assert isinstance(views, FeatureViews)
+    assert views is not None
     cases = cases if len(cases) <= MOST else [cases[k * len(cases) // MOST] for k in range(MOST)]
     predictor = replace(predictor, probabilities=True)
-    rows: list[tuple[list[float | None], ...]] = []
+    found: dict[str, list[Any]] = defaultdict(list)
     sampled: list[Voxels] = []
     for done, case in enumerate(cases):
         progress(done, len(cases))
         volumes = formats.read_channels(case.images)
-        assert case.label is not None
-        drawn = formats.read_label(case.label, volumes[0], dataset.drawn)
-        reference = put_onto(volumes[0], drawn, case.label, "its image").voxels
+        reference = _reference(case, volumes[0], dataset)
         views.start()
         labels, maps = predictor(volumes, case.images[0])
         assert maps is not None
-        mask, truth = counted(labels, reference, dataset.ignore)
+        mask, truth = counted(labels, reference.voxels, dataset.ignore)
         dice = dice_per_class(mask, truth, run.classes)
         there = [bool((mask == k).any() or (truth == k).any()) for k in range(1, run.classes)]
         sums = views.sums()
-        rows.append(
-            (
-                _listed(sums.agreement[1:]),
-                _listed(sums.border_entropy[1:].clip(max=1)),
-                [float(value) if known else None for value, known in zip(dice, there, strict=True)],
-            )
-        )
+        found["agreement"].append(_listed(sums.agreement[1:]))
+        found["soft_dice"].append(_listed(sums.soft_dice[1:].clip(max=1)))
+        found["border_entropy"].append(_listed(sums.border_entropy[1:].clip(max=1)))
+        found["dice"].append([float(value) if known else None for value, known in zip(dice, there, strict=True)])
+        found["masks"].append(shapes_in(run, labels, volumes[0]))
         sampled.append(voxels_around(maps[: run.classes], truth))
-    shapes = []
+    shapes = {}
     for case in references:
-        assert case.label is not None
         grid = formats.read_channels(case.images)[0]
-        drawn = put_onto(grid, formats.read_label(case.label, grid, dataset.drawn), case.label, "its image")
-        axis = turn_into(run.frame, grid).axes[run.data["slice_axis"]]
-        stack = run.recipe.dims == 2 and len(grid.shape) == 3
-        shapes.append(mask_shapes(drawn.voxels, run.classes, grid.spacing_mm, axis if stack else None))
+        shapes[case.id] = shapes_in(run, _reference(case, grid, dataset).voxels, grid)
     progress(len(cases), len(cases))
     return KnownCases(
         weights_sha256="",
+        files="",
         views=views.names,
         method="validation",
         cases=[case.id for case in cases],
-        agreement=[row[0] for row in rows],
-        border_entropy=[row[1] for row in rows],
-        dice=[row[2] for row in rows],
-        shapes=shapes,
+        agreement=found["agreement"],
+        soft_dice=found["soft_dice"],
+        border_entropy=found["border_entropy"],
+        dice=found["dice"],
+        masks=found["masks"],
+        references=shapes,
         reliability=reliability(sampled),
     )
+
+
+def _reference(case: Case, grid: Volume, dataset: Dataset) -> Volume:
+    """The label of a case on its image's grid."""
+    assert case.label is not None
+    return put_onto(grid, formats.read_label(case.label, grid, dataset.drawn), case.label, "its image")
 
 
 def _listed(values: NDArray[np.float64]) -> list[float | None]:

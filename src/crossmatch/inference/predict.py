@@ -15,14 +15,14 @@ import torch
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import SegmentCode
+from crossmatch.inference.comparing import views_of
 from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
 from crossmatch.inference.familiar import strange_grey_values, unfinished
 from crossmatch.inference.inputs import Scan, find_scans
-from crossmatch.inference.judged import Judged, calibration_of, made_by, refuse_several
+from crossmatch.inference.judged import Judged, calibration_of, made_by
 from crossmatch.inference.origin import origin, refuse_file
 from crossmatch.inference.outputs import files_to_make
 from crossmatch.inference.predictor import Predictor
-from crossmatch.inference.quality import views_of
 from crossmatch.inference.scan_files import read_scan, write_files
 from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
@@ -99,8 +99,6 @@ def predict(
     for one in runs:
         if told := unfinished(one, options.checkpoint):
             warn(told)
-    if options.quality or options.uncertainty:
-        refuse_several(runs)
     made = files_to_make(target, scans, options.format, options.maps)
 
     network, checkpoints = load_networks(runs, options.checkpoint)
@@ -119,7 +117,7 @@ def predict(
     ):
         judged = None
         if predictor.views is not None:
-            calibration = calibration_of(run, predictor, facts["weights_sha256"], progress)
+            calibration = calibration_of(runs, predictor, facts["weights_sha256"], progress)
             made_of = made_by(facts, predictor.views)
             judged = Judged(target, run, predictor.views, calibration, made_of, sources)
         strange = segment(predictor, pairs, progress, sources, run, codes, judged)

@@ -21,7 +21,7 @@ from crossmatch.batches.resample import resize_maps, resize_rows
 from crossmatch.dataset.orientation import UNTURNED, Frame, into_frame, inverse, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
-from crossmatch.inference.agreement import FeatureViews
+from crossmatch.inference.agreement import Views
 from crossmatch.inference.windows import sliding_window
 from crossmatch.networks import Segmenter
 from crossmatch.networks.layers import resize_linear
@@ -53,7 +53,7 @@ class Predictor:
     probabilities: bool = False  # return them too: 8 K bytes a voxel of memory
     fixed: Sequence[Window] = ()  # of data.normalise = "ct", one a channel of the network: see `ensemble.windows_of`
     frame: Frame | None = None  # of the training scans, see `orientation.py`; None: scans are taken as stored
-    views: FeatureViews | None = None  # is shown every pass, see `agreement.py`
+    views: Views | None = None  # makes every pass, see `agreement.py`
     bf16: bool = False  # compute the network in bfloat16, not in float32
 
     @torch.inference_mode()
@@ -149,19 +149,10 @@ class Predictor:
         total = torch.zeros(())
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             if self.views is not None:
-                return self._watched(self.views, images, flips)
+                return self.views.look(images, flips)
             for axes in flips:
                 total = total.to(images.device) + self.network(images.flip(axes)).float().softmax(1).flip(axes)
         return total / len(flips)
-
-    def _watched(self, views: FeatureViews, images: Tensor, flips: Sequence[tuple[int, ...]]) -> Tensor:
-        """As `_average_flips`, shown to `views`; its map of uncertainty, if there is one, follows the classes."""
-        features = self.network.encode(images)  # not mirrored
-        single = [self.network.decode(features).float().softmax(1)]
-        single += [self.network(images.flip(axes)).float().softmax(1).flip(axes) for axes in flips[1:]]
-        mean = single[0] if len(single) == 1 else torch.stack(single).mean(0)
-        entropy = views.see(features, mean, single if len(single) > 1 else ())
-        return mean if entropy is None else torch.cat([mean, entropy], 1)
 
     @property
     def _classes_and_uncertainty(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from crossmatch.dataset.orientation import turn_grid, turn_into
 from crossmatch.formats import Volume
-from crossmatch.inference.agreement import FeatureViews, Sums
+from crossmatch.inference.agreement import Sums
 from crossmatch.inference.calibration import (
     LEVEL,
     DiceMap,
@@ -30,25 +30,14 @@ from crossmatch.inference.familiar import (
     strange_spacing,
 )
 from crossmatch.inference.known_cases import KnownCases
-from crossmatch.inference.shape import MaskShape, mask_shapes
-from crossmatch.networks import Segmenter
-from crossmatch.recipes.schema import Recipe
+from crossmatch.inference.shape import MaskShape, shapes_in, unlikeness
 from crossmatch.runs.run import Run
 
-RATES = (0.1, 0.5)  # of feature drops, where the method of a run has none
 FAR_VOLUME = 1.5  # times the largest or smallest of the labelled cases
 FEWEST = 0.02  # share of a mask at the scan's edge that is worth a word
 WIDER = 2.0  # times the interval, where the map was fitted on cases that the network was trained on
 
 Verdict = dict[str, Any]  # a `CaseQuality` without its mask and scan
-
-
-def views_of(recipe: Recipe, network: Segmenter, whole: bool = False) -> FeatureViews:
-    """The feature views of a run: at the rates of its method, or `RATES`."""
-    settings = recipe.method.settings
-    weak, strong = (getattr(settings, name, None) for name in ("weak_rate", "strong_rate"))
-    rates = RATES if weak is None or strong is None else (float(weak), float(strong))
-    return FeatureViews(network, rates, whole)
 
 
 @dataclass(frozen=True)
@@ -74,8 +63,15 @@ def calibrate(known: KnownCases | str, weights_sha256: str) -> Calibration:
     """Fit what is known, see `known_cases`; a sentence instead says why nothing is."""
     if isinstance(known, str):
         return Calibration(_facts("none", known, [], weights_sha256, None, None))
-    agreement, entropy, dice = (np.array(known[key], float) for key in ("agreement", "border_entropy", "dice"))
-    fit = fit_estimates(joined(agreement, entropy), dice, widening(known))  # null is NaN
+    agreement, soft, entropy, dice = (  # null is NaN
+        np.array(known[key], float) for key in ("agreement", "soft_dice", "border_entropy", "dice")
+    )
+    references = known["references"]
+    unlike = [
+        unlikeness(mask, [shapes for name, shapes in references.items() if name != case])
+        for case, mask in zip(known["cases"], known["masks"], strict=True)
+    ]
+    fit = fit_estimates(joined(agreement, soft, entropy, np.array(unlike)), dice, widening(known))
     means = mean_rows(agreement)
     shown = means[~np.isnan(means)]
     lowest = 0.0
@@ -86,7 +82,7 @@ def calibrate(known: KnownCases | str, weights_sha256: str) -> Calibration:
         fit.to_dice,
         fit.widths,
         (lowest, float(np.nanmin(mean_rows(dice))) if not np.isnan(dice).all() else 0.0),
-        known["shapes"],
+        list(references.values()),
     )
 
 
@@ -130,29 +126,27 @@ def judge(run: Run, calibration: Calibration, volumes: Sequence[Volume], labels:
         sums: what was counted while it was made.
     """
     turn = turn_into(run.frame, volumes[0])
-    axis = turn.axes[run.data["slice_axis"]] if run.recipe.dims == 2 and labels.ndim == 3 else None
     spacing_mm = turn_grid(volumes[0], turn).spacing_mm  # in the order of the training's
     names = [name for name, value in run.data["labels"].items() if value > 0]
-    shapes = mask_shapes(labels, run.classes, volumes[0].spacing_mm, axis)
+    shapes = shapes_in(run, labels, volumes[0])
     agreement = sums.agreement[1:].copy()
     always = [bool(calibration.shapes) and all(one[k].voxels for one in calibration.shapes) for k in range(len(names))]
     for k, shape in enumerate(shapes):
         if shape.voxels == 0:  # a class that must be there and is not has nothing right
             agreement[k] = 0.0 if always[k] else np.nan
-    dice = (
-        np.full(len(names), np.nan)
-        if calibration.to_dice is None
-        else calibration.to_dice(joined(agreement, sums.border_entropy[1:]))
-    )
+    measured = (agreement, sums.soft_dice[1:], sums.border_entropy[1:])
+    dice = np.full(len(names), np.nan)
+    if calibration.to_dice is not None:
+        dice = calibration.to_dice(joined(*measured, unlikeness(shapes, calibration.shapes)))
     missing = np.array([always[k] and shape.voxels == 0 for k, shape in enumerate(shapes)])
     dice = np.where(missing & ~np.isnan(dice), 0.0, dice)
     widths = calibration.widths or (1.0,) * (len(names) + 1)
     classes = {
-        name: {**_estimate(dice[k], widths[k], agreement[k], sums.border_entropy[k + 1]), **shapes[k]._asdict()}
+        name: {**_estimate(dice[k], widths[k], *(each[k] for each in measured)), **shapes[k]._asdict()}
         for k, name in enumerate(names)
     }
-    dice_mean, agreement_mean, entropy_mean = (mean_of(each) for each in (dice, agreement, sums.border_entropy[1:]))
-    whole = _estimate(_or_nan(dice_mean), widths[-1], _or_nan(agreement_mean), _or_nan(entropy_mean))
+    dice_mean, *means = (_or_nan(mean_of(each)) for each in (dice, *measured))
+    whole = _estimate(dice_mean, widths[-1], *means)
     strange = _strange(run, volumes, spacing_mm, calibration, whole["agreement"])
     return {
         **whole,
@@ -168,11 +162,11 @@ def _or_nan(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _estimate(dice: float, width: float, agreement: float, entropy: float) -> Any:
+def _estimate(dice: float, width: float, agreement: float, soft_dice: float, entropy: float) -> Any:
     """An `Estimate`; NaN becomes null."""
     low, high = (None, None) if np.isnan(dice) else interval(float(dice), width)
-    values = {"dice": dice, "agreement": agreement, "border_entropy": min(entropy, 1.0)}
-    known = {key: None if np.isnan(value) else float(value) for key, value in values.items()}
+    values = {"dice": dice, "agreement": agreement, "soft_dice": soft_dice, "border_entropy": entropy}
+    known = {key: None if np.isnan(value) else min(1.0, float(value)) for key, value in values.items()}
     return {"dice": known["dice"], "low": low, "high": high, **known}
 
 

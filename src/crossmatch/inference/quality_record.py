@@ -64,7 +64,7 @@ def write_quality(
         cases: the estimates of all masks of the folder that have one.
     """
     stored = StoredQuality(
-        format="crossmatch quality 1", made_by=made_by, calibration=calibration, labels=labels, cases=cases
+        format="crossmatch quality 2", made_by=made_by, calibration=calibration, labels=labels, cases=cases
     )
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -119,6 +119,7 @@ _COLUMNS = (
     "low",
     "high",
     "agreement",
+    "soft_dice",
     "border_entropy",
     "voxels",
     "volume_ml",
@@ -134,7 +135,7 @@ _COLUMNS = (
 
 def _rows(name: str, case: CaseQuality) -> Iterator[list[object]]:
     """A row for the mean over classes, then one for each class; what is undefined is empty."""
-    estimate = ("dice", "low", "high", "agreement", "border_entropy")
+    estimate = ("dice", "low", "high", "agreement", "soft_dice", "border_entropy")
     whole = ("grey_distance", "spacing_distance", "out_of_distribution")
     shape = ("voxels", "volume_ml", "surface_cm2", "components", "edge_share")
     facts: dict[str, Any] = dict(case)

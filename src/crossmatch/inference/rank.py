@@ -1,16 +1,13 @@
 """Which unlabelled scans to label next: those whose masks a run trusts least, and no two alike."""
 
-import csv
-import io
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from crossmatch import formats
-from crossmatch.atomic import write_json, write_text
 from crossmatch.dataset.dataset import Dataset, open_dataset, patient_of
 from crossmatch.errors import UserError
 from crossmatch.inference.ensemble import load_networks
@@ -19,41 +16,14 @@ from crossmatch.inference.judged import calibration_of
 from crossmatch.inference.origin import weights_digest
 from crossmatch.inference.predict import Options, predictor_of
 from crossmatch.inference.quality import judge
+from crossmatch.inference.ranking import Ranked, shown, write_ranking
 from crossmatch.inference.variety import choose
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.display import Counted, counting
 from crossmatch.runs.run import Run, open_run
 
-POOL = 3  # times as many of the most uncertain scans are looked at as are asked for
-RANKING, RANKING_TABLE = "rank.json", "rank.csv"
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A scan to label.
-
-    Attributes:
-        case, patient: its names.
-        images: its files.
-        dice, low, high: the Dice that is expected of its mask, see `estimates.Estimate`.
-        agreement: of the decodings.
-        place: by uncertainty, 1 is the most uncertain of all candidates.
-        distance: of its features to those of the nearest scan that is labelled or stands above; in spreads.
-        reason: all this in a sentence.
-        flags: of its mask.
-    """
-
-    case: str
-    patient: str
-    images: tuple[str, ...]
-    dice: float | None
-    low: float | None
-    high: float | None
-    agreement: float | None
-    place: int
-    distance: float | None
-    reason: str
-    flags: tuple[str, ...]
+POOL = 3  # times as many of the most uncertain scans are looked at, at least, as are asked for
+POOR, GOOD = 0.5, 0.9  # mean estimated Dice up to which all scans are looked at, and from which POOL decides
 
 
 @dataclass(frozen=True)
@@ -118,19 +88,19 @@ def rank(
         [one.patient for one in candidates],
         of_known.features if known else looked.features[:0],
         count,
-        max(count, min(len(candidates), POOL * count)),
+        pool_of(looked, count),
     )
     found = []
     for one in chosen:
         candidate, verdict = candidates[one.number], looked.verdicts[one.number]
         dice, agreement = verdict["dice"], verdict["agreement"]
-        trusted = f"estimated Dice {100 * dice:.0f} %" if isinstance(dice, float) else f"agreement {_shown(agreement)}"
+        trusted = f"estimated Dice {100 * dice:.0f} %" if isinstance(dice, float) else f"agreement {shown(agreement)}"
         apart = "" if one.distance is None else f"; {one.distance:.1f} spreads from the nearest labelled or chosen scan"
         found.append(
             Ranked(
                 case=candidate.case,
                 patient=candidate.patient,
-                images=tuple(str(path) for path in candidate.images),
+                images=tuple(str(path.absolute()) for path in candidate.images),
                 **{key: verdict[key] for key in ("dice", "low", "high", "agreement")},  # type: ignore[arg-type]
                 place=one.place,
                 distance=one.distance,
@@ -138,7 +108,7 @@ def rank(
                 flags=tuple(verdict["flags"]),  # type: ignore[arg-type]
             )
         )
-    _write(opened.folder if out is None else Path(out), opened, found)
+    write_ranking(opened.folder if out is None else Path(out), opened, found)
     return found
 
 
@@ -157,7 +127,7 @@ def look(
     assert views is not None
     total, done, found = sum(map(len, groups)), 0, []
     with memory_advice("Use --device cpu."):
-        calibration = calibration_of(run, predictor, weights_digest(loaded.network), progress)
+        calibration = calibration_of([run], predictor, weights_digest(loaded.network), progress)
         for group in groups:
             verdicts, features = [], []
             for one in group:
@@ -172,6 +142,18 @@ def look(
             found.append(Looked(np.array([_uncertainty(one) for one in verdicts]), np.array(features), verdicts))
     progress(total, total)
     return found
+
+
+def pool_of(looked: Looked, count: int) -> int:
+    """How many of the most uncertain scans to choose `count` from.
+
+    A poor network is a poor judge of its masks, and what is unlike all labelled scans teaches it most: then all are
+    looked at. The better the estimates, the more they narrow the choice, down to `POOL` times `count`. Without
+    estimates of Dice, all are looked at.
+    """
+    dice = [float(one["dice"]) for one in looked.verdicts if one["dice"] is not None]  # type: ignore[arg-type]
+    share = (GOOD - float(np.mean(dice))) / (GOOD - POOR) if dice else 1.0
+    return min(len(looked.verdicts), max(POOL * count, round(min(1.0, share) * len(looked.verdicts))))
 
 
 def _uncertainty(verdict: dict[str, object]) -> float:
@@ -200,20 +182,3 @@ def _candidates(run: Run, place: Path) -> tuple[list[ScanToLabel], list[ScanToLa
 
 def _of_dataset(dataset: Dataset) -> list[ScanToLabel]:
     return [ScanToLabel(case.id, case.patient, case.images) for case in dataset.cases]
-
-
-def _write(folder: Path, run: Run, found: Sequence[Ranked]) -> None:
-    """Write the two files."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["number", "case", "patient", "dice", "low", "high", "agreement", "place", "distance", "reason"])
-    for number, one in enumerate(found, start=1):
-        numbers = (one.dice, one.low, one.high, one.agreement, one.place, one.distance)
-        rows.writerow([number, one.case, one.patient, *map(_shown, numbers), one.reason])
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / RANKING_TABLE, text.getvalue())
-    write_json(folder / RANKING, {"run": run.folder.resolve().name, "next": [asdict(one) for one in found]})
-
-
-def _shown(value: object) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -51,6 +51,7 @@ def _run(desk: Desk, query: Query, body: bytes) -> Reply:
             "calibration": gathered.calibration,
             "kinds": {kind: kinds.count(kind) for kind in ("unlabelled", "validation", "new")},
             "states": desk.decisions.count(gathered.cases),
+            "ranked": sum(case.label_next is not None for case in gathered.cases.values()),
             "without": sum(case.mask is None for case in gathered.cases.values()),
             "predict": {"command": desk.predicting.command, "possible": desk.predicting.possible},
             "words": last_words(desk),

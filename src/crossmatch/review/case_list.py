@@ -17,7 +17,7 @@ _STATES = {"open": 0, "rejected": 1, "accepted": 2}
 class Wish:
     """What the user wants to see."""
 
-    sort: str = "worst"  # worst, name, kind, state, mean, or class:NAME
+    sort: str = "worst"  # worst, name, kind, state, next, mean, or class:NAME
     down: bool = False  # from the largest to the smallest
     kind: str = ""
     state: str = ""
@@ -78,7 +78,12 @@ def _order(case: ReviewCase, decisions: Decisions, sort: str) -> tuple[object, .
 
 
 def value_of(case: ReviewCase, column: str) -> float | None:
-    """The estimated Dice of a column: `mean`, or `class:NAME`; where there is no calibration the agreement."""
+    """What a column shows: `next`, the place in the ranking; or the estimated Dice, `mean` or `class:NAME`.
+
+    Where there is no calibration, the agreement stands for the Dice.
+    """
+    if column == "next":
+        return case.label_next
     quality = case.mask.quality if case.mask else None
     if quality is None:
         return None
@@ -109,6 +114,7 @@ def row(case: ReviewCase, decisions: Decisions, classes: Iterable[str]) -> dict[
         "state": decisions.state(case.id),
         "when": decided["when"] if decided else None,
         "mask": case.mask is not None,
+        "next": case.label_next,
         "mean": value_of(case, "mean"),
         "low": quality and quality["low"],
         "high": quality and quality["high"],
@@ -125,7 +131,7 @@ def page_of(cases: Iterable[ReviewCase], decisions: Decisions, wish: Wish, class
     Raises:
         UserError: a column that there is not.
     """
-    if wish.sort not in ("worst", "name", "kind", "state", "mean", *(f"class:{name}" for name in classes)):
+    if wish.sort not in ("worst", "name", "kind", "state", "next", "mean", *(f"class:{name}" for name in classes)):
         raise UserError(f"There is no column {wish.sort[:100]} to sort by.")
     found = chosen(cases, decisions, wish)
     pages = max(1, -(-len(found) // ROWS))

@@ -2,7 +2,7 @@
 
 import filecmp
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.layout import list_cases, read_description
 from crossmatch.errors import UserError, listed
 from crossmatch.inference.inputs import group_channels
+from crossmatch.inference.ranking import read_ranking
 from crossmatch.review.found_masks import FoundMask, MaskFolders, key_of
 from crossmatch.review.places import Places
 from crossmatch.runs.run import Run
@@ -28,6 +29,7 @@ class ReviewCase:
     images: tuple[Path, ...]  # one file a channel, or one that holds them all
     reference: Path | None  # shown beside the prediction: of validation cases alone
     mask: FoundMask | None
+    label_next: int | None = None  # its place in the run's rank.json, from 1
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
         cases[f"{kind}:{case.id}"] = ReviewCase(f"{kind}:{case.id}", case.id, kind, case.images, reference, mask)
     images = list_cases(root, read_description(root)).images
     seen |= {key_of(path.absolute()) for paths in images.values() for path in paths}  # no test case is a new scan
+    places_next = {key_of(Path(one.images[0])): n for n, one in enumerate(read_ranking(run), start=1)}
     new, hidden = _new_scans(run, folders, scans, seen, places, notes)
     joined = [  # not where it is in no list of a split yet, as a killed process leaves it: then it joins once more
         case
@@ -78,11 +81,16 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
         if f"unlabelled:{case.name}" in cases and is_same_scan(case.images, images.get(case.name, ()))
     ]
     cases |= {case.id: case for case in new if case not in joined}
+    cases = {ident: replace(case, label_next=_place(case, places_next)) for ident, case in cases.items()}
     if hidden:
         notes.append(
             f"Masks of scans in other folders are not shown. Start with --scans to show those of {listed(hidden)}."
         )
     return Gathered(cases, dataset, tuple(notes), folders.calibration, tuple(joined))
+
+
+def _place(case: ReviewCase, places: dict[tuple[str, str], int]) -> int | None:
+    return places.get(key_of(case.images[0].absolute()))
 
 
 def is_same_scan(files: tuple[Path, ...], others: tuple[Path, ...]) -> bool:

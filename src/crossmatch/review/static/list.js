@@ -105,7 +105,8 @@ async function showRows() {
 
 function showHeads() {
   const mean = several().length ? "Mean" : run.classes[0].name;
-  const columns = [["name", "Case", ""], ["kind", "Kind", "wide"], ["state", "State", ""], ["mean", mean, "n"],
+  const columns = [["name", "Case", ""], ["kind", "Kind", "wide"], ["state", "State", ""],
+    ...(run.ranked ? [["next", "Label next", "n wide"]] : []), ["mean", mean, "n"],
     ...several().map((each) => [`class:${each.name}`, each.name, "n wide", each.colour])];
   const heads = columns.map(([sort, text, kind, colour]) => {
     const button = element("button", [...(colour ? [swatch(colour)] : []), text], { type: "button" });
@@ -131,11 +132,13 @@ function row(each) {
   const flags = each.flags.slice(0, FLAGS).map((flag) => element("span", flag, { class: "flag" }));
   if (each.flags.length > FLAGS) flags.push(element("span", `${each.flags.length - FLAGS} more in the case`));
   const near = element("span", each.flags.length ? `⚑ ${each.flags[0]}` : "", { class: "near aside" });
+  const kind = KINDS[each.kind] + (each.next === null ? "" : `, number ${each.next} to label next`);
   const cells = [
     element("td", picture, { class: "thumb" }),
-    element("th", [link, element("small", KINDS[each.kind], { class: "near" }), near], { scope: "row" }),
+    element("th", [link, element("small", kind, { class: "near" }), near], { scope: "row" }),
     element("td", KINDS[each.kind], { class: "wide" }),
     element("td", element("span", STATES[each.state], { class: `state ${each.state}` })),
+    ...(run.ranked ? [element("td", each.next === null ? "" : String(each.next), { class: "n wide" })] : []),
     element("td", [element("b", percent(each.mean)), interval], { class: "n" }),
     ...several().map((_, n) => bar(each.classes[n])),
     element("td", each.mask ? flags : "no prediction yet", { class: "wide flags" }),

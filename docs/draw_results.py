@@ -1,0 +1,61 @@
+"""The figures of docs/results/index.md, from the rows and cells of a benchmark's JSON: see make_results.py.
+
+The same JSON gives the same bytes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context, style
+from matplotlib.figure import Figure
+
+from crossmatch.benchmark.figure import COLOURS, DPI, METADATA
+
+Found = dict[str, Any]
+OURS, OTHER, GREY = COLOURS[1], COLOURS[0], "#8a8a8a"
+
+
+def strips(benchmark: Found, path: Path) -> None:
+    """Dice of every test case of every method, a strip for each: methods by their mean, a shade for each seed."""
+    cells = benchmark["cells"]
+    means = {row["method"]: row["dice"]["mean"] for row in benchmark["rows"]}
+    order = sorted(means, key=lambda method: means[method])
+    seeds = sorted({int(cell["seed"]) for cell in cells})
+    figure = Figure(figsize=(6.4, 1 + 0.27 * len(order)), layout="constrained")
+    axes = figure.subplots()
+    for cell in cells:
+        place, seed = order.index(cell["method"]), seeds.index(int(cell["seed"]))
+        dice = [100 * case["dice"] for case in cell["cases"]]
+        shift = 0.22 * (seed - (len(seeds) - 1) / 2)
+        axes.scatter(
+            dice, [place + shift] * len(dice), s=7, color=COLOURS[seed % len(COLOURS)], alpha=0.55, linewidths=0
+        )
+    for place, method in enumerate(order):
+        axes.plot([100 * means[method]] * 2, [place - 0.4, place + 0.4], color="black", linewidth=1.4)
+    axes.set_yticks(range(len(order)), order)
+    axes.set_xlabel("Dice of a test case in percent; colours are seeds, the bar is the method's mean")
+    axes.grid(axis="x", linewidth=0.4)
+    _write(figure, path)
+
+
+def minutes(rows: Sequence[Found], path: Path) -> None:
+    """Mean Dice of each method over the time of its training."""
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        x, y = row["training_seconds"] / 60, 100 * row["dice"]["mean"]
+        colour = OURS if row["method"] == "crossmatch" else OTHER if row["test"]["best"] else GREY
+        axes.scatter([x], [y], color=colour, s=22)
+        axes.annotate(row["method"], (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7, color=colour)
+    axes.set_xlabel("minutes of training, one thread")
+    axes.set_ylabel("mean test Dice in percent")
+    axes.set_xlim(left=0)
+    axes.grid(linewidth=0.4)
+    _write(figure, path)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    """Save without dates, in matplotlib's own style."""
+    with style.context("default"), rc_context({"font.size": 9}):
+        figure.savefig(path, dpi=DPI, metadata=METADATA[path.suffix])

@@ -1,0 +1,173 @@
+"""The tables and figures of docs/results/index.md, and the README's table, from the JSON beside that page:
+
+    python docs/make_results.py
+
+Each table stands in its page between two comments, `<!--table:NAME-->` and `<!--end-->`; what is between them is
+replaced. A test compares the pages with the JSON, so that no figure is copied by hand. Nothing is trained or read anew.
+"""
+
+import json
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path("docs") / "results"
+PAGES = (RESULTS / "index.md", Path("README.md"))
+NAMES = {
+    "crossmatch": "CrossMatch",
+    "unimatch": "UniMatch",
+    "self_distillation": "self-distillation",
+    "supervised_strong": "supervised, strong augmentation",
+    "supervised": "supervised",
+}
+PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc_3_small", "benchmark_skin"
+
+Found = dict[str, Any]
+
+
+def read(root: Path, name: str) -> Found:
+    """A JSON file below docs/results."""
+    found: Found = json.loads((root / RESULTS / name).read_text(encoding="utf-8"))
+    return found
+
+
+def percent(mean: float, sd: float | None = None) -> str:
+    """A fraction as the tables show it.
+
+    >>> percent(0.7951, 0.075), percent(0.5)
+    ('79.5 ± 7.5', '50.0')
+    """
+    return f"{100 * mean:.1f}" + ("" if sd is None else f" ± {100 * sd:.1f}")
+
+
+def over(values: Sequence[float]) -> str:
+    """Mean and standard deviation (ddof 1) of values that are fractions, as the tables show them."""
+    return percent(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+def rows_of(root: Path, benchmark: str) -> list[Found]:
+    """The rows of a benchmark, best first."""
+    return sorted(read(root, f"{benchmark}/results.json")["rows"], key=lambda row: -float(row["dice"]["mean"]))
+
+
+def seeds_of(root: Path, benchmark: str) -> dict[str, list[float]]:
+    """Method -> mean test Dice of each seed, in the order of the seeds."""
+    cells = sorted(read(root, f"{benchmark}/results.json")["cells"], key=lambda cell: int(cell["seed"]))
+    found: dict[str, list[float]] = {}
+    for cell in cells:
+        found.setdefault(cell["method"], []).append(cell["mean"]["dice"]["mean"])
+    return found
+
+
+def benchmark_table(root: Path, benchmark: str) -> list[str]:
+    """Every method of a benchmark: scores, minutes, and how sure its place is."""
+    rows, single = rows_of(root, benchmark), seeds_of(root, benchmark)
+    unit = rows[0]["distance_unit"]
+    lines = [
+        f"| method | Dice | of each seed | validation | HD95 ({unit}) | minutes | p (Holm) | first (P) |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        test, distance = row["test"], row["hd95"]["mean"]
+        p = "best" if test["best"] else _chance(test["p_holm"])
+        lines.append(
+            f"| `{row['method']}` | {percent(row['dice']['mean'], row['dice']['sd'])} "
+            f"| {', '.join(percent(value) for value in single[row['method']])} "
+            f"| {percent(row['validation']['mean'])} | {'-' if distance is None else f'{distance:.1f}'} "
+            f"| {row['training_seconds'] / 60:.1f} | {p} | {_chance(test.get('first'))} |"
+        )
+    return lines
+
+
+def _chance(p: float | None) -> str:
+    """A probability."""
+    if p is None:
+        return "-"
+    return "< 0.001" if 0 < p < 0.001 else f"{p:.3f}".rstrip("0").rstrip(".") if p else "0"
+
+
+def three_d(root: Path) -> dict[str, dict[str, str]]:
+    """Method -> Dice of the 3D phantom's seeds, and of LA, by the default windows."""
+    runs = {row["run"]: row["default"] / 100 for row in read(root, "inference/windows_test.json")["rows"]}
+    return {
+        method: {
+            "phantom": over([runs[f"phantom3d/seed{seed} {method}"] for seed in (21, 22, 23)]),
+            "la": percent(runs[f"la_8_small/{method}"]),
+        }
+        for method in ("crossmatch", "supervised")
+    }
+
+
+def three_d_table(root: Path) -> list[str]:
+    """Supervised learning and CrossMatch in 3D."""
+    found = three_d(root)
+    lines = ["| method | phantom of the left atrium | LA, reduced |", "| --- | --- | --- |"]
+    return lines + [f"| `{method}` | {row['phantom']} | {row['la']} |" for method, row in found.items()]
+
+
+def readme_table(root: Path) -> list[str]:
+    """The five rows of the README."""
+    found, volumes = {name: rows_of(root, name) for name in (PHANTOM, ACDC, SKIN)}, three_d(root)
+    lines = [
+        f"| method | phantom, 2 labelled of 24, {_seeds(found[PHANTOM])} | skin phantom, 5 of 100, "
+        f"{_seeds(found[SKIN])} | 3D phantom, 4 of 24, 3 seeds | ACDC, 3 of 70, {_seeds(found[ACDC])} "
+        "| LA, 8 of 80, 1 seed |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for method, name in NAMES.items():
+        dice = {
+            benchmark: next(
+                (percent(row["dice"]["mean"], row["dice"]["sd"]) for row in rows if row["method"] == method), ""
+            )
+            for benchmark, rows in found.items()
+        }
+        volume = volumes.get(method, {"phantom": "", "la": ""})
+        cells = (name, dice[PHANTOM], dice[SKIN], volume["phantom"], dice[ACDC], volume["la"])
+        lines.append("|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|")
+    return lines
+
+
+def _seeds(rows: Sequence[Found]) -> str:
+    """How many seeds a benchmark's rows have."""
+    count = min(len(row["seeds"]) for row in rows)
+    return f"{count} seed" + "s" * (count > 1)
+
+
+TABLES: dict[str, Callable[[Path], list[str]]] = {
+    "phantom": lambda root: benchmark_table(root, PHANTOM),
+    "acdc": lambda root: benchmark_table(root, ACDC),
+    "skin": lambda root: benchmark_table(root, SKIN),
+    "3d": three_d_table,
+    "readme": readme_table,
+}
+
+
+def filled(text: str, root: Path) -> str:
+    """A page with all its tables made anew.
+
+    Raises:
+        KeyError: it names a table that is not in `TABLES`.
+    """
+
+    def table(found: re.Match[str]) -> str:
+        return f"<!--table:{found[1]}-->\n\n" + "\n".join(TABLES[found[1]](root)) + "\n\n<!--end-->"
+
+    return re.sub(r"<!--table:(\w+)-->\n.*?<!--end-->", table, text, flags=re.S)
+
+
+def main() -> None:
+    """Write tables and figures."""
+    import draw_results
+
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(filled(path.read_text(encoding="utf-8"), ROOT), encoding="utf-8")
+    draw_results.strips(read(ROOT, f"{PHANTOM}/results.json"), ROOT / RESULTS / "strips.png")
+    draw_results.minutes(rows_of(ROOT, PHANTOM), ROOT / RESULTS / "minutes.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What a step of each method costs, in CPU seconds of one thread, on one recipe.
+
+    OMP_NUM_THREADS=1 python speed/methods.py --data PHANTOM --out RUNS --json docs/results/performance/methods.json
+
+CPU seconds do not grow when other programs run beside, as minutes do. The first steps are left out. Each method trains
+a few steps of the recipe as it is; `distillation` has the network of `supervised` as its teacher.
+"""
+
+import argparse
+import json
+import signal
+import time
+from pathlib import Path
+
+from crossmatch.methods import METHODS
+from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.display import Silent
+from crossmatch.training.fit import fit
+from timing import run
+
+WARM = 5  # steps that are left out
+
+
+class Clock(Silent):
+    """A display that notes CPU time after each step, and presses Ctrl-C after the last one wanted."""
+
+    def __init__(self, last: int) -> None:
+        self.last, self.times = last, dict[int, float]()
+
+    def step(self, step: int, steps: int, values: dict[str, float]) -> None:
+        """Note the time."""
+        self.times[step] = time.process_time()
+        if step == self.last:
+            signal.raise_signal(signal.SIGINT)
+
+
+def main() -> None:
+    """Time method after method."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--recipe", default="phantom")
+    parser.add_argument("--steps", type=int, default=25)
+    options = parser.parse_args()
+    order = sorted(METHODS, key=lambda method: (method == "distillation", method != "supervised"))
+    found: dict[str, float] = {}
+    for method in order:
+        teacher = [f"method.teacher={options.out / 'supervised'}"] if method == "distillation" else []
+        clock = Clock(WARM + options.steps)
+        recipe = load_recipe(options.recipe, [f"method.name={method}", *teacher])
+        fit(recipe, options.data, options.out / method, clock, device="cpu")
+        found[method] = (clock.times[clock.last] - clock.times[WARM]) / options.steps
+        print(f"{method}: {found[method]:.3f} CPU s a step", flush=True)
+    kept = {"command": f"speed/methods.py --recipe {options.recipe} --steps {options.steps}", "cpu_seconds": found}
+    options.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,53 @@
+"""The pages of results agree with the JSON beside them, and figures can be made."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch):
+    """docs/make_results.py as a module."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    spec = importlib.util.spec_from_file_location("make_results", ROOT / "docs" / "make_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("draw_results", None)
+
+
+def test_every_table_is_that_of_the_json(pages):
+    for page in pages.PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert pages.filled(text, ROOT) == text, f"{page}: run `python docs/make_results.py`"
+        assert "<!--table:" in text
+
+
+def test_a_figure_changed_by_hand_is_found(pages):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith("| CrossMatch |")]
+    assert pages.filled(text.replace(row, row.replace(".", "9", 1)), ROOT) == text
+
+
+def test_how_figures_are_shown(pages):
+    assert pages.over([0.8, 0.9]) == "85.0 ± 7.1"
+    assert pages.over([0.8]) == "80.0"
+    assert [pages._chance(p) for p in (None, 0, 0.0002, 0.25, 1.0)] == ["-", "0", "< 0.001", "0.25", "1"]
+
+
+def test_both_figures_are_drawn_alike_twice(pages, tmp_path: Path):
+    import draw_results
+
+    found = pages.read(ROOT, f"{pages.SKIN}/results.json")
+    for name, draw in (
+        ("strips", lambda path: draw_results.strips(found, path)),
+        ("minutes", lambda path: draw_results.minutes(found["rows"], path)),
+    ):
+        first, second = tmp_path / f"{name}1.png", tmp_path / f"{name}2.png"
+        draw(first), draw(second)
+        assert first.read_bytes() == second.read_bytes()
+        assert first.stat().st_size > 5_000
