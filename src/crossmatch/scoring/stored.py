@@ -49,6 +49,9 @@ class Prediction(TypedDict, total=False):
     scans: dict[str, list[Any]]  # what each mask was made from
 
 
+_MM = frozenset({"hd95_mm", "asd_mm", "assd_mm"})
+
+
 class StoredScores(BaseModel):
     """One case and class; null: undefined. Distances in mm are absent where the spacing is unknown."""
 
@@ -92,4 +95,7 @@ class StoredEvaluation(BaseModel):
         wanted = {(case, name, value) for case in cases for name, value in self.labels.items()}
         if set(found) != wanted or len(found) != len(wanted):
             raise ValueError("cases must have the scores of every label once")
+        stated = {(row.case, frozenset(row.model_fields_set & _MM)) for row in self.cases}
+        if len(stated) != len(cases) or any(names not in (frozenset(), _MM) for _, names in stated):
+            raise ValueError("cases must have all distances in mm, or none")
         return self
