@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +111,14 @@ def test_json_comes_back(tmp_path):
     assert read_json(tmp_path / "a.json", dict[str, int], "mend it") == {"a": 2}
     with pytest.raises(UserError, match=r"b.json cannot be read \(No such file"):
         read_json(tmp_path / "b.json", dict[str, int], "mend it")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_damage(tmp_path: Path, number: str) -> None:
+    """It would end in a traceback where the value is written again."""
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"a": [1, {number}], "NaN": 1e300}}')
+    with pytest.raises(UserError, match=r"a\.json is damaged \(a number is not finite\): make it again"):
+        read_json(path, dict[str, Any], "make it again")
+    path.write_text('{"NaN": ["Infinity", 1e300]}')
+    assert read_json(path, dict[str, Any], "make it again") == {"NaN": ["Infinity", 1e300]}

@@ -94,11 +94,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, form: type[Form], way_out: str) -> Form:
-    """Read back a JSON file that crossmatch wrote. Arguments and errors as of `parse_json`; no such file is one too."""
+    """Read back a JSON file that crossmatch wrote.
+
+    Arguments and errors as of `parse_json`. No such file is an error too, and so is a number that is not finite, as
+    `write_json` never writes one.
+    """
     try:
         text = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): {way_out}.") from None
+    if _INFINITE.search(text):
+        _refuse_infinite(text, f"{path} is damaged (a number is not finite): {way_out}.")
     return parse_json(text, form, str(path), way_out)
 
 
@@ -112,10 +118,8 @@ def parse_json(text: str | bytes, form: type[Form], origin: str, way_out: str) -
         way_out: what the user can do where it is damaged.
 
     Raises:
-        UserError: it has another form, or a number in it is not finite, which `write_json` never writes.
+        UserError: it has another form.
     """
-    if _INFINITE.search(text if isinstance(text, bytes) else text.encode(errors="replace")):
-        _refuse_infinite(text, f"{origin} is damaged (a number is not finite): {way_out}.")
     try:
         if form not in _adapters:
             _adapters[form] = TypeAdapter(form)
@@ -127,7 +131,7 @@ def parse_json(text: str | bytes, form: type[Form], origin: str, way_out: str) -
         raise UserError(f"{origin} is damaged ({where + ': ' if where else ''}{first['msg']}): {way_out}.") from None
 
 
-def _refuse_infinite(text: str | bytes, message: str) -> None:
+def _refuse_infinite(text: bytes, message: str) -> None:
     """Raise UserError where JSON holds NaN or an infinite number; what is no JSON is left to others."""
 
     def refuse(number: str) -> float:

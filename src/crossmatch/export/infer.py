@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from functools import reduce
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,7 @@ def segment_picture(model: ExportedModel, paths: list[Path], target: Path) -> No
     from PIL import Image, ImageOps
 
     channels: list[Any] = []
-    for image in map(ImageOps.exif_transpose, (Image.open(path.open("rb")) for path in paths)):
+    for image in map(ImageOps.exif_transpose, (Image.open(BytesIO(path.read_bytes())) for path in paths)):
         if image.has_transparency_data and np.asarray(image.convert("RGBA"))[:, :, 3].min() < 255:
             raise ValueError("transparent pixels, whose values nobody sees: save the picture without an alpha channel")
         grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
