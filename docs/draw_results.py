@@ -34,23 +34,27 @@ def strips(benchmark: Found, path: Path) -> None:
     for place, method in enumerate(order):
         axes.plot([100 * means[method]] * 2, [place - 0.4, place + 0.4], color="black", linewidth=1.4)
     axes.set_yticks(range(len(order)), order)
-    axes.set_xlabel("Dice of a test case in percent; colours are seeds, the bar is the method's mean")
+    axes.set_xlabel("Dice of a test case in percent (colour: seed; bar: mean)")
     axes.grid(axis="x", linewidth=0.4)
     _write(figure, path)
 
 
-def minutes(rows: Sequence[Found], path: Path) -> None:
-    """Mean Dice of each method over the time of its training."""
+def cost(rows: Sequence[Found], seconds: dict[str, float], path: Path) -> None:
+    """Mean Dice of each method over the CPU seconds of its step, on a logarithmic axis."""
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
     for row in rows:
-        x, y = row["training_seconds"] / 60, 100 * row["dice"]["mean"]
+        x, y = seconds[row["method"]], 100 * row["dice"]["mean"]
         colour = OURS if row["method"] == "crossmatch" else OTHER if row["test"]["best"] else GREY
         axes.scatter([x], [y], color=colour, s=22)
         axes.annotate(row["method"], (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7, color=colour)
-    axes.set_xlabel("minutes of training, one thread")
+    axes.set_xscale("log")
+    ticks = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.margins(x=0.16)
+    axes.set_xlabel("CPU seconds of a step, one thread")
     axes.set_ylabel("mean test Dice in percent")
-    axes.set_xlim(left=0)
     axes.grid(linewidth=0.4)
     _write(figure, path)
 

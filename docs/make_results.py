@@ -20,7 +20,7 @@ NAMES = {
     "crossmatch": "CrossMatch",
     "unimatch": "UniMatch",
     "self_distillation": "self-distillation",
-    "supervised_strong": "supervised, strong augmentation",
+    "supervised_strong": "strong augmentation",
     "supervised": "supervised",
 }
 PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc_3_small", "benchmark_skin"
@@ -112,9 +112,7 @@ def readme_table(root: Path) -> list[str]:
     """The five rows of the README."""
     found, volumes = {name: rows_of(root, name) for name in (PHANTOM, ACDC, SKIN)}, three_d(root)
     lines = [
-        f"| method | phantom, 2 labelled of 24, {_seeds(found[PHANTOM])} | skin phantom, 5 of 100, "
-        f"{_seeds(found[SKIN])} | 3D phantom, 4 of 24, 3 seeds | ACDC, 3 of 70, {_seeds(found[ACDC])} "
-        "| LA, 8 of 80, 1 seed |",
+        "| method | phantom, 2 of 24 | skin phantom, 5 of 100 | 3D phantom, 4 of 24 | ACDC, 3 of 70 | LA, 8 of 80 |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for method, name in NAMES.items():
@@ -128,12 +126,6 @@ def readme_table(root: Path) -> list[str]:
         cells = (name, dice[PHANTOM], dice[SKIN], volume["phantom"], dice[ACDC], volume["la"])
         lines.append("|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|")
     return lines
-
-
-def _seeds(rows: Sequence[Found]) -> str:
-    """How many seeds a benchmark's rows have."""
-    count = min(len(row["seeds"]) for row in rows)
-    return f"{count} seed" + "s" * (count > 1)
 
 
 TABLES: dict[str, Callable[[Path], list[str]]] = {
@@ -166,7 +158,8 @@ def main() -> None:
         path = ROOT / page
         path.write_text(filled(path.read_text(encoding="utf-8"), ROOT), encoding="utf-8")
     draw_results.strips(read(ROOT, f"{PHANTOM}/results.json"), ROOT / RESULTS / "strips.png")
-    draw_results.minutes(rows_of(ROOT, PHANTOM), ROOT / RESULTS / "minutes.png")
+    seconds = read(ROOT, "performance/methods.json")["cpu_seconds"]
+    draw_results.cost(rows_of(ROOT, PHANTOM), seconds, ROOT / RESULTS / "cost.png")
 
 
 if __name__ == "__main__":

@@ -43,9 +43,10 @@ def test_both_figures_are_drawn_alike_twice(pages, tmp_path: Path):
     import draw_results
 
     found = pages.read(ROOT, f"{pages.SKIN}/results.json")
+    seconds = pages.read(ROOT, "performance/methods.json")["cpu_seconds"]
     for name, draw in (
         ("strips", lambda path: draw_results.strips(found, path)),
-        ("minutes", lambda path: draw_results.minutes(found["rows"], path)),
+        ("cost", lambda path: draw_results.cost(found["rows"], seconds, path)),
     ):
         first, second = tmp_path / f"{name}1.png", tmp_path / f"{name}2.png"
         draw(first), draw(second)
