@@ -23,6 +23,7 @@ NAMES = {
     "supervised_strong": "strong augmentation",
     "supervised": "supervised",
 }
+SPACE = "\N{NO-BREAK SPACE}"
 PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc_3_small", "benchmark_skin"
 
 Found = dict[str, Any]
@@ -38,9 +39,9 @@ def percent(mean: float, sd: float | None = None) -> str:
     """A fraction as the tables show it.
 
     >>> percent(0.7951, 0.075), percent(0.5)
-    ('79.5 ± 7.5', '50.0')
+    ('79.5\xa0±\xa07.5', '50.0')
     """
-    return f"{100 * mean:.1f}" + ("" if sd is None else f" ± {100 * sd:.1f}")
+    return f"{100 * mean:.1f}" + ("" if sd is None else f"{SPACE}±{SPACE}{100 * sd:.1f}")
 
 
 def over(values: Sequence[float]) -> str:
@@ -86,7 +87,7 @@ def _chance(p: float | None) -> str:
     """A probability."""
     if p is None:
         return "-"
-    return "< 0.001" if 0 < p < 0.001 else f"{p:.3f}".rstrip("0").rstrip(".") if p else "0"
+    return f"<{SPACE}0.001" if p < 0.001 else f"{p:.3f}".rstrip("0").rstrip(".")
 
 
 def three_d(root: Path) -> dict[str, dict[str, str]]:

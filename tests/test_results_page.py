@@ -34,9 +34,10 @@ def test_a_figure_changed_by_hand_is_found(pages):
 
 
 def test_how_figures_are_shown(pages):
-    assert pages.over([0.8, 0.9]) == "85.0 ± 7.1"
+    assert pages.over([0.8, 0.9]) == "85.0 ± 7.1".replace(" ", pages.SPACE)
     assert pages.over([0.8]) == "80.0"
-    assert [pages._chance(p) for p in (None, 0, 0.0002, 0.25, 1.0)] == ["-", "0", "< 0.001", "0.25", "1"]
+    assert [pages._chance(p) for p in (None, 0.25, 1.0)] == ["-", "0.25", "1"]
+    assert pages._chance(0.0002) == pages._chance(0) == f"<{pages.SPACE}0.001"
 
 
 def test_both_figures_are_drawn_alike_twice(pages, tmp_path: Path):
