@@ -29,11 +29,14 @@ def run(tmp_path, data):
     return write_run(tmp_path / "run", data, log())
 
 
+ANY = {"size": 1, "mtime_ns": 1, "ctime_ns": 1, "sha256": None}  # of a scan's file: reports do not look at it
+
+
 def predicted(folder, data, images: str = "imagesTs"):
     """Masks of the test cases, and what `predict` writes down of their scans."""
     write_predictions(data, folder)
     scans = {
-        formats.stem(path): [{"path": f"../../data/{images}/{formats.stem(path)}_0000.nii.gz"}]
+        formats.stem(path): [{"path": f"../../data/{images}/{formats.stem(path)}_0000.nii.gz", **ANY}]
         for path in sorted(folder.glob("*.nii.gz"))
     }
     (folder / "prediction.json").write_text(json.dumps({"scans": scans, "weights_sha256": "ab", "flips": False}))

@@ -1,6 +1,6 @@
 """What a step of each method costs, in CPU seconds of one thread, on one recipe.
 
-    OMP_NUM_THREADS=1 python speed/methods.py --data PHANTOM --out RUNS --json docs/results/performance/methods.json
+    OMP_NUM_THREADS=1 python speed/cost.py --data PHANTOM --out RUNS --json docs/results/performance/methods.json
 
 CPU seconds do not grow when other programs run beside, as minutes do. The first steps are left out. Each method trains
 a few steps of the recipe as it is; `distillation` has the network of `supervised` as its teacher. Of methods that begin
@@ -65,7 +65,7 @@ def main() -> None:
         if first:
             found[method] += first * seconds_a_step(recipe, options, f"{method}_first")
         print(f"{method}: {found[method]:.3f} CPU s a step", flush=True)
-    kept = {"command": f"speed/methods.py --recipe {options.recipe} --steps {options.steps}", "cpu_seconds": found}
+    kept = {"command": f"speed/cost.py --recipe {options.recipe} --steps {options.steps}", "cpu_seconds": found}
     options.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
