@@ -21,6 +21,7 @@ from crossmatch.inference.rank import Looked, pool_of, rank
 from crossmatch.inference.ranking import read_ranking
 from crossmatch.networks.unet import UNet, UNetSettings
 from crossmatch.runs.checkpoint import load_checkpoint, save_checkpoint
+from crossmatch.runs.pack import pack
 from crossmatch.runs.run import open_run
 from tiny import write_dataset, write_nifti
 from untrained import save_untrained, untrained_run
@@ -87,6 +88,32 @@ def test_masks_that_are_kept_get_their_estimates(run: Path, data: Path, tmp_path
     assert len(first.cases) == len(masks)
     masks[0].write_bytes(masks[-1].read_bytes() if len(masks) > 1 else b"")
     assert list(read_quality(out).outdated.values()) == ["The mask was changed since."]
+
+
+@pytest.mark.parametrize("estimated", [False, True])
+def test_a_corrected_mask_is_kept_and_named(run: Path, data: Path, tmp_path: Path, estimated: bool) -> None:
+    out, told = tmp_path / "out", []
+    masks = predict(run, data / "imagesTs", out, Options(quality=estimated))
+    mask = formats.read(masks[0])
+    mask.voxels[0, 0, 0] = 1 - min(mask.voxels[0, 0, 0], 1)
+    formats.write(masks[0], mask.voxels, mask)
+    before = bytes_of(out)
+    predict(run, data / "imagesTs", out, Options(quality=True), warn=told.append)
+    assert bytes_of(out) == before
+    (text,) = [text for text in told if text.startswith("kept, ")]
+    assert formats.stem(masks[0]) in text
+    assert formats.stem(masks[0]) not in read_quality(out).cases
+
+
+def test_a_packed_model_never_takes_the_folder_it_is_used_in_for_its_data(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(run, tmp_path / "model.zip")
+    monkeypatch.chdir(data)
+    with pytest.raises(UserError, match="packed model, which has no data: name a dataset"):
+        rank(tmp_path / "model.zip")
+    predict(tmp_path / "model.zip", data / "imagesTs", tmp_path / "out", Options(quality=True))
+    assert read_quality(tmp_path / "out").calibration["method"] == "none"
 
 
 def test_a_network_with_other_weights_is_calibrated_anew(run: Path, data: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from crossmatch import formats
@@ -120,7 +121,7 @@ def predict(
             calibration = calibration_of(runs, predictor, facts["weights_sha256"], progress)
             made_of = made_by(facts, predictor.views)
             judged = Judged(target, run, predictor.views, calibration, made_of, sources)
-        strange = segment(predictor, pairs, progress, sources, run, codes, judged)
+        strange = segment(predictor, pairs, progress, sources, run, codes, judged, warn)
     if strange:
         warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
     return [files[0] for files in made]
@@ -159,6 +160,7 @@ def segment(
     run: Run,
     codes: Mapping[str, SegmentCode],
     judged: Judged | None = None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> list[str]:
     """Segment scans in turn, each given with the files to make: its mask, and its maps if wanted.
 
@@ -170,11 +172,12 @@ def segment(
         run: of the network; says which grey values the training knows, and what the labels are called.
         codes: of labels, for DICOM segmentations.
         judged: is told of every mask; None: no quality is estimated.
+        warn: is told of masks that were changed since an earlier call made them, and are kept.
 
     Returns:
         The scans with other grey values, a few words each.
     """
-    strange = []
+    strange, corrected, values = [], [], run.data["labels"]
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
         reading = reader.submit(read_scan, scans[0][0], sources)
         writing: Future[None] | None = None
@@ -195,6 +198,9 @@ def segment(
                 if writing is not None:
                     writing.result()
                 grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
+                if made[0].is_file() and not np.array_equal(formats.read_label(made[0], grid, values).voxels, labels):
+                    corrected.append(scan.name)  # known_sources has removed masks of other scans
+                    continue
                 writing = writer.submit(write_files, made, labels, maps, grid, run.data["labels"], codes)
                 if judged is not None and verdict is not None:
                     writing = writer.submit(judged.add, scan.name, verdict, made[0], writing)
@@ -207,6 +213,11 @@ def segment(
                 if judged is not None:
                     judged.save()
     progress(len(scans), len(scans))
+    if corrected:
+        warn(
+            f"kept, without estimates, as these masks are not what the network makes: {listed(corrected)}. Were they "
+            "corrected by hand? Remove them to have them predicted again"
+        )
     return strange
 
 

@@ -20,6 +20,7 @@ from crossmatch.inference.ranking import Ranked, shown, write_ranking
 from crossmatch.inference.variety import choose
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.display import Counted, counting
+from crossmatch.runs.record import NO_DATA
 from crossmatch.runs.run import Run, open_run
 
 POOL = 3  # times as many of the most uncertain scans are looked at, at least, as are asked for
@@ -73,6 +74,8 @@ def rank(
         UserError: not a run, nothing to choose from, or scans that the network cannot take.
     """
     opened = open_run(Path(run))
+    if data is None and opened.data["root"] == NO_DATA:
+        raise UserError(f"{run} is a packed model, which has no data: name a dataset, or a folder of scans.")
     place = Path(opened.data["root"]) if data is None else Path(data)
     candidates, known = _candidates(opened, place)
     if not candidates:
