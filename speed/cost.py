@@ -9,31 +9,30 @@ with a pre-training, both stages are timed and weighed by their share of the run
 
 import argparse
 import json
-import signal
 import time
 from pathlib import Path
 
 from crossmatch.methods import METHODS
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.display import Silent
 from crossmatch.training.fit import fit
 from timing import run
+from trajectory import Until
 
 WARM = 5  # steps that are left out
 
 
-class Clock(Silent):
+class Clock(Until):
     """A display that notes CPU time after each step, and presses Ctrl-C after the last one wanted."""
 
     def __init__(self, last: int) -> None:
-        self.last, self.times = last, dict[int, float]()
+        super().__init__(last)
+        self.times: dict[int, float] = {}
 
     def step(self, step: int, steps: int, values: dict[str, float]) -> None:
         """Note the time."""
         self.times[step] = time.process_time()
-        if step == self.last:
-            signal.raise_signal(signal.SIGINT)
+        super().step(step, steps, values)
 
 
 def seconds_a_step(recipe: Recipe, options: argparse.Namespace, name: str) -> float:

@@ -112,6 +112,11 @@ def test_a_packed_model_never_takes_the_folder_it_is_used_in_for_its_data(
     monkeypatch.chdir(data)
     with pytest.raises(UserError, match="packed model, which has no data: name a dataset"):
         rank(tmp_path / "model.zip")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "dataset.json").write_text("damaged")
+    monkeypatch.chdir(tmp_path / "here")
+    assert rank(tmp_path / "model.zip", data / "imagesTs", out=tmp_path, progress=False)
+    monkeypatch.chdir(data)
     predict(tmp_path / "model.zip", data / "imagesTs", tmp_path / "out", Options(quality=True))
     assert read_quality(tmp_path / "out").calibration["method"] == "none"
 

@@ -32,7 +32,6 @@ from crossmatch.inference.estimates import Reliability
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.reliability import Voxels, reliability, voxels_around
 from crossmatch.inference.shape import MaskShape, shapes_in
-from crossmatch.runs.record import NO_DATA
 from crossmatch.runs.run import Run
 from crossmatch.scoring.metrics import counted, dice_per_class
 
@@ -77,7 +76,7 @@ def known_cases(
     run = runs[0]
     path = _place(run, predictor, weights_sha256)
     kept = _read(path, run) if path.is_file() else None
-    if run.data["root"] == NO_DATA:
+    if any(one.is_packed for one in runs):
         return kept or "A packed model has no data that anything could be fitted on."
     if any(Path(one.data["root"]).resolve() != Path(run.data["root"]).resolve() for one in runs):
         return "The runs were trained on data of different folders, so nothing could be fitted."

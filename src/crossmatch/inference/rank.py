@@ -20,7 +20,6 @@ from crossmatch.inference.ranking import Ranked, shown, write_ranking
 from crossmatch.inference.variety import choose
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.display import Counted, counting
-from crossmatch.runs.record import NO_DATA
 from crossmatch.runs.run import Run, open_run
 
 POOL = 3  # times as many of the most uncertain scans are looked at, at least, as are asked for
@@ -74,7 +73,7 @@ def rank(
         UserError: not a run, nothing to choose from, or scans that the network cannot take.
     """
     opened = open_run(Path(run))
-    if data is None and opened.data["root"] == NO_DATA:
+    if data is None and opened.is_packed:
         raise UserError(f"{run} is a packed model, which has no data: name a dataset, or a folder of scans.")
     place = Path(opened.data["root"]) if data is None else Path(data)
     candidates, known = _candidates(opened, place)
@@ -170,13 +169,13 @@ def _candidates(run: Run, place: Path) -> tuple[list[ScanToLabel], list[ScanToLa
     labelled: list[ScanToLabel] = []
     learned = set(run.data["labelled"])
     root = Path(run.data["root"])
-    if (root / "dataset.json").is_file():
+    if not run.is_packed and (root / "dataset.json").is_file():
         labelled = [one for one in _of_dataset(open_dataset(root).only("train")) if one.case in learned]
     if not (place / "dataset.json").is_file():
         scans = group_channels(place, run.data["channels"])
         return [ScanToLabel(name, patient_of(name, None, place), paths) for name, paths in scans.items()], labelled
     dataset = open_dataset(place).only("train")
-    same = place.resolve() == root.resolve()
+    same = not run.is_packed and place.resolve() == root.resolve()
     with_label = {case.id for case in dataset.cases if case.label is not None}
     if same and run.recipe.data.labelled != "all":
         with_label = learned  # further labels lie there, which this run was not to use

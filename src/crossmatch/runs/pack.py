@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from crossmatch.errors import UserError
 from crossmatch.runs.checkpoint import load_facts
-from crossmatch.runs.record import NO_DATA, CheckpointFacts, RunRecord
+from crossmatch.runs.record import CheckpointFacts, RunRecord
 from crossmatch.runs.run import Run, open_run
 from crossmatch.runs.zipped import ENDING, FACTS, read_packed, write_packed
 
@@ -59,7 +59,7 @@ def _without_origin(run: Run, checkpoint: Literal["last", "best"], facts: Checkp
     counts = {key: [f"{key} {n}" for n, _ in enumerate(run.data[key], 1)] for key in ("labelled", "validation")}
     record: RunRecord = {
         "recipe": recipe,
-        "data": {**run.data, "root": NO_DATA, "labelled": counts["labelled"], "validation": counts["validation"]},
+        "data": {**run.data, "root": "", "labelled": counts["labelled"], "validation": counts["validation"]},
         "code": run.record["code"],
         "versions": run.record["versions"],
         "device": run.record["device"],

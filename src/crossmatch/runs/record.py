@@ -16,9 +16,6 @@ def _numbered(labels: dict[str, int]) -> dict[str, int]:
     return labels
 
 
-NO_DATA = "packed without its data"  # the root of the data of a packed model
-
-
 class Seen(TypedDict):
     """What the training scans are like, see `familiar`."""
 
