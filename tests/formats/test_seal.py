@@ -14,6 +14,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats.dicom import find_series, read_series, read_slices
 from crossmatch.formats.hdf5 import read_pair
 from crossmatch.formats.seal import SealedError, sealed
+from crossmatch.plan.make import make_plan
 from crossmatch.recipes.load import load_recipe
 from crossmatch.training.fit import fit
 from tiny import write_dataset
@@ -123,3 +124,44 @@ def test_data_that_changed_is_refused_where_it_must_have_been_checked(data: Path
         fit(chosen, data, tmp_path / "again", Quiet(), checked=True)
     assert not (tmp_path / "again").exists()
     fit(chosen, data, tmp_path / "again", Quiet())  # looks at it, before anything is learned
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_linked_test_case_is_refused_before_anything_is_learned(data: Path, tmp_path: Path, link) -> None:
+    """Checked before the link was made or not, by image or by label: one paragraph, and no run."""
+    scan, label = data / "imagesTr/case_003_0000.nii.gz", data / "labelsTr/case_003.nii.gz"
+    for path, test in ((scan, data / "imagesTs/case_005_0000.nii.gz"), (label, data / "labelsTs/case_005.nii.gz")):
+        path.unlink()
+        link(path, test)
+        told = rf"{path} and {test} are one file, and the latter is of a test case"
+        with pytest.raises(UserError, match=told):
+            check(data)
+        for checked in (False, True):
+            with pytest.raises(UserError, match="are one file" if not checked else "changed since it was checked"):
+                fit(load_recipe("phantom", [*TINY, "train.steps=1"]), data, tmp_path / "run", Quiet(), checked=checked)
+        assert not (tmp_path / "run").exists()
+        path.unlink()
+        path.write_bytes(test.read_bytes())
+
+
+def test_a_link_to_equal_content_is_refused_although_the_fingerprint_is_fresh(data: Path, tmp_path: Path) -> None:
+    chosen = load_recipe("phantom", [*TINY, "train.steps=1"])
+    scan, test = data / "imagesTr/case_003_0000.nii.gz", data / "imagesTs/case_005_0000.nii.gz"
+    scan.write_bytes(test.read_bytes())
+    assert "LEAK" in "".join(check(data).warnings)
+    scan.unlink()
+    scan.symlink_to(test)
+    with pytest.raises(UserError, match="are one file"):
+        fit(chosen, data, tmp_path / "run", Quiet())
+    with pytest.raises(UserError, match="are one file"):
+        make_plan(data)
+
+
+def test_test_images_that_a_list_names_for_training_are_warned_of(data: Path) -> None:
+    """Unless a list says which are the test cases."""
+    (data / "splits/train.txt").write_text("case_001\ncase_002\ncase_005\n")
+    (data / "splits/test.txt").write_text("case_003\n")
+    assert "folder of test cases" not in "".join(check(data).warnings)
+    (data / "splits/test.txt").unlink()
+    (warning,) = (each for each in check(data).warnings if "folder of test cases" in each)
+    assert "case_005 (train); if this is meant, write the test cases into splits/test.txt" in warning

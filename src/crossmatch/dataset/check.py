@@ -2,7 +2,7 @@
 
 All errors are collected and reported together: files that cannot be read, voxels that are not finite, constant images,
 channels or labels on another grid than their image, label values that are not declared, label lists with cases that
-have no label. Warnings: see `check_warnings`.
+have no label, a file of a test case linked among those that are learned from. Warnings: see `check_warnings`.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from crossmatch.dataset.fingerprint import (
     stamps,
 )
 from crossmatch.dataset.layout import refuse
+from crossmatch.dataset.leaks import shared_files
 from crossmatch.dataset.orientation import (
     UNTURNED,
     Frame,
@@ -88,6 +89,7 @@ def _check(dataset: Dataset, progress: Progress | None, becomes: Path | None = N
     frame = _frame(dataset)
     doubted: list[tuple[str, str | None]] = []
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
+    problems += shared_files(dataset)
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda case: _scan(dataset, case, frame), dataset.cases)
         for done, (found, wrong, doubtful) in enumerate(results, start=1):

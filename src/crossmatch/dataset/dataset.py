@@ -27,7 +27,7 @@ _REPEAT = re.compile(r"(?:[_-](?:frame|slice|time|timepoint|phase|visit|session|
 
 @dataclass(frozen=True)
 class Case:
-    """One scan: its files, and its label. A label that must not be used is None: nothing can open it."""
+    """One scan: its files, and its label. A label that must not be learned from is None."""
 
     id: str
     images: tuple[Path, ...]  # one per channel, or one that holds several channels

@@ -1,4 +1,4 @@
-"""Leaks between splits: one image under two names, and names that may be those of one patient.
+"""Leaks between splits: one file or one image under two names, and names that may be those of one patient.
 
 An image is the same however it is stored: in whatever type, format, order and direction of axes, also where its header
 says nothing of them, or something else.
@@ -17,9 +17,23 @@ from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.dataset.orientation import UNTURNED, Turn, turn_onto, turn_voxels
 from crossmatch.errors import listed
 from crossmatch.formats import Volume
+from crossmatch.formats.seal import inode
 
 _DIGITS = 9  # of the statistics that equal voxels have in common, in whatever type they are summed up
 _AS_STORED = UNTURNED
+
+
+def shared_files(dataset: Dataset) -> list[str]:
+    """Problems: files of training and validation cases that are files of test cases under another name, by a link."""
+    of_test = {found: path for path in dataset.only("test").files() if (found := inode(path))}
+    if not of_test:
+        return []
+    return [
+        f"{path} and {of_test[found]} are one file, and the latter is of a test case, from which nothing may be "
+        "learned: take the former away, or the latter out of the test cases"
+        for path in dataset.only("train", "val").files()
+        if (found := inode(path)) in of_test
+    ]
 
 
 def equal_images(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:

@@ -17,6 +17,7 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
     return (
         *equal_images(dataset, cases),
         *alike_names(dataset),
+        *_learned_from_test(dataset),
         *_unused_files(dataset),
         *unread(dataset.root),
         *_cut_across(dataset, cases),
@@ -27,6 +28,20 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
         *_unknown_axes(cases),
         *_mixed_spacings(cases),
     )
+
+
+def _learned_from_test(dataset: Dataset) -> list[str]:
+    """Images of the folder of test cases that a list names for training, while no list says which are test cases."""
+    if (dataset.root / "splits" / "test.txt").is_file():
+        return []
+    used = [case for case in dataset.cases if case.split != "test" and case.images[0].parent.name == "imagesTs"]
+    if not used:
+        return []
+    names = listed(f"{case.id} ({case.split})" for case in used)
+    return [
+        f"images in imagesTs, the folder of test cases, that are learned from because a list in splits/ names them: "
+        f"{names}; if this is meant, write the test cases into splits/test.txt, else take them out of that list"
+    ]
 
 
 def _unused_files(dataset: Dataset) -> list[str]:

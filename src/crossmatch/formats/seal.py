@@ -21,7 +21,7 @@ def sealed(files: Iterable[Path]) -> Iterator[None]:
 
     The registry of formats asks before it opens a file, for every format; so do `dicom` and `hdf5`.
     """
-    seal = frozenset(inode for path in files if (inode := _inode(path)))
+    seal = frozenset(found for path in files if (found := inode(path)))
     with _lock:
         _sealed.append(seal)
     try:
@@ -33,11 +33,12 @@ def sealed(files: Iterable[Path]) -> Iterator[None]:
 
 def refuse_sealed(path: Path) -> None:
     """Raise SealedError if the file is under a seal."""
-    if _sealed and (inode := _inode(path)) and any(inode in seal for seal in _sealed):
+    if _sealed and (found := inode(path)) and any(found in seal for seal in _sealed):
         raise SealedError(f"{path} belongs to a test case: it may not be opened while a network learns.")
 
 
-def _inode(path: Path) -> _Inode | None:
+def inode(path: Path) -> _Inode | None:
+    """Which file it is, whatever its name; None where there is none."""
     try:
         found = os.stat(path)
     except OSError:

@@ -15,6 +15,8 @@ from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset
 from crossmatch.dataset.fingerprint import Fingerprint, content_digest
+from crossmatch.dataset.layout import refuse
+from crossmatch.dataset.leaks import shared_files
 from crossmatch.dataset.orientation import Frame, into_frame, read_label, turn_voxels
 from crossmatch.errors import UserError
 from crossmatch.inference.familiar import seen_in_training
@@ -70,7 +72,8 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
 
     Raises:
         UserError: the recipe is for another dataset, no case is labelled, none is unlabelled where the method needs
-            some, scans have another number of axes than the recipe, or a voxel size that the recipe needs is unknown.
+            some, scans have another number of axes than the recipe, a file of theirs is that of a test case, or a
+            voxel size that the recipe needs is unknown.
     """
     dataset = whole.only("train", "val")
     if recipe.data.dataset and recipe.data.dataset != dataset.name:
@@ -82,6 +85,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     needs_unlabelled = METHODS[recipe.method.name].needs_unlabelled
     _check(recipe, labelled, unlabelled, needs_unlabelled)
     fingerprint = load_fingerprint(whole, loading)
+    refuse(whole.root, shared_files(whole))  # where the fingerprint is fresh: `check` refuses it too
     facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
     if recipe.data.normalise == "ct":
         facts["ct"] = [list(window) for window in foreground_windows(labelled, dataset, fingerprint.frame)]
