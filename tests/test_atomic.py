@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,19 @@ def test_a_planted_folder_or_link_is_not_used(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="cannot be written"):
         write_text(folder / "made", "new")
     assert (precious / "made").read_text() == "kept"
+
+
+def test_of_two_that_fill_one_folder_the_second_is_refused(tmp_path):
+    """Two exports or imports of one name at a time: what the first has written stays as it is."""
+    target = tmp_path / "made"
+    with ExitStack() as second:
+        second.enter_context(new_folder(target))
+        with new_folder(target) as aside:
+            (aside / "a").write_text("first")
+        with pytest.raises(UserError, match="made exists and is not an empty folder"):
+            second.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert (target / "a").read_text() == "first"
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])

@@ -55,10 +55,10 @@ def new_folder(target: Path) -> Iterator[Path]:
     """Yield a folder to fill. It becomes `target` when the block ends without an error, else it is removed.
 
     Raises:
-        UserError: `target` exists and is not an empty folder, or cannot be made; nothing is overwritten.
+        UserError: `target` exists and is not an empty folder, also one that another process has filled meanwhile, or
+            cannot be made; nothing is overwritten.
     """
-    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
-        raise UserError(f"{target} exists and is not an empty folder: name a new one, nothing is overwritten.")
+    _refuse_filled(target)
     target = target.absolute()
     with ExitStack() as stack:
         try:
@@ -67,7 +67,17 @@ def new_folder(target: Path) -> Iterator[Path]:
         except OSError as error:
             raise UserError(f"{target} cannot be made ({error.strerror}): name a folder you may write to.") from error
         yield aside
-        _fill(aside, target)
+        _refuse_filled(target)
+        try:
+            _fill(aside, target)
+        except OSError as error:
+            raise UserError(f"{target} cannot be made ({error.strerror}): name a folder you may write to.") from error
+
+
+def _refuse_filled(target: Path) -> None:
+    """Raise UserError unless nothing is there, or an empty folder."""
+    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+        raise UserError(f"{target} exists and is not an empty folder: name a new one, nothing is overwritten.")
 
 
 def check_writable(folder: Path) -> None:

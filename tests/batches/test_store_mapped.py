@@ -41,6 +41,19 @@ def test_a_memory_mapped_store_is_the_same(tmp_path, dims, channels):
     assert not list((tmp_path / "run").iterdir())  # the maps live on, their names do not
 
 
+def test_what_lies_under_the_name_of_the_file_is_not_written_to(tmp_path):
+    """By a planted link, or a file of a process that was killed before it could remove it."""
+    labelled, _ = open_dataset(write_dataset(tmp_path / "data", n_train=1)).labelled("all")
+    precious, path = tmp_path / "precious", tmp_path / "voxels.bin"
+    precious.write_text("kept")
+    path.symlink_to(precious)
+    assert _load(*labelled, memory_map=path).mapped
+    assert precious.read_text() == "kept"
+    path.write_text("left")
+    assert _load(*labelled, memory_map=path).mapped
+    assert not path.exists()
+
+
 def test_without_a_label_there_is_still_something_to_map(tmp_path):
     labelled, _ = open_dataset(write_dataset(tmp_path / "data", n_train=1)).labelled("all")
     store = _load(unlabelled=labelled, memory_map=tmp_path / "voxels.bin")

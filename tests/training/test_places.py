@@ -9,8 +9,12 @@ from collections.abc import Callable
 import pytest
 
 from crossmatch.errors import UserError
+from crossmatch.recipes.load import load_recipe
 from crossmatch.training import ranks
+from crossmatch.training.fit import fit
 from crossmatch.training.ranks import SILENT, Place, find_place, start
+from tiny import write_dataset
+from train_tiny import TINY, Quiet
 
 TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
 SRUN = {
@@ -71,6 +75,34 @@ class TestFindPlace:
         for uneven in (SRUN | {"SLURM_STEP_NUM_TASKS": "5"}, TORCHRUN | {"WORLD_SIZE": "3"}):
             with pytest.raises(UserError, match="start the same number of ranks on every machine"):
                 find_place(None, uneven)
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        {
+            "SLURM_NTASKS": "4",
+            "SLURM_JOB_NAME": "train",
+            "SLURM_JOB_ID": "1",
+            "SLURM_PROCID": "0",
+            "SLURM_LOCALID": "0",
+        },
+        {"RANK": "3", "LOCAL_RANK": "2", "NODE_RANK": "1", "GROUP_RANK": "1", "MASTER_PORT": "x", "LT_CLI_USED": "1"},
+    ],
+)
+def test_one_process_trains_alone_whatever_launchers_have_said(stray, tmp_path, monkeypatch):
+    """A batch script with --ntasks=4 that calls the command without srun, or what another program has left."""
+    for name, value in stray.items():
+        monkeypatch.setenv(name, value)
+    chosen = load_recipe("phantom", [*TINY, "train.steps=1", "method.name=supervised"])
+    assert fit(chosen, write_dataset(tmp_path / "d", n_val=0), tmp_path / "run", Quiet(), place=find_place(None)) == 1
+
+
+def test_variables_that_rule_fabric_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("LT_PRECISION", "16-mixed")
+    with pytest.raises(UserError, match="LT_PRECISION is set: with it Lightning Fabric would choose"):
+        fit(load_recipe("phantom", TINY), write_dataset(tmp_path / "d"), tmp_path / "run", Quiet())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_mistake_that_all_find_gives_one_message_a_machine(monkeypatch):

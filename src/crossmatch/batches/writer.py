@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -34,10 +34,7 @@ class Writer:
         self.dtype, self.count = dtype, 0
         self.parts: list[NDArray[Any]] = []
         self.path = path
-        self.file = open(path, "w+b", opener=_opened) if path else None  # noqa: SIM115 (closed by `__exit__`)
-        if path:
-            with contextlib.suppress(OSError):
-                path.unlink()
+        self.file = _nameless(path) if path else None
 
     def __enter__(self) -> "Writer":
         return self
@@ -83,6 +80,16 @@ class Writer:
                 f"The training scans do not fit on the disk of {self.path} ({error.strerror}, after {gb:.2f} GB): make "
                 "room, choose an --out on a larger disk, or keep them in memory with a larger data.memory_gb."
             ) from error
+
+
+def _nameless(path: Path) -> BinaryIO:
+    """A new file without a name: nothing under its name before is written to, not by a link either."""
+    with contextlib.suppress(OSError):
+        path.unlink()  # of a process that was killed before it could do so itself
+    file = cast("BinaryIO", open(path, "x+b", opener=_opened))  # noqa: SIM115 (closed by `Writer`)
+    with contextlib.suppress(OSError):
+        path.unlink()
+    return file
 
 
 def _opened(path: str, flags: int) -> int:

@@ -118,7 +118,7 @@ def _planned(
 ) -> "Recipe":
     """The recipe of a plan, which is kept in the run's folder."""
     from crossmatch.atomic import write_text
-    from crossmatch.runs.run import PLANNED
+    from crossmatch.runs.run import PLANNED, check_new
 
     if place.count > 1:
         raise UserError(
@@ -126,5 +126,6 @@ def _planned(
             f"on {place.count} devices by its file's name."
         )
     found = shown_plan(console, data, minutes, changes, device)
+    check_new(out)  # while a minute was measured, another process may have begun a run there
     write_text(out / PLANNED, found.toml())
     return found.proposal.recipe

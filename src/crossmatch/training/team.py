@@ -5,6 +5,7 @@ the hosts in a group of their own, so that agreeing never waits for a device.
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,11 +29,17 @@ from crossmatch.training.ranks import Place, end_silently
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=1)  # how long hosts wait for each other: rank 0 validates, some read scans more slowly
+_OF_FABRIC = tuple(f"LT_{name}" for name in ("ACCELERATOR", "STRATEGY", "DEVICES", "NUM_NODES", "PRECISION"))
 FAILED = "crossmatch/failed"  # a counter that ranks share: the first to fail gives the error message
 
 
 def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
-    """Raise UserError unless each rank has a device of its own and an equal share of the batch."""
+    """Raise UserError unless each rank has a device of its own and an equal share of the batch, and nobody else rules."""
+    if found := [name for name in _OF_FABRIC if name in os.environ]:
+        raise UserError(
+            f"The environment variable {found[0]} is set: with it Lightning Fabric would choose devices or precision "
+            "instead of the recipe. Unset it, and start several devices with --devices, torchrun or srun."
+        )
     if place.count == 1:
         return
     if device.type == "cuda" and device.index is not None:
