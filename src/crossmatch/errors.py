@@ -29,6 +29,11 @@ def _written_out(character: str) -> str:
     return ascii(character)[1:-1] if (hidden and character != "\n") or turned else character
 
 
+def no_formula(text: str) -> str:
+    """Text for a CSV file: an apostrophe before what a spreadsheet would take for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
 def quoted(path: Path) -> str:
     """A path as a shell takes it, for commands that are shown to be copied."""
     return shlex.quote(str(path))

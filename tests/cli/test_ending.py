@@ -7,15 +7,15 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from command import call
 from crossmatch.cli.ending import one_paragraph
-from crossmatch.errors import UserError, visible
+from crossmatch.errors import UserError, no_formula, visible
 from crossmatch.runs.display import Terminal
-from crossmatch.scoring.scores import no_formula
 from refusal import refuse
 from tiny import write_dataset
 from untrained import untrained_run
@@ -111,33 +111,56 @@ def test_control_characters_are_written_out(text, shown, capsys):
     assert capsys.readouterr().out == shown
 
 
+SHORT = ("--set", "train.steps=1", "--set", "data.size=[16, 16]", "--set", "method.name=supervised")
+
+
 def test_a_command_that_is_shown_can_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Spaces, quotes, dollars and brackets in its paths reach the command as they are, on one line."""
     data = write_dataset(tmp_path / "my data")
     out = tmp_path / "it's [x] $HOME run"
-    small = ("--set", "train.steps=1", "--set", "data.size=[16, 16]", "--set", "method.name=supervised")
-    code, told, err = call(capsys, "train", "phantom", "--data", data, "--out", out, *small)
+    code, told, err = call(capsys, "train", "phantom", "--data", data, "--out", out, *SHORT)
     assert code == 0, err
     (line,) = (line for line in told.splitlines() if "Next:" in line)
     words = shlex.split(line.split("Next: ")[1])
     assert words == ["crossmatch", "predict", str(out), "IMAGES", str(out / "predictions")]
 
 
+@pytest.fixture
+def shared_with_a_group() -> Iterator[None]:
+    """The umask of people who work in one group."""
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("shared_with_a_group")
 def test_names_like_markup_pass_through_every_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And whatever they write can be read and changed as the user's umask says, and no hidden file stays."""
     root = tmp_path / "[bold] [/x] [red]"
-    data = write_dataset(root / "[/data]")
+    data = write_dataset(root / "[/data]", n_train=4)
     (data / "dataset.json").write_text((data / "dataset.json").read_text().replace("RV", "[/x]"))
     run = untrained_run(root / "[/run]", data).folder
     for words, told in (
-        (["check", data], f"{data}: 3 train"),
+        (["check", data], f"{data}: 4 train"),
         (["predict", run, data / "imagesTs", run / "[/test]"], f"1 mask in {run / '[/test]'}"),
         (["evaluate", run / "[/test]", data / "labelsTs"], f"Each case: {run / '[/test]' / 'cases.csv'}"),
         (["report", run], f"Report: {run / 'report.html'}"),
+        (["rank", run], f"Written to {run / 'rank.csv'}"),
+        (["pack", run, root / "[/m].zip"], f"{root / '[/m].zip'}, "),
+        (["export", run, root / "[/e]", "--format", "bundle"], f"{root / '[/e]'}: "),
+        (["import", "folder", data, root / "[/i]"], f"cases in {root / '[/i]'}"),
+        (["train", "phantom", "--data", data, "--out", root / "[/t]", *SHORT], f"Done: {root / '[/t]'}. Next: "),
+        (["plan", data, "--out", root / "[/r].toml", *SHORT[2:]], f"Recipe: {root / '[/r].toml'}. Next: "),
         (["phantom", root / "[/p]", "--train", 1, "--val", 0, "--test", 0], f"test cases in {root / '[/p]'}"),
     ):
         code, out, err = call(capsys, *words)
         assert code == 0, err
         assert told in out
+    made = [path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(data)]
+    assert len(made) > 40
+    assert {oct(path.stat().st_mode & 0o777) for path in made} == {"0o664"}
+    assert {oct(path.stat().st_mode & 0o777) for path in root.rglob("*") if path.is_dir()} == {"0o775"}
+    assert not [path for path in made if path.name[0] == "."]
     assert "[/x]" in call(capsys, "evaluate", run / "[/test]", data / "labelsTs")[1]
     assert f"{root / '[/p]'} exists" in refuse(capsys, root, "phantom", root / "[/p]")
 

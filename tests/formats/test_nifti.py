@@ -96,6 +96,22 @@ def test_a_fourth_axis_of_length_one_is_dropped(tmp_path):
     assert formats.read(path).shape == formats.read_grid(path).shape == (2, 3, 4)
 
 
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_an_ending_in_any_case_of_letters(tmp_path, kind, ending):
+    """nibabel knows capitals alone and small letters alone."""
+    voxels = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    nib.save(kind(voxels, np.diag([1.5, 2, 3, 1])), tmp_path / f"a{ending}")
+    for spelled in (ending.title(), ending.upper(), ending.replace("ii", "II")):
+        path = tmp_path / f"b{spelled}"
+        path.write_bytes((tmp_path / f"a{ending}").read_bytes())
+        np.testing.assert_array_equal(formats.read(path).voxels, voxels)
+        assert formats.read_grid(path).spacing_mm == (1.5, 2, 3)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=path.name):
+        formats.read(path)
+
+
 def test_colours_are_refused(tmp_path):
     colours = np.zeros((2, 2, 2), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     with pytest.raises(UserError, match="colours or complex"):

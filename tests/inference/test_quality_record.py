@@ -9,6 +9,9 @@ import pytest
 from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CalibrationFacts, CaseQuality, ClassQuality, MadeBy
 from crossmatch.inference.quality_record import file_state, read_quality, write_quality
+from crossmatch.inference.ranking import Ranked, write_ranking
+from tiny import write_dataset
+from untrained import untrained_run
 
 SCAN = {"path": "../scans/a.nii.gz", "size": 3, "mtime_ns": 1, "ctime_ns": 1, "sha256": "5ca9"}
 MADE_BY: MadeBy = {
@@ -82,6 +85,23 @@ def test_what_is_written_is_read_and_the_worst_stands_first(folder: Path) -> Non
         ("b", "heart", "0.2", "0.25"),
     ]
     assert rows[-2]["flags"] == "Grey values lie outside."
+
+
+def test_names_are_no_formulas(folder: Path) -> None:
+    """In the tables, which people open in a spreadsheet: of cases, classes and flags."""
+    case = estimates(folder, "=c", 0.5)
+    case["flags"], case["classes"] = ["@x reaches the edge."], {"=1+1": case["classes"]["heart"]}
+    write_quality(folder, MADE_BY, CALIBRATION, {"=1+1": 1}, {"=c": case})
+    lines = (folder / "quality.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in lines[1:]] == [["'=c", "mean"], ["'=c", "'=1+1"]]
+    assert lines[1].endswith(",'@x reaches the edge.")
+    assert list(read_quality(folder).outdated) == ["=c"]  # prediction.json does not know it
+
+
+def test_scans_to_label_next_are_no_formulas(tmp_path: Path) -> None:
+    run = untrained_run(tmp_path / "run", write_dataset(tmp_path / "data"))
+    write_ranking(tmp_path, run, [Ranked("=c", "+p", (), 0.5, 0.4, 0.6, 0.5, 1, None, "@x is small.", ())])
+    assert (tmp_path / "rank.csv").read_text().splitlines()[1] == "1,'=c,'+p,0.5,0.4,0.6,0.5,1,,'@x is small."
 
 
 def test_no_estimates_are_none(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from crossmatch.benchmark.lines import Line
 from crossmatch.benchmark.published import Published
 from crossmatch.benchmark.results import Result
-from crossmatch.scoring.scores import CONVENTIONS, no_formula, plain
+from crossmatch.errors import no_formula
+from crossmatch.scoring.scores import CONVENTIONS, plain
 
 FORMAT = "crossmatch benchmark 1"
 TEST = {

@@ -133,7 +133,7 @@ def _open(path: Path) -> Any:  # Any: nibabel is untyped
     voxels = [each for ending in COMPANIONS[".hdr"] if (each := path.with_suffix(ending)).exists()]
     if path.suffix.lower() == ".hdr" and path.is_file() and not voxels:
         raise UserError(f"{path} keeps its voxels in {path.stem}.img, which does not exist: copy both.")
-    image: Any = nib.load(path)
+    image: Any = _loaded(path)
     if not isinstance(image, nib.Nifti1Pair):
         raise UserError(
             f"{path} is {type(image).__name__}, not NIfTI: of such a file left and right are not known for certain; "
@@ -143,6 +143,18 @@ def _open(path: Path) -> Any:  # Any: nibabel is untyped
     claimed = int(proxy.offset) + math.prod(int(n) for n in proxy.shape) * proxy.dtype.itemsize
     check_claim(_with_voxels(image), claimed, _compressed(image))
     return image
+
+
+def _loaded(path: Path) -> Any:
+    """As `nib.load`, which looks for a.nii.gz where the file is named a.Nii.Gz."""
+    ending = "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:])
+    if ending in (ending.lower(), ending.upper()) or ending.lower() == ".hdr":
+        return nib.load(path)
+    kinds: Any = nib.Nifti1Image, nib.Nifti2Image
+    try:
+        return kinds[0].from_file_map(kinds[0].make_file_map({"image": str(path)}))
+    except (ImageFileError, HeaderDataError):
+        return kinds[1].from_file_map(kinds[1].make_file_map({"image": str(path)}))
 
 
 def _with_voxels(image: Any) -> Path:

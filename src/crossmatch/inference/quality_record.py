@@ -15,6 +15,7 @@ from typing import Any
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 from crossmatch.atomic import read_json, write_json, write_text
+from crossmatch.errors import no_formula
 from crossmatch.inference.estimates import CalibrationFacts, CaseQuality, MadeBy, StoredQuality
 from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile, has_changed
 
@@ -140,9 +141,10 @@ def _rows(name: str, case: CaseQuality) -> Iterator[list[object]]:
     shape = ("voxels", "volume_ml", "surface_cm2", "components", "edge_share")
     facts: dict[str, Any] = dict(case)
     flags = " ".join(case["flags"])
-    yield [name, "mean", *_shown(facts, estimate), *[""] * len(shape), *_shown(facts, whole), flags]
+    name = no_formula(name)
+    yield [name, "mean", *_shown(facts, estimate), *[""] * len(shape), *_shown(facts, whole), no_formula(flags)]
     for label, one in case["classes"].items():
-        yield [name, label, *_shown(dict(one), (*estimate, *shape)), *[""] * (len(whole) + 1)]
+        yield [name, no_formula(label), *_shown(dict(one), (*estimate, *shape)), *[""] * (len(whole) + 1)]
 
 
 def _shown(facts: dict[str, Any], keys: Iterable[str]) -> list[object]:

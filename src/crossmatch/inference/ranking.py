@@ -9,6 +9,7 @@ from pathlib import Path
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 from crossmatch.atomic import read_json, write_json, write_text
+from crossmatch.errors import no_formula
 from crossmatch.runs.run import Run
 
 RANKING, RANKING_TABLE = "rank.json", "rank.csv"
@@ -56,7 +57,8 @@ def write_ranking(folder: Path, run: Run, found: Sequence[Ranked]) -> None:
     rows.writerow(["number", "case", "patient", "dice", "low", "high", "agreement", "place", "distance", "reason"])
     for number, one in enumerate(found, start=1):
         numbers = (one.dice, one.low, one.high, one.agreement, one.place, one.distance)
-        rows.writerow([number, one.case, one.patient, *map(shown, numbers), one.reason])
+        case, patient, reason = map(no_formula, (one.case, one.patient, one.reason))
+        rows.writerow([number, case, patient, *map(shown, numbers), reason])
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / RANKING_TABLE, text.getvalue())
     write_json(folder / RANKING, {"run": run.folder.resolve().name, "next": [asdict(one) for one in found]})

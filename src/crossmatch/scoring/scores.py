@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crossmatch.atomic import read_json
-from crossmatch.errors import UserError, listed, visible
+from crossmatch.errors import UserError, listed, no_formula, visible
 from crossmatch.scoring.stored import FORMAT, Prediction, StoredEvaluation, StoredScores
 
 DISTANCES = ("hd95", "asd", "assd")
@@ -164,11 +164,6 @@ class Evaluation:
             names = no_formula(row.case), no_formula(row.name)
             writer.writerow((*names, row.value, *(row.scores.get(metric, "") for metric in columns)))
         return text.getvalue()
-
-
-def no_formula(name: str) -> str:
-    """A name for a CSV file: an apostrophe before what a spreadsheet would take for a formula."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name
 
 
 def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:

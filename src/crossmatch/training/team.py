@@ -34,7 +34,7 @@ FAILED = "crossmatch/failed"  # a counter that ranks share: the first to fail gi
 
 
 def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
-    """Raise UserError unless each rank has a device of its own and an equal share of the batch, and nobody else rules."""
+    """Raise UserError unless each rank has a device of its own and an equal share, and no other program rules these."""
     if found := [name for name in _OF_FABRIC if name in os.environ]:
         raise UserError(
             f"The environment variable {found[0]} is set: with it Lightning Fabric would choose devices or precision "
