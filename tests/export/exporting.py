@@ -1,6 +1,7 @@
 """What the tests of export share: runs of every kind of data, the exported infer.py as a module, masks that agree."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -103,11 +104,14 @@ def _smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def load_infer(folder: Path) -> ModuleType:
-    """The infer.py of an exported folder."""
-    spec = importlib.util.spec_from_file_location(f"infer_of_{folder.name}", folder / "infer.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The infer.py of an exported folder, which finds its infer_pictures.py by that name."""
+    loaded = {}
+    for name in ("infer_pictures", "infer"):
+        spec = importlib.util.spec_from_file_location(f"{name}_of_{folder.name}", folder / f"{name}.py")
+        loaded[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded[name])
+    sys.modules["infer_pictures"] = loaded["infer_pictures"]
+    return loaded["infer"]
 
 
 def assert_same_masks(found: Path, wanted: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from exporting import KINDS, Sliced, assert_same_masks, load_infer, run_of, writ
 
 from crossmatch.export import infer
 from crossmatch.export.description import describe
-from crossmatch.export.export_run import export_run
+from crossmatch.export.export_run import export_run, write_sums
 from crossmatch.export.program import Probabilities, quiet
 from crossmatch.inference.predict import Options, predict
 
@@ -61,6 +62,7 @@ def test_what_stands_around_the_network_is_that_of_predict(
 
 def model_of(about: dict, folder: Path, network) -> infer.ExportedModel:
     (folder / "model.json").write_text(json.dumps(about))
+    write_sums(folder)
     return infer.ExportedModel(folder, network)
 
 
@@ -73,12 +75,12 @@ def test_infer_needs_what_it_says_and_no_more() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
             imported[id(node) in nested] |= {str(name).split(".")[0] for name in names}
-    assert imported[True] == {"onnxruntime", "torch", "PIL"}
+    assert imported[True] == {"onnxruntime", "torch", "crossmatch"}  # of ours, the file beside it
     assert imported[False] - sys.stdlib_module_names == {"numpy", "nibabel"}
     assert len(Path(infer.__file__).read_text().splitlines()) <= 250
 
 
-def test_infer_refuses_what_it_cannot_do(sliced: Sliced, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_infer_refuses_what_it_cannot_do(sliced: Sliced, tmp_path: Path) -> None:
     module, (scan, *_) = load_infer(sliced.exported), sorted(sliced.scans.iterdir())
     model = module.ExportedModel(threads=1)
     voxels, affine, spacing = module.channel_of(nib.load(scan))
@@ -91,23 +93,77 @@ def test_infer_refuses_what_it_cannot_do(sliced: Sliced, tmp_path: Path, capsys:
     ):
         with pytest.raises(ValueError, match=message):
             model.labels(channels)
-    module.main(scan, tmp_path / "out")
-    with pytest.raises(SystemExit, match="exists already: name another folder; nothing was overwritten"):
-        module.main(scan, tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["case_0.nii.gz"]
-    (tmp_path / "empty").mkdir()
-    for source in (tmp_path / "empty", tmp_path / "gone"):
-        with pytest.raises(SystemExit, match=f"{source.name}: there is no NIfTI file and no picture"):
-            module.main(source, tmp_path / "nothing")
-    assert not (tmp_path / "nothing").exists()
-    damaged = tmp_path / "damaged.nii.gz"
-    damaged.write_bytes(scan.read_bytes()[:300])
-    with pytest.raises(SystemExit, match=r"damaged\.nii\.gz: "):
-        module.main(damaged, tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["case_0.nii.gz"]
     (tmp_path / "model.json").write_text(json.dumps({**model.about, "format": "crossmatch export 2"}))
+    write_sums(tmp_path)
     with pytest.raises(ValueError, match="crossmatch export 2"):
         module.ExportedModel(tmp_path)
+
+
+def test_infer_refuses_folders_that_cannot_be(sliced: Sliced, tmp_path: Path) -> None:
+    module, (scan, *_) = load_infer(sliced.exported), sorted(sliced.scans.iterdir())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("notes")
+    module.main(scan, tmp_path / "out")
+    for source, out, message in (
+        (scan, tmp_path / "out", r"case_0\.nii\.gz exists already: name another folder; nothing was overwritten"),
+        (sliced.scans, tmp_path / "out", "case_0"),  # before any other is computed
+        (sliced.scans, sliced.scans, "holds the scans"),
+        (sliced.scans, tmp_path / "file", "file exists already"),
+        (tmp_path / "empty", tmp_path / "nothing", "empty: there is no NIfTI file and no picture"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            module.main(source, out)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        module.main(tmp_path / "gone" / "scans", tmp_path / "nothing")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["case_0.nii.gz"]
+    assert (tmp_path / "file").read_text() == "notes"
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_scans_that_fail_are_named_and_do_not_stop_the_others(sliced: Sliced, tmp_path: Path) -> None:
+    """One that is cut short, one whose checksum is wrong, though all its voxels can be read, and one with bad bytes."""
+    scans = Path(shutil.copytree(sliced.scans, tmp_path / "scans"))
+    whole = min(scans.iterdir()).read_bytes()
+    for name, content in (
+        ("a_short", whole[: len(whole) // 2]),
+        ("b_sum", whole[:-8] + bytes(4) + whole[-4:]),
+        ("c_bytes", whole[:400] + bytes(40) + whole[440:]),
+    ):
+        (scans / f"{name}.nii.gz").write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        load_infer(sliced.exported).main(scans, tmp_path / "out")
+    told = str(caught.value).splitlines()
+    assert [Path(line.split(":")[0]).name.split("_")[0] for line in told[:-1]] == ["a", "b", "c"]
+    assert told[-1] == f"3 of {len([*scans.iterdir()])} scans have no mask"
+    assert len([*(tmp_path / "out").iterdir()]) == len([*sliced.scans.iterdir()])
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.onnx", "SHA256SUMS"])
+@pytest.mark.parametrize("damage", [lambda old: old[: len(old) // 2], lambda old: old.replace(b"1", b"7"), None])
+def test_a_model_that_is_damaged_is_refused_in_words(sliced: Sliced, name: str, damage, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(sliced.exported, tmp_path / "model"))
+    if damage is None:
+        (model / name).unlink()
+    else:
+        (model / name).write_bytes(damage((model / name).read_bytes()))
+    command = [sys.executable, model / "infer.py", sliced.scans, tmp_path / "out"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Traceback" not in ended.stderr
+    assert name in ended.stderr or "is damaged, or was changed since the export" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_files_of_an_export_are_summed_as_sha256sum_reads_them(sliced: Sliced) -> None:
+    tool = shutil.which("sha256sum")
+    if tool is None:
+        pytest.skip("there is no sha256sum")
+    ended = subprocess.run(
+        [tool, "--check", "--strict", "SHA256SUMS"], cwd=sliced.exported, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    others = {path.name for path in sliced.exported.iterdir()} - {"SHA256SUMS", "__pycache__"}
+    assert {line.split(":")[0] for line in ended.stdout.splitlines()} == others
 
 
 def test_infer_tells_how_it_is_called(sliced: Sliced) -> None:
@@ -115,7 +171,7 @@ def test_infer_tells_how_it_is_called(sliced: Sliced) -> None:
     command = [sys.executable, str(sliced.exported / "infer.py")]
     asked, wrong = (subprocess.run([*command, *words], capture_output=True, text=True) for words in (["--help"], []))
     assert (asked.returncode, asked.stderr) == (0, "")
-    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "python infer.py INPUT OUT" in asked.stdout
     assert asked.stdout.strip() == wrong.stderr.strip()
 

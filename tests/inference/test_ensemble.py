@@ -1,6 +1,7 @@
 """Several runs as one: the mean of their probabilities, what they must have in common, and what is recorded."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -13,6 +14,7 @@ from crossmatch.atomic import read_json, write_json
 from crossmatch.errors import UserError
 from crossmatch.inference.ensemble import open_runs
 from crossmatch.inference.predict import Options, predict
+from crossmatch.runs.pack import pack
 from crossmatch.runs.record import RunRecord
 from tiny import write_dataset
 from untrained import save_untrained, untrained_run
@@ -71,6 +73,9 @@ def test_a_run_that_is_named_twice_or_checkpoints_by_file_are_refused(tmp_path: 
     first, second = runs_of(tmp_path, data)
     with pytest.raises(UserError, match="seed0 is named twice"):
         open_runs([first, second, tmp_path / "seed1" / ".." / "seed0"])
+    for same in (Path(shutil.copytree(first, tmp_path / "copy")), pack(first, tmp_path / "model.zip")):
+        with pytest.raises(UserError, match=f"seed0 and .*{same.name} hold the same weights"):
+            predict([first, second, same], data / "imagesTs", tmp_path / "masks", Options(device="cpu"))
     file = str(first / "checkpoints" / "last.safetensors")
     with pytest.raises(UserError, match="is of one run, and 2 are averaged"):
         predict([first, second], data / "imagesTs", tmp_path / "masks", Options(file))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from command import call
 from crossmatch import formats
@@ -112,6 +114,11 @@ def test_a_packed_model_never_takes_the_folder_it_is_used_in_for_its_data(
     monkeypatch.chdir(data)
     with pytest.raises(UserError, match="packed model, which has no data: name a dataset"):
         rank(tmp_path / "model.zip")
+    with pytest.raises(UserError, match="takes no further files: name a folder with --out"):
+        rank(tmp_path / "model.zip", data / "imagesTs")
+    (tmp_path / "file").write_text("notes")
+    with pytest.raises(UserError, match="file cannot be written to"):
+        rank(run, data / "imagesTs", out=tmp_path / "file")
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "dataset.json").write_text("damaged")
     monkeypatch.chdir(tmp_path / "here")
@@ -205,6 +212,11 @@ def test_several_runs_are_compared_with_their_mean(
 
 
 def test_runs_that_are_alike_agree(run: Path, made: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    file = run / "checkpoints" / "last.safetensors"
+    with safe_open(file, "pt") as opened:
+        weights, facts = {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()  # noqa: SIM118
+    name = next(name for name in weights if name.endswith("bias"))
+    save_file(weights | {name: weights[name] + 1e-7}, file, facts)  # equal weights are refused
     predict([run, made[1]], data / "imagesTs", tmp_path / "out", Options(quality=True))
     agreed = {case["agreement"] for case in read_quality(tmp_path / "out").cases.values()} - {None}
     assert agreed == {1.0}

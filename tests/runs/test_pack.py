@@ -17,9 +17,11 @@ import crossmatch
 from command import call
 from crossmatch.atomic import read_json, write_json
 from crossmatch.errors import UserError
+from crossmatch.inference.predict import Options, predict
+from crossmatch.inference.quality_record import read_quality
 from crossmatch.runs.pack import pack
 from crossmatch.runs.record import RunRecord
-from crossmatch.runs.run import open_run
+from crossmatch.runs.run import CALIBRATIONS, open_run
 from crossmatch.runs.zipped import FACTS, WEIGHTS
 from tiny import write_dataset
 from untrained import save_untrained, untrained_run
@@ -116,6 +118,28 @@ def test_an_unfinished_run_stays_known_as_one(run: Path, data: Path, tmp_path: P
         loaded.predict_files(data / "imagesTs", tmp_path / "masks", progress=False)
 
 
+def test_a_calibration_of_quality_goes_with_it_without_names(run: Path, data: Path, tmp_path: Path) -> None:
+    """`predict --quality` of a packed model estimates what it estimates of the run."""
+    fitted = Path(shutil.copytree(run, tmp_path / "run"))
+    assert (fitted / CALIBRATIONS).is_dir() is False
+    options = Options(device="cpu", quality=True)
+    predict(fitted, data / "imagesTs", tmp_path / "ours", options)
+    model = pack(fitted, tmp_path / "model.zip")
+    predict(model, data / "imagesTs", tmp_path / "theirs", options)
+    ours, theirs = read_quality(tmp_path / "ours"), read_quality(tmp_path / "theirs")
+    assert ours.calibration["told"] == theirs.calibration["told"]
+    assert {name: case["dice"] for name, case in ours.cases.items()} == {
+        name: case["dice"] for name, case in theirs.cases.items()
+    }
+    kept = json.loads(next((fitted / CALIBRATIONS).glob("*.json")).read_text())
+    for name in (*kept["cases"], *kept["references"]):
+        assert f'"{name}"'.encode() not in model.read_bytes()
+    predict(pack(run, tmp_path / "bare.zip"), data / "imagesTs", tmp_path / "bare", options)
+    assert (
+        "`crossmatch predict RUN SCANS MASKS --quality` fits it" in read_quality(tmp_path / "bare").calibration["told"]
+    )
+
+
 def test_other_files_are_not_overwritten(run: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.zip").write_text("mine")
     with pytest.raises(UserError, match=r"notes\.zip cannot be read"):
@@ -124,7 +148,10 @@ def test_other_files_are_not_overwritten(run: Path, model: Path, tmp_path: Path)
         pack(run, tmp_path / "model")
     with pytest.raises(UserError, match="packed already"):
         pack(model, tmp_path / "again.zip")
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.zip"]
+    (tmp_path / "folder.zip").mkdir()
+    with pytest.raises(UserError, match=r"folder\.zip is a folder: name a file"):
+        pack(run, tmp_path / "folder.zip")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.zip", "notes.zip"]
 
 
 Entries = list[tuple[zipfile.ZipInfo | str, bytes, int]]

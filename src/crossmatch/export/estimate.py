@@ -8,13 +8,12 @@ Shapes: B images, K classes, L classes without background, *P what the network t
 """
 
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from crossmatch.export.infer import ExportedModel, main
+from crossmatch.export.infer import SCAN, ExportedModel, command, main
 
 COLUMNS = ("case", "class", "dice", "low", "high", "border_entropy")
 CERTAIN = (0.01, 0.99)  # certainties beyond these are taken for the ends
@@ -81,23 +80,28 @@ def mean(values: list[float]) -> float:
 
 def segment_and_estimate(source: Path, out: Path) -> None:
     """Write the masks, and quality.csv with what is known of those that were made."""
-    model, rows = WatchedModel(), list[tuple[Any, ...]]()
+    model, rows, table = WatchedModel(), list[tuple[Any, ...]](), out / "quality.csv"
+    if table.exists():
+        raise ValueError(f"{table} exists already: name another folder; nothing was overwritten")
+
+    def note(mask: Path) -> None:
+        match = SCAN.fullmatch(mask.name)
+        case = mask.name.removesuffix(match[3]) if match else mask.name
+        rows.extend((case, *row) for row in model.estimates())
+
     try:
-        main(source, out, model, lambda case: rows.extend((case, *row) for row in model.estimates()))
+        main(source, out, model, note)
     finally:
         if rows:
-            with (out / "quality.csv").open("w", encoding="utf-8", newline="") as file:
+            with table.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(COLUMNS)
                 for case, name, *numbers in rows:
                     writer.writerow([case, name, *("" if np.isnan(each) else f"{each:.6g}" for each in numbers)])
-    expected = sorted((dice, case) for case, name, dice, *_ in rows if name == "mean" and not np.isnan(dice))
-    for dice, case in expected[:SHOWN]:
-        print(f"{case}: expected Dice {100 * dice:.0f} %")
+        expected = sorted((dice, case) for case, name, dice, *_ in rows if name == "mean" and not np.isnan(dice))
+        for dice, case in expected[:SHOWN]:
+            print(f"{case}: expected Dice {100 * dice:.0f} %")
 
 
 if __name__ == "__main__":
-    asked = {"-h", "--help"} & {*sys.argv}
-    if len(sys.argv) != 3 or asked:
-        sys.exit(print(__doc__) if asked else __doc__)
-    segment_and_estimate(Path(sys.argv[1]), Path(sys.argv[2]))
+    command(segment_and_estimate, __doc__)

@@ -1,5 +1,6 @@
 """Export a run: the network of a checkpoint, model.json, a model card and what runs them, as one new folder."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from crossmatch.inference.familiar import unfinished
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.runs.run import open_run
 
+SUMS = "SHA256SUMS"
 _LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # an SPDX name
 
 
@@ -121,9 +123,19 @@ def export_run(
             monai_bundle.write_configs(about, folder, summary(about), licence)
         else:
             _write(folder / "README.md", card)
-            for name in ("infer.py", "estimate.py") if estimated else ("infer.py",):
-                _write(folder / name, _resource(name).replace("crossmatch.export.infer", "infer"))
+            for name in ("infer.py", "infer_pictures.py", *(["estimate.py"] if estimated else [])):
+                _write(folder / name, _resource(name).replace("crossmatch.export.", ""))
+        write_sums(folder)
     return out
+
+
+def write_sums(folder: Path) -> None:
+    """Write SHA256SUMS, by which infer.py and `sha256sum --check` see whether a file was damaged since."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in files
+    ]
+    _write(folder / SUMS, "\n".join(lines) + "\n")
 
 
 def licence_text(licence: str) -> str:

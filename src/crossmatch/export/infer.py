@@ -6,12 +6,13 @@ In Python: `ExportedModel().labels([(voxels, affine, spacing_mm)])`. *S: a scan 
 the order of axes of the training; *N: at its voxel size; *P: for the network. C channels, K classes, I slices, or 1.
 """
 
+import gzip
+import hashlib
 import itertools
 import json
 import re
 import sys
 from functools import reduce
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +23,24 @@ SCAN = re.compile(r"([^.].*?)(_\d{4})?(\.nii\.gz|\.nii|\.png|\.jpe?g|\.tiff?|\.b
 
 
 class ExportedModel:
-    """The exported model, whose folder holds model.json; `threads` of onnxruntime, 0: one a core.
-
-    `network`, a function, takes the place of the exported one: float32 images (B, C, *P) -> probabilities (B, K, *P).
-    """
+    """The model of a folder; a `network` may take the place of its own: (B, C, *P) -> probabilities (B, K, *P)."""
 
     def __init__(self, folder: Any = None, network: Any = None, threads: int = 0) -> None:
         folder, self.network = Path(folder or Path(__file__).parent), network
-        self.about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        self.about = json.loads(checked(folder / "model.json").read_text(encoding="utf-8"))
         if self.about["format"] != "crossmatch export 1":
             raise ValueError(f"this infer.py cannot read the format {self.about['format']} of model.json")
-        if network is None and (file := str(folder / self.about["model"]["file"])).endswith(".pt2"):
+        if network is None and (file := self.about["model"]["file"]).endswith(".pt2"):
             import torch
 
-            program = torch.export.load(file).module()
+            program = torch.export.load(checked(folder / file)).module()
             self.network = lambda images: program(torch.from_numpy(images)).detach().numpy()
         elif network is None:
             import onnxruntime
 
-            (options := onnxruntime.SessionOptions()).intra_op_num_threads = threads
+            (options := onnxruntime.SessionOptions()).intra_op_num_threads = threads  # 0: one a core
             taken = [each for each in onnxruntime.get_available_providers() if each[:4] in ("CUDA", "CPUE")]
-            session = onnxruntime.InferenceSession(file, options, taken)
+            session = onnxruntime.InferenceSession(str(checked(folder / file)), options, taken)
             self.network = lambda images: session.run(None, {"image": images})[0]
 
     def mask(self, images: list[Any]) -> Any:
@@ -53,16 +51,13 @@ class ExportedModel:
         return type(images[0])(labels.reshape(images[0].shape, order="F"), images[0].affine, header)
 
     def labels(self, channels: list[Any]) -> Any:
-        """Labels (*S), uint8, of a scan.
-
-        `channels`: triples, grey values (*S); affine (4, 4) in mm, RAS+, None: axes as in training; mm a voxel or None
-        """
+        """Labels (*S), uint8, from, for each channel: voxels (*S), affine (4, 4) in mm, RAS+, or None; mm a voxel."""
         about, (first, affine, spacing) = self.about, channels[0]
         ndim, dims, count, axis = first.ndim, len(about["size"]), len(about["channels"]), about["slice_axis"]
         places = [np.eye(4) if place is None else place for _, place, _ in channels]
         one_grid = len({v.shape for v, _, _ in channels}) == 1 and np.ptp(places, axis=0).max() < 1e-3
         if len(channels) != count or ndim not in (dims, 3) or not one_grid:
-            found = f"{len(channels)} channels of {ndim} axes, on one grid: {one_grid}"
+            found = f"{len(channels)} channels of {ndim} axes{'' if one_grid else ', not on one grid'}"
             raise ValueError(f"{found}; the model takes {', '.join(about['channels'])} in {dims}D on one grid")
         order, flipped = turn_of(affine, about["frame"], ndim)
         kind, fixed = about["normalisation"]["kind"], about["normalisation"]["windows"] or [None] * count
@@ -90,13 +85,14 @@ class ExportedModel:
         native, small, linear = items.shape[2:], self.about["size"], self.about["interpolation"] == "linear"
         for axis, n in enumerate(() if linear else small, start=2):
             items = items.take(nearest(items.shape[axis], n), axis)
-        maps, by_label = np.ascontiguousarray(resampled(items, small, 2)), self.about["enlarged"] == "labels"
-        maps = self.network(maps)
-        maps = maps.argmax(1)[:, None] if by_label else resampled(maps, native if linear else small, 2)
-        for axis, n in enumerate(() if linear else native, start=2):
-            places = np.arange(n) * ((maps.shape[axis] - 1) / max(n - 1, 1))
-            maps = maps.take(np.floor(places + 0.5).astype(int), axis) if by_label else mixed(maps, axis, places, 1)
-        return maps[:, 0] if by_label else maps.argmax(1)
+        maps = self.network(np.ascontiguousarray(resampled(items, small, 2)))
+        if self.about["enlarged"] == "probabilities":
+            return resampled(maps, native, 2, ends=not linear).argmax(1)
+        labels = maps.argmax(1)
+        for axis, n in enumerate(native, start=1):
+            places = np.arange(n) * ((labels.shape[axis] - 1) / max(n - 1, 1))
+            labels = labels.take(np.floor(places + 0.5).astype(int), axis)
+        return labels
 
     def _in_windows(self, image: Any, native: Any, size: Any) -> Any:  # (C, *F), resampled to *N -> labels (*F)
         best, labels = np.zeros(native, np.float32), np.zeros(native, np.uint8)
@@ -108,9 +104,8 @@ class ExportedModel:
 
     def _averaged(self, image: Any) -> Any:  # (C, *N) -> probabilities (K, *N): weighted mean of windows of *P
         patch, size, stride = self.about["size"], image.shape[1:], self.about["windows"]["stride"]
-        before = [max(p - n, 0) // 2 for n, p in zip(size, patch, strict=True)]
-        after = [max(p - n, 0) - b for n, p, b in zip(size, patch, before, strict=True)]
-        image = np.pad(image, [(0, 0), *zip(before, after, strict=True)])
+        missing = [max(p - n, 0) for n, p in zip(size, patch, strict=True)]
+        image = np.pad(image, [(0, 0), *((n // 2, n - n // 2) for n in missing)])
         shape, even = image.shape[1:], stride == "even"
         factors = [np.float32(factor) for factor in self.about["windows"]["weights"]]
         if even:  # half a patch, and a third along the axis with most patches
@@ -128,14 +123,21 @@ class ExportedModel:
             for cut, values in zip(some, self.network(np.stack([image[(slice(None), *c)] for c in some])), strict=True):
                 total[(slice(None), *cut)] += values * weights
         total /= reduce(np.multiply.outer, sums)
-        return total[(slice(None), *(slice(b, b + n) for b, n in zip(before, size, strict=True)))]
+        return total[(slice(None), *(slice(m // 2, m // 2 + n) for m, n in zip(missing, size, strict=True)))]
+
+
+def checked(path: Path) -> Path:
+    """A file of the model, whose content must be what SHA256SUMS beside it says."""
+    digest, sums = hashlib.sha256(path.read_bytes()).hexdigest(), path.with_name("SHA256SUMS").read_bytes()
+    if f"{digest}  {path.name}".encode() not in sums.splitlines():
+        raise ValueError(f"{path} is damaged, or was changed since the export: copy the folder again, or export anew")
+    return path
 
 
 def channel_of(image: Any) -> tuple[Any, Any, Any]:
     """Voxels of a nibabel image, integers as stored, all else float32; affine and spacing in mm, None if not known."""
     header, shape = image.header, image.shape[:3] + tuple(n for n in image.shape[3:] if n > 1)
-    kind = np.dtype(header.get_data_dtype()).kind
-    ndim, code = len(shape), int(header["xyzt_units"]) & 7
+    kind, ndim, code = np.dtype(header.get_data_dtype()).kind, len(shape), int(header["xyzt_units"]) & 7
     unit = {1: 1000.0, 3: 0.001}.get(code, 1.0)
     affine = np.diag([unit, unit, unit, 1]) @ image.affine
     if ndim not in (2, 3) or kind not in "iuf" or not abs(np.linalg.det(affine)) > 1e-12:
@@ -171,8 +173,7 @@ def scale(voxels: Any, kind: str, fixed: Any) -> Any:
         raise ValueError("a channel of the scan is constant, or has voxels that are NaN or infinite")
     low, high = float(voxels.min()), float(voxels.max())
     if kind == "percentile":
-        ends = np.percentile(voxels, [0.5, 99.5]).tolist()
-        low, high = ends if ends[0] < ends[1] else (low, high)
+        low, high = ends if (ends := np.percentile(voxels, [0.5, 99.5]).tolist())[0] < ends[1] else (low, high)
     zero, unit = (0.0, 1.0) if kind == "none" else (low, high - low)
     if kind == "zscore":
         seen = voxels[voxels != 0]
@@ -185,66 +186,65 @@ def scale(voxels: Any, kind: str, fixed: Any) -> Any:
 
 def nearest(old: int, new: int) -> Any:
     """(new,) indices of the old voxels that are nearest to a new grid with the same first and last voxel."""
-    k, step = np.arange(new), float(np.float32(2) / np.float32(max(new - 1, 1)))
+    k, half, step = np.arange(new), np.float32((old - 1) / 2), float(np.float32(2) / np.float32(max(new - 1, 1)))
     along = np.where(k < new // 2, step * k - 1, 1 - step * (new - 1 - k)).astype(np.float32) * (new > 1)
-    at = np.float32((old - 1) / 2) * along + np.float32((old - 1) / 2)
-    return np.clip(np.floor(at + np.float32(0.5)), 0, old - 1).astype(int)
+    return np.clip(np.floor(half * along + half + np.float32(0.5)), 0, old - 1).astype(int)
 
 
-def resampled(maps: Any, size: Any, first: int = 1) -> Any:
-    """(C, *N) -> (C, *size): means over the new voxel where an axis shrinks, linear where it grows; `first` axis."""
-    for axis, new in enumerate(size, start=first):
-        step = maps.shape[axis] / new
-        maps = maps if step == 1 else mixed(maps, axis, (np.arange(new) + 0.5) * step - 0.5, step)
+def resampled(maps: Any, size: Any, first: int = 1, ends: bool = False) -> Any:
+    """(C, *N) -> (C, *size): linear where an axis grows, means where it shrinks; `ends`: first and last voxels stay."""
+    for axis, (old, new) in enumerate(zip(maps.shape[first:], size, strict=True), start=first):
+        if ends or old != new:
+            step = 1 if ends else old / new
+            at = np.arange(new) * ((old - 1) / max(new - 1, 1)) if ends else (np.arange(new) + 0.5) * step - 0.5
+            near = abs(np.arange(old)[:, None] - (at if step > 1 else np.clip(at, 0, old - 1)))
+            weights = np.clip(0.5 + step / 2 - near, 0, 1) if step > 1 else np.clip(1 - near, 0, None)
+            maps = np.moveaxis(np.tensordot(maps, np.float32(weights / weights.sum(0)), (axis, 0)), -1, axis)
     return maps
 
 
-def mixed(maps: Any, axis: int, at: Any, step: float) -> Any:
-    """Maps with new voxels, `step` old ones wide, at these places along an axis: linear, or means where step > 1."""
-    near = abs(np.arange(old := maps.shape[axis])[:, None] - (at if step > 1 else np.clip(at, 0, old - 1)))
-    weights = np.clip(0.5 + step / 2 - near, 0, 1) if step > 1 else np.clip(1 - near, 0, None)
-    return np.moveaxis(np.tensordot(maps, np.float32(weights / weights.sum(0)), (axis, 0)), -1, axis)
-
-
-def segment_picture(model: ExportedModel, paths: list[Path], target: Path) -> None:
-    """Write the mask of a picture, or of several that are the channels of one."""
-    from PIL import Image, ImageOps
-
-    channels: list[Any] = []
-    for image in map(ImageOps.exif_transpose, (Image.open(BytesIO(path.read_bytes())) for path in paths)):
-        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[:, :, 3].min() < 255:
-            raise ValueError("transparent pixels, whose values nobody sees: save the picture without an alpha channel")
-        grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
-        image = image.convert("L" if grey else "RGB") if image.mode in ("1", "LA") or not grey else image
-        channels += [(v.T, None, None) for v in np.moveaxis(np.asarray(image).reshape(*image.size[::-1], -1), 2, 0)]
-    Image.fromarray(np.ascontiguousarray(model.labels(channels).T)).save(target)
-
-
-def main(source: Path, out: Path, model: Any = None, done: Any = lambda case: None) -> None:
-    """Segment a scan, or every scan of a folder. A mask has the ending of its scan; masks of pictures are PNG."""
-    model, cases = model or ExportedModel(), dict[tuple[str, str], list[Path]]()
-    for path in sorted(source.iterdir() if source.is_dir() else source.parent.iterdir()):
-        if match := SCAN.fullmatch(path.name):
-            number = "" if len(model.about["channels"]) > 1 or match[2] in (None, "_0000") else match[2]
-            cases.setdefault((match[1] + number, match[3].lower()), []).append(path)
-    chosen = [each for each in cases.items() if source in (*each[1], each[1][0].parent)]
-    for (case, ending), files in chosen or sys.exit(f"{source}: there is no NIfTI file and no picture"):
-        out.mkdir(parents=True, exist_ok=True)
-        target = out / (case + (ending if ending.startswith(".nii") else ".png"))
+def main(source: Path, out: Path, model: Any = None, done: Any = lambda mask: None) -> None:
+    """Segment a scan, or a folder of them, to NIfTI as the scan is, or PNG; at the end, a ValueError names failures."""
+    model, cases, failed = model or ExportedModel(), dict[str, list[Path]](), list[str]()
+    folder = source if source.is_dir() else source.parent
+    for match in filter(None, map(SCAN.fullmatch, sorted(path.name for path in folder.iterdir()))):
+        number = "" if len(model.about["channels"]) > 1 or match[2] in (None, "_0000") else match[2]
+        ending = match[3].lower() if match[3].lower().startswith(".nii") else ".png"
+        cases.setdefault(match[1] + number + ending, []).append(folder / match[0])
+    chosen = {out / name: files for name, files in cases.items() if source in (*files, folder)}
+    if not chosen or out.resolve() == folder.resolve():
+        raise ValueError(f"{source}: there is no NIfTI file and no picture" if not chosen else f"{out} holds the scans")
+    if there := [path for path in (*chosen, out) if path.is_file()]:
+        raise ValueError(f"{there[0]} exists already: name another folder; nothing was overwritten")
+    out.mkdir(parents=True, exist_ok=True)
+    for target, files in chosen.items():
         aside = target.with_name(f".{target.name}")  # so that a mask appears whole or not at all
-        if target.exists():
-            sys.exit(f"{target} exists already: name another folder; nothing was overwritten")
         try:
-            if ending.startswith(".nii"):
-                nib.save(model.mask([nib.load(path) for path in files]), aside)
-            else:
+            if target.suffix == ".png":
+                from crossmatch.export.infer_pictures import segment_picture
+
                 segment_picture(model, files, aside)
+            else:
+                sound = (path for path in files if path.suffix.lower() != ".gz" or gzip.decompress(path.read_bytes()))
+                nib.save(model.mask([nib.load(path) for path in sound]), aside)
             aside.replace(target)
-        except (ValueError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
-            sys.exit(f"{files[0]}: {error}")
-        done(case)
+            done(target)
+        except Exception as error:  # of a single scan
+            failed.append(f"{files[0]}: {error or type(error).__name__}")
+            aside.unlink(missing_ok=True)
+    if failed:
+        raise ValueError("\n".join([*failed, f"{len(failed)} of {len(chosen)} scans have no mask"]))
+
+
+def command(work: Any, usage: Any) -> None:
+    """Call `work(INPUT, OUT)` as the command line says; a mistake ends in words and exit code 2."""
+    if (asked := {"-h", "--help"} & {*sys.argv}) or len(sys.argv) != 3:
+        sys.exit(print(usage, file=None if asked else sys.stderr) or (0 if asked else 2))
+    try:
+        work(*map(Path, sys.argv[1:]))
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        sys.exit(print(error, file=sys.stderr) or 2)
 
 
 if __name__ == "__main__":
-    asked, fine = {"-h", "--help"} & {*sys.argv}, len(sys.argv) == 3
-    main(*map(Path, sys.argv[1:])) if fine and not asked else sys.exit(print(__doc__) if asked else __doc__)
+    command(main, __doc__)

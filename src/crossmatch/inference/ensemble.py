@@ -14,6 +14,7 @@ from crossmatch.batches.intensity import Window
 from crossmatch.dataset.orientation import UNTURNED, turn_into
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Grid
+from crossmatch.inference.origin import weights_digest
 from crossmatch.networks import Segmenter
 from crossmatch.runs.checkpoint import Checkpoint
 from crossmatch.runs.differences import changes
@@ -81,13 +82,18 @@ def load_networks(runs: Sequence[Run], checkpoint: str) -> tuple[Segmenter, list
         checkpoint: ``last`` or ``best``, of each; of a single run also a file.
 
     Raises:
-        UserError: no such checkpoint, or a file for several runs.
+        UserError: no such checkpoint, a file for several runs, or the same weights in two of them.
     """
     if len(runs) > 1 and checkpoint not in ("last", "best"):
         raise UserError(f"--checkpoint {checkpoint} is of one run, and {len(runs)} are averaged: use last or best.")
     networks, checkpoints = zip(*(run.load_network(checkpoint) for run in runs), strict=True)
     if len(runs) == 1:
         return networks[0], list(checkpoints)
+    named: dict[str, Path] = {}
+    for run, loaded in zip(runs, checkpoints, strict=True):
+        same = named.setdefault(weights_digest(loaded.network), run.folder)
+        if same != run.folder:
+            raise UserError(f"{same} and {run.folder} hold the same weights: name one of them, or different runs.")
     return Ensemble(networks, copies=_scale_differently(runs)).eval(), list(checkpoints)
 
 

@@ -23,7 +23,7 @@ from pydantic import Field
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 from crossmatch import formats
-from crossmatch.atomic import read_json, write_json
+from crossmatch.atomic import parse_json, read_json, write_json
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
 from crossmatch.dataset.orientation import put_onto
 from crossmatch.errors import UserError
@@ -32,10 +32,9 @@ from crossmatch.inference.estimates import Reliability
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.reliability import Voxels, reliability, voxels_around
 from crossmatch.inference.shape import MaskShape, shapes_in
-from crossmatch.runs.run import Run
+from crossmatch.runs.run import CALIBRATIONS, Run
 from crossmatch.scoring.metrics import counted, dice_per_class
 
-FOLDER = "calibration"  # in the run's
 FORM = 2  # of what is kept
 MOST = 40  # cases; more are left out evenly
 
@@ -74,10 +73,10 @@ def known_cases(
         The cases; or one sentence why there are none.
     """
     run = runs[0]
-    path = _place(run, predictor, weights_sha256)
-    kept = _read(path, run) if path.is_file() else None
+    path, kept = _place(run, predictor, weights_sha256), kept_cases(run, predictor, weights_sha256)
     if any(one.is_packed for one in runs):
-        return kept or "A packed model has no data that anything could be fitted on."
+        fitted = "`crossmatch predict RUN SCANS MASKS --quality` fits it in the run; pack that then"
+        return kept or f"A packed model has no data, and none was fitted for these weights and settings: {fitted}."
     if any(Path(one.data["root"]).resolve() != Path(run.data["root"]).resolve() for one in runs):
         return "The runs were trained on data of different folders, so nothing could be fitted."
     try:
@@ -115,7 +114,16 @@ def _state(cases: Sequence[Case]) -> str:
 def kept_cases(run: Run, predictor: Predictor, weights_sha256: str) -> KnownCases | None:
     """What the run keeps of its cases; None where they were not predicted yet. Arguments as of `known_cases`."""
     path = _place(run, predictor, weights_sha256)
-    return _read(path, run) if path.is_file() else None
+    origin, way_out = str(path), "remove it, and it is made again"
+    if run.is_packed:
+        packed = run.record["packed"].get("calibrations", {}).get(path.stem)
+        origin, way_out = f"The calibration in {run.folder}", "pack the run again"
+        found = None if packed is None else parse_json(json.dumps(packed), KnownCases, origin, way_out)
+    else:
+        found = read_json(path, KnownCases, way_out) if path.is_file() else None
+    if found is not None:
+        _check(found, origin, way_out, run.classes - 1)
+    return found
 
 
 def _place(run: Run, predictor: Predictor, weights_sha256: str) -> Path:
@@ -130,17 +138,15 @@ def _place(run: Run, predictor: Predictor, weights_sha256: str) -> Path:
         predictor.recipe.predict.model_dump(mode="json"),
     ]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-    return run.folder / FOLDER / f"{key}.json"
+    return run.folder / CALIBRATIONS / f"{key}.json"
 
 
-def _read(path: Path, run: Run) -> KnownCases:
-    """What is kept; a UserError where it is damaged."""
-    found, classes = read_json(path, KnownCases, "remove it, and it is made again"), run.classes - 1
+def _check(found: KnownCases, origin: str, way_out: str, classes: int) -> None:
+    """A UserError where what is kept is damaged."""
     of_cases = (found["agreement"], found["soft_dice"], found["border_entropy"], found["masks"], found["dice"])
     rows: list[list[Any]] = [row for table in of_cases for row in table] + list(found["references"].values())
     if any(len(table) != len(found["cases"]) for table in of_cases) or any(len(row) != classes for row in rows):
-        raise UserError(f"{path} is damaged (not {classes} values for each case): remove it, and it is made again.")
-    return found
+        raise UserError(f"{origin} is damaged (not {classes} values for each case): {way_out}.")
 
 
 def _predict(

@@ -87,7 +87,7 @@ def read_quality(folder: Path) -> QualityRecord | None:
     """
     if not (folder / QUALITY).is_file():
         return None
-    stored = read_json(folder / QUALITY, StoredQuality, "make it again with `crossmatch predict --quality`")
+    stored = read_json(folder / QUALITY, StoredQuality, "remove it; `crossmatch predict --quality` makes it again")
     cases, outdated = {}, {}
     origin = _origin(folder)
     for name, case in stored["cases"].items():

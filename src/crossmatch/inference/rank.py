@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch import formats
+from crossmatch.atomic import check_writable
 from crossmatch.dataset.dataset import Dataset, open_dataset, patient_of
 from crossmatch.errors import UserError
 from crossmatch.inference.ensemble import load_networks
@@ -75,6 +76,10 @@ def rank(
     opened = open_run(Path(run))
     if data is None and opened.is_packed:
         raise UserError(f"{run} is a packed model, which has no data: name a dataset, or a folder of scans.")
+    if out is None and opened.is_packed:
+        raise UserError(f"{run} is a packed model, which takes no further files: name a folder with --out.")
+    target = opened.folder if out is None else Path(out)
+    check_writable(target)
     place = Path(opened.data["root"]) if data is None else Path(data)
     candidates, known = _candidates(opened, place)
     if not candidates:
@@ -110,7 +115,7 @@ def rank(
                 flags=tuple(verdict["flags"]),  # type: ignore[arg-type]
             )
         )
-    write_ranking(opened.folder if out is None else Path(out), opened, found)
+    write_ranking(target, opened, found)
     return found
 
 

@@ -71,7 +71,9 @@ def read_ranking(run: Run) -> list[Ranked]:
         UserError: rank.json is damaged.
     """
     path = run.folder / RANKING
-    return read_json(path, StoredRanking, "make it again with `crossmatch rank`")["next"] if path.is_file() else []
+    return (
+        read_json(path, StoredRanking, "remove it; `crossmatch rank` makes it again")["next"] if path.is_file() else []
+    )
 
 
 def shown(value: object) -> str:

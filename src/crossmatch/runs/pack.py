@@ -1,6 +1,7 @@
 """One file to hand on: the weights, the recipe and the facts of a run, without its data and who trained it.
 
 Left out are the cases' names, all folders, the remarks of the recipe, the log, and the state that only training needs.
+What estimates of quality were fitted on goes with it: numbers of each case, without its name.
 """
 
 import json
@@ -10,10 +11,11 @@ from typing import Any, Literal
 
 from safetensors.torch import save
 
+from crossmatch.atomic import read_json
 from crossmatch.errors import UserError
 from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.record import CheckpointFacts, RunRecord
-from crossmatch.runs.run import Run, open_run
+from crossmatch.runs.run import CALIBRATIONS, Run, open_run
 from crossmatch.runs.zipped import ENDING, FACTS, read_packed, write_packed
 
 _KEPT = ("step", "seconds", "best", "validation", "peak_memory", "parameters", "method")
@@ -35,6 +37,8 @@ def pack(folder: Path, out: Path, checkpoint: Literal["last", "best"] = "last") 
     """
     if out.suffix.lower() != ENDING:
         raise UserError(f"{out} is no name for a packed model: let it end in {ENDING}.")
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: name a file.")
     if out.exists():
         read_packed(out, FACTS)  # a UserError where it is another file
     run = open_run(folder)
@@ -70,6 +74,23 @@ def _without_origin(run: Run, checkpoint: Literal["last", "best"], facts: Checkp
             "steps_left": max(0, run.recipe.train.steps - done),
         },
     }
+    if calibrations := _calibrations(run.folder / CALIBRATIONS):
+        record["packed"]["calibrations"] = calibrations
     if "extended" in run.record:
         record["extended"] = run.record["extended"]
     return record
+
+
+def _calibrations(folder: Path) -> dict[str, Any]:
+    """What the run keeps of the cases that estimates of quality are fitted on, without their names and files."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        kept = read_json(path, dict[str, Any], "remove it, and fit again with `crossmatch predict --quality`")
+        cases, references = kept.get("cases", []), kept.get("references", {})
+        number = {name: f"case {n}" for n, name in enumerate(dict.fromkeys([*cases, *references]), start=1)}
+        found[path.stem] = kept | {
+            "files": "",
+            "cases": [number[name] for name in cases],
+            "references": {number[name]: shapes for name, shapes in references.items()},
+        }
+    return found

@@ -75,6 +75,7 @@ class Packed(TypedDict):
     by: str  # version of crossmatch
     checkpoint: Literal["last", "best"]
     steps_left: Natural  # that the run had not done
+    calibrations: NotRequired[dict[str, Any]]  # of quality, by the names that `known_cases` looks for
 
 
 class RunRecord(TypedDict):

@@ -113,6 +113,7 @@ def open_run(folder: Path) -> Run:
     return Run(folder, parse_recipe(record["recipe"], str(path)), record)
 
 
+CALIBRATIONS = "calibration"  # the folder of what estimates of quality are fitted on
 PLANNED = "recipe.toml"  # what `train auto` writes into a run's folder before the run is made
 
 

@@ -1,0 +1,30 @@
+"""Pictures for the infer.py beside this file, read and written with Pillow."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+def segment_picture(model: Any, paths: list[Path], target: Path) -> None:
+    """Write the mask of a picture, or of several that are the channels of one, as PNG.
+
+    Args:
+        model: an `ExportedModel` of infer.py.
+        paths: of the picture, or of each channel.
+        target: of the mask; it holds labels, 0 for background.
+
+    Raises:
+        ValueError: pixels that are transparent, or what the model refuses.
+    """
+    channels: list[Any] = []
+    for path in paths:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened)
+        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[:, :, 3].min() < 255:
+            raise ValueError("transparent pixels, whose values nobody sees: save the picture without an alpha channel")
+        grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
+        image = image.convert("L" if grey else "RGB") if image.mode in ("1", "LA") or not grey else image
+        channels += [(v.T, None, None) for v in np.moveaxis(np.asarray(image).reshape(*image.size[::-1], -1), 2, 0)]
+    Image.fromarray(np.ascontiguousarray(model.labels(channels).T)).save(target)
