@@ -21,7 +21,7 @@ from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.orientation import read_label
 from crossmatch.errors import UserError
-from crossmatch.review import accepting
+from crossmatch.review import accepting, joining
 from crossmatch.review.accepting import label_of
 from crossmatch.review.desk import ChangedError, Desk
 from crossmatch.review.elsewhere import folder_of
@@ -289,6 +289,79 @@ def test_a_new_scan_joins_the_dataset(tmp_path, data) -> None:
     assert desk.gathered.cases["unlabelled:anna"].mask is not None
     assert "new:anna" not in desk.gathered.cases
     assert desk.decisions.state("unlabelled:anna") == "accepted"
+
+
+@pytest.fixture
+def two_channels(tmp_path: Path) -> Desk:
+    """A page with a new scan of two files, anna."""
+    data = write_dataset(tmp_path / "data", n_train=2, channels=2)
+    for channel in range(2):
+        voxels = np.random.default_rng(channel).integers(0, 99, (16, 14, 4)).astype(np.int16)
+        write_nifti(tmp_path / "new" / f"anna_000{channel}.nii.gz", voxels)
+    return desk_of(untrained_run(tmp_path / "run", data).folder, data, scans=(tmp_path / "new",))
+
+
+def test_a_scan_whose_second_channel_is_written_again_is_not_taken(two_channels, tmp_path) -> None:
+    """Not with the mask of a page that showed it as it was; its voxels are read again."""
+    desk, second = two_channels, tmp_path / "new" / "anna_0001.nii.gz"
+    with desk.opened("new:anna") as opened:
+        before = opened.channels[1].voxels
+    version, times = desk.version(desk.case("new:anna")), (second.stat().st_atime_ns, second.stat().st_mtime_ns)
+    write_nifti(second, before + 1)
+    os.utime(second, ns=times)
+    with pytest.raises(ChangedError, match="another page or program decided on it, or wrote its scan or label"):
+        desk.accept("new:anna", box((16, 14, 4), 2).tobytes(order="F"), version, True)
+    assert not list((tmp_path / "data" / "imagesTr").glob("anna*"))
+    with desk.opened("new:anna") as opened:
+        np.testing.assert_array_equal(opened.channels[1].voxels, before + 1)
+
+
+def test_a_scan_that_is_written_to_while_it_is_copied_is_not_taken(two_channels, tmp_path, monkeypatch) -> None:
+    desk, root, copy = two_channels, tmp_path / "data", joining._copy
+
+    def copied(path: Path, target: Path) -> None:
+        copy(path, target)
+        with (tmp_path / "new" / "anna_0001.nii.gz").open("ab") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr(joining, "_copy", copied)
+    with pytest.raises(
+        UserError, match=r"anna has changed since .* may still be writing its files\. It was not accepted"
+    ):
+        accept(desk, box((16, 14, 4), 2), "new:anna")
+    assert not list((root / "imagesTr").glob("anna*"))
+    assert not (root / "review" / joining.JOINING).exists()
+    assert "anna" not in (root / "splits" / "train.txt").read_text()
+    assert desk.draft_of(desk.case("new:anna"), False).is_file()
+    assert desk.decisions.state("new:anna") == "open"
+
+
+def test_the_half_of_a_scan_that_a_killed_page_has_copied_goes(two_channels, tmp_path) -> None:
+    """The next page removes it, and takes both channels then."""
+    root, new = tmp_path / "data", tmp_path / "new"
+    (root / "imagesTr" / "anna_0000.nii.gz").write_bytes((new / "anna_0000.nii.gz").read_bytes()[:99])
+    (root / "review").mkdir(exist_ok=True)
+    (root / "review" / joining.JOINING).write_text('["anna_0000.nii.gz", "anna_0001.nii.gz"]')
+    desk = desk_of(two_channels.run.folder, root, scans=(new,))
+    assert not list((root / "imagesTr").glob("anna*"))
+    accept(desk, box((16, 14, 4), 2), "new:anna")
+    for name in ("anna_0000.nii.gz", "anna_0001.nii.gz"):
+        assert (root / "imagesTr" / name).read_bytes() == (new / name).read_bytes()
+    check(root, lambda done, total: None)
+
+
+def test_a_label_of_two_channels_is_settled_when_both_are_there(two_channels, tmp_path) -> None:
+    """A page that was killed after the label: the next one names it in the list and notes it down, once."""
+    root = tmp_path / "data"
+    accept(two_channels, box((16, 14, 4), 2), "new:anna")
+    (two_channels.run.folder / "review" / "decisions.jsonl").unlink()
+    (root / "splits" / "train_1_reviewed_label.txt").unlink()
+    desk = desk_of(two_channels.run.folder, root, scans=(tmp_path / "new",))
+    assert desk.decisions.state("unlabelled:anna") == "accepted"
+    assert (root / "splits" / "train_1_reviewed_label.txt").read_text().split() == ["case_001", "anna"]
+    lines = (two_channels.run.folder / "review" / "decisions.jsonl").read_text()
+    desk_of(two_channels.run.folder, root, scans=(tmp_path / "new",))
+    assert (two_channels.run.folder / "review" / "decisions.jsonl").read_text() == lines
 
 
 def test_a_new_scan_of_a_known_name_or_a_test_patient_is_refused(tmp_path, data) -> None:

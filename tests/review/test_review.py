@@ -278,6 +278,24 @@ def test_a_scan_that_was_written_again_is_flagged(run, data) -> None:
         assert "written again since" in " ".join(asked(server, "case", id="unlabelled:case_003")[1]["flags"])
 
 
+def test_a_second_channel_that_was_written_again_is_flagged(tmp_path) -> None:
+    data = write_dataset(tmp_path / "data", n_train=2, channels=2, unlabelled=1)
+    run = untrained_run(tmp_path / "run", data).folder
+    origin = predicted(run, data, {"case_002": 0.8}) / "prediction.json"
+    first, second = (data / "imagesTr" / f"case_002_000{channel}.nii.gz" for channel in range(2))
+    facts = json.loads(origin.read_text())
+    (known,) = facts["scans"]["case_002"]
+    stat = second.stat()
+    state = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns, "sha256": None}
+    facts["scans"]["case_002"].append({**state, "path": known["path"].replace(first.name, second.name)})
+    origin.write_text(json.dumps(facts))
+    (origin.parent / "quality.json").unlink()  # which knows the first file alone
+    with served(desk_of(run, data)) as server:
+        assert "written again" not in " ".join(asked(server, "case", id="unlabelled:case_002")[1]["flags"])
+        write_nifti(second, np.arange(16 * 14 * 4, dtype=np.int16).reshape(16, 14, 4))
+        assert "written again since" in " ".join(asked(server, "case", id="unlabelled:case_002")[1]["flags"])
+
+
 def test_data_that_were_moved(run, data, tmp_path) -> None:
     moved = data.rename(tmp_path / "moved")
     with pytest.raises(UserError, match=r"lay in .*data, and do not any more: say where with --data"):

@@ -7,7 +7,6 @@ from typing import Any
 
 from crossmatch.errors import UserError
 from crossmatch.formats import Array
-from crossmatch.inference.origin import has_changed
 from crossmatch.review.accepting import label_of
 from crossmatch.review.case_list import Wish, flags_of, neighbours, page_of, row
 from crossmatch.review.case_voxels import OpenCase
@@ -116,7 +115,7 @@ def _stale(opened: OpenCase) -> str | None:
     mask = opened.case.mask
     if mask is None or mask.outdated is not None:
         return None
-    if mask.scan.is_file() and has_changed(mask.scan, mask.state):
+    if mask.scan_has_changed():
         return "The scan was written again since this mask was made: predict it again."
     return None
 

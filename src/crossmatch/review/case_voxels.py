@@ -14,7 +14,7 @@ from crossmatch.dataset.orientation import put_onto, read_label
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume
 from crossmatch.review.places import Places
-from crossmatch.review.shown_cases import ReviewCase
+from crossmatch.review.shown_cases import FileState, ReviewCase
 from crossmatch.runs.run import Run
 
 _SENT = ("uint8", "int16", "uint16", "float32")  # types that the browser takes; others are sent as float32
@@ -28,6 +28,7 @@ class OpenCase:
     case: ReviewCase
     channels: list[Volume]  # the first one's grid is that of all
     labels: dict[str, int]  # name -> value of all that a label file may hold, background too
+    state: tuple[FileState | None, ...]  # of its files when they were read
 
     @property
     def grid(self) -> Volume:
@@ -119,12 +120,13 @@ def open_case(run: Run, labels: dict[str, int], case: ReviewCase, places: Places
     Raises:
         UserError: a file is gone, damaged or outside of the folders that may be shown; channels that do not fit.
     """
+    state = case.state()  # before they are read: a file that changes meanwhile is read again the next time
     volumes = formats.read_channels(places.checked(path) for path in case.images)
     if len(volumes) != len(run.data["channels"]):
         raise UserError(f"{case.images[0]} has {len(volumes)} channels, and the run {len(run.data['channels'])}.")
     first = volumes[0]
     others = [put_onto(first, one, case.images[0], "channel 0") if one.shape else one for one in volumes[1:]]
-    return OpenCase(case, [first, *others], labels)
+    return OpenCase(case, [first, *others], labels, state)
 
 
 def _sendable(voxels: Array) -> Array:

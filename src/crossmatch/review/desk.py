@@ -1,7 +1,6 @@
 """What the page works with: the run's cases, what was decided, and the one case whose voxels are in memory."""
 
 import hashlib
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from crossmatch.review.joining import join_dataset, remove_half_joined
 from crossmatch.review.places import Places
 from crossmatch.review.predicting import Predicting
 from crossmatch.review.settling import note_down, settle
-from crossmatch.review.shown_cases import Gathered, ReviewCase, gather
+from crossmatch.review.shown_cases import Gathered, ReviewCase, gather, state_of
 from crossmatch.review.thumbnails import Thumbnails, thumbnail
 from crossmatch.runs.run import Run
 
@@ -86,7 +85,7 @@ class Desk:
         """The voxels of a case. Others wait meanwhile."""
         case = self.case(ident)
         with self._voxels:
-            if self._open is None or self._open.case != case or _missing(case):
+            if self._open is None or self._open.case != case or self._open.state != case.state():
                 self._open = None  # before the next is read
                 self._open = open_case(self.run, self.labels, case, self.places)
             yield self._open
@@ -97,17 +96,16 @@ class Desk:
         return None if mask is None else opened.label(self.places.checked(mask.path))
 
     def version(self, case: ReviewCase) -> str:
-        """Changes whenever the case was decided or its label was written, by whomever."""
+        """Changes whenever the case was decided, or its label or one of its images was written, by whomever."""
         decided = self.decisions.last.get(case.id)
         label = label_of(self.root, case.name) if case.kind != "new" else None
-        state = label.stat() if label is not None else None
-        text = f"{decided}|{label and label.name}|{state and _times(state)}"
+        text = f"{decided}|{label and label.name}|{label and state_of(label)}|{case.state()}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def thumbnail(self, ident: str) -> bytes:
         """The small picture of a case."""
         case = self.case(ident)
-        state = str(case.mask and _times(case.mask.path.stat()))
+        state = str(case.mask and state_of(case.mask.path))
         if (known := self._thumbnails.get(ident, state)) is not None:
             return known
         with self._voxels:
@@ -158,7 +156,7 @@ class Desk:
                 raise ChangedError(f"{self._empty(case)} Accept it all the same?{self._there(case)}")
             try:
                 if case.kind == "new":
-                    opened = replace(opened, case=replace(case, images=join_dataset(self.root, case)))
+                    opened = replace(opened, case=replace(case, images=join_dataset(self.root, case, opened.state)))
                 written = accept(
                     *(self.run, self.root, opened, labels, predicted),
                     replace=may_replace,
@@ -199,8 +197,8 @@ class Desk:
         told = f" It is {decided['state']} since {decided['when']}, by {decided['who']}." if decided else ""
         nothing = f" {self._empty(case)}" if empty else ""
         return (
-            f"{case.name} has changed since this page opened it: another page or program decided on it or wrote a "
-            f"label.{told}{nothing} Go on all the same?{self._there(case)}"
+            f"{case.name} has changed since this page opened it: another page or program decided on it, or wrote "
+            f"its scan or label.{told}{nothing} Go on all the same?{self._there(case)}"
         )
 
 
@@ -210,15 +208,6 @@ def dice_of(prediction: Array, reference: Array, value: int, ignore: int | None)
     ours, theirs = (prediction == value) & counted, reference == value
     total = int(np.count_nonzero(ours)) + int(np.count_nonzero(theirs))
     return 2 * int(np.count_nonzero(ours & theirs)) / total if total else None
-
-
-def _times(stat: os.stat_result) -> tuple[int, int, int]:
-    """What changes when a file does, also where it was given the time of another."""
-    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
-
-
-def _missing(case: ReviewCase) -> bool:
-    return not all(path.exists() for path in case.images)
 
 
 def _now() -> str:

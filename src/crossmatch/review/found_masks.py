@@ -13,7 +13,7 @@ from crossmatch import formats
 from crossmatch.atomic import read_json
 from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CaseQuality
-from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile
+from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile, has_changed
 from crossmatch.inference.quality_record import QualityRecord, read_quality
 from crossmatch.runs.run import Run
 
@@ -29,11 +29,14 @@ class FoundMask:
     path: Path
     folder: Path
     facts: dict[str, Any]  # of prediction.json: run, checkpoint, step, weights
-    scan: Path  # the scan's first file
-    state: SourceFile  # of the scan's first file when the mask was made
+    files: tuple[tuple[Path, SourceFile], ...]  # of the scan, each with its state when the mask was made
     uncertainty: Path | None
     quality: CaseQuality | None
     outdated: str | None  # why an estimate of it holds no more
+
+    def scan_has_changed(self) -> bool:
+        """Whether a file of the scan that is still there is not as it was when the mask was made."""
+        return any(path.is_file() and has_changed(path, state) for path, state in self.files)
 
 
 class MaskFolders:
@@ -62,9 +65,8 @@ class MaskFolders:
         found = self._by_file.get(key_of(image))
         for other in self._by_name.get(name, []) if found is None else []:
             try:
-                moved = other.state["size"] == image.stat().st_size and (
-                    not other.scan.exists() or _equal(other.scan, image)
-                )
+                scan, state = other.files[0]
+                moved = state["size"] == image.stat().st_size and (not scan.exists() or _equal(scan, image))
             except OSError:
                 continue
             found = other if moved else found
@@ -96,8 +98,7 @@ class MaskFolders:
                 path,
                 folder,
                 facts,
-                places[0],
-                files[0],
+                tuple(zip(places, files, strict=True)),
                 uncertain.get(name),
                 quality.cases.get(name) if quality else None,
                 quality.outdated.get(name) if quality else None,

@@ -15,7 +15,7 @@ from crossmatch.dataset.dataset import open_dataset, patient_of
 from crossmatch.dataset.layout import list_cases, read_description, read_list
 from crossmatch.errors import UserError
 from crossmatch.review.accepting import FOLDER
-from crossmatch.review.shown_cases import ReviewCase, is_same_scan
+from crossmatch.review.shown_cases import FileState, ReviewCase, is_same_scan
 from crossmatch.runs import lock
 from crossmatch.runs.run import Run
 
@@ -23,14 +23,18 @@ ALL = "all"
 JOINING = "joining.json"
 
 
-def join_dataset(root: Path, case: ReviewCase) -> tuple[Path, ...]:
+def join_dataset(root: Path, case: ReviewCase, seen: tuple[FileState | None, ...]) -> tuple[Path, ...]:
     """Copy the files of a new scan into imagesTr, and name it in splits/train.txt where there is such a list.
+
+    Args:
+        root: of the dataset; seen: the state of the scan's files when they were read to be looked at.
 
     Returns:
         Its images there; also where the same scan joined before.
 
     Raises:
-        UserError: the dataset has a case of that name, or one of its patient in another split; nothing was copied.
+        UserError: the dataset has a case of that name, or one of its patient in another split, or a file of the scan
+            was written to since it was looked at; nothing was copied.
     """
     dataset = open_dataset(root)
     description = read_description(root)
@@ -56,6 +60,11 @@ def join_dataset(root: Path, case: ReviewCase) -> tuple[Path, ...]:
         try:
             for path, target in zip(case.images, targets, strict=True):
                 _copy(path, target)
+            if case.state() != seen:
+                raise UserError(
+                    f"{case.name} has changed since this page read it: a program may still be writing its files. It "
+                    "was not accepted; predict it again when they are there, and load the case again."
+                )
         except UserError:
             _remove_joining(root)
             raise

@@ -16,6 +16,7 @@ from crossmatch.review.found_masks import FoundMask, MaskFolders, key_of
 from crossmatch.review.places import Places
 from crossmatch.runs.run import Run
 
+FileState = tuple[int, int, int]  # what changes when a file does, also where it was given the time of another
 CaseKind = Literal["unlabelled", "validation", "new"]
 
 
@@ -30,6 +31,10 @@ class ReviewCase:
     reference: Path | None  # shown beside the prediction: of validation cases alone
     mask: FoundMask | None
     label_next: int | None = None  # its place in the run's rank.json, from 1
+
+    def state(self) -> tuple[FileState | None, ...]:
+        """Times and size of each file of its images as they are now; None of one that is gone."""
+        return tuple(state_of(part) for path in self.images for part in (formats.parts(path) or [path]))
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,15 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
             f"Masks of scans in other folders are not shown. Start with --scans to show those of {listed(hidden)}."
         )
     return Gathered(cases, dataset, tuple(notes), folders.calibration, tuple(joined))
+
+
+def state_of(path: Path) -> FileState | None:
+    """The state of a file; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
 
 
 def _place(case: ReviewCase, places: dict[tuple[str, str], int]) -> int | None:
