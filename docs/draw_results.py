@@ -1,4 +1,4 @@
-"""The figures of docs/results/index.md, from the rows and cells of a benchmark's JSON: see make_results.py.
+"""The figures of the pages of results, from the JSON beside them: see make_results.py.
 
 The same JSON gives the same bytes.
 """
@@ -56,6 +56,21 @@ def cost(rows: Sequence[Found], seconds: dict[str, float], path: Path) -> None:
     axes.set_xlabel("CPU seconds of a step, one thread")
     axes.set_ylabel("mean test Dice in percent")
     axes.grid(linewidth=0.4)
+    _write(figure, path)
+
+
+def trajectories(families: dict[str, list[Found]], path: Path) -> None:
+    """The first image term of every run over steps, a panel for each family; its name -> its runs."""
+    figure = Figure(figsize=(7.6, 2.9), layout="constrained")
+    panels = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
+    for axes, (name, runs), colour in zip(panels, families.items(), COLOURS, strict=False):
+        for run in runs:
+            axes.plot(range(10, 10 * len(run["ip1"]) + 1, 10), run["ip1"], color=colour, linewidth=0.9, alpha=0.75)
+        axes.axhline(0.7, color=GREY, linewidth=0.7, linestyle=":")
+        axes.set_ylim(0.4, 0.8)
+        axes.set_title(f"{name}, {len(runs)} runs", fontsize=8)
+        axes.set_xlabel("step")
+    panels[0].set_ylabel("first image term, mean of 10 steps")
     _write(figure, path)
 
 

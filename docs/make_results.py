@@ -1,4 +1,4 @@
-"""The tables and figures of docs/results/index.md, and the README's table, from the JSON beside that page:
+"""The tables and figures of the pages of results, and the README's table, from the JSON beside those pages:
 
     python docs/make_results.py
 
@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import trajectory_results
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path("docs") / "results"
-PAGES = (RESULTS / "index.md", Path("README.md"))
+PAGES = (RESULTS / "index.md", RESULTS / "trajectory.md", Path("README.md"))
 NAMES = {
     "crossmatch": "CrossMatch",
     "unimatch": "UniMatch",
@@ -135,6 +137,9 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "skin": lambda root: benchmark_table(root, SKIN),
     "3d": three_d_table,
     "readme": readme_table,
+    "families": trajectory_results.families_table,
+    "tests": trajectory_results.tests_table,
+    "seeds": trajectory_results.seeds_table,
 }
 
 
@@ -161,6 +166,9 @@ def main() -> None:
     draw_results.strips(read(ROOT, f"{PHANTOM}/results.json"), ROOT / RESULTS / "strips.png")
     seconds = read(ROOT, "performance/methods.json")["cpu_seconds"]
     draw_results.cost(rows_of(ROOT, PHANTOM), seconds, ROOT / RESULTS / "cost.png")
+    names = trajectory_results.FAMILIES
+    families = {names[name]: runs for name, runs in trajectory_results.read_runs(ROOT).items()}
+    draw_results.trajectories(families, ROOT / RESULTS / "trajectory.png")
 
 
 if __name__ == "__main__":
