@@ -1,18 +1,23 @@
 """Files and folders appear whole or not at all, with the user's permissions; what dead writers leave goes."""
 
+import errno
 import os
 import stat
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from crossmatch import atomic
 from crossmatch.atomic import new_folder, parse_json, read_json, write_json, write_text, written_aside
+from crossmatch.dataset.dataset import open_dataset
+from crossmatch.dataset.layout import read_list
 from crossmatch.errors import UserError
+from crossmatch.importers.described import read_stated
+from tiny import write_dataset
 
 DIE = """
 import os, sys
@@ -136,3 +141,23 @@ def test_a_number_that_is_not_finite_is_damage(tmp_path: Path, number: str) -> N
         read_json(path, dict[str, Any], "make it again")
     path.write_text('{"NaN": ["Infinity", 1e300]}')
     assert read_json(path, dict[str, Any], "make it again") == {"NaN": ["Infinity", 1e300]}
+
+
+def test_what_may_not_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To make it again would not help: a colleague's file, whose permissions are in the way."""
+    root = write_dataset(tmp_path / "data")
+    (tmp_path / "a.json").write_text("{}")
+
+    def refused(self: Path, *_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    for name in ("read_bytes", "read_text"):
+        monkeypatch.setattr(Path, name, refused)
+    for read in (
+        lambda: read_json(tmp_path / "a.json", dict[str, int], "train again"),
+        lambda: open_dataset(root),
+        lambda: read_list(root / "splits" / "train.txt"),
+        lambda: read_stated(root / "dataset.json"),
+    ):
+        with pytest.raises(UserError, match=r"cannot be read .*Permission denied.*: change its permissions\.$"):
+            read()

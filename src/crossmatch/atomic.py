@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from crossmatch import errors
 from crossmatch.errors import UserError
 from crossmatch.system.locks import WITHOUT_LOCKS, lock_folder
 
@@ -112,7 +113,8 @@ def read_json(path: Path, form: type[Form], way_out: str) -> Form:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): {way_out}.") from None
+        out = errors.way_out(error, way_out)
+        raise UserError(f"{path} cannot be read ({error.strerror}): {out}.") from None
     if _INFINITE.search(text):
         _refuse_infinite(text, f"{path} is damaged (a number is not finite): {way_out}.")
     return parse_json(text, form, str(path), way_out)

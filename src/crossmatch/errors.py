@@ -7,6 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 SHOWN = 10  # names spelled out in one message
+# what PyTorch and oneDNN say in a RuntimeError where memory runs out on a CPU
+SHORT_OF_MEMORY = (
+    "allocate memory",
+    "could not create a primitive",
+    "could not create a memory",
+    "std::bad_alloc",
+    "allocation failed",
+)
 NEAR = 0.7  # share of letters in common, from which on one name may be a misspelling of another
 _DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # marks that turn the order of letters
 
@@ -27,6 +35,11 @@ def _written_out(character: str) -> str:
     hidden = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")  # control, surrogates, ends of lines
     turned = unicodedata.bidirectional(character) in _DIRECTIONS
     return ascii(character)[1:-1] if (hidden and character != "\n") or turned else character
+
+
+def way_out(error: Exception, otherwise: str) -> str:
+    """What helps where a file cannot be read: its permissions, where these are in the way."""
+    return "change its permissions" if isinstance(error, PermissionError) else otherwise
 
 
 def no_formula(text: str) -> str:

@@ -30,6 +30,8 @@ from untrained import untrained_run
         (PermissionError(errno.EACCES, "Permission denied", "/a/b"), "Error: /a/b: Permission denied. Name another"),
         (OSError(errno.EMFILE, "Too many open files"), "Error: The system: Too many open files. Allow more open"),
         (MemoryError(), "Error: Out of memory: close other programs"),
+        (RuntimeError("std::bad_alloc"), "Error: Out of memory: close other programs"),
+        (RuntimeError("[enforce fail] can't allocate memory: 3 GB"), "Error: Out of memory: close other programs"),
         (RuntimeError("can't start new thread"), "Error: No further thread can be started"),
     ],
 )

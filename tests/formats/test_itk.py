@@ -8,6 +8,7 @@ import pytest
 
 from crossmatch import formats
 from crossmatch.errors import UserError
+from crossmatch.formats import extras
 
 itk = pytest.importorskip("SimpleITK")
 VOXELS = np.random.default_rng(0).integers(0, 99, (5, 4, 3)).astype(np.int16)
@@ -64,3 +65,15 @@ def test_without_the_package_it_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     for read in (formats.read, formats.read_grid):
         with pytest.raises(UserError, match=r"a\.mha needs the package SimpleITK: pip install 'crossmatch\[itk\]'"):
             read(tmp_path / "a.mha")
+
+
+def test_a_package_that_cannot_be_loaded_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With little memory its libraries cannot be mapped: to install it would not help."""
+    (tmp_path / "a.mha").touch()
+
+    def failing(name: str) -> None:
+        raise ImportError(f"lib{name}.so: failed to map segment from shared object")
+
+    monkeypatch.setattr(extras, "import_module", failing)
+    with pytest.raises(UserError, match=r"SimpleITK, which is here and cannot be loaded \(lib.*\): allow more memory"):
+        formats.read(tmp_path / "a.mha")

@@ -7,7 +7,11 @@ from crossmatch import formats
 
 SOURCE = Path(formats.__file__).parents[1]
 PACKAGES = {"nibabel", "nrrd", "pydicom", "h5py", "PIL", "SimpleITK", "highdicom"}
-LEAVING = {"infer.py", "bundle_steps.py"}  # of export/: they are copied to where this package is not
+LEAVING = {
+    "infer.py",
+    "infer_pictures.py",
+    "bundle_steps.py",
+}  # of export/: they are copied to where this package is not
 OTHERS = [path for path in SOURCE.rglob("*.py") if path.parent.name != "formats" and path.name not in LEAVING]
 
 

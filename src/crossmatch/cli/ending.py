@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-from crossmatch.errors import UserError, visible
+from crossmatch.errors import SHORT_OF_MEMORY, UserError, visible
 from crossmatch.system.process import STOPPING
 
 WRONG, STOPPED = 2, 130
@@ -43,6 +43,8 @@ def one_paragraph() -> Iterator[None]:
         except MemoryError:
             _end("Out of memory: close other programs, or allow more memory.")
         except RuntimeError as error:
+            if any(said in str(error) for said in SHORT_OF_MEMORY):
+                _end("Out of memory: close other programs, or allow more memory.")
             if "can't start new thread" not in str(error):
                 raise
             _end("No further thread can be started: close other programs, or allow more memory or processes.")

@@ -14,7 +14,7 @@ from crossmatch.atomic import parse_json
 from crossmatch.dataset.misnamed import label_without_image
 from crossmatch.dataset.repetition import nests_repetitions
 from crossmatch.dataset.unread import unread_folders
-from crossmatch.errors import UserError, listed
+from crossmatch.errors import UserError, listed, way_out
 from crossmatch.formats import DEFAULT_ENDING, endings, files_in, holds_channels, unclaimed_in
 
 TREE = f"""\
@@ -75,7 +75,7 @@ def read_list(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text, one case a line ({error}).") from error
+        raise UserError(f"{path} cannot be read as text ({error}): {way_out(error, 'one case a line')}.") from error
     return list(dict.fromkeys(unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()))
 
 
@@ -95,7 +95,7 @@ def read_description(root: Path) -> Description:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}): correct it.") from error
+        raise UserError(f"{path} cannot be read as text ({error}): {way_out(error, 'correct it')}.") from error
     stated = parse_json(text, dict[str, Any], str(path), "correct it; it holds an object with channel_names and labels")
     stated_ending = stated.get("file_ending", DEFAULT_ENDING)
     if str(stated_ending).lower() not in endings():

@@ -16,10 +16,15 @@ def needed(module: str, extra: str, path: Path | str) -> ModuleType:
         path: the file or option that needs it, for the message.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it is not installed, or cannot be loaded, as with little memory.
     """
     try:
         return import_module(module)
-    except ImportError:
+    except ImportError as error:
         package = module.split(".")[0]
-        raise UserError(f"{path} needs the package {package}: pip install 'crossmatch[{extra}]'.") from None
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == package:
+            raise UserError(f"{path} needs the package {package}: pip install 'crossmatch[{extra}]'.") from None
+        raise UserError(
+            f"{path} needs the package {package}, which is here and cannot be loaded ({error}): allow more memory, or "
+            f"install it again: pip install --force-reinstall {package}."
+        ) from None

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch.atomic import parse_json
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, way_out
 
 Stated = dict[str, Any]  # the content of dataset.json, whose keys differ between programs
 
@@ -18,7 +18,7 @@ def read_stated(path: Path) -> Stated:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}): copy it again.") from error
+        raise UserError(f"{path} cannot be read as text ({error}): {way_out(error, 'copy it again')}.") from error
     return parse_json(text, Stated, str(path), "correct it; it holds an object with channel_names and labels")
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from crossmatch.errors import UserError
+from crossmatch.errors import SHORT_OF_MEMORY, UserError
 from crossmatch.system.process import peak_bytes
 
 Precision = Literal["auto", "bf16", "float32"]
@@ -67,10 +67,6 @@ def peak_memory(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_bytes()
 
 
-# what PyTorch and oneDNN say on a CPU
-_OUT_OF_MEMORY = ("allocate memory", "could not create a primitive", "could not create a memory", "std::bad_alloc")
-
-
 @contextmanager
 def memory_advice(advice: str) -> Iterator[None]:
     """Turn running out of memory into a UserError that says which setting to lower."""
@@ -79,6 +75,6 @@ def memory_advice(advice: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(f"Out of memory. {advice}") from error
     except RuntimeError as error:
-        if not any(said in str(error) for said in _OUT_OF_MEMORY):
+        if not any(said in str(error) for said in SHORT_OF_MEMORY):
             raise
         raise UserError(f"Out of memory. {advice}") from error
