@@ -177,6 +177,30 @@ def _read_packed(path: Path) -> Any:
     return open_run(path).load_network("last")[1].facts["step"]
 
 
+def _exported(name: str) -> Callable[[Inputs, Path], Path]:
+    def make(inputs: Inputs, folder: Path) -> Path:
+        from crossmatch.export.export_run import export_run
+
+        kept = inputs.page.parent / "exported"
+        if not kept.exists():
+            export_run(inputs.run, kept, "torch")
+        shutil.copytree(kept, folder)
+        return folder / name
+
+    return make
+
+
+def _read_exported(path: Path) -> Any:
+    """As infer.py does, whose command tells of these errors in words."""
+    from crossmatch.errors import UserError
+    from crossmatch.export.infer import ExportedModel
+
+    try:
+        return json.dumps(ExportedModel(path.parent, network=len).about)
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from error
+
+
 def _read_colours(path: Path) -> Any:
     from crossmatch import formats
 
@@ -186,7 +210,7 @@ def _read_colours(path: Path) -> Any:
     return [channel.voxels.tobytes() for channel in channels]
 
 
-LATER = (  # name, make, read, mutate
+LATER = (  # name, make, read, mutate, whether it has a checksum
     ("PNG in colour", _colours("a.png"), _read_colours, mutations.of_bytes),
     ("JPEG in colour", _colours("a.jpg"), _read_colours, mutations.of_bytes),
     ("TIFF in colour", _colours("a.tif"), _read_colours, mutations.of_bytes),
@@ -201,4 +225,6 @@ LATER = (  # name, make, read, mutate
     ("joining.json", _reviewed("data/review/joining.json"), _review, mutations.of_json),
     ("prediction.json of a review", _reviewed("run/unlabelled/prediction.json"), _review, mutations.of_json),
     ("packed model", _packed, _read_packed, mutations.of_bytes),
+    ("model.json of an export", _exported("model.json"), _read_exported, mutations.of_json, True),
+    ("SHA256SUMS of an export", _exported("SHA256SUMS"), _read_exported, mutations.of_lines, True),
 )
