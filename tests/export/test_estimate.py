@@ -144,3 +144,14 @@ def test_a_scan_that_fails_leaves_the_estimates_before_it(
         module.segment_and_estimate(scans, tmp_path / "out")
     rows = list(csv.DictReader((tmp_path / "out" / "quality.csv").read_text().splitlines()))
     assert len({row["case"] for row in rows}) == 2
+
+
+def test_a_name_of_a_scan_is_no_formula(made: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "scans").mkdir()
+    shutil.copy(min(made.scans.iterdir()), tmp_path / "scans" / "=1+1.nii.gz")
+    module = module_of(made.after, monkeypatch)
+    with quiet():
+        module.segment_and_estimate(tmp_path / "scans", tmp_path / "out")
+        with pytest.raises(ValueError, match=r"quality\.csv exists already"):
+            module.segment_and_estimate(made.scans, tmp_path / "out")
+    assert (tmp_path / "out" / "quality.csv").read_text().splitlines()[1].startswith("'=1+1,mean,")

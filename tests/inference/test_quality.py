@@ -116,6 +116,12 @@ def test_a_packed_model_never_takes_the_folder_it_is_used_in_for_its_data(
         rank(tmp_path / "model.zip")
     with pytest.raises(UserError, match="takes no further files: name a folder with --out"):
         rank(tmp_path / "model.zip", data / "imagesTs")
+    moved = json.loads((run / "run.json").read_text())
+    moved["data"]["root"] = str(tmp_path / "gone")
+    other = Path(shutil.copytree(run, tmp_path / "moved"))
+    (other / "run.json").write_text(json.dumps(moved))
+    with pytest.raises(UserError, match=r"gone, where the data of .*moved were, is no folder now: name a dataset"):
+        rank(other)
     (tmp_path / "file").write_text("notes")
     with pytest.raises(UserError, match="file cannot be written to"):
         rank(run, data / "imagesTs", out=tmp_path / "file")

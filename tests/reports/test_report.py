@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import struct
 import zlib
@@ -208,6 +209,13 @@ def test_other_files_are_not_overwritten(tmp_path, data):
     assert other.read_text() == "years of work"
     with pytest.raises(UserError, match="is a folder"):
         write_report(run, out=tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_named(evaluated, monkeypatch):
+    """Its scores would be missing in silence. Whoever runs tests may be allowed to read everything."""
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "test")
+    with pytest.raises(UserError, match="test may not be read: change its permissions, or name --evaluation"):
+        write_report(evaluated)
 
 
 def test_no_run(tmp_path):

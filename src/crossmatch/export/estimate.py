@@ -97,7 +97,8 @@ def segment_and_estimate(source: Path, out: Path) -> None:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(COLUMNS)
                 for case, name, *numbers in rows:
-                    writer.writerow([case, name, *("" if np.isnan(each) else f"{each:.6g}" for each in numbers)])
+                    names = [f"'{text}" if text[0] in "=+-@\t\r" else text for text in (case, name)]  # no formulas
+                    writer.writerow([*names, *("" if np.isnan(each) else f"{each:.6g}" for each in numbers)])
         expected = sorted((dice, case) for case, name, dice, *_ in rows if name == "mean" and not np.isnan(dice))
         for dice, case in expected[:SHOWN]:
             print(f"{case}: expected Dice {100 * dice:.0f} %")

@@ -81,6 +81,10 @@ def rank(
     target = opened.folder if out is None else Path(out)
     check_writable(target)
     place = Path(opened.data["root"]) if data is None else Path(data)
+    if data is None and not place.is_dir():
+        raise UserError(
+            f"{place}, where the data of {run} were, is no folder now: name a dataset, or a folder of scans."
+        )
     candidates, known = _candidates(opened, place)
     if not candidates:
         raise UserError(

@@ -1,5 +1,6 @@
 """The report of a run, or of several: one HTML page that needs no other file, for reading, printing and sending."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -118,7 +119,14 @@ def _of_folder(predictions: Path | None) -> Path | None:
 
 
 def _newest(run_folder: Path) -> Path | None:
-    """The summary.json written last in a folder of the run."""
+    """The summary.json written last in a folder of the run.
+
+    Raises:
+        UserError: a folder there may not be read, so nobody knows what it holds.
+    """
+    for path in sorted(run_folder.iterdir()):
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            raise UserError(f"{path} may not be read: change its permissions, or name --evaluation.")
     return max(run_folder.glob("*/summary.json"), key=lambda path: path.stat().st_mtime, default=None)
 
 
