@@ -17,7 +17,8 @@ def pages(monkeypatch: pytest.MonkeyPatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module
-    sys.modules.pop("draw_results", None)
+    for name in ("draw_results", "trajectory_results"):
+        sys.modules.pop(name, None)
 
 
 def test_every_table_is_that_of_the_json(pages):
@@ -40,7 +41,20 @@ def test_how_figures_are_shown(pages):
     assert pages._chance(0.0002) == pages._chance(0) == f"<{pages.SPACE}0.001"
 
 
-def test_both_figures_are_drawn_alike_twice(pages, tmp_path: Path):
+def test_families_of_runs_are_compared_exactly(pages):
+    """By counting: 1 of the 3 ways to choose one of three runs is as far out as the first or the last."""
+    import trajectory_results as page
+
+    assert page.rank_sum([1.0], [2.0, 3.0]) == pytest.approx(2 / 3)
+    assert page.rank_sum([1, 2, 3, 4], [5, 6, 7, 8]) == pytest.approx(2 / 70)
+    assert page.rank_sum([1, 4, 5, 8], [2, 3, 6, 7]) == 1
+    assert page.rank_sum([401, 401], [401, 401]) == 1
+    runs = [{"leaves": None, "area": 0.72}, {"leaves": 200, "area": 0.6}, {"leaves": 180, "area": 0.61}]
+    assert page.shown(runs, "leaves") == "200 (180 to over 400)"
+    assert page.shown(runs, "area") == "0.610 (0.600 to 0.720)"
+
+
+def test_all_figures_are_drawn_alike_twice(pages, tmp_path: Path):
     import draw_results
 
     found = pages.read(ROOT, f"{pages.SKIN}/results.json")
@@ -48,6 +62,7 @@ def test_both_figures_are_drawn_alike_twice(pages, tmp_path: Path):
     for name, draw in (
         ("strips", lambda path: draw_results.strips(found, path)),
         ("cost", lambda path: draw_results.cost(found["rows"], seconds, path)),
+        ("curves", lambda path: draw_results.trajectories({"a": [{"ip1": [0.75, 0.7, 0.6]}], "b": []}, path)),
     ):
         first, second = tmp_path / f"{name}1.png", tmp_path / f"{name}2.png"
         draw(first), draw(second)
