@@ -67,7 +67,7 @@ def trajectories(families: dict[str, list[Found]], path: Path) -> None:
         for run in runs:
             axes.plot(range(10, 10 * len(run["ip1"]) + 1, 10), run["ip1"], color=colour, linewidth=0.9, alpha=0.75)
         axes.axhline(0.7, color=GREY, linewidth=0.7, linestyle=":")
-        axes.set_ylim(0.4, 0.8)
+        axes.set_ylim(0.25, 0.8)
         axes.set_title(f"{name}, {len(runs)} runs", fontsize=8)
         axes.set_xlabel("step")
     panels[0].set_ylabel("first image term, mean of 10 steps")

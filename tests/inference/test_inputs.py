@@ -6,6 +6,9 @@ import pytest
 
 from crossmatch.errors import UserError
 from crossmatch.inference.inputs import group_channels
+from crossmatch.inference.predict import predict
+from tiny import write_dataset
+from untrained import untrained_run
 
 ONE, TWO = ("CT",), ("t1", "flair")
 
@@ -93,3 +96,38 @@ def test_mistakes(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=told):
             group_channels(source, names)
+
+
+def test_labels_beside_their_scans_are_passed_over_and_named(tmp_path: Path) -> None:
+    """A name that says label is one only where the scan of that name lies there, too."""
+    folder = touch(tmp_path, "anna.nii.gz", "anna_seg.nii.gz", "b_0000.nii.gz", "mask_b.nii", "seg_only.nii.gz")
+    told: list[str] = []
+    assert list(group_channels(folder, ONE, told.append)) == ["anna", "b", "seg_only"]
+    assert told == ["labels by their names are passed over: anna_seg, mask_b"]
+    assert list(group_channels(folder / "anna_seg.nii.gz", ONE)) == ["anna_seg"]  # asked for by its name
+    pairs = touch(tmp_path / "two", *(f"a{word}_000{k}.nii.gz" for word in ("", "_seg") for k in (0, 1)))
+    assert list(group_channels(pairs, TWO, told.append)) == ["a"]
+
+
+def test_scans_that_fail_are_named_together(tmp_path: Path) -> None:
+    """By their headers, before anything is computed; by their voxels, when all others have their masks."""
+    data = write_dataset(tmp_path / "data", n_test=4)
+    run = untrained_run(tmp_path / "run", data).folder
+    scans = sorted((data / "imagesTs").iterdir())
+    for path in (scans[0], scans[2]):
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError) as caught:
+        predict(run, data / "imagesTs", tmp_path / "masks")
+    told = str(caught.value)
+    assert told.startswith("2 of 4 scans cannot be used. The others have their masks. ")
+    assert scans[0].name in told
+    assert scans[2].name in told
+    assert len(list((tmp_path / "masks").glob("*.nii.gz"))) == 2
+    for path in (scans[0], scans[2]):
+        path.write_bytes(b"no scan")
+    with pytest.raises(
+        UserError, match=r"2 of 4 scans cannot be used\. Nothing was predicted\. .* cannot be read.* cannot"
+    ):
+        predict(run, data / "imagesTs", tmp_path / "none")
+    assert not (tmp_path / "none").exists()

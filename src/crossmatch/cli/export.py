@@ -9,7 +9,7 @@ from crossmatch.errors import quoted
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    run: Annotated[Path, typer.Argument(help="a run's folder, or a packed model")],
     out: Annotated[Path, typer.Argument(help="a new folder")],
     format: Annotated[
         str, typer.Option(help="onnx (with infer.py), torch (a program of torch.export) or bundle (MONAI)")
@@ -26,6 +26,7 @@ def export(
     """Export a run's network with all that stands around it, for use without crossmatch."""
     from crossmatch.export.export_run import export_run
     from crossmatch.runs.display import Terminal, say
+    from crossmatch.runs.zipped import is_packed
 
     console = Terminal()
     folder = export_run(
@@ -43,6 +44,8 @@ def export(
     }.get(format, f"python {quoted(folder / 'infer.py')} SCANS MASKS")
     console.print(f"{folder}: {size:.1f} MB. Next: {run_it}", soft_wrap=True, highlight=False)
     if format != "bundle" and not (folder / "estimate.py").is_file():
-        fit = f"crossmatch predict {quoted(run)} SCANS MASKS --quality"
-        told = f"It does not estimate quality, as nothing was fitted: `{fit}` does that; then export again."
+        packed = is_packed(run)
+        fit = f"crossmatch predict {'RUN' if packed else quoted(run)} SCANS MASKS --quality"
+        then = "in the run that was packed; then pack and export it again" if packed else "; then export again"
+        told = f"It does not estimate quality, as nothing was fitted: `{fit}` does that{' ' * packed}{then}."
         console.print(told, soft_wrap=True, highlight=False)

@@ -35,7 +35,7 @@ def show_quality(console: "Console", folder: Path) -> None:
 
 
 def rank(
-    run: Annotated[Path, typer.Argument(help="a run's folder")],
+    run: Annotated[Path, typer.Argument(help="a run's folder, or a packed model (then with DATA and --out)")],
     data: Annotated[
         Path | None, typer.Argument(help="a dataset or a folder of scans to choose from; default: the run's dataset")
     ] = None,

@@ -2,8 +2,7 @@
 
     python infer.py INPUT OUT    INPUT: a scan or a folder of them, NIfTI or (with Pillow) pictures; OUT: for the masks
 
-In Python: `ExportedModel().labels([(voxels, affine, spacing_mm)])`. *S: a scan as stored, (x, y) or (x, y, z); *F: in
-the order of axes of the training; *N: at its voxel size; *P: for the network. C channels, K classes, I slices, or 1.
+Shapes: *S as stored, *F in the training's axes, *N at its voxels, *P for the network. C channels, K classes, I slices.
 """
 
 import gzip
@@ -98,8 +97,7 @@ class ExportedModel:
         best, labels = np.zeros(native, np.float32), np.zeros(native, np.uint8)
         for k, one in enumerate(self._averaged(resampled(image, size))):  # one map at the scan's own size at a time
             value = resampled(one[None], native)[0]
-            labels[value > best] = k
-            best = np.maximum(best, value)
+            labels[value > best], best = k, np.maximum(best, value)
         return labels
 
     def _averaged(self, image: Any) -> Any:  # (C, *N) -> probabilities (K, *N): weighted mean of windows of *P
@@ -128,9 +126,9 @@ class ExportedModel:
 
 def checked(path: Path) -> Path:
     """A file of the model, whose content must be what SHA256SUMS beside it says."""
-    digest, sums = hashlib.sha256(path.read_bytes()).hexdigest(), path.with_name("SHA256SUMS").read_bytes()
-    if f"{digest}  {path.name}".encode() not in sums.splitlines():
-        raise ValueError(f"{path} is damaged, or was changed since the export: copy the folder again, or export anew")
+    sums, digest = path.with_name("SHA256SUMS"), path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest()
+    if not sums.is_file() or f"{digest}  {path.name}".encode() not in sums.read_bytes().splitlines():
+        raise ValueError(f"{path} is not what SHA256SUMS beside it says: copy the whole folder again, or export anew")
     return path
 
 
@@ -141,7 +139,7 @@ def channel_of(image: Any) -> tuple[Any, Any, Any]:
     unit = {1: 1000.0, 3: 0.001}.get(code, 1.0)
     affine = np.diag([unit, unit, unit, 1]) @ image.affine
     if ndim not in (2, 3) or kind not in "iuf" or not abs(np.linalg.det(affine)) > 1e-12:
-        raise ValueError(f"shape {shape}, type {header.get_data_dtype()}, affine {affine.tolist()}: no 2D or 3D scan")
+        raise ValueError(f"no 2D or 3D scan: shape {shape}, type {header.get_data_dtype()}, affine {affine.tolist()}")
     whole = kind in "iu" and (getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0)) == (1, 0)
     voxels = np.asarray(image.dataobj, None if whole else np.float32).reshape(shape, order="F")
     steps, stated = np.linalg.norm(affine[:3, :ndim], axis=0), abs(header["pixdim"][1 : 1 + ndim].astype(float)) * unit
@@ -149,8 +147,8 @@ def channel_of(image: Any) -> tuple[Any, Any, Any]:
     known = np.allclose(stated, steps, rtol=0.01, atol=0) and (code in (1, 2, 3) or not all(ones))
     if ones[0] != ones[1]:  # programs leave steps of 1 where they do not know the size
         known, stated = True, stated if ones[0] else steps
-    axes = affine[:3, :ndim] / steps
-    known = known and np.isfinite(stated).all() and abs(axes.T @ axes - np.eye(ndim)).max() <= 1e-3
+    skew = abs((axes := affine[:3, :ndim] / steps).T @ axes - np.eye(ndim)).max() > 1e-3
+    known = known and np.isfinite(stated).all() and not skew
     says = max(header["sform_code"], header["qform_code"]) > 0 and (known or (affine[:3, :3] != np.eye(3)).any())
     return voxels, affine if ndim == 3 and says else None, stated if known else None
 
@@ -205,15 +203,16 @@ def resampled(maps: Any, size: Any, first: int = 1, ends: bool = False) -> Any:
 
 def main(source: Path, out: Path, model: Any = None, done: Any = lambda mask: None) -> None:
     """Segment a scan, or a folder of them, to NIfTI as the scan is, or PNG; at the end, a ValueError names failures."""
-    model, cases, failed = model or ExportedModel(), dict[str, list[Path]](), list[str]()
+    model, cases, ends, failed = model or ExportedModel(), dict[str, list[Path]](), dict[str, str](), list[str]()
     folder = source if source.is_dir() else source.parent
-    for match in filter(None, map(SCAN.fullmatch, sorted(path.name for path in folder.iterdir()))):
-        number = "" if len(model.about["channels"]) > 1 or match[2] in (None, "_0000") else match[2]
-        ending = match[3].lower() if match[3].lower().startswith(".nii") else ".png"
-        cases.setdefault(match[1] + number + ending, []).append(folder / match[0])
-    chosen = {out / name: files for name, files in cases.items() if source in (*files, folder)}
+    names = sorted(path.name for path in folder.glob("*"))
+    for match in filter(None, map(SCAN.fullmatch, names)):
+        number = "" if len(model.about["channels"]) > 1 or f"{match[1]}_0000{match[3]}" in names else match[2] or ""
+        ends[match[1] + number] = match[3].lower() if "nii" in match[3].lower() else ".png"
+        cases.setdefault(match[1] + number, []).append(folder / match[0])
+    chosen = {out / (case + ends[case]): files for case, files in cases.items() if source in (*files, folder)}
     if not chosen or out.resolve() == folder.resolve():
-        raise ValueError(f"{source}: there is no NIfTI file and no picture" if not chosen else f"{out} holds the scans")
+        raise ValueError(f"{out} holds the scans" if chosen else f"{source} is, or holds, no NIfTI file and no picture")
     if there := [path for path in (*chosen, out) if path.is_file()]:
         raise ValueError(f"{there[0]} exists already: name another folder; nothing was overwritten")
     out.mkdir(parents=True, exist_ok=True)
@@ -230,7 +229,7 @@ def main(source: Path, out: Path, model: Any = None, done: Any = lambda mask: No
             aside.replace(target)
             done(target)
         except Exception as error:  # of a single scan
-            failed.append(f"{files[0]}: {error or type(error).__name__}")
+            failed.append(f"{', '.join(map(str, files))}: {error if type(error) is ValueError else repr(error)}")
             aside.unlink(missing_ok=True)
     if failed:
         raise ValueError("\n".join([*failed, f"{len(failed)} of {len(chosen)} scans have no mask"]))
@@ -238,6 +237,7 @@ def main(source: Path, out: Path, model: Any = None, done: Any = lambda mask: No
 
 def command(work: Any, usage: Any) -> None:
     """Call `work(INPUT, OUT)` as the command line says; a mistake ends in words and exit code 2."""
+    nib.imageglobals.error_level = 30  # impossible fields of a header are refused; nibabel would mend them
     if (asked := {"-h", "--help"} & {*sys.argv}) or len(sys.argv) != 3:
         sys.exit(print(usage, file=None if asked else sys.stderr) or (0 if asked else 2))
     try:

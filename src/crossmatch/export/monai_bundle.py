@@ -39,7 +39,7 @@ def write_torchscript(network: Segmenter, size: tuple[int, ...], folder: Path) -
     with zipfile.ZipFile(stored) as whole, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as kept:
         for record in whole.infolist():
             if not record.filename.endswith(_PLACES):
-                kept.writestr(record.filename, whole.read(record))
+                kept.writestr(zipfile.ZipInfo(record.filename), whole.read(record))  # without the time
     with quiet():
         loaded = torch.jit.load(path)  # type: ignore[no-untyped-call]
     for count in (1, 3):

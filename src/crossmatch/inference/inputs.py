@@ -4,7 +4,7 @@ Shapes: *S is a scan in its file's axis order.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING, Grid
 from crossmatch.importers.any_folder import NoChannelError, find
 from crossmatch.importers.patterns import scans_below
+from crossmatch.importers.roles import role_of
 from crossmatch.importers.wishes import Wishes
 from crossmatch.inference.familiar import strange_spacing
 from crossmatch.recipes.schema import Recipe
@@ -49,29 +50,46 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
         UserError: no scan, a file that cannot be read, channels on different grids or another number of them, other
             axes than the recipe's, an unknown voxel size where the recipe resamples.
     """
-    scans = []
-    for name, paths in group_channels(source, run.data["channels"]).items():
-        grid, *others = (formats.read_grid(path) for path in paths)
-        count, names = grid.channels + sum(other.channels for other in others), run.data["channels"]
-        if count != len(names):
-            raise UserError(
-                f"{paths[0]} holds {count} channel{'s' * (count > 1)}, but the network takes {len(names)} "
-                f"({', '.join(names)}): save it as the training images are, or choose another run."
-            )
-        for path, other in zip(paths[1:], others, strict=True):
-            if turn_onto(grid, other) is None:
-                raise UserError(
-                    f"The channels of {name} lie on different grids. {path} against {paths[0].name}: "
-                    f"{difference(grid, other)}."
-                )
-        wanted = (recipe.data.spacing_mm, recipe.dims, run.data["slice_axis"], paths[0])
-        turned = turn_grid(grid, turn_into(run.frame, grid))
-        stored_shape(turned.shape, turned.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
-        scans.append(Scan(name, paths, grid))
+    scans, failed = [], []
+    for name, paths in group_channels(source, run.data["channels"], warn).items():
+        try:
+            scans.append(_scan(name, paths, run, recipe))
+        except UserError as error:
+            failed.append(error)
+    raise_together(failed, len(scans) + len(failed), "Nothing was predicted")
     for doubt in formats.doubts((scan.name, scan.grid.doubt) for scan in scans):
         warn(doubt)
     _warn_of_strange(scans, run, warn)
     return scans
+
+
+def raise_together(failed: Sequence[UserError], total: int, then: str) -> None:
+    """Raise the errors of some scans, if there are any, as one."""
+    if len(failed) == 1:
+        raise failed[0]
+    if failed:
+        raise UserError(f"{len(failed)} of {total} scans cannot be used. {then}. {listed(failed, ' ')}")
+
+
+def _scan(name: str, paths: tuple[Path, ...], run: Run, recipe: Recipe) -> Scan:
+    """A scan that the network can take; a UserError where it cannot."""
+    grid, *others = (formats.read_grid(path) for path in paths)
+    count, names = grid.channels + sum(other.channels for other in others), run.data["channels"]
+    if count != len(names):
+        raise UserError(
+            f"{paths[0]} holds {count} channel{'s' * (count > 1)}, but the network takes {len(names)} "
+            f"({', '.join(names)}): save it as the training images are, or choose another run."
+        )
+    for path, other in zip(paths[1:], others, strict=True):
+        if turn_onto(grid, other) is None:
+            raise UserError(
+                f"The channels of {name} lie on different grids. {path} against {paths[0].name}: "
+                f"{difference(grid, other)}."
+            )
+    wanted = (recipe.data.spacing_mm, recipe.dims, run.data["slice_axis"], paths[0])
+    turned = turn_grid(grid, turn_into(run.frame, grid))
+    stored_shape(turned.shape, turned.spacing_mm, *wanted)  # a UserError where the recipe cannot take the scan
+    return Scan(name, paths, grid)
 
 
 def _warn_of_strange(scans: Sequence[Scan], run: Run, warn: Callable[[str], None]) -> None:
@@ -91,7 +109,9 @@ def _warn_of_strange(scans: Sequence[Scan], run: Run, warn: Callable[[str], None
         warn("the training scans do not state their orientation, so all scans are used as stored")
 
 
-def group_channels(source: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+def group_channels(
+    source: Path, names: Sequence[str], warn: Callable[[str], None] = lambda text: None
+) -> dict[str, tuple[Path, ...]]:
     """The files of each case, one a channel in order.
 
     CASE_0000 and CASE_0001 are the channels of CASE. Where the network takes one channel, or one file may hold them all
@@ -101,6 +121,7 @@ def group_channels(source: Path, names: Sequence[str]) -> dict[str, tuple[Path, 
     Args:
         source: a file (of any channel of a case), or a folder; hidden files are left out.
         names: of the channels that the network takes.
+        warn: is told of files that are labels by their names, beside the scan of that name, and passed over.
 
     Raises:
         UserError: no such place, no image there, or a case with another number of channels.
@@ -129,6 +150,9 @@ def group_channels(source: Path, names: Sequence[str]) -> dict[str, tuple[Path, 
     alone = channels == 1 or any(formats.holds_channels(path) for files in found.values() for path in files.values())
     if chosen is None and (not found or not (numbered or alone)):
         return _by_words(folder, names)
+    if chosen is None and (labels := _labels_among(found)):
+        warn(f"labels by their names are passed over: {listed(labels)}")
+        found = {case: files for case, files in found.items() if case not in labels}
     wrong = [
         case
         for case, files in found.items()
@@ -140,6 +164,13 @@ def group_channels(source: Path, names: Sequence[str]) -> dict[str, tuple[Path, 
             f"{listed(wrong)} in {folder} have others: add or rename files."
         )
     return {case: tuple(files[k] for k in sorted(files)) for case, files in found.items()}
+
+
+def _labels_among(names: Iterable[str]) -> list[str]:
+    """Names that say label, beside the same name without that word: anna_seg beside anna."""
+    roles = {name: role_of((), name, ()) for name in names}
+    keys = {role.key for role in roles.values() if not role.label}
+    return [name for name, role in roles.items() if role.label and role.key in keys]
 
 
 def _by_words(folder: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]:

@@ -19,7 +19,7 @@ from crossmatch.formats import SegmentCode
 from crossmatch.inference.comparing import views_of
 from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
 from crossmatch.inference.familiar import strange_grey_values, unfinished
-from crossmatch.inference.inputs import Scan, find_scans
+from crossmatch.inference.inputs import Scan, find_scans, raise_together
 from crossmatch.inference.judged import Judged, calibration_of, made_by
 from crossmatch.inference.origin import origin, refuse_file
 from crossmatch.inference.outputs import files_to_make
@@ -73,8 +73,7 @@ def predict(
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
     stopped half-way can be repeated. Those that were made from another scan of that name are made again, and `warn` is
-    told. Errors of a scan, and Ctrl-C, are raised after the files that are being read and written are finished; what is
-    written stays.
+    told. Scans whose voxels cannot be used are named when all others are done. What is written stays.
 
     Args:
         run_folder: a run, or several whose probabilities are averaged, see `ensemble.py`.
@@ -90,8 +89,7 @@ def predict(
     Raises:
         UserError: nothing to segment, unreadable, non-finite or constant images, channels on different grids or too
             few of them, other axes than the recipe's, an unknown voxel size where the recipe resamples, or a folder
-            that holds masks of another run, setting or origin. Only an error in the voxels of a file is raised as late
-            as its turn comes.
+            that holds masks of another run, setting or origin.
     """
     runs = open_runs(run_folder)
     run = runs[0]
@@ -177,7 +175,7 @@ def segment(
     Returns:
         The scans with other grey values, a few words each.
     """
-    strange, corrected, values = [], [], run.data["labels"]
+    strange, corrected, failed, values = [], [], list[UserError](), run.data["labels"]
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
         reading = reader.submit(read_scan, scans[0][0], sources)
         writing: Future[None] | None = None
@@ -187,7 +185,8 @@ def segment(
                 volumes = reading.result()
                 if done + 1 < len(scans):
                     reading = reader.submit(read_scan, scans[done + 1][0], sources)
-                if volumes is None:
+                if not isinstance(volumes, list):  # an earlier call made its files, or it cannot be read
+                    failed += [volumes] if volumes else []
                     continue
                 if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
                     strange.append(f"{scan.name} ({told})")
@@ -218,6 +217,7 @@ def segment(
             f"kept, without estimates, as these masks are not what the network makes: {listed(corrected)}. Were they "
             "corrected by hand? Remove them to have them predicted again"
         )
+    raise_together(failed, len(scans), "The others have their masks")
     return strange
 
 

@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmatch import formats
+from crossmatch.errors import UserError
 from crossmatch.formats import SegmentCode, Volume
 from crossmatch.inference.inputs import Scan
 from crossmatch.inference.predictor import check_voxels
 from crossmatch.inference.sources import Files, Sources
 
 
-def read_scan(scan: Scan, sources: Sources) -> list[Volume] | None:
-    """A scan's channels, or None where an earlier call made its files."""
+def read_scan(scan: Scan, sources: Sources) -> list[Volume] | UserError | None:
+    """A scan's channels; None where an earlier call made its files; an error where they can give no mask."""
     if scan.name in sources.kept:
         return None
-    volumes = [volume for path in scan.channels for volume in _read_image(path)]
+    try:
+        volumes = [volume for path in scan.channels for volume in _read_image(path)]
+    except UserError as error:
+        return error
     sources.read(scan.name, scan.files)
     return volumes
 
