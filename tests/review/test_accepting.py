@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shlex
+import threading
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -409,3 +411,22 @@ def test_the_masks_of_the_frame_are_those_of_the_scan(desk) -> None:
     with desk.opened(CASE) as opened:
         np.testing.assert_array_equal(desk.prediction(opened), volume.voxels)
         np.testing.assert_array_equal(read_label(mask, opened.grid, None).voxels, volume.voxels)
+
+
+def test_the_end_of_the_page_waits_for_a_label_that_is_being_written(desk: Desk, data: Path, monkeypatch) -> None:
+    """A signal ends the command in another thread than the one that answers the page."""
+    begun, write = threading.Event(), formats.write
+
+    def slowly(*given, **more) -> None:
+        begun.set()
+        time.sleep(0.3)
+        write(*given, **more)
+
+    monkeypatch.setattr(formats, "write", slowly)
+    thread = threading.Thread(target=lambda: accept(desk, drawn(desk)))
+    thread.start()
+    assert begun.wait(30)
+    desk.close()
+    assert not [path.name for path in (data / "labelsTr").iterdir() if path.name.startswith(".")]
+    assert (data / "labelsTr" / "case_002.nii.gz").is_file()
+    thread.join()

@@ -69,6 +69,7 @@ def review(
             except KeyboardInterrupt:
                 pass
             finally:
+                desk.close()
                 desk.predicting.stop()
                 words = last_words(desk)
                 say(str(words["told"]))

@@ -30,6 +30,9 @@ class ChangedError(Exception):
     """The case is not as the page knew it, or has a label; the text says so and asks."""
 
 
+LONGEST_DECISION = 60  # seconds that the end of the page waits for one to be written
+
+
 class Desk:
     """All that the answers of the page are made from. Voxels of one case at a time are read and kept.
 
@@ -54,6 +57,10 @@ class Desk:
             self._hand_over_draft(case)
         for case in settle(run, root, self.decisions, self.gathered.cases.values()):
             self.drop_draft(case.id)
+
+    def close(self) -> None:
+        """Let a decision that is being written come to its end, however the page is ended; no other begins."""
+        self._writing.acquire(timeout=LONGEST_DECISION)
 
     def _gather(self) -> Gathered:
         return gather(self.run, self.root, *self._named, self.places)
