@@ -26,7 +26,7 @@ NAMES = {
     "supervised": "supervised",
 }
 SPACE = "\N{NO-BREAK SPACE}"
-PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc_3_small", "benchmark_skin"
+PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc_3_small_all", "benchmark_skin"
 
 Found = dict[str, Any]
 
