@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
+from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.inference.inputs import group_channels
-from crossmatch.inference.predict import predict
+from crossmatch.inference.predict import Options, predict
 from tiny import write_dataset
 from untrained import untrained_run
 
@@ -131,3 +134,28 @@ def test_scans_that_fail_are_named_together(tmp_path: Path) -> None:
     ):
         predict(run, data / "imagesTs", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_scans_in_deeper_folders_are_named(tmp_path: Path) -> None:
+    """A folder that holds scans itself is read alone."""
+    folder, told = touch(tmp_path, "top.nii.gz", "sub/inner.nii.gz", "sub/n3/ct.nii", "sub/notes.txt"), list[str]()
+    assert list(group_channels(folder, ONE, told.append)) == ["top"]
+    (text,) = told
+    assert text.startswith("in folders below ")
+    assert "sub/inner.nii.gz, sub/n3/ct.nii; give each" in text
+
+
+def test_what_is_strange_or_old_is_told_also_where_a_scan_fails(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data", n_test=3)
+    run, scans, told = untrained_run(tmp_path / "run", data).folder, data / "imagesTs", list[str]()
+    predict(run, scans, tmp_path / "masks", Options(quality=True))
+    first, second, last = sorted(scans.iterdir())
+    image = nib.load(first)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj, np.float32) * 1e6, image.affine, image.header), second)
+    last.write_bytes(last.read_bytes()[:-300])
+    with pytest.raises(UserError, match=last.name):
+        predict(run, scans, tmp_path / "masks", Options(), warn=told.append)
+    text = " ".join(told)
+    assert "with other grey values than the training knows" in text
+    assert "estimated quality in quality.csv is of earlier masks: " in text
+    assert str(formats.stem(second)).removesuffix("_0000") in text

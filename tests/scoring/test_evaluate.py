@@ -107,6 +107,20 @@ def test_files_and_reading_back(folders: tuple[Path, Path], tmp_path: Path) -> N
     assert load_evaluation(tmp_path / "new" / "out") == load_evaluation(tmp_path / "new/out/summary.json") == found
 
 
+def test_classes_with_other_values_in_the_masks_are_refused(folders: tuple[Path, Path]) -> None:
+    """Else the scores of one class would stand under the name of the other."""
+    pred, ref = folders
+    for labels, fits in (({"background": 0, "ring": 1, "core": 2}, True), ({"ring": 2, "core": 1}, False), ([1], True)):
+        (pred / "prediction.json").write_text(json.dumps({"run": "tiny", "data": {"labels": labels}}))
+        if fits:
+            evaluate(pred, ref)
+        else:
+            with pytest.raises(
+                UserError, match="ring, core in the masks of .* have other values than in the references"
+            ):
+                evaluate(pred, ref)
+
+
 def test_two_runs_do_not_share_one_folder_of_results(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pred, ref = folders
     (pred / "prediction.json").write_text('{"run": "first"}')

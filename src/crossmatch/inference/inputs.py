@@ -4,7 +4,7 @@ Shapes: *S is a scan in its file's axis order.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,6 +150,8 @@ def group_channels(
     alone = channels == 1 or any(formats.holds_channels(path) for files in found.values() for path in files.values())
     if chosen is None and (not found or not (numbered or alone)):
         return _by_words(folder, names)
+    if chosen is None:
+        _warn_of_deeper(folder, found, warn)
     if chosen is None and (labels := _labels_among(found)):
         warn(f"labels by their names are passed over: {listed(labels)}")
         found = {case: files for case, files in found.items() if case not in labels}
@@ -164,6 +166,15 @@ def group_channels(
             f"{listed(wrong)} in {folder} have others: add or rename files."
         )
     return {case: tuple(files[k] for k in sorted(files)) for case, files in found.items()}
+
+
+def _warn_of_deeper(folder: Path, found: Mapping[str, dict[int, Path]], warn: Callable[[str], None]) -> None:
+    """Name the scans of folders below one that holds scans itself: they are not used."""
+    used = {path for files in found.values() for path in files.values()}
+    inside = [str(path.relative_to(folder)) for path in scans_below(folder)[0] if path not in used]
+    deeper = [name for name in inside if len(Path(name).parts) > 1]
+    if deeper:
+        warn(f"in folders below {folder}, so not used: {listed(deeper)}; give each of these folders by itself")
 
 
 def _labels_among(names: Iterable[str]) -> list[str]:

@@ -24,6 +24,7 @@ from crossmatch.inference.judged import Judged, calibration_of, made_by
 from crossmatch.inference.origin import origin, refuse_file
 from crossmatch.inference.outputs import files_to_make
 from crossmatch.inference.predictor import Predictor
+from crossmatch.inference.quality_record import warn_of_old
 from crossmatch.inference.scan_files import read_scan, write_files
 from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
@@ -119,9 +120,7 @@ def predict(
             calibration = calibration_of(runs, predictor, facts["weights_sha256"], progress)
             made_of = made_by(facts, predictor.views)
             judged = Judged(target, run, predictor.views, calibration, made_of, sources)
-        strange = segment(predictor, pairs, progress, sources, run, codes, judged, warn)
-    if strange:
-        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
+        segment(predictor, pairs, progress, sources, run, codes, judged, warn)
     return [files[0] for files in made]
 
 
@@ -159,7 +158,7 @@ def segment(
     codes: Mapping[str, SegmentCode],
     judged: Judged | None = None,
     warn: Callable[[str], None] = lambda text: None,
-) -> list[str]:
+) -> None:
     """Segment scans in turn, each given with the files to make: its mask, and its maps if wanted.
 
     Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
@@ -170,10 +169,7 @@ def segment(
         run: of the network; says which grey values the training knows, and what the labels are called.
         codes: of labels, for DICOM segmentations.
         judged: is told of every mask; None: no quality is estimated.
-        warn: is told of masks that were changed since an earlier call made them, and are kept.
-
-    Returns:
-        The scans with other grey values, a few words each.
+        warn: is told of scans with other grey values, and of masks that were changed since, and are kept.
     """
     strange, corrected, failed, values = [], [], list[UserError](), run.data["labels"]
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
@@ -217,8 +213,11 @@ def segment(
             f"kept, without estimates, as these masks are not what the network makes: {listed(corrected)}. Were they "
             "corrected by hand? Remove them to have them predicted again"
         )
+    if strange:
+        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
+    if judged is None:
+        warn_of_old(scans[0][1][0].parent, warn)
     raise_together(failed, len(scans), "The others have their masks")
-    return strange
 
 
 def _codes(run: Run, options: Options) -> dict[str, SegmentCode]:

@@ -7,7 +7,7 @@ of another mask. `inference/quality.py` makes the estimates; this file only keep
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 from crossmatch.atomic import read_json, write_json, write_text
-from crossmatch.errors import no_formula
+from crossmatch.errors import listed, no_formula
 from crossmatch.inference.estimates import CalibrationFacts, CaseQuality, MadeBy, StoredQuality
 from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile, has_changed
 
@@ -97,6 +97,13 @@ def read_quality(folder: Path) -> QualityRecord | None:
         else:
             outdated[name] = why
     return QualityRecord(stored["made_by"], stored["calibration"], dict(stored["labels"]), cases, outdated)
+
+
+def warn_of_old(folder: Path, warn: Callable[[str], None]) -> None:
+    """Name the masks of a folder whose estimates are those of earlier masks."""
+    record = read_quality(folder)
+    if record is not None and record.outdated:
+        warn(f"estimated quality in {TABLE} is of earlier masks: {listed(record.outdated)}; add --quality to renew it")
 
 
 def file_state(folder: Path, path: Path) -> SourceFile:

@@ -77,6 +77,7 @@ def evaluate(
     if labels is None:
         labels = {f"label {value}": value for value in _values(reference for _, reference in pairs.values())}
     classes = {name: int(value) for name, value in labels.items() if value != 0 and name != IGNORE}
+    _refuse_other_values(classes, prediction, pred)
     if not classes:
         raise UserError(f"{ref} has no label but background: name the classes in dataset.json beside the folder.")
 
@@ -123,6 +124,15 @@ def _refuse_others(out: Path, pred: Path, ref: Path, prediction: Prediction | No
         what, same = " and ".join(found), False
     if not same:
         raise UserError(f"{out} already holds {what}: name another folder with --out, nothing is overwritten.")
+
+
+def _refuse_other_values(classes: Mapping[str, int], prediction: Prediction | None, pred: Path) -> None:
+    """A UserError where a class has another value in the masks than in the references: scores would be another's."""
+    own = None if prediction is None else prediction.get("data", {}).get("labels")
+    wrong = [name for name, value in classes.items() if isinstance(own, dict) and own.get(name, value) != value]
+    if wrong:
+        told = f"{listed(wrong)} in the masks of {pred} have other values than in the references"
+        raise UserError(f"{told}: number the classes in both dataset.json alike.")
 
 
 def _origin(pred: Path) -> Prediction | None:
