@@ -116,7 +116,7 @@ def test_classes_with_other_values_in_the_masks_are_refused(folders: tuple[Path,
             evaluate(pred, ref)
         else:
             with pytest.raises(
-                UserError, match="ring, core in the masks of .* have other values than in the references"
+                UserError, match=r"ring, core in the masks of .* have other values than in the references"
             ):
                 evaluate(pred, ref)
 
