@@ -205,8 +205,8 @@ def main(source: Path, out: Path, model: Any = None, done: Any = lambda mask: No
     """Segment a scan, or a folder of them, to NIfTI as the scan is, or PNG; at the end, a ValueError names failures."""
     model, cases, ends, failed = model or ExportedModel(), dict[str, list[Path]](), dict[str, str](), list[str]()
     folder = source if source.is_dir() else source.parent
-    names = sorted(path.name for path in folder.glob("*"))
-    for match in filter(None, map(SCAN.fullmatch, names)):
+    names = {path.name for path in folder.glob("*")}
+    for match in filter(None, map(SCAN.fullmatch, sorted(names))):
         number = "" if len(model.about["channels"]) > 1 or f"{match[1]}_0000{match[3]}" in names else match[2] or ""
         ends[match[1] + number] = match[3].lower() if "nii" in match[3].lower() else ".png"
         cases.setdefault(match[1] + number, []).append(folder / match[0])

@@ -3,6 +3,7 @@
 Shapes: *S is a scan in its file's axis order.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -171,8 +172,9 @@ def group_channels(
 def _warn_of_deeper(folder: Path, found: Mapping[str, dict[int, Path]], warn: Callable[[str], None]) -> None:
     """Name the scans of folders below one that holds scans itself: they are not used."""
     used = {path for files in found.values() for path in files.values()}
-    inside = [str(path.relative_to(folder)) for path in scans_below(folder)[0] if path not in used]
-    deeper = [name for name in inside if len(Path(name).parts) > 1]
+    below = (Path(place) for place, _, _ in os.walk(folder) if Path(place) not in (folder, *used))  # series are folders
+    scans = sorted(path for place in below if place.name[0] != "." for _, path in formats.files_in(place))
+    deeper = [str(path.relative_to(folder)) for path in scans]
     if deeper:
         warn(f"in folders below {folder}, so not used: {listed(deeper)}; give each of these folders by itself")
 
