@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from command import call
+from crossmatch.cli import app
 from crossmatch.cli.ending import one_paragraph
 from crossmatch.errors import UserError, no_formula, visible
 from crossmatch.runs.display import Terminal
@@ -70,6 +71,29 @@ def test_signals_stop_a_command(number, told_by_typer, monkeypatch):
     monkeypatch.setattr(os, "_exit", code.append)
     signal.raise_signal(number)  # while the process ends
     assert code == [130]
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, before[each])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_further_signal_at_the_very_end_shows_no_traceback(number, monkeypatch):
+    """It comes when the command has ended, and before a further signal may end the process at once."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    set_handler, left = signal.signal, []
+
+    def work() -> None:
+        monkeypatch.setattr(signal, "signal", late)
+        signal.raise_signal(number)
+
+    def late(*given: object) -> object:
+        monkeypatch.setattr(signal, "signal", set_handler)
+        signal.raise_signal(number)
+        return set_handler(*given)
+
+    monkeypatch.setattr(app, "app", work)
+    monkeypatch.setattr(os, "_exit", left.append)
+    app.main()
+    assert left == [130]
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, before[each])
 

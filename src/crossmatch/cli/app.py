@@ -1,5 +1,6 @@
 """The command line: parse, call, print. Heavy imports stand inside the commands, so that `--help` answers at once."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ from crossmatch import __version__
 from crossmatch.cli.command import Command, Group
 from crossmatch.cli.compare import benchmark, methods
 from crossmatch.cli.data import check, importer, phantom
-from crossmatch.cli.ending import one_paragraph
+from crossmatch.cli.ending import STOPPED, one_paragraph
 from crossmatch.cli.export import export
 from crossmatch.cli.looking import rank, show_quality
 from crossmatch.cli.pages import report, review
@@ -54,8 +55,11 @@ def common(
 
 def main() -> None:
     """Entry point; see `ending` for exit codes."""
-    with one_paragraph():
-        app()
+    try:
+        with one_paragraph():
+            app()
+    except KeyboardInterrupt:  # a further signal, just as the first was ending the command
+        os._exit(STOPPED)
 
 
 @app.command(cls=Command)
