@@ -251,6 +251,8 @@ def test_cases_that_were_written_since_are_predicted_anew(run: Path, made: tuple
     changed = predict_and_read(run, data, tmp_path / "c")
     assert changed["files"] != kept["files"]
     assert changed["dice"] != kept["dice"]
+    told = [read_quality(tmp_path / name).calibration["told"] for name in "bc"]
+    assert ["written since an earlier fit" in text for text in told] == [False, True]
     shutil.rmtree(data / "labelsTr")
     assert predict_and_read(run, data, tmp_path / "d") == changed
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from written_runs import log, write_predictions, write_run
 
+from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.formats import new_volume
 from crossmatch.reports import write_comparison
@@ -125,6 +126,16 @@ def test_what_makes_runs_unequal_is_said(runs, tmp_path):
     assert "second and first learned from different data (tiny, tiny)." in page.text
     assert "second was tested on cases whose labels it had used: case_005." in page.text
     assert "Not all runs were tested on the same cases: 3 cases are compared." in page.text
+
+
+def test_scores_of_masks_that_were_written_since_are_named(runs, tmp_path):
+    text = Page(write_comparison(runs, tmp_path / "page.html")).text
+    assert "Masks written since" not in text
+    mask = min((runs[1] / "test").glob("*.nii.gz"))
+    like = formats.read(mask)
+    formats.write(mask, (like.voxels == 0).astype(like.voxels.dtype), like)
+    text = Page(write_comparison(runs, tmp_path / "page.html")).text
+    assert f"Masks written since they were scored (1): {formats.stem(mask)}. Evaluate again." in text
 
 
 def test_cases_of_one_name_from_different_scans_are_not_compared(runs, tmp_path):

@@ -189,6 +189,17 @@ def test_masks_that_changed_are_not_shown(evaluated):
     assert not any(tag == "image" for tag, _ in page.tags)
 
 
+def test_scores_of_masks_that_were_written_since_are_named(evaluated):
+    """Whichever case it is, and although its Dice is the same; a mask that is only touched has its score."""
+    assert "Masks written since" not in Page(write_report(evaluated)).text
+    changed = evaluated / "test" / "case_007.nii.gz"
+    like = formats.read(changed)
+    formats.write(changed, like.voxels[:, :, ::-1].copy(), like)
+    (evaluated / "test" / "case_006.nii.gz").touch()
+    text = Page(write_report(evaluated)).text
+    assert "Masks written since they were scored (1): case_007. Evaluate again." in text
+
+
 def test_evaluation_kept_elsewhere(tmp_path, data):
     run = write_run(tmp_path / "run", data, log())
     write_predictions(data, tmp_path / "masks")

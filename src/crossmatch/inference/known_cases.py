@@ -15,12 +15,17 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,  # as pydantic asks for before Python 3.12
+)
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
+from typing_extensions import TypedDict
 
 from crossmatch import formats
 from crossmatch.atomic import parse_json, read_json, write_json
@@ -56,6 +61,7 @@ class KnownCases(TypedDict):
     dice: list[list[_Share | None]]  # (N, L); null: neither mask nor reference has it
     references: dict[str, list[MaskShape]]  # L each, of all labelled and validation cases
     reliability: Reliability | None
+    again: NotRequired[bool]  # files of the cases were written since an earlier fit for these weights and settings
 
 
 def known_cases(
@@ -95,7 +101,7 @@ def known_cases(
         return kept
     found = _predict(run, predictor, dataset, chosen, labelled + validation, progress)
     found["weights_sha256"], found["files"] = weights_sha256, files
-    found["method"] = "validation" if validation else "labelled"
+    found["method"], found["again"] = "validation" if validation else "labelled", kept is not None
     with contextlib.suppress(UserError):  # a run that may only be read; the next call fits again
         write_json(path, found)
     return found

@@ -95,11 +95,12 @@ def told_of(known: KnownCases) -> str:
     """What estimates were fitted on, in one plain sentence with counts alone."""
     number = len(known["dice"])
     count = f"{number} {known['method']} case{'s' * (number != 1)}"
+    again = " Files of these cases were written since an earlier fit." if known.get("again") else ""
     if known["method"] != "labelled":
-        return f"Fitted on {count}."
+        return f"Fitted on {count}.{again}"
     return (
         f"Fitted on {count}, on which the network was trained, as there are no validation cases: estimates may be "
-        f"too high, so intervals are {WIDER:g} times as wide."
+        f"too high, so intervals are {WIDER:g} times as wide.{again}"
     )
 
 

@@ -22,6 +22,7 @@ from crossmatch.reports.pairs import (
 from crossmatch.reports.tables import runs_table, scores_of_runs
 from crossmatch.runs.differences import flat
 from crossmatch.runs.run import Run
+from crossmatch.scoring.mask_files import written_since
 
 
 def check_comparable(runs: Sequence[Run]) -> None:
@@ -147,6 +148,8 @@ def _doubts(
         assert run.evaluation is not None
         if known := known_cases(run.run, run.evaluation):
             told.append(f"{run.name} was tested on cases whose labels it had used: {listed(known)}.")
+        if run.masks is not None and (changed := written_since(run.evaluation.masks_sha256, run.masks)):
+            told.append(f"{run.name}: {changed}")
     if other:
         told.append(f"Of one name but made from different scans, so not compared: {listed(other)}.")
     if len(scored) > 1 and not shared:

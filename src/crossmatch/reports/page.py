@@ -17,6 +17,7 @@ from crossmatch.reports.unscored import Unscored
 from crossmatch.reports.viewer import Viewer
 from crossmatch.runs.logbook import LoggedLine, read_metrics
 from crossmatch.runs.run import Run
+from crossmatch.scoring.mask_files import written_since
 from crossmatch.scoring.scores import Evaluation
 
 AFTER_STATE = 3  # sections: what is said of the whole page stands behind its head
@@ -44,6 +45,7 @@ def render(
         body.append(evaluation_section(run, evaluation))
         if predictions is not None:
             figures, notes = case_figures(run, evaluation, predictions, viewer)
+            notes += filter(None, [written_since(evaluation.masks_sha256, predictions)])
             content = [notices(notes), *figures.values()]
             layers = ("reference", "prediction")
             body.append(pictures_section("Best, median and worst case", evaluation.labels, content, layers))

@@ -17,6 +17,7 @@ from crossmatch.dataset.orientation import difference, grid_beside, put_onto, re
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.largest import largest_component_of
+from crossmatch.scoring.mask_files import digest
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -82,6 +83,7 @@ def evaluate(
         raise UserError(f"{ref} has no label but background: name the classes in dataset.json beside the folder.")
 
     rows: list[ClassScores] = []
+    digests = {case: digest(predicted) for case, (predicted, _) in pairs.items()}  # before they are read
     with ThreadPoolExecutor(WORKERS) as pool:
         ignore = labels.get(IGNORE)
         cases = pool.map(lambda case: _rows(case, *pairs[case], classes, ignore, threshold, largest_component), pairs)
@@ -100,6 +102,7 @@ def evaluate(
         prediction=prediction,
         largest_component=largest_component,
         jaccard_threshold=threshold,
+        masks_sha256=digests,
     )
     if out is not None:
         write_json(out / "summary.json", evaluation.to_json())

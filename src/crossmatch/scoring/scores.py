@@ -8,7 +8,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +72,7 @@ class Evaluation:
     prediction: Prediction | None  # prediction.json of the predictions: which run and checkpoint made them
     largest_component: bool = False  # of each predicted class, only this one was scored
     jaccard_threshold: float | None = None  # of the dataset, below which `THRESHOLDED` is 0
+    masks_sha256: Mapping[str, str] = field(default_factory=dict)  # case -> digest of its mask; empty: not known
 
     @property
     def of_what(self) -> str:
@@ -149,6 +150,7 @@ class Evaluation:
             "conventions": CONVENTIONS,
             "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy")},
             "prediction": self.prediction,
+            "masks_sha256": dict(self.masks_sha256),
         }
 
     def to_csv(self) -> str:
@@ -192,6 +194,7 @@ def evaluation_of(stored: StoredEvaluation) -> Evaluation:
         prediction=stored.prediction,
         largest_component=stored.largest_component,
         jaccard_threshold=stored.jaccard_threshold,
+        masks_sha256=stored.masks_sha256,
     )
 
 

@@ -87,6 +87,7 @@ class StoredEvaluation(BaseModel):
     prediction: Prediction | None
     largest_component: bool = False
     jaccard_threshold: _Score | None = None  # older files have none
+    masks_sha256: dict[str, str] = {}  # case -> digest of its mask; older files have none
 
     @model_validator(mode="after")
     def _every_class_of_every_case_once(self) -> "StoredEvaluation":
