@@ -79,6 +79,13 @@ def test_it_is_a_function_of_the_step_and_nothing_else_changes(store):
     assert all(torch.equal(a, b) for a, b in zip(later.u, plain(7).u, strict=True))
 
 
+def test_it_may_end_after_the_first_steps(store):
+    limited, always, plain = _batches(store, 1.0, foreground_steps=7), _batches(store, 1.0), _batches(store, 0.0)
+    assert torch.equal(limited(6).x, always(6).x)
+    assert torch.equal(limited(7).x, plain(7).x)
+    assert not torch.equal(always(7).x, plain(7).x)
+
+
 def test_parts_of_a_batch_are_those_of_the_whole(store):
     whole, first, second = (_batches(store, 1.0, share=share)(5) for share in ((0, 1), (0, 2), (1, 2)))
     assert torch.equal(whole.x, torch.cat([first.x, second.x]))

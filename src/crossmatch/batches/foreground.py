@@ -22,24 +22,27 @@ class Foreground:
 
     Args:
         store: whose labelled items; share: see above; seed: of the draws.
+        steps: the first ones of the run, after which items stay as drawn; 0: all.
 
     Raises:
         UserError: no labelled item shows a foreground voxel.
     """
 
-    def __init__(self, store: Store, share: float, seed: int) -> None:
-        self.store, self.share, self.seed = store, share, seed
+    def __init__(self, store: Store, share: float, seed: int, steps: int = 0) -> None:
+        self.store, self.share, self.seed, self.steps = store, share, seed, steps
         self.voxels = _voxels_of_classes(store.labels, store.classes)
         if not self.voxels:
             raise UserError("data.foreground wants labelled structures, and no training label shows one: set it to 0.")
 
     def __call__(self, items: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The items (B,) of a step -> the items to take, and the voxel (B, D) that each must show, or -1."""
+        around = torch.full((len(items), self.store.size.shape[1]), -1)
+        if self.steps and step >= self.steps:
+            return items, around
         drawn = seeding.generator(self.seed, seeding.FOREGROUND, step)
         chance, which, where = torch.rand(3, len(items), generator=drawn)
         starts = self.store.label_offset[self.store.labelled]
         chosen = items.clone()
-        around = torch.full((len(items), self.store.size.shape[1]), -1)
         for k in torch.nonzero(chance < self.share)[:, 0].tolist():
             voxels = self.voxels[int(which[k] * len(self.voxels))]
             position = voxels[int(where[k] * len(voxels))]

@@ -71,7 +71,8 @@ class Batches:
         patches: cut views of `size` from the images; else images are resized to it.
         share: (r, n) gives the r-th of n equal parts of the batch, counted from 0: of labelled images, unlabelled
             images and partners. Random numbers are drawn for the whole batch: all parts together are what (0, 1) gives.
-        foreground: share of the labelled images that show a class drawn for them, see `Foreground`.
+        foreground: share of the labelled images that show a class drawn for them, in the first `foreground_steps` steps
+            (0: in all), see `Foreground`.
     """
 
     def __init__(
@@ -86,10 +87,11 @@ class Batches:
         patches: bool = False,
         share: tuple[int, int] = (0, 1),
         foreground: float = 0.0,
+        foreground_steps: int = 0,
     ) -> None:
         self.store, self.size, self.views, self.seed, self.device = store, size, views, seed, device
         self.patches, self.share = patches, share
-        self.foreground = Foreground(store, foreground, seed) if foreground else None
+        self.foreground = Foreground(store, foreground, seed, foreground_steps) if foreground else None
         self.grid = output_grid(size, store.voxels.device)
         self.labelled = seeding.Shuffled(len(store.labelled), batch.labelled, seed, seeding.LABELLED)
         self.unlabelled, self.partners = (

@@ -82,8 +82,9 @@ class DataSettings(Settings):
     spacing_mm: tuple[Positive, ...] = ()
     """Voxel size that scans are resampled to before patches are cut, one number an axis. Empty: as stored."""
     foreground: Fraction = 0.0
-    """Of the labelled images of a step, the share that is made to show a class, every class equally often: a slice with
-    it, or a patch around a voxel of it."""
+    """Share of a step's labelled images that must show a class, each class equally often: a slice or patch with it."""
+    foreground_steps: Annotated[int, Field(ge=0)] = 0
+    """The first steps of the run, to which `foreground` is limited. 0: all steps."""
     memory_gb: NonNegative = 4.0
     """Voxels stay on the compute device up to this size. Larger data lie in a file."""
 
@@ -143,8 +144,7 @@ class PredictSettings(Settings):
     """How masks of native size are made from the network's."""
 
     resize: Literal["labels", "probabilities"] = "probabilities"
-    """What is enlarged where whole images were resized: probabilities, or labels (order 0, the published ACDC
-    protocol)."""
+    """What is enlarged where whole images were resized: probabilities, or labels (order 0, as published for ACDC)."""
     batch: Count = 16
     """Slices or windows at a time."""
     stride: Stride = "even"

@@ -65,6 +65,7 @@ def open_session(
             unlabelled=bool(cases.unlabelled),
             patches=recipe.data.sampling == "patch",
             foreground=foreground,
+            foreground_steps=recipe.data.foreground_steps,
             share=share,
         )
 
