@@ -250,7 +250,12 @@ def test_bundled_recipes_state_no_unknown_or_unread_key(name):
     pending = [(tomllib.loads(path.read_text(encoding="utf-8")), resolved)]
     pending[0][0].pop("extends", None)
     pending += [
-        (s, load_recipe(name, [f"method.name={m}"]).method.model_dump())
+        (
+            s,
+            load_recipe(
+                name, [f"method.name={m}", *(["method.teacher=run"] * (m == "distillation"))]
+            ).method.model_dump(),
+        )
         for m, s in pending[0][0].pop("methods", {}).items()
     ]
     while pending:
