@@ -78,6 +78,8 @@ def test_signals_stop_a_command(number, told_by_typer, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_further_signal_at_the_very_end_shows_no_traceback(number, monkeypatch):
     """It comes when the command has ended, and before a further signal may end the process at once."""
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("the signal is ignored here, as under nohup")
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     set_handler, left = signal.signal, []
 
@@ -94,6 +96,24 @@ def test_a_further_signal_at_the_very_end_shows_no_traceback(number, monkeypatch
     monkeypatch.setattr(os, "_exit", left.append)
     app.main()
     assert left == [130]
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, before[each])
+
+
+@pytest.mark.parametrize("error", [IndexError, RuntimeError, OSError])
+def test_an_error_that_a_signal_brought_about_is_no_defect(error):
+    """A signal may interrupt a library in the midst of its own tidying, which then fails in other ways."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as interrupt:
+            raise error("half-way") from interrupt
+
+    with pytest.raises(SystemExit) as ended, one_paragraph():
+        work()
+    assert ended.value.code == 130
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, before[each])
 

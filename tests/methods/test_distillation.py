@@ -127,6 +127,6 @@ def test_the_recipe_of_a_student_is_read_back():
     assert chosen.method.model_dump() == {
         "name": "distillation",
         "teacher": "runs/mine",
-        "unlabelled_weight": 1.0,
+        "unlabelled_weight": 0.3,  # the phantom's
         "temperature": 2.0,
     }

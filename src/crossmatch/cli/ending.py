@@ -79,6 +79,10 @@ def _stoppable() -> Iterator[threading.Event]:
         signal.signal(number, stop)
     try:
         yield stopped
+    except Exception:
+        if stopped.is_set():  # a library was interrupted in the midst of its own tidying
+            sys.exit(STOPPED)
+        raise
     finally:
         for number, handler in caught.items():
             signal.signal(number, leave if stopped.is_set() else handler)
