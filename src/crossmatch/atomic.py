@@ -5,6 +5,7 @@ left; it is removed by the next one that writes there.
 """
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -102,6 +103,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, whole or not at all; NaN is an error, undefined numbers are null."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, by which a later call sees whether it was written since."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path, form: type[Form], way_out: str) -> Form:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from torch import Tensor
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
-from crossmatch.atomic import read_json, write_json
+from crossmatch.atomic import file_sha256, read_json, write_json
 from crossmatch.errors import UserError
 from crossmatch.formats import stem
 from crossmatch.recipes.schema import Recipe
@@ -140,8 +140,7 @@ def has_changed(path: Path, recorded: SourceFile) -> bool:
         return False
     if recorded["sha256"] is None:
         return stat.st_mtime_ns != recorded["mtime_ns"]
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() != recorded["sha256"]
+    return file_sha256(path) != recorded["sha256"]
 
 
 def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded) -> None:

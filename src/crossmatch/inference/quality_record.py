@@ -5,7 +5,6 @@ of another mask. `inference/quality.py` makes the estimates; this file only keep
 """
 
 import csv
-import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
-from crossmatch.atomic import read_json, write_json, write_text
+from crossmatch.atomic import file_sha256, read_json, write_json, write_text
 from crossmatch.errors import listed, no_formula
 from crossmatch.inference.estimates import CalibrationFacts, CaseQuality, MadeBy, StoredQuality
 from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile, has_changed
@@ -109,14 +108,12 @@ def warn_of_old(folder: Path, warn: Callable[[str], None]) -> None:
 def file_state(folder: Path, path: Path) -> SourceFile:
     """A file of the folder of masks as it is now, with its digest."""
     stat = path.stat()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return SourceFile(
         path=path.relative_to(folder).as_posix(),
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
         ctime_ns=stat.st_ctime_ns,
-        sha256=digest,
+        sha256=file_sha256(path),
     )
 
 

@@ -4,7 +4,6 @@ Names do not tell scans apart: two patients' files may have one name. Times do n
 replaced by an older file. So each file is known by its path, size and times, and by the digest of its bytes.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from crossmatch import formats
+from crossmatch.atomic import file_sha256
 from crossmatch.errors import listed
 from crossmatch.formats import same_grid
 from crossmatch.inference.inputs import Scan
@@ -36,7 +36,7 @@ class Sources:
 
     def read(self, name: str, files: Iterable[Path]) -> None:
         """Add the digests of a scan's files."""
-        digests = [_digest(path) for path in files]
+        digests = [file_sha256(path) for path in files]
         with self._lock:
             for file, sha256 in zip(self._recorded[name], digests, strict=True):
                 file["sha256"] = sha256
@@ -137,12 +137,6 @@ def _unchanged(target: Path, recorded: list[SourceFile], files: Sequence[Path]) 
         after["sha256"] = before["sha256"]
         if before == after:
             continue
-        if before["size"] != after["size"] or before["sha256"] is None or _digest(path) != before["sha256"]:
+        if before["size"] != after["size"] or before["sha256"] is None or file_sha256(path) != before["sha256"]:
             return None
     return present
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of the bytes of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch import formats
-from crossmatch.atomic import check_writable, read_json, write_json, write_text
+from crossmatch.atomic import check_writable, file_sha256, read_json, write_json, write_text
 from crossmatch.dataset.layout import IGNORE, read_description
 from crossmatch.dataset.orientation import difference, grid_beside, put_onto, read_beside, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.largest import largest_component_of
-from crossmatch.scoring.mask_files import digest
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -83,7 +82,7 @@ def evaluate(
         raise UserError(f"{ref} has no label but background: name the classes in dataset.json beside the folder.")
 
     rows: list[ClassScores] = []
-    digests = {case: digest(predicted) for case, (predicted, _) in pairs.items()}  # before they are read
+    digests = {case: file_sha256(predicted) for case, (predicted, _) in pairs.items()}  # before they are read
     with ThreadPoolExecutor(WORKERS) as pool:
         ignore = labels.get(IGNORE)
         cases = pool.map(lambda case: _rows(case, *pairs[case], classes, ignore, threshold, largest_component), pairs)
