@@ -14,6 +14,7 @@ from crossmatch.benchmark.figure import COLOURS, DPI, METADATA
 
 Found = dict[str, Any]
 OURS, OTHER, GREY = COLOURS[1], COLOURS[0], "#8a8a8a"
+PANELS = 3  # in a row
 
 
 def strips(benchmark: Found, path: Path) -> None:
@@ -59,18 +60,29 @@ def cost(rows: Sequence[Found], seconds: dict[str, float], path: Path) -> None:
     _write(figure, path)
 
 
-def trajectories(families: dict[str, list[Found]], path: Path) -> None:
-    """The first image term of every run over steps, a panel for each family; its name -> its runs."""
-    figure = Figure(figsize=(7.6, 2.9), layout="constrained")
-    panels = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
-    for axes, (name, runs), colour in zip(panels, families.items(), COLOURS, strict=False):
+def trajectories(families: dict[str, list[Found]], below: dict[str, float], path: Path) -> None:
+    """The first image term of every run over steps, a panel for each family, three in a row.
+
+    Args:
+        families: the name of each family -> its runs.
+        below: the name of a family -> what its runs fall below when they leave their plateau; drawn as a line.
+        path: the picture.
+    """
+    rows = -(-len(families) // PANELS)
+    figure = Figure(figsize=(7.6, 0.4 + 2.5 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, PANELS, sharey="row", squeeze=False).flat)
+    for k, (axes, (name, runs)) in enumerate(zip(panels, families.items(), strict=False)):
         for run in runs:
-            axes.plot(range(10, 10 * len(run["ip1"]) + 1, 10), run["ip1"], color=colour, linewidth=0.9, alpha=0.75)
-        axes.axhline(0.7, color=GREY, linewidth=0.7, linestyle=":")
-        axes.set_ylim(0.25, 0.8)
+            shown = range(10, 10 * len(run["ip1"]) + 1, 10)
+            axes.plot(shown, run["ip1"], color=COLOURS[k % PANELS], linewidth=0.9, alpha=0.75)
+        if name in below:
+            axes.axhline(below[name], color=GREY, linewidth=0.7, linestyle=":")
         axes.set_title(f"{name}, {len(runs)} runs", fontsize=8)
         axes.set_xlabel("step")
-    panels[0].set_ylabel("first image term, mean of 10 steps")
+        if k % PANELS == 0:
+            axes.set_ylabel("first image term, mean of 10 steps")
+    for axes in panels[len(families) :]:
+        axes.set_visible(False)
     _write(figure, path)
 
 

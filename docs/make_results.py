@@ -10,6 +10,7 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +138,9 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "skin": lambda root: benchmark_table(root, SKIN),
     "3d": three_d_table,
     "readme": readme_table,
-    "families": trajectory_results.families_table,
-    "tests": trajectory_results.tests_table,
     "seeds": trajectory_results.seeds_table,
+    **{name: partial(trajectory_results.families_table, setting=name) for name in trajectory_results.SETTINGS},
+    **{f"{name}_tests": partial(trajectory_results.tests_table, setting=name) for name in trajectory_results.SETTINGS},
 }
 
 
@@ -166,9 +167,8 @@ def main() -> None:
     draw_results.strips(read(ROOT, f"{PHANTOM}/results.json"), ROOT / RESULTS / "strips.png")
     seconds = read(ROOT, "performance/methods.json")["cpu_seconds"]
     draw_results.cost(rows_of(ROOT, PHANTOM), seconds, ROOT / RESULTS / "cost.png")
-    names = trajectory_results.FAMILIES
-    families = {names[name]: runs for name, runs in trajectory_results.read_runs(ROOT).items()}
-    draw_results.trajectories(families, ROOT / RESULTS / "trajectory.png")
+    families, below = trajectory_results.panels(ROOT)
+    draw_results.trajectories(families, below, ROOT / RESULTS / "trajectory.png")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def test_families_of_runs_are_compared_exactly(pages):
     assert page.rank_sum([1, 2, 3, 4], [5, 6, 7, 8]) == pytest.approx(2 / 70)
     assert page.rank_sum([1, 4, 5, 8], [2, 3, 6, 7]) == 1
     assert page.rank_sum([401, 401], [401, 401]) == 1
-    runs = [{"leaves": None, "area": 0.72}, {"leaves": 200, "area": 0.6}, {"leaves": 180, "area": 0.61}]
+    found = [(None, 0.72), (200, 0.6), (180, 0.61)]
+    runs = [{"leaves": step, "area": area, "steps": 400} for step, area in found]
     assert page.shown(runs, "leaves") == "200 (180 to over 400)"
     assert page.shown(runs, "area") == "0.610 (0.600 to 0.720)"
 
@@ -59,10 +60,11 @@ def test_all_figures_are_drawn_alike_twice(pages, tmp_path: Path):
 
     found = pages.read(ROOT, f"{pages.SKIN}/results.json")
     seconds = pages.read(ROOT, "performance/methods.json")["cpu_seconds"]
+    families = {"a": [{"ip1": [0.75, 0.7, 0.6]}], "b": []}
     for name, draw in (
         ("strips", lambda path: draw_results.strips(found, path)),
         ("cost", lambda path: draw_results.cost(found["rows"], seconds, path)),
-        ("curves", lambda path: draw_results.trajectories({"a": [{"ip1": [0.75, 0.7, 0.6]}], "b": []}, path)),
+        ("curves", lambda path: draw_results.trajectories(families, {"a": 0.7}, path)),
     ):
         first, second = tmp_path / f"{name}1.png", tmp_path / f"{name}2.png"
         draw(first), draw(second)
