@@ -25,12 +25,11 @@ from crossmatch.review.shown_cases import Gathered, ReviewCase, gather, state_of
 from crossmatch.review.thumbnails import Thumbnails, thumbnail
 from crossmatch.runs.run import Run
 
+LONGEST_DECISION = 60  # seconds that the end of the page waits for one to be written
+
 
 class ChangedError(Exception):
     """The case is not as the page knew it, or has a label; the text says so and asks."""
-
-
-LONGEST_DECISION = 60  # seconds that the end of the page waits for one to be written
 
 
 class Desk:
