@@ -124,7 +124,6 @@ def test_a_recipe_may_be_a_name_a_file_or_an_object(tmp_path: Path, data: Path) 
         ({"epochs": 5}, r"unknown key epochs; valid keys here are .*train"),
         ({"train__steps": "many"}, r"train\.steps: .*found 'many'"),
         ({"method__name": "magic"}, "no method 'magic'; there are supervised"),
-        ({"steps": 3, "train__steps": 2}, "steps and train__steps say the same"),
         ({"track": "wandb"}, "track is 'mlflow' or left out, not 'wandb'"),
         ({"track": False}, "track is 'mlflow' or left out, not False"),
     ],

@@ -103,8 +103,6 @@ def train(
     folder, other = (None if path is None else Path(path) for path in (data, begin_from))
     if track not in (None, "mlflow"):
         raise UserError(f"track is 'mlflow' or left out, not {track!r}.")
-    if steps is not None and "train.steps" in settings:
-        raise UserError("steps and train__steps say the same: give one of the two.")
     if minutes is not None and (recipe != AUTO or resume):
         raise UserError("minutes is for the recipe 'auto' of a new run, which chooses the size: leave it out.")
     if resume:

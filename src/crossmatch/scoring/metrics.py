@@ -3,8 +3,9 @@
 Shapes: a mask is an array (*S) of any rank, bool or integer; non-zero voxels are the object. `spacing` holds one number
 per axis, in the array's axis order; distances come in its unit, or in voxels without it. Conventions (docs/metrics.md):
 surfaces are the voxels lost by one erosion with the connectivity-1 structure, the outside of the image being
-background, and a single slice with a third axis of one voxel being flat; `hd95` pools both directions and `asd` goes from prediction to reference, as in medpy. Two empty masks agree
-(overlap 1, distances 0); against one empty mask the overlap is 0 and the distances are undefined (NaN).
+background, and a single slice with a third axis of one voxel being flat; `hd95` pools both directions and `asd` goes
+from prediction to reference, as in medpy. Two empty masks agree (overlap 1, distances 0); against one empty mask the
+overlap is 0 and the distances are undefined (NaN).
 """
 
 from collections.abc import Sequence
