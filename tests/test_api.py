@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -123,6 +124,8 @@ def test_a_recipe_may_be_a_name_a_file_or_an_object(tmp_path: Path, data: Path) 
         ({"epochs": 5}, r"unknown key epochs; valid keys here are .*train"),
         ({"train__steps": "many"}, r"train\.steps: .*found 'many'"),
         ({"method__name": "magic"}, "no method 'magic'; there are supervised"),
+        ({"track": "wandb"}, "track is 'mlflow' or left out, not 'wandb'"),
+        ({"track": False}, "track is 'mlflow' or left out, not False"),
     ],
 )
 def test_a_change_that_does_not_fit(data: Path, tmp_path: Path, changes: dict[str, object], message: str) -> None:
@@ -336,6 +339,22 @@ def test_arrays_of_other_libraries_and_lists_are_taken(model: crossmatch.Model) 
 def test_an_array_that_is_no_scan(model: crossmatch.Model, image: np.ndarray, message: str) -> None:
     with pytest.raises(crossmatch.UserError, match=message):
         model.predict(image)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch": -1}, r"predict\.batch: Input should be greater than or equal to 1 \(found -1\)"),
+        ({"batch": 0}, "greater than or equal to 1"),
+        ({"precision": "fp16"}, "There is no precision 'fp16': write auto, bf16, float32"),
+    ],
+)
+def test_an_option_that_does_not_fit(model: crossmatch.Model, options: dict[str, Any], message: str) -> None:
+    """A batch below 1 would leave the labels as memory was, and another precision would be taken for float32."""
+    with pytest.raises(crossmatch.UserError, match=message):
+        model.predict(noise(16, 16), **options)
+    with pytest.raises(crossmatch.UserError, match="number of scans to choose, 1 or more, not -1"):
+        crossmatch.rank(model.run.folder, count=-1, progress=False)
 
 
 def test_the_channels_come_first(tmp_path: Path) -> None:

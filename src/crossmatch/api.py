@@ -101,6 +101,8 @@ def train(
         raise UserError("Name the run's folder with out.")
     settings, out = _settings(changes if seed is None else {**changes, "seed": seed}), Path(out)
     folder, other = (None if path is None else Path(path) for path in (data, begin_from))
+    if track not in (None, "mlflow"):
+        raise UserError(f"track is 'mlflow' or left out, not {track!r}.")
     if minutes is not None and (recipe != AUTO or resume):
         raise UserError("minutes is for the recipe 'auto' of a new run, which chooses the size: leave it out.")
     if resume:

@@ -206,6 +206,41 @@ def test_unknown_spacing_and_classes_from_the_references(tmp_path: Path) -> None
         evaluate(tmp_path / "p.nii", tmp_path / "r.nii.gz", labels={"x": 100})
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"x": 1.7}, "x has the value 1.7"),  # 1 was scored as x
+        ({"x": -1, "ring": 1, "core": 2}, "x has the value -1"),  # Dice 1, as no voxel has it
+        ({"x": True}, "x has the value True"),
+        ({"x": 1, "y": 1, "core": 2}, "x, y have the same value"),
+        ({"ring": 1, "core": 2, "ignore": 0}, "ignore has the value 0"),  # false positives did not count
+    ],
+)
+def test_values_that_are_no_classes_are_refused(folders: tuple[Path, Path], labels: dict[str, int], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        evaluate(*folders, labels=labels)
+
+
+def test_references_of_negative_values_are_refused(tmp_path: Path) -> None:
+    """Their summary.json could not be read back."""
+    for folder in ("p", "r"):
+        save(tmp_path / folder / "a.nii.gz", anatomy().astype(np.int16) * -1)
+    with pytest.raises(UserError, match="label -2 has the value -2"):
+        evaluate(tmp_path / "p", tmp_path / "r")
+
+
+def test_there_is_no_mean_in_mm_where_one_case_does_not_know_its_voxel_size(tmp_path: Path) -> None:
+    for folder, shift in (("p", 1), ("r", 0)):
+        save(tmp_path / folder / "a.nii.gz", anatomy(shift))
+        save(tmp_path / folder / "b.nii.gz", anatomy(shift), None)
+    found = evaluate(tmp_path / "p", tmp_path / "r", tmp_path / "out")
+    assert [row.scores.get("hd95_mm") for row in found.rows] == [2, 2, None, None]
+    assert found.statistics()["hd95_voxels"].cases == 2
+    assert not [metric for metric in found.statistics() if metric.endswith("_mm")]  # it was that of one case of two
+    assert found.notes() == ["Of unknown voxel size, so there are no means in mm (1): b"]
+    assert load_evaluation(tmp_path / "out") == found
+
+
 def test_another_grid_is_refused(folders: tuple[Path, Path]) -> None:
     pred, ref = folders
     save(pred / "b.nii.gz", anatomy()[:-1])

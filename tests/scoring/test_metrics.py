@@ -113,10 +113,28 @@ def test_equals_scipy_and_is_symmetric(pair: tuple[np.ndarray, np.ndarray, tuple
     doubled = tuple(2 * step for step in spacing)
     for metric in DISTANCES:
         assert metric(pred, ref, doubled) == pytest.approx(2 * metric(pred, ref, spacing), nan_ok=True)
+    if pred.ndim == 3 and sorted(pred.shape)[:2] != [1, 1]:  # with an axis of one voxel: as a slice
+        flat = tuple(axis for axis in range(3) if pred.shape[axis] == 1)
+        pred, ref = np.squeeze(pred, flat), np.squeeze(ref, flat)
+        spacing = tuple(step for axis, step in enumerate(spacing) if axis not in flat)
     if pred.any() and ref.any():
         border, other = (one & ~ndimage.binary_erosion(one) for one in (pred, ref))
         expected = ndimage.distance_transform_edt(~other, sampling=spacing)[border]
-        np.testing.assert_allclose(surface_distances(pred, ref, spacing).pred_to_ref, expected, rtol=1e-12)
+        np.testing.assert_allclose(surface_distances(*pair).pred_to_ref, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_single_slice_has_the_outline_of_the_slice_whatever_axes_its_file_has(axis: int) -> None:
+    # a square of 20 pixels moved by 4: two sides lie 4 apart, the other two 0 to 4. As a volume every pixel would be
+    # surface, and most of the distances 0: the mean would be 0.5.
+    pred, ref = mask((40, 40), slice(10, 30), slice(10, 30)), mask((40, 40), slice(10, 30), slice(14, 34))
+    for spacing in (None, (0.5, 2.0)):
+        volume = None if spacing is None else tuple(np.insert(spacing, axis, 8.0))
+        found = all_metrics(np.expand_dims(pred, axis), np.expand_dims(ref, axis), volume)
+        assert found == all_metrics(pred, ref, spacing)
+    assert (hd95(pred[None], ref[None]), asd(pred[None], ref[None])) == (4.0, 2.0)
+    line = mask((1, 9, 1), slice(0, 1), slice(2, 6))  # no slice, so all of its voxels are surface
+    assert len(surface_distances(line, line).pred_to_ref) == 4
 
 
 @pytest.mark.parametrize(("shape", "spacing"), [((40, 50), (1, 1)), ((24, 30, 9), (0.8, 1.5, 10.0))])

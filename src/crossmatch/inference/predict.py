@@ -28,6 +28,7 @@ from crossmatch.inference.quality_record import warn_of_old
 from crossmatch.inference.scan_files import read_scan, write_files
 from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
+from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe, Stride, check_stride
 from crossmatch.runs.devices import Precision, choose_device, memory_advice, uses_bf16
 from crossmatch.runs.lock import only_writer
@@ -130,7 +131,7 @@ def predictor_of(runs: Sequence[Run], network: Segmenter, device: torch.device, 
     Several have the patch, the windows and the frame of the first.
 
     Raises:
-        UserError: flips or a stride that do not fit the run.
+        UserError: flips, a stride or a batch that do not fit the run.
     """
     run, (recipe, *_) = runs[0], [_recipe(one, options) for one in runs]
     if options.batch is not None:
@@ -245,5 +246,5 @@ def _recipe(run: Run, options: Options) -> Recipe:
 
 
 def _changed(recipe: Recipe, **settings: Any) -> Recipe:
-    """The recipe with other settings of prediction."""
-    return recipe.model_copy(update={"predict": recipe.predict.model_copy(update=settings)})
+    """The recipe with other settings of prediction; a UserError where they do not fit."""
+    return load_recipe(recipe, {f"predict.{name}": value for name, value in settings.items()})

@@ -71,8 +71,10 @@ def rank(
         The scans in the order in which they should be labelled, each with its files and the reason.
 
     Raises:
-        UserError: not a run, nothing to choose from, or scans that the network cannot take.
+        UserError: not a run, a count below 1, nothing to choose from, or scans that the network cannot take.
     """
+    if type(count) is not int or count < 1:
+        raise UserError(f"count is the number of scans to choose, 1 or more, not {count!r}.")
     opened = open_run(Path(run))
     if data is None and opened.is_packed:
         raise UserError(f"{run} is a packed model, which has no data: name a dataset, or a folder of scans.")

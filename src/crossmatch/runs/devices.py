@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -45,8 +45,10 @@ def uses_bf16(precision: Precision, device: torch.device, coarse_size: Sequence[
         coarse_size: voxels along each axis of the network's coarsest feature map; () if no gradient is needed.
 
     Raises:
-        UserError: ``bf16`` is asked for where its gradients would be wrong.
+        UserError: no such precision, or ``bf16`` is asked for where its gradients would be wrong.
     """
+    if precision not in get_args(Precision):
+        raise UserError(f"There is no precision {precision!r}: write {', '.join(get_args(Precision))}.")
     wrong = device.type == "cpu" and len(coarse_size) == 3 and coarse_size[0] <= 2
     if precision == "bf16" and wrong:
         raise UserError(

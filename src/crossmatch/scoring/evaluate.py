@@ -16,6 +16,7 @@ from crossmatch.dataset.layout import IGNORE, read_description
 from crossmatch.dataset.orientation import difference, grid_beside, put_onto, read_beside, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
+from crossmatch.scoring.classes import scored_classes
 from crossmatch.scoring.largest import largest_component_of
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
@@ -53,7 +54,8 @@ def evaluate(
 
     Raises:
         UserError: nothing to compare, missing predictions without `partial`, a prediction on another grid than its
-            reference, label values outside `labels`, files that cannot be read, other results in `out`. An error in the
+            reference, label values outside `labels`, `labels` that are no
+            numbers of classes, files that cannot be read, other results in `out`. An error in the
             voxels of a file is raised when its turn comes, all others before.
     """
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
@@ -76,7 +78,7 @@ def evaluate(
         threshold = description.jaccard_threshold
     if labels is None:
         labels = {f"label {value}": value for value in _values(reference for _, reference in pairs.values())}
-    classes = {name: int(value) for name, value in labels.items() if value != 0 and name != IGNORE}
+    classes = scored_classes(labels)
     _refuse_other_values(classes, prediction, pred)
     if not classes:
         raise UserError(f"{ref} has no label but background: name the classes in dataset.json beside the folder.")

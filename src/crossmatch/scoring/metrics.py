@@ -3,8 +3,9 @@
 Shapes: a mask is an array (*S) of any rank, bool or integer; non-zero voxels are the object. `spacing` holds one number
 per axis, in the array's axis order; distances come in its unit, or in voxels without it. Conventions (docs/metrics.md):
 surfaces are the voxels lost by one erosion with the connectivity-1 structure, the outside of the image being
-background; `hd95` pools both directions and `asd` goes from prediction to reference, as in medpy. Two empty masks agree
-(overlap 1, distances 0); against one empty mask the overlap is 0 and the distances are undefined (NaN).
+background, and a single slice with a third axis of one voxel being flat; `hd95` pools both directions and `asd` goes
+from prediction to reference, as in medpy. Two empty masks agree (overlap 1, distances 0); against one empty mask the
+overlap is 0 and the distances are undefined (NaN).
 """
 
 from collections.abc import Sequence
@@ -187,6 +188,8 @@ def _overlap(pred: Mask, ref: Mask) -> tuple[float, float]:
 
 def _surface(mask: Mask) -> Points:
     """Indices (N, rank) of the object's voxels that have background, or the outside of the image, across a face."""
+    long = [axis for axis in range(mask.ndim) if mask.shape[axis] > 1]
+    faces = long if len(long) > 1 else range(mask.ndim)  # a single slice has none above and below
     offset: list[int] = []
     for axis in range(mask.ndim):  # crop to the object's box
         others = tuple(other for other in range(mask.ndim) if other != axis)
@@ -198,7 +201,7 @@ def _surface(mask: Mask) -> Points:
     padded = np.pad(mask, 1)  # the box has background all round, also at the image's border
     interior = np.ones(mask.shape, bool)
     centre = (slice(1, -1),) * mask.ndim
-    for axis in range(mask.ndim):
+    for axis in faces:
         for side in (slice(None, -2), slice(2, None)):
             interior &= padded[(*centre[:axis], side, *centre[axis + 1 :])]
     border: Points = np.argwhere(mask & ~interior) + np.array(offset)

@@ -26,12 +26,14 @@ DISTANCES = ("hd95", "asd", "assd")
 THRESHOLDED = "threshold_jaccard"  # only where the dataset states a threshold
 SHARES = ("dice", "jaccard", THRESHOLDED)  # between 0 and 1, shown in percent
 METRICS = (*SHARES, *(f"{name}_{unit}" for unit in ("voxels", "mm") for name in DISTANCES))
+MILLIMETRES = "hd95_mm"  # a case has it, and the other distances in mm, where its voxel size is known
 CONVENTIONS = {
     "hd95": "95th percentile of the surface distances of both directions pooled (medpy)",
     THRESHOLDED: "Jaccard of a case and class, 0 where it is below the dataset's jaccard_threshold",
     "asd": "mean surface distance from prediction to reference, directed",
     "assd": "mean surface distance of both directions pooled",
-    "surface": "voxels lost by one erosion with the connectivity-1 structure, outside of the image is background",
+    "surface": "voxels lost by one erosion with the connectivity-1 structure, outside of the image is background; a "
+    "single slice with a third axis of one voxel is flat",
     "empty": "both masks empty: Dice and Jaccard 1, distances 0; one empty: Dice and Jaccard 0, distances undefined",
     "undefined": "null here and nan in cases.csv; left out of means and counted, never 0",
     "std": "standard deviation over cases, ddof 1",
@@ -88,21 +90,30 @@ class Evaluation:
         return {case: _statistic(found).mean for case, found in scores.items()}
 
     def statistics(self, name: str | None = None) -> dict[str, Statistic]:
-        """Metric -> statistic over cases: of one class, or of the cases' means over classes (None)."""
+        """Metric -> statistic over cases: of one class, or of the cases' means over classes (None).
+
+        A metric that some cases lack, as those of unknown voxel size lack millimetres, is left out.
+        """
         found: dict[str, Statistic] = {}
         for metric in METRICS:
-            rows = [row for row in self.rows if metric in row.scores and name in (None, row.name)]
-            if name is None and rows:
+            if not self.rows or any(metric not in row.scores for row in self.rows):
+                continue
+            rows = [row for row in self.rows if name in (None, row.name)]
+            if name is None:
                 undefined = {row.case for row in rows if math.isnan(row.scores[metric])}
                 found[metric] = _statistic(self.case_means(metric).values())._replace(undefined=len(undefined))
-            elif rows:
+            else:
                 found[metric] = _statistic(row.scores[metric] for row in rows)
         return found
 
     def notes(self) -> list[str]:
-        """A line for missing and one for additional predictions; empty when every file has its counterpart."""
+        """A line for missing and one for additional predictions, one for means in mm that cannot be; often none."""
         kinds = {"without a reference, not evaluated": self.extra, "missing, their references left out": self.missing}
-        return [f"Predictions {what} ({len(names)}): {listed(names)}" for what, names in kinds.items() if names]
+        found = [f"Predictions {what} ({len(names)}): {listed(names)}" for what, names in kinds.items() if names]
+        blind = list(dict.fromkeys(row.case for row in self.rows if MILLIMETRES not in row.scores))
+        if any(MILLIMETRES in row.scores for row in self.rows) and blind:
+            found.append(f"Of unknown voxel size, so there are no means in mm ({len(blind)}): {listed(blind)}")
+        return found
 
     def table(self) -> Table:
         """Mean and standard deviation over cases per class; overlap in percent, undefined (NaN) cases counted."""
