@@ -1,7 +1,7 @@
 """Cells that were measured elsewhere: which of them a benchmark may take instead of running its own.
 
 They come from the results.json of a benchmark, or from the summary.json of one cell. A cell is taken if it has the
-recipe, data, checkpoint and version of its method that a run here would have. Whatever differs is said.
+recipe, data, checkpoint and version of its method that a run here would have. Whatever differs is reported.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the command line says about which masks to trust, and which scans to label next."""
+"""Output of the command line: which masks to trust, and which scans to label next."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

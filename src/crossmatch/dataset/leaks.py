@@ -1,7 +1,7 @@
 """Leaks between splits: one file or one image under two names, and names that may be those of one patient.
 
-An image is the same however it is stored: in whatever type, format, order and direction of axes, also where its header
-says nothing of them, or something else.
+An image counts as the same in any data type, format, order and direction of axes, even if its header does not state the
+axes or states other ones.
 """
 
 import itertools

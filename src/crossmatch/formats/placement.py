@@ -1,4 +1,4 @@
-"""What a header's geometry is taken for. One place decides, for all formats: a header can contradict itself.
+"""Decides which voxel size to trust, for all formats in one place: a header can contradict itself.
 
 A format hands over the affine and the voxel size as its file states them. Neither can be trusted blindly: programs
 leave unit steps in the one or in the other (the files of the ACDC challenge have unit steps in their affine).

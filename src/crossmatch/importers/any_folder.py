@@ -1,7 +1,7 @@
 """Find the cases in a folder of any layout: which files are images, which are their labels, which channels.
 
-Guessed from the words of folders and files (`roles`), or taken from the user's patterns. Without a guess that fits,
-nothing is taken: a file that cannot be placed is named with the reason.
+They are guessed from the words of folders and files (`roles`), or taken from the user's patterns. A file that fits no
+guess is not imported; it is named with the reason.
 """
 
 from collections import Counter, defaultdict
@@ -25,7 +25,7 @@ _WAY_OUT = (
 
 
 class NoChannelError(UserError):
-    """A channel that was asked for stands in no image's name."""
+    """No image's name contains a channel that was asked for."""
 
 
 def find(source: Path, wishes: Wishes) -> Source:

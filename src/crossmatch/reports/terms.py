@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Term(NamedTuple):
-    """How the page speaks of a value that a run logs."""
+    """How the page describes a value that a run logs."""
 
     title: str
     sentence: str
