@@ -146,7 +146,7 @@ def _folds(data: str | None, count: int, labelled: list[str], out: Path, known: 
     if data is None or "{seed}" in data:
         raise UserError("--folds divides one dataset without test cases: name its folder with --data.")
     if known:
-        raise UserError("--known takes whole cells and --folds makes parts of them: leave one of the two away.")
+        raise UserError("--known takes whole cells and --folds makes parts of them: leave out one of the two.")
     return make_folds(Path(data), count, labelled, out / "data")
 
 

@@ -30,7 +30,7 @@ def shared_files(dataset: Dataset) -> list[str]:
         return []
     return [
         f"{path} and {of_test[found]} are one file, and the latter is of a test case, from which nothing may be "
-        "learned: take the former away, or the latter out of the test cases"
+        "learned: remove the former, or take the latter out of the test cases"
         for path in dataset.only("train", "val").files()
         if (found := inode(path)) in of_test
     ]

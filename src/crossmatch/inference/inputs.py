@@ -145,7 +145,9 @@ def group_channels(
         if chosen is not None and case != chosen:
             continue
         if channel in found.setdefault(case, {}):
-            raise UserError(f"{path} and {found[case][channel]} are both channel {channel} of {case}: move one away.")
+            raise UserError(
+                f"{path} and {found[case][channel]} are both channel {channel} of {case}: move one of them elsewhere."
+            )
         found[case][channel] = path
     numbered = any(_CHANNEL.fullmatch(str(formats.stem(path))) for files in found.values() for path in files.values())
     alone = channels == 1 or any(formats.holds_channels(path) for files in found.values() for path in files.values())
