@@ -20,7 +20,7 @@ _UNKNOWN, _SPACE = 0, 7  # code; bits of xyzt_units, whose others are of time
 
 
 def refuse_header(path: Path) -> None:
-    """Raise UserError where a header contradicts itself, or holds what cannot be meant.
+    """Raise UserError where a header contradicts itself, or holds values that cannot be right.
 
     A file that has no NIfTI header passes: what it is nibabel says.
     """

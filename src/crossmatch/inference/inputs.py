@@ -196,8 +196,8 @@ def _by_words(folder: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]
         found = find(folder, Wishes(channels=tuple(names)))
     except NoChannelError:
         raise UserError(
-            f"The network takes {len(names)} channels a case ({', '.join(names)}), and one of them stands in no "
-            f"name of a file in {folder}: give each case one file that holds them all, as a picture in colours does, "
+            f"The network takes {len(names)} channels a case ({', '.join(names)}), and one of them is in no file "
+            f"name in {folder}: give each case one file that holds them all, as a picture in colours does, "
             f"or name its files CASE_0000 to CASE_{len(names) - 1:04d}."
         ) from None
     if found.left_out:
