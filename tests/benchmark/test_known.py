@@ -96,7 +96,7 @@ def one_case(stored: dict[str, Any]) -> None:
         (lambda stored: stored["prediction"].update(begun_from="a"), "it began with the weights of another run"),
         (
             lambda stored: stored["prediction"].update(extended=[{}]),
-            "it was finished before, and went on to more steps",
+            "it was finished before, and went on",
         ),
         (lambda stored: stored.update(largest_component=True), "only the largest component of each class was tested"),
         (lambda stored: stored.update(jaccard_threshold=0.65), "jaccard_threshold of the dataset was 0.65, now None"),
