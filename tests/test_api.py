@@ -3,6 +3,7 @@
 import ast
 import html
 import importlib
+import json
 import pkgutil
 import re
 import subprocess
@@ -145,6 +146,10 @@ def test_a_run_goes_on_needs_its_folder_alone_and_lends_its_weights(data: Path, 
     assert again.run.recipe.train.steps == 6
     other = crossmatch.train(out=tmp_path / "other", begin_from=run, steps=1, progress=False, train__learning_rate=1e-9)
     assert other.run.record["begun_from"] == str(run)
+    for trained, masks in ((model, "masks"), (other, "other_masks")):  # no recipe says how these weights came about
+        trained.predict_files(data / "imagesTs", tmp_path / masks, progress=False)
+    made, others = (json.loads((tmp_path / name / "prediction.json").read_text()) for name in ("masks", "other_masks"))
+    assert [made["extended"][0]["before"], others["begun_from"], "begun_from" in made] == [4, "run", False]
     begun, before = (one.network.state_dict() for one in (other, model))
     kept = [name for name, value in begun.items() if value.is_floating_point() and "running" not in name]
     assert all(torch.allclose(begun[name], before[name], atol=1e-6) for name in kept)

@@ -128,6 +128,7 @@ def test_folds_become_one_result_over_all_cases() -> None:
     assert whole.validation_dice == pytest.approx(0.6)
     assert whole.fingerprint not in ("f0", "f1")
     first, second = fold_notes([whole])
+    assert "Training is their time together" in first  # 30 s, of two trainings
     assert "2 folds of the labelled cases of 3 patients" in first
     assert "50 % of the labels" in first
     assert "no untouched test set" in second

@@ -20,7 +20,7 @@ CHANGES = [change for change in SMALL if not change.startswith("data.labelled")]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("known") / "data", n_test=2)
+    return write_dataset(tmp_path_factory.mktemp("known") / "data", n_test=2, classes=2)
 
 
 def planned(data: Path, methods: str = "supervised", **more: Any) -> list[Cell]:
@@ -32,8 +32,8 @@ def planned(data: Path, methods: str = "supervised", **more: Any) -> list[Cell]:
 def summary(cell: Cell, **prediction: Any) -> dict[str, Any]:
     """The summary.json of a cell, as `crossmatch evaluate` writes it; scores by hand."""
     scores = {"dice": 0.5, "jaccard": 0.25, "hd95_voxels": 2.0, "asd_voxels": None, "assd_voxels": 1.0}
-    names = {"block": 1}
-    cases = [{"case": case, "class": "block", "value": 1, **scores} for case in ("case_005", "case_006")]
+    names = {"RV": 1}
+    cases = [{"case": case, "class": "RV", "value": 1, **scores} for case in ("case_005", "case_006")]
     facts = {
         "checkpoint": "last",
         "step": 3,
@@ -72,6 +72,11 @@ def unknown_setting(stored: dict[str, Any]) -> None:
     stored["prediction"]["recipe"]["train"]["gone"] = 1
 
 
+def other_class(stored: dict[str, Any]) -> None:
+    stored["labels"] = {"lump": 1}
+    stored["cases"] = [{**case, "class": "lump"} for case in stored["cases"]]
+
+
 def one_case(stored: dict[str, Any]) -> None:
     stored["cases"].pop()
 
@@ -86,6 +91,16 @@ def one_case(stored: dict[str, Any]) -> None:
         (lambda stored: stored["prediction"]["data"].update(fingerprint="g"), "data.fingerprint was 'g', now 'f'"),
         (lambda stored: stored["prediction"].update(checkpoint="best"), "checkpoint was 'best', now 'last'"),
         (lambda stored: stored["prediction"]["training"].pop("code"), "version of the method was None, now 1"),
+        (lambda stored: stored["prediction"].update(flips=True), "its masks are averages over mirror images"),
+        (lambda stored: stored["prediction"].update(members=[{}, {}]), "its masks are of 2 runs together"),
+        (lambda stored: stored["prediction"].update(begun_from="a"), "it began with the weights of another run"),
+        (
+            lambda stored: stored["prediction"].update(extended=[{}]),
+            "it was finished before, and went on",
+        ),
+        (lambda stored: stored.update(largest_component=True), "only the largest component of each class was tested"),
+        (lambda stored: stored.update(jaccard_threshold=0.65), "jaccard_threshold of the dataset was 0.65, now None"),
+        (other_class, "other classes were tested: lump"),
         (
             lambda stored: stored["prediction"]["training"]["code"].update(method_version=7),
             "version of the method was 7, now 1",

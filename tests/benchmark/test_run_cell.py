@@ -1,5 +1,6 @@
 """The commands of a cell, what is not done twice, and what is refused."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,6 +136,17 @@ def test_a_cell_of_other_settings_is_refused(data: Path, tmp_path: Path):
         UserError, match=r"made with other settings or data: train.steps was 3, now 77.*choose another --out"
     ):
         _refuse(_cell(data, changes=("train.steps=77",)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "further", [{"begun_from": "other"}, {"extended": [{"before": 1, "steps": 3, "schedule": "again"}]}]
+)
+def test_a_run_with_another_past_is_refused(data: Path, tmp_path: Path, further: dict[str, object]):
+    """Its recipe is the cell's, and its weights are not those of such a training."""
+    record = untrained_run(tmp_path / _cell(data).folder, data, "method.name=supervised").folder / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | further))
+    with pytest.raises(UserError, match="began with other weights or went on to more steps"):
+        _refuse(_cell(data), tmp_path)
 
 
 def test_test_cases_are_not_read_again_for_another_checkpoint(data: Path, tmp_path: Path):

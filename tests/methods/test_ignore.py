@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossmatch.methods import METHODS
-from crossmatch.methods.bcp import region_loss
+from crossmatch.methods.bcp import Mixture, region_loss
 from crossmatch.methods.distance import signed_distance
 from crossmatch.methods.dtc import labelled_terms
 from crossmatch.methods.losses import (
@@ -21,6 +21,7 @@ from crossmatch.methods.losses import (
     soft_dice_loss,
     supervised_loss,
 )
+from crossmatch.methods.sdcl import correction
 
 CLASSES = 3
 SIZES = {2: (6, 5), 3: (4, 3, 5)}
@@ -80,6 +81,24 @@ def test_nothing_is_learned_at_them(dims: int) -> None:
         here = gradient.abs().sum(1)
         assert here[label == CLASSES].max() == 0
         assert here[(label < CLASSES) & region].min() > 0
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_students_are_not_corrected_at_them(dims: int) -> None:
+    """SDCL's terms are those of the other voxels. They were pushed to uniform predictions before."""
+    logits, _, label = drawn(dims)
+    kept = label < CLASSES
+    both = [logits.clone().requires_grad_(), logits.roll(1, 1).requires_grad_()]
+    mixture = Mixture(logits, label, label, torch.ones(1, *SIZES[dims], dtype=torch.bool))
+    terms = correction(mixture, *both, 0.5)
+    truth = label[kept].unsqueeze(0)
+    alone = Mixture(logits, truth, truth, torch.ones(1, len(truth[0]), dtype=torch.bool))
+    torch.testing.assert_close(terms, correction(alone, *(left(z, kept) for z in both), 0.5))
+    sum(terms).backward()
+    for student in both:
+        assert student.grad is not None
+        assert student.grad.abs().sum(1)[~kept].max() == 0
+        assert student.grad.abs().sum(1)[kept].max() > 0
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -116,7 +116,8 @@ def fold_notes(results: Sequence[Result]) -> Iterator[str]:
             f"Cross-validation: {count} folds of the labelled cases of {patients} patients, by patient. Every case is "
             "tested once, by a network that learned from other patients. The table compares methods as they learn from "
             f"such data with about {_share(count)} of the labels; it is no measurement of one network that you could "
-            "use, and none of patients from elsewhere."
+            "use, and none of patients from elsewhere. A run is all its folds: Training is their time together, Val "
+            "the mean of their validations."
         )
         yield (
             "Networks of different folds share most of their training cases, so their scores are not independent: "

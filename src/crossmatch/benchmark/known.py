@@ -1,10 +1,11 @@
 """Cells that were measured elsewhere: which of them a benchmark may take instead of running its own.
 
 They come from the results.json of a benchmark, or from the summary.json of one cell. A cell is taken if it has the
-recipe, data, checkpoint and version of its method that a run here would have. Whatever differs is reported.
+recipe, data, checkpoint and version of its method that a run here would have, and was trained and tested in the same
+way. Whatever differs is reported.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,6 +15,7 @@ from crossmatch.atomic import read_json
 from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.results import Result
 from crossmatch.dataset.dataset import open_dataset
+from crossmatch.dataset.layout import read_description
 from crossmatch.errors import UserError, listed
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
@@ -154,11 +156,29 @@ def _differences(cell: Cell, known: Candidate, checkpoint: str, fingerprint: str
     )
     if checkpoint == "last" and run.get("step") != cell.recipe.train.steps:
         found.append(f"tested after step {run.get('step')}")
-    if known.evaluation.largest_component:
-        found.append("only the largest component of each class was tested")
+    return [*found, *_otherwise(cell, known)]
+
+
+def _otherwise(cell: Cell, known: Candidate) -> Iterator[str]:
+    """In words, how it was trained or tested in ways that no recipe says."""
+    run, evaluation, description = known.prediction, known.evaluation, read_description(cell.data)
+    if "begun_from" in run:
+        yield "it began with the weights of another run"
+    if "extended" in run:
+        yield "it was finished before, and went on to more steps"
+    if "members" in run:
+        yield f"its masks are of {len(run['members'])} runs together"
+    if run.get("flips"):
+        yield "its masks are averages over mirror images"
+    if evaluation.largest_component:
+        yield "only the largest component of each class was tested"
+    if evaluation.labels != {name: value for name, value in description.labels.items() if value}:
+        yield f"other classes were tested: {listed(evaluation.labels)}"
+    if evaluation.jaccard_threshold != description.jaccard_threshold:
+        was, now = evaluation.jaccard_threshold, description.jaccard_threshold
+        yield f"jaccard_threshold of the dataset was {was}, now {now}"
     if {row.case for row in known.evaluation.rows} != set(_patients(cell)):
-        found.append("tested on other cases")
-    return found
+        yield "tested on other cases"
 
 
 def _patients(cell: Cell) -> dict[str, str]:

@@ -135,7 +135,10 @@ def is_finished(folder: Path) -> bool:
 
 
 def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> None:
-    """Raise UserError if the cell's folder holds a run of other settings or data, or masks of another checkpoint."""
+    """Raise UserError if the cell's folder holds a run of other settings or data, or masks of another checkpoint.
+
+    So it does if that run was begun with other weights, or extended.
+    """
     folder = out / cell.folder
     if not (folder / "run.json").is_file():
         return
@@ -148,6 +151,11 @@ def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> 
         raise UserError(
             f"{folder} was made with other settings or data: {listed(differing, '; ')}. Repeat the command it was "
             "made with, or choose another --out."
+        )
+    if {"begun_from", "extended"} & run.record.keys():
+        raise UserError(
+            f"{folder} holds a run that began with other weights or went on to more steps than it was to have, so it "
+            "is no cell of a benchmark: choose another --out."
         )
     made = folder / TEST / "prediction.json"
     way_out = "remove its folder, and run the benchmark again"

@@ -80,6 +80,11 @@ def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: 
     """What is written down of one run."""
     last = run.checkpoint("last")  # tells what the whole run took; without it, what it took up to the best checkpoint
     whole = load_facts(last) if name == "best" and last.is_file() else checkpoint.facts
+    before: dict[str, Any] = {}  # what happened to its weights beside the recipe
+    if "begun_from" in run.record:
+        before["begun_from"] = Path(run.record["begun_from"]).name
+    if "extended" in run.record:
+        before["extended"] = run.record["extended"]
     return {
         "run": run.folder.resolve().name,
         "checkpoint": Path(name).name,
@@ -89,6 +94,7 @@ def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: 
         "precision": "bf16" if bf16 else "float32",
         "recipe": recipe.model_dump(mode="json"),
         "data": {**run.data, "root": Path(run.data["root"]).name},
+        **before,
         "training": {
             "seconds": round(whole["seconds"], 3),
             "parameters": whole.get("parameters"),  # unknown to runs of earlier versions

@@ -48,6 +48,7 @@ class SDCL(BCP):
 
     about = "two students of different kind on BCP's mixtures, corrected where they disagree"
     paper = "Song and Wang, MICCAI 2024"
+    version = 3
     remarks = ("Its parameters are those of two networks.",)
     Settings = SDCLSettings
     settings: SDCLSettings
@@ -80,8 +81,9 @@ class SDCL(BCP):
 def correction(mixture: Mixture, first: Tensor, second: Tensor, unlabelled_weight: float) -> tuple[Tensor, Tensor]:
     """L_mse and L_kl of one mixture, each summed over both students.
 
-    Let D be the voxels whose most probable class differs between the students, y the mixture's label, w the weight of a
-    voxel: 1 in the labelled region, `unlabelled_weight` beyond it. For a student with softmax p
+    Let D be the voxels whose most probable class differs between the students, without those to be ignored, y the
+    mixture's label, w the weight of a voxel: 1 in the labelled region, `unlabelled_weight` beyond it. For a student
+    with softmax p
 
         L_mse = sum over D of w mean_c (p_c - [y = c])^2 / |D|
         L_kl = sum over E of w mean_c -log p_c / |E|, with E the voxels of D where the student's class is not y.
@@ -93,8 +95,8 @@ def correction(mixture: Mixture, first: Tensor, second: Tensor, unlabelled_weigh
     """
     logits = (first.float(), second.float())
     classes = [each.max(1).indices for each in logits]
-    apart = classes[0] != classes[1]
     label = torch.where(mixture.region, mixture.label, mixture.other)
+    apart = (classes[0] != classes[1]) & (label < first.shape[1])
     weight = torch.where(mixture.region, 1.0, unlabelled_weight)
     target = one_hot(label, first.shape[1])
     squares, surprises = [], []

@@ -46,6 +46,9 @@ class Prediction(TypedDict, total=False):
     recipe: dict[str, Any]
     data: dict[str, Any]
     training: Training
+    begun_from: str  # the name of the run whose weights it began with; where there is one
+    extended: list[dict[str, Any]]  # how a finished run went on to more steps; where it did
+    members: list[dict[str, Any]]  # of several runs what is said of each
     scans: dict[str, list[Any]]  # what each mask was made from
 
 
