@@ -152,7 +152,7 @@ def _scores(run: Run, checkpoint: Checkpoint, scored: Sequence[Scored]) -> Itera
             "was kept, so there is no interval; checkpoints may have been chosen by it."
         )
     if "test" not in kinds:
-        yield "There are no test scores of these weights: how well they do on other cases, nobody has measured."
+        yield "There are no test scores of these weights: how well they work on other cases was not measured."
 
 
 def _with_interval(found: Any, scale: float, highest: float = math.inf) -> str:

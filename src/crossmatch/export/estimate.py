@@ -1,4 +1,4 @@
-"""Segment scans as infer.py does, and say which Dice is expected of each mask: OUT/quality.csv, beside the masks.
+"""Segment scans as infer.py does, and estimate the Dice of each mask: OUT/quality.csv, beside the masks.
 
     python estimate.py INPUT OUT    as infer.py
 

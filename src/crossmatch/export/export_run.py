@@ -39,20 +39,20 @@ labels = infer.ExportedModel().labels([(voxels, affine, spacing_mm)])
 ```
 """
 _ESTIMATES = """
-`python estimate.py SCANS MASKS` does the same and writes `quality.csv`, the Dice that is expected of each mask.
+`python estimate.py SCANS MASKS` does the same and writes `quality.csv`, the expected Dice of each mask.
 """
 FORMATS: Mapping[str, Exported] = {
     "onnx": Exported(
         onnx_model.FILE,
         onnx_model.write_onnx,
         "`pip install numpy nibabel onnxruntime` (and `pillow` for pictures), then `python infer.py SCANS MASKS`. "
-        f"`model.json` says what stands around the network in `model.onnx`. {_PYTHON}",
+        f"`model.json` describes the pre- and postprocessing for `model.onnx`. {_PYTHON}",
     ),
     "torch": Exported(
         torch_program.FILE,
         torch_program.write_program,
         "`pip install numpy nibabel torch` (and `pillow` for pictures), then `python infer.py SCANS MASKS`. "
-        "`model.json` says what stands around the network in `model.pt2`, a program of `torch.export`. " + _PYTHON,
+        "`model.json` describes the pre- and postprocessing for `model.pt2`, a program of `torch.export`. " + _PYTHON,
     ),
     "bundle": Exported(
         monai_bundle.FILE,
@@ -81,9 +81,9 @@ def export_run(
     evaluations: Sequence[Path] = (),
     warn: Callable[[str], None] = lambda text: None,
 ) -> Path:
-    """Write the network that `predict` uses, with all that stands around it; the folder appears whole or not at all.
+    """Write the network that `predict` uses, with its pre- and postprocessing; the folder appears whole or not at all.
 
-    Nothing in it names a path of this machine or a case. The network is in float32, also where it was trained in bf16.
+    Nothing in it names a path of this machine or a case. The network is in float32, even if it was trained in bf16.
 
     Args:
         run_folder: a run.

@@ -65,7 +65,7 @@ def write_configs(about: dict[str, Any], folder: Path, description: str, licence
     ):
         (configs / name).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
     code = resources.files("crossmatch.export")
-    (scripts / "__init__.py").write_text('"""What stands around the network of this bundle."""\n', encoding="utf-8")
+    (scripts / "__init__.py").write_text('"""The pre- and postprocessing of this bundle."""\n', encoding="utf-8")
     for name in ("infer.py", "bundle_steps.py"):
         text = code.joinpath(name).read_text(encoding="utf-8")
         (scripts / name).write_text(text.replace("crossmatch.export.", "scripts."), encoding="utf-8")
@@ -107,7 +107,7 @@ def _metadata(about: dict[str, Any], description: str, licence: str) -> dict[str
         "supported_apps": {},
         "name": description,
         "task": f"segmentation of {', '.join(list(names.values())[1:])}",
-        "description": f"{description}. What stands around the network is in scripts/ and model.json.",
+        "description": f"{description}. Its pre- and postprocessing is in scripts/ and model.json.",
         "authors": "not stated",
         "copyright": licence,
         "data_source": "not stated",
