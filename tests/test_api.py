@@ -385,7 +385,7 @@ SHEARED[0, 2] = 1  # z leans towards x
         ({"affine": np.diag([1, 0, 1, 1])}, "invertible matrix of 4 x 4"),
         ({"spacing_mm": "abc"}, "spacing_mm must be 3 positive numbers"),
         ({"spacing_mm": (1, 1, float("nan"))}, "spacing_mm must be 3 positive numbers"),
-        ({"spacing_mm": (1, 1, 1e-3)}, "image says that voxels are 1 x 1 x 0.001 mm in size, which cannot be meant"),
+        ({"spacing_mm": (1, 1, 1e-3)}, "image says that voxels are 1 x 1 x 0.001 mm in size, which cannot be right"),
         ({"affine": np.diag([1, 1, 200, 1])}, "image says that voxels are 1 x 1 x 200 mm in size, which cannot be"),
         ({"affine": [["a"]]}, "invertible matrix of 4 x 4"),
         ({"affine": np.diag([1, 1e-7, 1e-7, 1])}, "invertible matrix of 4 x 4"),

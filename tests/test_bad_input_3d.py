@@ -125,7 +125,7 @@ def test_mirror_images_for_a_network_that_never_saw_one(
     run = untrained_run(tmp_path / "run", data, *VOLUMES, "views.weak.turn_probability=0").folder
     told = refuse(capsys, tmp_path, "predict", run, data / "imagesTs", tmp_path / "out", "--flips")
     assert "trained without turns and flips" in told
-    assert "Leave --flips away" in told
+    assert "Leave out --flips" in told
 
 
 def test_a_validation_scan_that_does_not_fit_is_told_before_the_first_step(

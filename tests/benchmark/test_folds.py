@@ -86,7 +86,7 @@ def test_folds_are_made_once_and_only_of_their_data(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--labelled 3: a fold has 2 labelled training cases"):
         make_folds(data, 2, ["3"], tmp_path / "other")
     assert not list((tmp_path / "other").glob("*"))
-    with pytest.raises(UserError, match="has 1 test cases with labels: leave --folds away"):
+    with pytest.raises(UserError, match="has 1 test cases with labels: leave out --folds"):
         make_folds(scans(tmp_path / "tested", n_test=1), 2, ["all"], tmp_path / "out")
 
 
@@ -146,7 +146,7 @@ def test_what_folds_cannot_be_made_of(tmp_path: Path, capsys: pytest.CaptureFixt
     for more, told in (
         ((), "name its folder with --data"),
         (("--data", "{seed}"), "name its folder with --data"),
-        (("--data", tmp_path, "--known", tmp_path), "leave one of the two away"),
+        (("--data", tmp_path, "--known", tmp_path), "leave out one of the two"),
     ):
         code, _, err = call(capsys, *words, *more)
         assert (code, told in " ".join(err.split())) == (2, True), err

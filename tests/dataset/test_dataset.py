@@ -204,7 +204,7 @@ def test_files_of_any_known_format_in_any_case_of_letters(tmp_path):
     _touch(tmp_path, "labelsTr/a.nrrd", "imagesTr/c_0000.nii")
     with pytest.raises(UserError) as caught:
         open_dataset(tmp_path)
-    assert "labelsTr/a.nii and a.nrrd have one name and two endings: take one away" in str(caught.value)
+    assert "labelsTr/a.nii and a.nrrd have one name and two endings: remove one" in str(caught.value)
     assert "imagesTr/c_0000.nii and c_0000.nrrd have one name" in str(caught.value)
 
 

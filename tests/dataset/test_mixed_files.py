@@ -132,14 +132,14 @@ def test_a_changed_data_file_of_a_pair_makes_the_fingerprint_stale(tmp_path: Pat
 def test_one_name_and_two_endings(tmp_path: Path) -> None:
     root = write_dataset(tmp_path)
     write_nifti(root / "imagesTr/case_001_0000.nii", np.zeros((16, 14, 4), np.int16))
-    with pytest.raises(UserError, match=r"case_001_0000.* have one name and two endings: take one away"):
+    with pytest.raises(UserError, match=r"case_001_0000.* have one name and two endings: remove one"):
         open_dataset(root)
 
 
 def test_a_folder_without_a_channel_number_is_named(tmp_path: Path) -> None:
     root = write_dataset(tmp_path)
     (root / "imagesTr/sub").mkdir()
-    with pytest.raises(UserError, match=r"rename it to sub_0000, if it is a DICOM series, or take it"):
+    with pytest.raises(UserError, match=r"rename it to sub_0000, if it is a DICOM series, or remove it"):
         open_dataset(root)
 
 

@@ -1,4 +1,4 @@
-"""Headers that contradict themselves, or hold what cannot be meant: what each format takes, leaves out or refuses."""
+"""Headers that contradict themselves, or hold what cannot be right: what each format takes, leaves out or refuses."""
 
 import struct
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_leaning_axes_have_no_voxel_size(tmp_path: Path, ending: str) -> None:
 def test_voxel_sizes_that_cannot_be_meant(tmp_path: Path, ending: str, size: float, told: str) -> None:
     formats.write(tmp_path / f"a{ending}", VOXELS, like=new_volume(VOXELS, np.diag([size, 1, 1, 1])))
     for reader in (formats.read, formats.read_grid):
-        with pytest.raises(UserError, match=rf"a{ending} says that voxels are {told} in size, which cannot be meant"):
+        with pytest.raises(UserError, match=rf"a{ending} says that voxels are {told} in size, which cannot be right"):
             reader(tmp_path / f"a{ending}")
 
 

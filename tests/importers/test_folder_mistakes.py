@@ -59,7 +59,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "two labels for one case": (
         lambda source: label(source / "masks" / "bert_seg.nii.gz"),
         "bert: ",
-        "bert_seg.nii.gz: take one away",
+        "bert_seg.nii.gz: remove one",
     ),
     "names that differ in case only": (_case_only, "images/BERT.nii.gz: ", "one case name, upper or lower case apart"),
     "a label without an image": (

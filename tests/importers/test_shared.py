@@ -93,7 +93,5 @@ def test_the_fingerprint_is_found_under_the_new_name(tmp_path, monkeypatch, cach
 def test_what_lies_in_two_places_is_refused():
     found = [("a", Path("x/a")), ("b", Path("x/b"))]
     assert only_once(Path("src"), found) == {"a": Path("x/a"), "b": Path("x/b")}
-    with pytest.raises(
-        UserError, match="src holds b twice, in x/b and y/b: take one away, or import the folder of one"
-    ):
+    with pytest.raises(UserError, match="src holds b twice, in x/b and y/b: remove one, or import the folder of one"):
         only_once(Path("src"), [*found, ("b", Path("y/b"))])

@@ -93,7 +93,7 @@ def test_mistakes(tmp_path: Path) -> None:
         (
             touch(tmp_path / "grey", "Anna 1.nii.gz"),
             ("red", "green"),
-            r"\(red, green\), and one of them stands in no name",
+            r"\(red, green\), and one of them is in no file name",
         ),
         (touch(tmp_path / "same", "a.nii", "a_0000.nii.gz"), ONE, "are both channel 0 of a"),
     ):

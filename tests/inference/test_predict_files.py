@@ -279,6 +279,6 @@ def test_the_best_checkpoint_alone_is_enough(data: Path, scans: Path, tmp_path: 
 
 
 def test_no_such_device(run: Run, scans: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"'cuda' is not here.*--device cpu"):
+    with pytest.raises(UserError, match=r"'cuda' is not available.*--device cpu"):
         predict(run.folder, scans, tmp_path / "out", Options(device="cuda"))
     assert not (tmp_path / "out").exists()

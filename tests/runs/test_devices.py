@@ -22,11 +22,11 @@ def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_gpu(no_cuda: None) -> None:
     assert choose_device("auto") == choose_device("cpu") == CPU
     for name, told in (
-        ("cuda", "'cuda' is not here: PyTorch sees 0 CUDA devices. Use --device cpu"),
-        ("cuda:1", "'cuda:1' is not here"),
+        ("cuda", "'cuda' is not available: PyTorch sees 0 CUDA devices. Use --device cpu"),
+        ("cuda:1", "'cuda:1' is not available"),
         ("gpu", "no device 'gpu': write auto, cpu, cuda"),
         ("", "no device ''"),
-        ("mps", "'mps' is not here: it is the GPU of an Apple computer"),
+        ("mps", "'mps' is not available: it is an Apple GPU"),
         ("xpu", "'xpu' is not supported"),
     ):
         with pytest.raises(UserError, match=re.escape(told)):
@@ -38,7 +38,7 @@ def test_with_two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("auto") == choose_device("cuda") == CUDA
     assert choose_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(UserError, match="'cuda:2' is not here: PyTorch sees 2"):
+    with pytest.raises(UserError, match="'cuda:2' is not available: PyTorch sees 2"):
         choose_device("cuda:2")
 
 

@@ -113,7 +113,7 @@ def test_a_place_that_fails_is_told_once_and_stops_nothing(
 def test_without_the_package_nothing_is_begun(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.setitem(sys.modules, "mlflow.tracking", None)
-    told = r"pip install 'crossmatch\[mlflow\]'.*leave --track away"
+    told = r"pip install 'crossmatch\[mlflow\]'.*leave out --track"
     with pytest.raises(UserError, match=told):
         fit(load_recipe("phantom", TINY), data, tmp_path / "run", Quiet(), device="cpu", track=True)
     assert not (tmp_path / "run").exists()
@@ -127,6 +127,6 @@ def test_a_server_that_cannot_be_reached_is_told(
     data: Path, tmp_path: Path, mlflow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://host")
-    with pytest.raises(UserError, match=r"MLflow cannot be used at nowhere://host.*leave --track away"):
+    with pytest.raises(UserError, match=r"MLflow cannot be used at nowhere://host.*leave out --track"):
         begin_tracking(untrained_run(tmp_path / "run", data))
     assert not (tmp_path / "run" / RECORD).exists()

@@ -1,4 +1,4 @@
-"""Work in threads ahead of whoever needs its results, in order: the draws of coming steps, the pictures of a store."""
+"""Does work in threads before its results are needed, in order: the draws of coming steps, the pictures of a store."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor

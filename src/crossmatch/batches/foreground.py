@@ -32,7 +32,7 @@ class Foreground:
         self.store, self.share, self.seed, self.steps = store, share, seed, steps
         self.voxels = _voxels_of_classes(store.labels, store.classes)
         if not self.voxels:
-            raise UserError("data.foreground wants labelled structures, and no training label shows one: set it to 0.")
+            raise UserError("data.foreground needs labelled structures, and no training label shows one: set it to 0.")
 
     def __call__(self, items: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The items (B,) of a step -> the items to take, and the voxel (B, D) that each must show, or -1."""

@@ -1,4 +1,4 @@
-"""How probable it is that each row is first, if the trainings and the patients had been others: a bootstrap over both.
+"""The probability that each row is first, had other trainings and patients been drawn: a bootstrap over both.
 
 Shapes: R rows, S runs (a seed with its data set), P patients of a data set, N samples.
 Source: Efron, Tibshirani, "An Introduction to the Bootstrap", 1993; rankings by it as in Wiesenfarth et al., "Methods

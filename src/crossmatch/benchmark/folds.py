@@ -67,7 +67,7 @@ def make_folds(root: Path, count: int, labelled: Sequence[str], out: Path) -> st
     dataset = open_dataset(root)
     if test := [case for case in dataset.split("test") if case.label is not None]:
         raise UserError(
-            f"{root} has {len(test)} test cases with labels: leave --folds away, and methods are compared on those. "
+            f"{root} has {len(test)} test cases with labels: leave out --folds, and methods are compared on those. "
             "Folds are for datasets without such test cases."
         )
     folds = deal(dataset.labelled("all")[0], count)

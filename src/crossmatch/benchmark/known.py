@@ -2,7 +2,7 @@
 
 They come from the results.json of a benchmark, or from the summary.json of one cell. A cell is taken if it has the
 recipe, data, checkpoint and version of its method that a run here would have, and was trained and tested in the same
-way. Whatever differs is said.
+way. Whatever differs is reported.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -39,7 +39,7 @@ def _refuse_unfit(dataset: Dataset, cells: Sequence[Cell], checkpoint: str) -> N
             "labelsTs; " + (f"not there, or not in the test list: {listed(astray)}." if astray else "there are none.")
         )
     if checkpoint == "best" and not dataset.split("val"):
-        raise UserError(f"{root} has no validation cases, so no run has a best checkpoint: leave --checkpoint away.")
+        raise UserError(f"{root} has no validation cases, so no run has a best checkpoint: leave out --checkpoint.")
     for cell in cells:
         if cell.recipe.data.dataset not in ("", dataset.name):
             raise UserError(

@@ -27,7 +27,7 @@ TEST = "test"  # folder of a run: masks of the test cases and their evaluation
 
 
 class CellFailed(Exception):
-    """A command of a cell failed: which one and how, and its last words, which may name paths of this machine."""
+    """A command of a cell failed: which one, how, and its last output, which may name paths of this machine."""
 
     def __init__(self, reason: str, words: str = "") -> None:
         super().__init__(reason, words)

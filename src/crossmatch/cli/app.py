@@ -65,37 +65,43 @@ def main() -> None:
 @app.command(cls=Command)
 def predict(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN", help="a run's folder; of several, probabilities are averaged")
+        list[Path], typer.Argument(metavar="RUN", help="a run's folder, or several, whose probabilities are averaged")
     ],
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="an image file or a folder of them")],
     out: Annotated[Path, typer.Argument(help="folder for the masks")],
     checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
     flips: Annotated[bool, typer.Option("--flips", help="average over mirror images")] = False,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="write them beside the masks")] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="write the probabilities beside the masks")
+    ] = False,
     quality: Annotated[
         bool, typer.Option("--quality", help="estimate the Dice of each mask: quality.csv and quality.json beside them")
     ] = False,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="the same, and a map of each mask's uncertainty; takes longer")
+        bool, typer.Option("--uncertainty", help="like --quality, and a map of each mask's uncertainty; takes longer")
     ] = False,
     stride: Annotated[
         str | None,
-        typer.Option(help="of sliding windows, not the recipe's: 18,18,4, as published, or even: half a patch or less"),
+        typer.Option(
+            help="stride of sliding windows in voxels, such as 18,18,4, or even: evenly spaced; default: the recipe's"
+        ),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="slices or windows at a time; fewer need less memory")
+        int | None, typer.Option(min=1, help="number of slices or windows at a time; fewer need less memory")
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(help="of the masks: nii.gz, nrrd, png or dicom-seg; default: that of each scan, where it can be"),
+        typer.Option(
+            help="format of the masks: nii.gz, nrrd, png or dicom-seg; default: that of each scan, if it can be written"
+        ),
     ] = None,
     code: Annotated[
-        list[str] | None, typer.Option(help="of a label in a DICOM segmentation: liver=SCT:10200004:Liver")
+        list[str] | None, typer.Option(help="code of a label in a DICOM segmentation: liver=SCT:10200004:Liver")
     ] = None,
     device: Device = "auto",
     precision: Annotated[
         Literal["float32", "bf16", "auto"],
-        typer.Option(help="of the network; auto: bf16 where the hardware computes in it, which is faster"),
+        typer.Option(help="precision of the network; auto: bf16 if the hardware computes in it, which is faster"),
     ] = "float32",
 ) -> None:
     """Segment scans with a trained run, or with several: RUN INPUT OUT. Masks have the scans' size and geometry."""
@@ -138,7 +144,10 @@ def evaluate(
     partial: Annotated[bool, typer.Option("--partial", help="evaluate even if some predictions are missing")] = False,
     largest_component: Annotated[
         bool,
-        typer.Option("--largest-component", help="keep that of each predicted class, as many published figures do"),
+        typer.Option(
+            "--largest-component",
+            help="score only the largest component of each predicted class, as many published figures do",
+        ),
     ] = False,
 ) -> None:
     """Compare predictions with references: Dice, Jaccard, HD95, ASD, ASSD for each case and class."""
@@ -167,9 +176,9 @@ def evaluate(
 def pack(
     run: Annotated[Path, typer.Argument(help="a run's folder")],
     out: Annotated[Path, typer.Argument(help="the file, such as model.zip")],
-    checkpoint: Annotated[Literal["last", "best"], typer.Option(help="which weights")] = "last",
+    checkpoint: Annotated[Literal["last", "best"], typer.Option(help="the checkpoint to pack")] = "last",
 ) -> None:
-    """Write a run as one file to hand on: weights, recipe and facts, no data, no names of cases or folders."""
+    """Write a run as one file to pass on: weights, recipe and facts, without data or names of cases and folders."""
     from crossmatch.inference.familiar import unfinished
     from crossmatch.runs.display import Terminal, say
     from crossmatch.runs.pack import pack as pack_run
@@ -185,7 +194,7 @@ def pack(
 
 @app.command(cls=Command)
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="print this one as TOML, to begin your own with")] = None,
+    name: Annotated[str | None, typer.Argument(help="print this recipe as TOML, as a start for your own")] = None,
 ) -> None:
     """List the recipes that come with the package, or print one."""
     from rich.table import Table
@@ -207,10 +216,10 @@ def recipes(
 @app.command(cls=Command)
 def demo(
     out: Annotated[Path, typer.Argument(help="a new folder for data, runs, table and report")],
-    seed: Annotated[int, typer.Option(min=0, help="of the phantom and of training")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the phantom and of training")] = 0,
     recipe: Annotated[str, typer.Option(help="phantom: slices of hearts; phantom3d: left atria")] = "phantom",
 ) -> None:
-    """Try everything on a phantom: train supervised and CrossMatch with equal steps, compare on held-out cases."""
+    """Try everything on a phantom: train supervised and CrossMatch for equal steps, and compare on held-out cases."""
     from crossmatch.cli.demo import run_demo
     from crossmatch.runs.display import Terminal
 

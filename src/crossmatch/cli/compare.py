@@ -31,31 +31,38 @@ def methods() -> None:
 
 def benchmark(
     recipe: Annotated[str, typer.Argument(help="a recipe's name (see `crossmatch recipes`) or a .toml file")],
-    methods: Annotated[str, typer.Option(help="names with commas, see `crossmatch methods`")],
-    out: Annotated[Path, typer.Option(help="the benchmark's folder; the same command again goes on in it")],
+    methods: Annotated[str, typer.Option(help="names, separated by commas; see `crossmatch methods`")],
+    out: Annotated[Path, typer.Option(help="the benchmark's folder; the same command again continues it")],
     data: Annotated[
         str | None,
         typer.Option(help="a dataset's folder; {seed} stands for the seed. Phantom recipes make their own without it"),
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(min=2, help="where there is no test set: cross-validation of the labelled cases, by patient"),
+        typer.Option(
+            min=2, help="without a test set: number of folds of a cross-validation over labelled cases, by patient"
+        ),
     ] = None,
-    labelled: Annotated[str | None, typer.Option(help="numbers of labels, with commas; default: the recipe's")] = None,
-    seeds: Annotated[str, typer.Option(help="with commas")] = "0,1,2",
+    labelled: Annotated[
+        str | None, typer.Option(help="numbers of labels, separated by commas; default: the recipe's")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="seeds, separated by commas")] = "0,1,2",
     grid: Annotated[
-        list[str] | None, typer.Option("--grid", help="section.key=v1,v2: cells for each value; may be repeated")
+        list[str] | None, typer.Option("--grid", help="section.key=v1,v2: adds cells for each value; may be repeated")
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="change a setting of every cell: section.key=value")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="cells at a time")] = 1,
-    checkpoint: Annotated[str, typer.Option(help="what is tested: last, or best by validation")] = "last",
+    jobs: Annotated[int, typer.Option(min=1, help="number of cells that run at a time")] = 1,
+    checkpoint: Annotated[str, typer.Option(help="the checkpoint to test: last, or best by validation")] = "last",
     known: Annotated[
         list[Path] | None,
-        typer.Option("--known", help="results.json of a benchmark elsewhere: its equal cells are not run; repeatable"),
+        typer.Option(
+            "--known",
+            help="results.json of another benchmark, whose equal cells are taken and not run; may be repeated",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto or cuda: cells on all GPUs; or cpu, cuda:1")] = "auto",
+    device: Annotated[str, typer.Option(help="auto or cuda: distributes cells over all GPUs; or cpu, cuda:1")] = "auto",
     launcher: Annotated[str, typer.Option(help="local, or slurm: a job array through submitit")] = "local",
     slurm: Annotated[
         list[str] | None, typer.Option("--slurm", help="an option of the job array: timeout_min=60, gpus_per_node=1")
@@ -139,7 +146,7 @@ def _folds(data: str | None, count: int, labelled: list[str], out: Path, known: 
     if data is None or "{seed}" in data:
         raise UserError("--folds divides one dataset without test cases: name its folder with --data.")
     if known:
-        raise UserError("--known takes whole cells and --folds makes parts of them: leave one of the two away.")
+        raise UserError("--known takes whole cells and --folds makes parts of them: leave out one of the two.")
     return make_folds(Path(data), count, labelled, out / "data")
 
 

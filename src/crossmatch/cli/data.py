@@ -92,7 +92,7 @@ def import_pancreas(
     data: Data,
     variant: Annotated[str, typer.Option(help="A (UA-MT family) or B (CoraNet, BCP): see docs/datasets.md")],
 ) -> None:
-    """Pancreas-CT, 82 scans, in one of the two preparations of the literature; lists of 6 and 12 labelled scans."""
+    """Pancreas-CT, 82 scans, in one of the two preprocessings of the literature; lists of 6 and 12 labelled scans."""
     from crossmatch.importers.pancreas import import_pancreas as import_files
 
     with _importing(data) as (progress, tell):
@@ -131,16 +131,16 @@ def import_folder(
     ] = None,
     names: Annotated[str, typer.Option(help="names of the labels: 1=liver,2=tumour")] = "",
     patient: Annotated[
-        str | None, typer.Option(help=r"the patient in a case's name, a regular expression with a group: (p\d+)_.*")
+        str | None, typer.Option(help=r"regular expression with a group for the patient in a case's name: (p\d+)_.*")
     ] = None,
     validation: Annotated[float, typer.Option(min=0, max=1, help="share of the labelled patients for validation")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="of the choice of these patients")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the choice of these patients")] = 0,
     fold: Annotated[int | None, typer.Option(min=0, help="validation cases of this fold of splits_final.json")] = None,
     link: Annotated[
         bool, typer.Option("--link", help="link files that need no change, instead of copying them")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would be written, and write nothing")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="end well although cases were left out")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="exit code 0 even if cases were left out")] = False,
 ) -> None:
     """Your own scans: finds images and labels, shows the pairs, and writes a checked dataset.
 

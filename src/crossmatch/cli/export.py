@@ -16,14 +16,14 @@ def export(
     ] = "onnx",
     checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
     licence: Annotated[
-        str, typer.Option(help="of the weights, for the model card: an SPDX name such as CC-BY-4.0")
+        str, typer.Option(help="licence of the weights, for the model card: an SPDX name such as CC-BY-4.0")
     ] = "not stated",
     evaluation: Annotated[
         list[Path] | None,
         typer.Option(help="a summary.json outside of RUN whose scores the model card shows; may be repeated"),
     ] = None,
 ) -> None:
-    """Export a run's network with all that stands around it, for use without crossmatch."""
+    """Export a run's network with its pre- and postprocessing, for use without crossmatch."""
     from crossmatch.export.export_run import export_run
     from crossmatch.runs.display import Terminal, say
     from crossmatch.runs.zipped import is_packed

@@ -1,4 +1,4 @@
-"""What the command line says about which masks to trust, and which scans to label next."""
+"""Output of the command line: which masks to trust, and which scans to label next."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,7 +44,7 @@ def rank(
     checkpoint: Annotated[str, typer.Option(help="last, best or a file")] = "last",
     device: Device = "auto",
 ) -> None:
-    """Say which unlabelled scans to label next: those whose masks are trusted least, and no two alike."""
+    """Say which unlabelled scans to label next: those with the least trusted masks, and no two that are alike."""
     from rich.table import Table
 
     from crossmatch.inference.rank import rank as rank_scans

@@ -39,17 +39,17 @@ def report(
 
 def review(
     run: Annotated[Path, typer.Argument(help="a run's folder")],
-    data: Annotated[Path | None, typer.Option(help="the run's dataset, where it was moved")] = None,
+    data: Annotated[Path | None, typer.Option(help="the run's dataset, if it was moved")] = None,
     masks: Annotated[
-        list[Path] | None, typer.Option(help="a further folder of its predictions; those in RUN are found")
+        list[Path] | None, typer.Option(help="another folder of the run's predictions; those in RUN are found anyway")
     ] = None,
     scans: Annotated[
-        list[Path] | None, typer.Option(help="a folder of new scans, or one that links of the dataset lead to")
+        list[Path] | None, typer.Option(help="a folder of new scans, or one that links in the dataset point to")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page; 0: a free one")] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="print the address alone")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port of the page; 0: a free one")] = 0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="only print the address")] = False,
 ) -> None:
-    """Look at predictions in the browser: the worst first; correct, accept as labels, and train on."""
+    """Look at predictions in the browser, the worst first; correct them, accept them as labels, and train again."""
     from crossmatch.review import review as serve
     from crossmatch.runs.display import Terminal
 

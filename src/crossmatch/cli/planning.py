@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from crossmatch.recipes.schema import Recipe
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1")]
-Minutes = Annotated[float | None, typer.Option(min=0, help="choose size and steps so that training takes so long")]
+Minutes = Annotated[
+    float | None, typer.Option(min=0, help="choose size and steps so that training takes this many minutes")
+]
 
 
 def plan(

@@ -25,11 +25,12 @@ def train(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="a dataset's folder, see docs/datasets.md")] = None,
     minutes: Minutes = None,
-    seed: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of the run; default: the recipe's")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="change a setting: section.key=value")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="in all; with --resume a finished run goes on to so many")
+        int | None,
+        typer.Option(min=1, help="total number of steps; with --resume, a finished run is continued up to this number"),
     ] = None,
     begin_from: Annotated[
         Path | None, typer.Option("--from", help="begin a new run with the weights of this one")
@@ -39,7 +40,7 @@ def train(
     ] = False,
     device: Device = "auto",
     devices: Annotated[
-        int | None, typer.Option(min=1, help="train on so many devices, which share the batch; see docs/parallel.md")
+        int | None, typer.Option(min=1, help="number of devices that share the batch; see docs/parallel.md")
     ] = None,
     compiled: Annotated[
         bool,
@@ -51,7 +52,7 @@ def train(
         typer.Option(help="send settings, scalars and report to MLflow too: into mlruns beside --out"),
     ] = None,
 ) -> None:
-    """Train a network. After Ctrl-C, --resume with --out goes on."""
+    """Train a network. After Ctrl-C, continue with --resume and --out."""
     from crossmatch.reports import write_report
     from crossmatch.runs.devices import choose_device
     from crossmatch.runs.display import Terminal, TrainingDisplay

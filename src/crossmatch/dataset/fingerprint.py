@@ -1,9 +1,9 @@
 """The fingerprint of a dataset: what `check` found, kept as JSON so that the voxels need not be read again.
 
 It lies in the dataset's folder, or in the user's cache folder if the dataset's folder is read-only. It is fresh as long
-as the lists, `dataset.json` and the content of every file have not changed. A file of equal size and times is taken for
-unchanged: the system sets the time of the last change of state (ctime), whatever time a program gives a file. One of
-other times, as after a copy to another machine, is read and compared by its digest.
+as the lists, `dataset.json` and the content of every file have not changed. A file of equal size and times counts
+as unchanged: the system sets the time of the last change of state (ctime), whatever time a program gives a file. A file
+with other times, as after a copy to another machine, is read and compared by its digest.
 """
 
 import hashlib

@@ -137,7 +137,7 @@ def list_cases(root: Path, description: Description) -> Listing:
             folder = root / f"{part}{kind}"
             unused += unclaimed_in(folder, series=part == "images") if folder.is_dir() else []
     problems += [
-        f"{path} is no label by its name: use a file that ends in {' or '.join(endings())}, or take it away"
+        f"{path} is no label by its name: use a file that ends in {' or '.join(endings())}, or remove it"
         for path in unused
         if path.parent.name == "labelsTr" and not path.name.startswith(".")
     ]
@@ -158,7 +158,7 @@ def _files(folder: Path, problems: list[str], series: bool = False) -> dict[str,
     for stem, path in files_in(folder, series) if folder.is_dir() else []:
         other = found.setdefault(stem, path)
         if other is not path:
-            problems.append(f"{other} and {path.name} have one name and two endings: take one away")
+            problems.append(f"{other} and {path.name} have one name and two endings: remove one")
     return found
 
 
@@ -168,7 +168,7 @@ def _images(folder: Path, description: Description, problems: list[str]) -> dict
     for stem, path in _files(folder, problems, series=True).items():
         match = re.fullmatch(r"(.+)_(\d{4})", stem)
         if match is None:
-            what = ", if it is a DICOM series, or take it away" if path.is_dir() else ""
+            what = ", if it is a DICOM series, or remove it" if path.is_dir() else ""
             problems.append(f"{path} has no channel number: rename it to {stem}_0000{path.name[len(stem) :]}{what}")
         else:
             by_case.setdefault(match[1], {})[int(match[2])] = path

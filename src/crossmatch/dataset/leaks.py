@@ -1,7 +1,7 @@
 """Leaks between splits: one file or one image under two names, and names that may be those of one patient.
 
-An image is the same however it is stored: in whatever type, format, order and direction of axes, also where its header
-says nothing of them, or something else.
+An image counts as the same in any data type, format, order and direction of axes, even if its header does not state the
+axes or states other ones.
 """
 
 import itertools
@@ -30,7 +30,7 @@ def shared_files(dataset: Dataset) -> list[str]:
         return []
     return [
         f"{path} and {of_test[found]} are one file, and the latter is of a test case, from which nothing may be "
-        "learned: take the former away, or the latter out of the test cases"
+        "learned: remove the former, or take the latter out of the test cases"
         for path in dataset.only("train", "val").files()
         if (found := inode(path)) in of_test
     ]

@@ -1,4 +1,4 @@
-"""What lies in a dataset's folder and is not read: named, so that nobody believes that it counts."""
+"""Files in a dataset's folder that are not read. They are named, so that nobody believes that they are used."""
 
 import difflib
 import json

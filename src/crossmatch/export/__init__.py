@@ -1,1 +1,1 @@
-"""Export: a run's network with all that stands around it, for use without crossmatch."""
+"""Export: a run's network with its pre- and postprocessing, for use without crossmatch."""

@@ -1,4 +1,4 @@
-"""What stands around the network of a MONAI bundle: this file and `infer.py` lie in its folder scripts/.
+"""The pre- and postprocessing of a MONAI bundle: this file and `infer.py` lie in its folder scripts/.
 
 Shapes: C channels, K classes, *S a scan as stored, *P what the network takes.
 """
@@ -42,7 +42,7 @@ class WholeScan(Inferer):
 
 
 class Segmentation:
-    """Runs the network over scans, and what follows over its labels.
+    """Runs the network on scans, and the postprocessing on their labels.
 
     Args:
         dataset: scans {"image": (C, *S)}.

@@ -1,7 +1,7 @@
-"""What model.json says of quality: constants from which estimate.py says, without us, which Dice a mask may have.
+"""The calibration of quality in model.json: constants from which estimate.py estimates Dice, without crossmatch.
 
-`predict --quality` joins how far the network agrees with itself, with parts of its features dropped, and how sure it is
-of its mask. An exported network gives probabilities alone. So the map that is carried takes the borders
+`predict --quality` combines how far the network agrees with itself, with parts of its features dropped, and how sure it
+is of its mask. An exported network gives only probabilities. So the exported calibration uses the border entropy
 alone. It is fitted on the same cases; its intervals come from its own errors on cases that are left out in turn.
 """
 

@@ -1,4 +1,4 @@
-"""What stands around an exported network, as model.json says it: plain values, no path and no name of a case.
+"""The content of model.json: pre- and postprocessing of an exported network as plain values, with no path or case name.
 
 `infer.py` needs nothing else. Shapes: C channels, K classes, *P what the network takes.
 """

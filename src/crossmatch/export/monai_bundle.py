@@ -1,7 +1,7 @@
 """The format ``bundle``: a MONAI bundle, which `monai.bundle` runs with the masks that `crossmatch predict` gives.
 
-configs/metadata.json, configs/inference.json, models/model.ts (TorchScript), scripts/ with what stands around the
-network, docs/README.md, LICENSE. Specification: docs.monai.io/en/stable/mb_specification.html.
+configs/metadata.json, configs/inference.json, models/model.ts (TorchScript), scripts/ with its pre- and
+postprocessing, docs/README.md, LICENSE. Specification: docs.monai.io/en/stable/mb_specification.html.
 """
 
 import io

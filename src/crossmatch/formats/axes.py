@@ -1,4 +1,4 @@
-"""Axes of a volume against those of the world or of another volume: which runs where, and how to turn voxels."""
+"""Matches the axes of a volume with those of the world or of another volume, and says how to turn voxels."""
 
 import numpy as np
 from nibabel import orientations

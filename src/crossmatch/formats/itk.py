@@ -1,5 +1,5 @@
-"""MetaImage, through SimpleITK (the extra `itk`). Of ITK's other formats GIPL and VTK are read without a word where
-the file is truncated (2.5.7), so they are not taken.
+"""MetaImage, through SimpleITK (the extra `itk`). GIPL and VTK are not supported, because ITK (2.5.7)
+reads truncated files of these formats without an error.
 
 Shapes and affines as in volume.py. ITK places voxels in LPS+, the affine here is RAS+.
 """

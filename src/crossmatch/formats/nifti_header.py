@@ -1,6 +1,6 @@
-"""Fields of a NIfTI header that cannot be meant: they are refused by name, before a voxel is read.
+"""Fields of a NIfTI header whose values cannot be right: they are refused by name, before a voxel is read.
 
-nibabel repairs some of them in silence. Of others it says that the file is damaged, though no other copy would help.
+nibabel repairs some of them in silence. For others it reports a damaged file, although another copy would not help.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ _UNKNOWN, _SPACE = 0, 7  # code; bits of xyzt_units, whose others are of time
 
 
 def refuse_header(path: Path) -> None:
-    """Raise UserError where a header contradicts itself, or holds what cannot be meant.
+    """Raise UserError where a header contradicts itself, or holds values that cannot be right.
 
     A file that has no NIfTI header passes: what it is nibabel says.
     """

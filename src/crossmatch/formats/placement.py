@@ -1,4 +1,4 @@
-"""What a header's geometry is taken for. One place decides, for all formats: a header can contradict itself.
+"""Decides which voxel size to trust, for all formats in one place: a header can contradict itself.
 
 A format hands over the affine and the voxel size as its file states them. Neither can be trusted blindly: programs
 leave unit steps in the one or in the other (the files of the ACDC challenge have unit steps in their affine).
@@ -33,7 +33,7 @@ def settled(path: Path, found: Placed) -> Placed:
         found: as the format reads it; its `spacing_mm` is what the file states beside its affine, or None.
 
     Raises:
-        UserError: a voxel size that cannot be meant.
+        UserError: an impossible voxel size.
     """
     ndim = len(found.shape)
     steps, stated = spacing_of(found.affine, ndim), found.spacing_mm
@@ -60,8 +60,8 @@ def refuse_implausible(what: str, spacing_mm: Sequence[float]) -> None:
     """Raise UserError where a voxel size is none that a scan has; `what` begins the message."""
     if not all(SMALLEST_MM <= mm <= LARGEST_MM for mm in spacing_mm):
         raise UserError(
-            f"{what} says that voxels are {in_mm(spacing_mm)} in size, which cannot be meant ({SMALLEST_MM:g} to "
-            f"{LARGEST_MM:g} mm are taken): correct the voxel size, or its unit."
+            f"{what} says that voxels are {in_mm(spacing_mm)} in size, which cannot be right ({SMALLEST_MM:g} to "
+            f"{LARGEST_MM:g} mm are accepted): correct the voxel size, or its unit."
         )
 
 

@@ -1,6 +1,6 @@
 """What a header claims is compared with the file before memory is taken; compressed files are read to their end.
 
-A compressed file may grow to 1,100 times its size, which is more than gzip can pack, or to 256 MB, whatever is more.
+A compressed file may grow to 1,100 times its size, which is more than gzip can pack, or to 256 MB, whichever is more.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Find the cases in a folder of any layout: which files are images, which are their labels, which channels.
 
-Guessed from the words of folders and files (`roles`), or taken from the user's patterns. Without a guess that fits,
-nothing is taken: a file that cannot be placed is named with the reason.
+They are guessed from the words of folders and files (`roles`), or taken from the user's patterns. A file that fits no
+guess is not imported; it is named with the reason.
 """
 
 from collections import Counter, defaultdict
@@ -25,7 +25,7 @@ _WAY_OUT = (
 
 
 class NoChannelError(UserError):
-    """A channel that was asked for stands in no image's name."""
+    """No image's name contains a channel that was asked for."""
 
 
 def find(source: Path, wishes: Wishes) -> Source:
@@ -153,7 +153,7 @@ def _grouped(
         missing = [channel for channel in channels if channel not in by_channel]
         if doubled:
             both = " and ".join(str(path) for path in doubled[0])
-            found.left_out[name] = f"has two files for one image, {both}: take one away, or tell them apart by --images"
+            found.left_out[name] = f"has two files for one image, {both}: remove one, or tell them apart by --images"
         elif missing:
             found.left_out[name] = f"lacks {' and '.join(missing)}: it has {listed(file.path for file, _ in group)}"
         else:
@@ -184,7 +184,7 @@ def _add_labels(
         paths = placed[key]
         if len(paths) > 1:
             files = " and ".join(str(path) for path in paths)
-            found.left_out[case.name] = f"has two labels, {files}: take one away, or tell them apart by --labels"
+            found.left_out[case.name] = f"has two labels, {files}: remove one, or tell them apart by --labels"
         else:
             label = paths[0] if paths else None
             found.cases.append(SourceCase(case.name, case.images, label, case.split))

@@ -106,7 +106,7 @@ def _copy(path: Path, file: Path, written: Written, link: bool) -> None:
         try:
             file.symlink_to(path.resolve())
         except OSError as error:
-            raise UserError(f"{file} cannot be a link ({error.strerror}): leave --link away.") from None
+            raise UserError(f"{file} cannot be a link ({error.strerror}): leave out --link.") from None
     else:
         shutil.copyfile(path, file)
 
@@ -158,7 +158,7 @@ def _stated(target: Path, proposal: ImportProposal) -> dict[str, object]:
 
 
 def _drop(cases: dict[str, SourceCase], written: dict[str, Written], names: Iterable[str]) -> None:
-    """Take cases and their files away again."""
+    """Remove cases and their files again."""
     for name in names:
         if cases.pop(name, None) is not None:
             for file in written[name]:

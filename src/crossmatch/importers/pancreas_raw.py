@@ -1,7 +1,7 @@
 """Pancreas-CT as TCIA gives it: DICOM series `PANCREAS_0001/<study>/<series>` and NIfTI labels `label0001.nii.gz`.
 
 Shapes: image and label are (x, y, z) = (column, row, slice), slices by position. The affine of a label says where it
-lies, if it puts every voxel centre on one of the scan's; axes may be turned or flipped. An affine that cannot be meant
+lies, if it puts every voxel centre on one of the scan's; axes may be turned or flipped. An affine that cannot be right
 (see `_never_placed`) is ignored: voxel (i, j, k) then goes to column i, row j of the slice with the k-th instance
 number, as in OrganSegC2F (198808xc/OrganSegC2F@bd2c400, DATA2NPY) and MC-Net (ycwu1997/MC-Net@fee453c). CoraNet
 (koncle/CoraNet@b9d454c) takes the k-th file name. None of them flips. The flip along y that is often mentioned is
@@ -108,7 +108,7 @@ def place_label(image: HasGrid, numbers: Sequence[int | None], label: Volume, pa
 
 
 def _never_placed(image: HasGrid, label: Volume) -> bool:
-    """Whether an affine cannot be meant: no spacing, 1 mm where the scan has another, no origin, DICOM's axes taken for
+    """Whether an affine cannot be right: no spacing, 1 mm where the scan has another, no origin, DICOM's axes taken for
     RAS+, or a place that does not touch the scan."""
     steps = np.linalg.norm(label.affine[:3, :3], axis=0)
     if label.spacing_mm is None or not label.affine[:3, 3].any():

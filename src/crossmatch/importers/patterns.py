@@ -55,7 +55,7 @@ def scans_below(source: Path) -> tuple[list[Path], list[str]]:
 
 
 def _unreadable(error: OSError) -> None:
-    raise UserError(f"{error.filename} cannot be read ({error.strerror}): change its permissions, or take it away.")
+    raise UserError(f"{error.filename} cannot be read ({error.strerror}): change its permissions, or remove it.")
 
 
 def choose(source: Path, scans: Iterable[Path], wishes: Wishes) -> list[ChosenFile]:

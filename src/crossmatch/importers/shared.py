@@ -32,7 +32,7 @@ def only_once(source: Path, found: Iterable[tuple[str, Path]]) -> dict[str, Path
     for name, path in found:
         if name in places:
             raise UserError(
-                f"{source} holds {name} twice, in {places[name]} and {path}: take one away, or import the folder of "
+                f"{source} holds {name} twice, in {places[name]} and {path}: remove one, or import the folder of "
                 "one copy."
             )
         places[name] = path

@@ -113,7 +113,7 @@ def choose_values(
     raise UserError(
         f"The label files hold the values {listed(sorted(everywhere))}, and what they mean cannot be guessed: say it, "
         'for example --map "500=1,600=2", or --names "1=liver,2=tumour" where values 1 and 2 stand for these '
-        '("1=liver,255=ignore" where 255 marks voxels that are to count nowhere); a mask with grey edges has to be '
+        '("1=liver,255=ignore" where 255 marks voxels to ignore); a mask with grey edges has to be '
         "saved again without smoothing."
     )
 

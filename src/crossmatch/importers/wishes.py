@@ -1,4 +1,4 @@
-"""What an import starts from: the wishes of the user, and the cases that were found in a source.
+"""What an import starts from: the options of the user, and the cases that were found in a source.
 
 Paths are those of the source. Nothing is read or written here.
 """

@@ -1,7 +1,7 @@
 """How far further masks of a scan agree with its mask, and how sure the network is at the mask's border.
 
-Here is what is counted. Where the further masks come from say `feature_views.py` (features of one network, decoded
-again with parts dropped) and `member_views.py` (the runs of an ensemble). `inference/quality.py` makes estimates of it.
+This file counts. The further masks come from `feature_views.py` (features of one network, decoded again with parts
+dropped) and `member_views.py` (the runs of an ensemble). `inference/quality.py` turns the counts into estimates.
 
 Shapes: B images (slices or windows), K classes, *N an image as the network sees it.
 Source: agreement between sampled masks as a measure of quality is from Roy et al., "Bayesian QuickNAT",
@@ -20,7 +20,7 @@ from torch import Tensor
 
 
 class Sums(NamedTuple):
-    """What one scan has been counted to."""
+    """What was counted in one scan."""
 
     agreement: NDArray[np.float64]  # (K,), mean Dice of the views against the mask; NaN where a class is in none
     soft_dice: NDArray[np.float64]  # (K,), Dice of the mask with its own probabilities; NaN: not in the mask

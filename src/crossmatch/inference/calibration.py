@@ -1,9 +1,9 @@
 """From agreement to Dice: a monotone map for each class, and how far its estimates are off.
 
-Four measures are joined, as each misses cases that another finds: agreement, soft Dice, the certainty at the mask's
-border, and how unlike the labelled cases the mask's size is. The map shifts each class's value by a constant on the
-logit scale, then takes one isotonic regression for all classes. So a handful of cases suffice, and two values give two
-estimates wherever they lie. It needs no image.
+Four measures are combined, because each misses cases that another finds: agreement, soft Dice, the certainty at the
+mask's border, and how unlike the labelled cases the mask's size is. The map shifts each class's value by a constant on
+the logit scale, then takes one isotonic regression for all classes. So a handful of cases suffice, and different values
+give different estimates wherever they lie. It needs no image.
 
 Shapes: N cases, L classes without background.
 Source: isotonic regression by pooled adjacent violators is SciPy's. Intervals are those of split conformal prediction

@@ -1,6 +1,6 @@
 """The form of quality.json: what is estimated of a mask, and what the estimates come from.
 
-Read back in another form, the file is refused. `inference/quality_record.py` reads and writes it.
+A file in another form is refused. `inference/quality_record.py` reads and writes it.
 """
 
 from typing import Annotated, Literal
@@ -27,7 +27,7 @@ class Estimate(TypedDict):
 
 
 class ClassQuality(Estimate):
-    """Of one class of one mask."""
+    """The quality of one class of a mask."""
 
     voxels: _Count
     volume_ml: _Amount | None  # null: the voxel size is unknown, or the scan is a picture
@@ -37,7 +37,7 @@ class ClassQuality(Estimate):
 
 
 class CaseQuality(Estimate):
-    """Of one mask: the numbers of the case are means over the classes."""
+    """The quality of one mask; the numbers of the case are means over the classes."""
 
     flags: list[str]  # plain sentences; what lies outside of the training data stands first
     out_of_distribution: bool
@@ -57,7 +57,7 @@ class ReliabilityBin(TypedDict):
 
 
 class Reliability(TypedDict):
-    """Of the probabilities of the foreground and its surroundings, on the cases of the calibration."""
+    """How right the probabilities of the foreground and its surroundings are, on the cases of the calibration."""
 
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # logits are divided by it
     ece_before: _Share  # expected calibration error

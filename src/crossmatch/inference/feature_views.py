@@ -25,7 +25,7 @@ MARGIN = 8  # voxels around the mask that are decoded again with it; with 2, the
 
 
 class Box(NamedTuple):
-    """What is cut out of an image; the size is told beside it."""
+    """A part that is cut out of an image; its size is given separately."""
 
     image: int
     start: tuple[int, ...]  # its first voxel
@@ -34,8 +34,8 @@ class Box(NamedTuple):
 class FeatureViews(Views):
     """Watches the passes of one network.
 
-    What is dropped are single elements. Channels take turns between the rates, so that one decoding has features that
-    are dropped weakly and strongly. The draws are the same in every call. Whole channels, as the methods drop them,
+    Single elements are dropped. Channels alternate between the rates, so that one decoding has features with weak and
+    with strong dropout. The random numbers are the same in every call. Whole channels, as the methods drop them,
     give noisier estimates from as few decodings (docs/quality.md).
 
     Args:

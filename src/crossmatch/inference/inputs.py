@@ -145,7 +145,9 @@ def group_channels(
         if chosen is not None and case != chosen:
             continue
         if channel in found.setdefault(case, {}):
-            raise UserError(f"{path} and {found[case][channel]} are both channel {channel} of {case}: move one away.")
+            raise UserError(
+                f"{path} and {found[case][channel]} are both channel {channel} of {case}: move one of them elsewhere."
+            )
         found[case][channel] = path
     numbered = any(_CHANNEL.fullmatch(str(formats.stem(path))) for files in found.values() for path in files.values())
     alone = channels == 1 or any(formats.holds_channels(path) for files in found.values() for path in files.values())
@@ -194,8 +196,8 @@ def _by_words(folder: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]
         found = find(folder, Wishes(channels=tuple(names)))
     except NoChannelError:
         raise UserError(
-            f"The network takes {len(names)} channels a case ({', '.join(names)}), and one of them stands in no "
-            f"name of a file in {folder}: give each case one file that holds them all, as a picture in colours does, "
+            f"The network takes {len(names)} channels a case ({', '.join(names)}), and one of them is in no file "
+            f"name in {folder}: give each case one file that holds them all, as a picture in colours does, "
             f"or name its files CASE_0000 to CASE_{len(names) - 1:04d}."
         ) from None
     if found.left_out:

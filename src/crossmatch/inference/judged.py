@@ -1,4 +1,4 @@
-"""The estimates of a folder of masks while it is filled: those that still hold are kept, the others are made."""
+"""The estimates of a folder of masks while it is filled: valid ones are kept, the others are made."""
 
 import time
 from collections.abc import Callable, Sequence

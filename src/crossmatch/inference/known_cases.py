@@ -1,11 +1,11 @@
-"""The cases whose Dice a run can know: predicted once, and kept in the run as what estimates are fitted on.
+"""The cases on which estimates are fitted, because their true Dice is known: predicted once, and kept in the run.
 
-These are its validation cases. Without any they are its labelled ones, on which the network was trained: then the
-network is surer of itself there than anywhere else, and intervals are made wider. Of several runs they are the
+These are the run's validation cases. Without any they are its labelled cases, on which the network was trained: there
+it is surer of itself than anywhere else, so intervals are made wider. Of several runs they are the
 validation cases that none of them learned from with labels, and they are kept in the first run.
 
-What is kept holds for these weights, settings and files: another checkpoint, another list of cases, or an image or
-label that was written since, and they are predicted anew.
+What is kept is valid for these weights, settings and files. With another checkpoint or list of cases, or if an image or
+label was written since, they are predicted again.
 """
 
 import contextlib

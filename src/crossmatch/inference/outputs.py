@@ -33,7 +33,7 @@ def files_to_make(target: Path, scans: Sequence[Scan], asked: str | None, maps: 
     if there and not (target / ORIGIN).is_file():
         raise UserError(
             f"{target} has masks already ({listed(dict.fromkeys(name for name, _ in there))}), and no {ORIGIN} that "
-            "says whose: choose another folder, or remove them; nothing was overwritten."
+            "says which scans they are of: choose another folder, or remove them; nothing was overwritten."
         )
     if others := [path for _, path in there if path not in wanted]:
         raise UserError(

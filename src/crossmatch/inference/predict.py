@@ -233,7 +233,7 @@ def _recipe(run: Run, options: Options) -> Recipe:
     if options.flips and run.recipe.views.weak.turn_probability == 0:
         raise UserError(
             f"--flips does not fit the run {run.folder}: it was trained without turns and flips, so its network does "
-            "not know mirror images. Leave --flips away."
+            "not know mirror images. Leave out --flips."
         )
     if options.stride is None:
         return run.recipe

@@ -1,7 +1,7 @@
 """The estimated quality of predicted masks on disk: `quality.json` and `quality.csv` in the folder of the masks.
 
-What is estimated says which run, checkpoint, mask and scan it was made from, so that an estimate is never taken for one
-of another mask. `inference/quality.py` makes the estimates; this file only keeps them.
+An estimate records the run, checkpoint, mask and scan that it was made from, so that it is never used for another mask.
+`inference/quality.py` makes the estimates; this file only keeps them.
 """
 
 import csv
@@ -23,13 +23,13 @@ QUALITY, TABLE = "quality.json", "quality.csv"
 
 @dataclass(frozen=True)
 class QualityRecord:
-    """The estimates of a folder of masks, as far as they hold.
+    """The estimates of a folder of masks that are still valid.
 
     Attributes:
         made_by, calibration: what the estimates come from.
         labels: name -> value of the classes, without background.
-        cases: name -> its estimates. Those that hold no more are not among them.
-        outdated: name -> why its estimate holds no more, in one sentence.
+        cases: name -> its estimates. Invalid ones are not among them.
+        outdated: name -> why its estimate is no longer valid, in one sentence.
     """
 
     made_by: MadeBy
@@ -157,7 +157,7 @@ def _shown(facts: dict[str, Any], keys: Iterable[str]) -> list[object]:
 
 
 class _Origin(TypedDict, total=False):
-    """Of prediction.json, what tells whether estimates are of these masks."""
+    """The part of prediction.json that tells whether estimates belong to these masks."""
 
     weights_sha256: str
     flips: bool

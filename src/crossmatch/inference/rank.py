@@ -29,7 +29,7 @@ POOR, GOOD = 0.5, 0.9  # mean estimated Dice up to which all scans are looked at
 
 @dataclass(frozen=True)
 class ScanToLabel:
-    """A scan that could be chosen; `labelled` ones only tell what is known."""
+    """A scan that could be chosen, or a labelled one, with which the others are compared."""
 
     case: str
     patient: str

@@ -1,4 +1,4 @@
-"""Whether probabilities are what they say: expected calibration error, and the temperature that mends it.
+"""Whether probabilities are calibrated: the expected calibration error, and the temperature that reduces it.
 
 Shapes: K classes, V voxels.
 Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.

@@ -21,7 +21,7 @@ SMALL = 0.02  # share that is added to both, so that a few voxels more or less o
 
 
 class MaskShape(NamedTuple):
-    """Of one class of a mask."""
+    """The shape of one class of a mask."""
 
     voxels: int
     volume_ml: float | None  # None: a picture, or a voxel size that is unknown

@@ -122,7 +122,7 @@ class ADMT(Method):
 
 
 class Taught(NamedTuple):
-    """What both teachers say; no gradient passes through."""
+    """What both teachers predict; no gradient passes through."""
 
     label: Tensor  # (B, *S) int64
     confidence: Tensor  # (B, *S) float32

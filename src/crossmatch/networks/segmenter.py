@@ -1,6 +1,6 @@
 """What every network is: an encoder, a decoder and a head, three modules with lists of feature maps between them.
 
-Methods work at these seams. They perturb what lies between encoder and decoder, and they can ask the network for
+Methods work between these modules. They perturb what lies between encoder and decoder, and can ask the network for
 further decoders, further heads, or a further network.
 Shapes: B batch, C channels, K classes, *S space.
 """

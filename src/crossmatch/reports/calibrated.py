@@ -1,4 +1,4 @@
-"""How far estimates can be trusted: probabilities against how often they are right, estimated Dice against the true."""
+"""How far estimates can be trusted: probabilities beside how often they are right, estimated Dice beside true Dice."""
 
 import math
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""The shell of a page: one HTML file with styles, scripts and data inside, which reaches for nothing else.
+"""The shell of a page: one HTML file with styles, scripts and data inside, which loads nothing else.
 
-A policy in the page's head forbids every connection, and every script but those that the page was written with: they
-are named by the digests of their text. So even text of a run that came to be taken for a tag could run nothing.
+A policy in the page's head forbids every connection, and every script but those that the page was written with,
+which it names by digest. So even if some text of a run were taken for a tag, it could not run as a script.
 """
 
 import base64

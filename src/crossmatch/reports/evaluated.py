@@ -1,4 +1,4 @@
-"""What a run's page says of its scored predictions: tables, pictures, and what the run knew of the cases before."""
+"""The part of a run's page about its scored predictions: tables, pictures, and which cases the run has seen before."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence

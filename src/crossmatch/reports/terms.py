@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Term(NamedTuple):
-    """How the page speaks of a value that a run logs."""
+    """How the page describes a value that a run logs."""
 
     title: str
     sentence: str
@@ -12,31 +12,31 @@ class Term(NamedTuple):
 
 # In the order of the page. Parts stand with their whole: tkd_ww with tkd, ip1 and ip2 with ip.
 TERMS = {
-    "total": Term("Total loss", "What training makes small: the weighted sum of the losses below."),
+    "total": Term("Total loss", "What training minimises: the weighted sum of the losses below."),
     "sup": Term("Supervised loss, L_sup", "How far predictions of labelled images are from their labels."),
     "ip": Term(
         "Image perturbation, L_ip",
-        "How far two strongly changed views of an unlabelled image are from what the network says of its weak view.",
+        "How far predictions of two strong views of an unlabelled image are from the prediction of its weak view.",
     ),
     "tkd": Term(
         "Teacher distillation, L_tkd",
-        "How far decodings of weakly (w) and strongly (s) dropped features are from the decoding of whole ones; the "
-        "first letter is the image's view, the second the features'.",
+        "How far predictions from features with weak (w) or strong (s) dropout are from those without; the first "
+        "letter is the image's view, the second the features'.",
     ),
     "dkd": Term(
         "Decoder distillation, L_dkd",
-        "How far decodings of the strong view's dropped features are from those of the weak view's, dropped alike.",
+        "How far strong-view predictions from dropped features are from weak-view ones with the same dropout rate.",
     ),
     "s": Term(
         "Strong views",
-        "How far two strongly changed views of an unlabelled image are from what the network says of its weak view.",
+        "How far predictions of two strong views of an unlabelled image are from the prediction of its weak view.",
     ),
     "fp": Term(
-        "Feature perturbation", "How far the decoding of dropped features is from what the network says of whole ones."
+        "Feature perturbation", "How far the prediction from features with dropout is from the prediction without."
     ),
     "strong": Term(
         "Strong view",
-        "How far the strongly changed view of an unlabelled image is from what the network says of its weak view.",
+        "How far the prediction of the strong view of an unlabelled image is from the prediction of its weak view.",
     ),
     "pseudo": Term(
         "Pseudo-label loss",
@@ -44,7 +44,7 @@ TERMS = {
     ),
     "distil": Term(
         "Distillation",
-        "How far predictions of unlabelled images are from the soft ones of a teacher, or of the weak view.",
+        "How far predictions of unlabelled images are from the soft predictions of a teacher, or of the weak view.",
     ),
     "consistency": Term(
         "Consistency", "How far several predictions of one unlabelled image are apart, or from the teacher's."
@@ -56,20 +56,20 @@ TERMS = {
     ),
     "adversarial": Term(
         "Adversarial loss",
-        "How surely the discriminator tells the distance maps of unlabelled images from those of labelled ones.",
+        "How well the discriminator tells the distance maps of unlabelled images from those of labelled ones.",
     ),
     "discriminator": Term(
         "Discriminator", "The discriminator's own loss: how badly it tells which images are labelled."
     ),
-    "correction": Term("Correction", "How far both students are from the label where they disagree."),
+    "correction": Term("Correction", "How far both students are from the label in voxels where they disagree."),
     "discrepancy": Term(
         "Discrepancy", "How alike the features of both networks are, from 0, where they point in opposite directions."
     ),
     "uncertainty": Term(
-        "Uncertainty", "How far predictions are from being undecided where students disagree and are wrong."
+        "Uncertainty", "How far predictions are from being undecided in voxels where students disagree and are wrong."
     ),
     "smoothness": Term(
-        "Smoothness", "How far a prediction moves under the small change of the image that moves it most."
+        "Smoothness", "How much a prediction changes under the small change of the image that affects it most."
     ),
     "separation": Term("Separation of classes", "How far features are from the memory of their own class."),
     "correlation": Term("Correlation", "How far two decoders' similarities of voxels to the labelled memory differ."),
@@ -79,7 +79,7 @@ TERMS = {
     ),
     "pseudo_foreground": Term(
         "Foreground of pseudo-labels",
-        "Share of foreground among the voxels that the network is sure of; at 0 it teaches itself background alone.",
+        "Share of foreground among the voxels that the network is sure of; at 0 it teaches itself only background.",
     ),
     "agreement": Term("Agreement", "Share of voxels to which both networks give the same label."),
     "divergence": Term("Divergence of scales", "How far the predictions of the scales lie from their mean."),
@@ -88,7 +88,7 @@ TERMS = {
 }
 SHARES = ("confident", "pseudo_foreground", "agreement")  # drawn from 0 to 1, in percent
 VALIDATION = Term(
-    "Validation Dice, %", "Overlap of predictions with the labels of validation cases, which nothing was trained on."
+    "Validation Dice, %", "Overlap of predictions with the labels of validation cases, which are not trained on."
 )
 
 

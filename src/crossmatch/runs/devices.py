@@ -28,10 +28,10 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"Device {name!r} is not supported: write auto, cpu, cuda, cuda:1 or mps.")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError(f"Device {name!r} is not here: it is the GPU of an Apple computer. Use --device cpu or auto.")
+        raise UserError(f"Device {name!r} is not available: it is an Apple GPU. Use --device cpu or auto.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise UserError(f"Device {name!r} is not here: PyTorch sees {count} CUDA devices. Use --device cpu or auto.")
+        raise UserError(f"Device {name!r} is not available: PyTorch sees {count} CUDA devices. Use --device cpu.")
     return device
 
 

@@ -52,7 +52,7 @@ class Silent:
 
 
 class _Heard:
-    """A file of text to which words may be said in vain: where it is a terminal that was closed, they are lost."""
+    """A text file that may be a terminal. If that terminal was closed, text is lost without an error."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file

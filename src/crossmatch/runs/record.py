@@ -1,4 +1,4 @@
-"""What run.json and the header of a checkpoint say, in types: read back in another form, they are refused."""
+"""The content of run.json and of a checkpoint's header, as types. Files in another form are refused."""
 
 from typing import Annotated, Any, Literal, NotRequired
 

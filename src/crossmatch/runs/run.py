@@ -82,7 +82,7 @@ class Run:
         """The trained network in eval mode, and its checkpoint without the tensors that only training needs."""
         path = self.checkpoint(name)
         if name == "best" and self.is_packed:
-            raise UserError(f"{self.folder} holds one checkpoint: leave --checkpoint best away.")
+            raise UserError(f"{self.folder} holds one checkpoint: leave out --checkpoint best.")
         if name == "best" and not path.is_file() and self.checkpoint("last").is_file():
             raise UserError(f"The run {self.folder} has no best checkpoint: it was never validated. Use last.")
         checkpoint = load_checkpoint(path, training=False)

@@ -66,7 +66,7 @@ def begin_tracking(run: Run) -> None:
     except UserError:
         raise
     except Exception as error:  # of the network, the disk or MLflow's own
-        raise UserError(f"MLflow cannot be used at {uri or 'its folder'} ({error}): leave --track away.") from error
+        raise UserError(f"MLflow cannot be used at {uri or 'its folder'} ({error}): leave out --track.") from error
     write_json(run.folder / RECORD, Tracked(run_id=made, uri=uri))
 
 
@@ -133,7 +133,7 @@ def _client(uri: str | None, folder: Path) -> Any:
         from mlflow.tracking import MlflowClient
     except ImportError:
         raise UserError(
-            "Tracking by MLflow needs a package: pip install 'crossmatch[mlflow]'. Without it, leave --track away; of "
+            "Tracking by MLflow needs a package: pip install 'crossmatch[mlflow]'. Without it, leave out --track; of "
             f"a run that is tracked, remove {RECORD}."
         ) from None
     return MlflowClient(tracking_uri=uri or (folder.resolve().parent / FOLDER).as_uri())

@@ -1,4 +1,4 @@
-"""The form of summary.json and prediction.json: read back in another one, they are refused."""
+"""The form of summary.json and prediction.json. Files in another form are refused."""
 
 from typing import Annotated, Any, Literal
 

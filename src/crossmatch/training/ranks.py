@@ -106,7 +106,7 @@ def find_place(devices: int | None, environment: Mapping[str, str] = os.environ)
     if devices not in (None, place.per_node):
         raise UserError(
             f"--devices {devices}, but {'srun' if place.slurm else 'torchrun'} has started {place.per_node} ranks on "
-            "each machine: leave --devices away."
+            "each machine: leave out --devices."
         )
     return place
 
