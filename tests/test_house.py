@@ -46,7 +46,7 @@ ALLOWED = {
     "review": "atomic dataset errors formats inference reports runs vendor",
     "benchmark": "atomic dataset errors formats methods recipes runs scoring system",
     "api": "dataset errors inference plan recipes reports runs scoring training",
-    "export": "atomic errors formats inference methods networks reports runs scoring",
+    "export": "atomic errors formats inference networks reports runs scoring",
     "plan": "batches dataset errors formats inference recipes runs system training",
     "cli": "__init__ atomic benchmark dataset errors export importers inference methods phantom plan recipes reports "
     "review runs scoring system training",

@@ -1,6 +1,7 @@
 """The model card: a YAML head that machines read, counts, settings, scores with intervals, where not to use it."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from crossmatch.dataset.check import check
 from crossmatch.export.export_run import export_run
 from crossmatch.export.scored import interval
 from crossmatch.inference.predict import Options, predict
+from crossmatch.runs.run import open_run
 from crossmatch.scoring.evaluate import evaluate
 from crossmatch.scoring.scores import Statistic
 from tiny import write_dataset
@@ -66,9 +68,36 @@ def test_scores_have_intervals_over_cases(run: Path, tmp_path: Path) -> None:
     assert f"Where RV matters: its mean Dice on test cases is {100 * found.mean:.1f} %." in text
 
 
-def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:
-    from crossmatch.runs.run import open_run
+def test_scores_of_other_masks_than_the_model_makes_say_so(run: Path, tmp_path: Path) -> None:
+    """The exported model neither averages mirror images nor keeps the largest component of a class."""
+    data = run.parent / "data"
+    plain = card(run, tmp_path / "plain")
+    evaluate(run / "test", data / "labelsTs", run / "largest", largest_component=True)
+    predict(run, data / "imagesTs", run / "flips", Options(device="cpu", flips=True))
+    evaluate(run / "flips", data / "labelsTs", run / "flips")
+    text = card(run, tmp_path / "model")
+    for folder in ("largest", "flips"):
+        shutil.rmtree(run / folder)
+    rows = [line for line in text.splitlines() if "3 cases" in line]
+    assert len(rows) == 9  # two classes and their mean, three times
+    assert sum("| test, 3 cases, of each predicted class the largest component |" in row for row in rows) == 3
+    assert sum("| test, 3 cases, of masks averaged over mirror images |" in row for row in rows) == 3
+    assert [row for row in rows if "| test, 3 cases |" in row] == [
+        row for row in plain.splitlines() if "3 cases" in row
+    ]
 
+
+def test_images_that_were_learned_from_are_no_test_cases(run: Path, tmp_path: Path) -> None:
+    data = run.parent / "data"
+    assert open_run(run).data["unlabelled"] == 3
+    predict(run, data / "imagesTr/case_002_0000.nii.gz", run / "seen", Options(device="cpu"))
+    evaluate(run / "seen", data / "labelsTr", run / "seen", partial=True)
+    text = card(run, tmp_path / "model")
+    shutil.rmtree(run / "seen")
+    assert "| unlabelled training, 1 cases | RV |" in text
+
+
+def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:
     save_untrained(open_run(run), "best", seed=5)
     text = card(run, tmp_path / "model", checkpoint="best")
     assert "There are no test scores of these weights" in text

@@ -11,7 +11,7 @@ from written_runs import log, write_predictions, write_run
 from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.formats import new_volume
-from crossmatch.reports import write_comparison
+from crossmatch.reports import write_comparison, write_report
 from crossmatch.reports.beside import differing_slice, false_islands
 from crossmatch.reports.comparison import run_names
 from crossmatch.reports.renderings import island_surfaces
@@ -126,6 +126,37 @@ def test_what_makes_runs_unequal_is_said(runs, tmp_path):
     assert "second and first learned from different data (tiny, tiny)." in page.text
     assert "second was tested on cases whose labels it had used: case_005." in page.text
     assert "Not all runs were tested on the same cases: 3 cases are compared." in page.text
+
+
+def test_runs_that_were_scored_in_different_ways_are_named(runs, tmp_path):
+    change(runs[1] / "test/summary.json", "largest_component", value=True)
+    for run, flips, checkpoint in zip(runs, (True, False), ("best", "last"), strict=True):
+        made = {"flips": flips, "checkpoint": checkpoint}
+        change(run / "test/summary.json", "prediction", value=made)
+    assert (
+        "Scored in different ways: first by its best checkpoint, of masks averaged over mirror images; second by its "
+        "last checkpoint, of each predicted class the largest component."
+    ) in Page(write_comparison(runs, tmp_path / "both.html")).text
+
+
+def test_cases_whose_images_were_learned_from_are_no_test_cases(runs, tmp_path, data):
+    """case_003 has no label that the runs knew; its reference came later, under the name of another folder."""
+    (tmp_path / "later").mkdir()
+    for run in runs:
+        folder = run / "of_training"
+        for path in (data / "labelsTr").iterdir():
+            voxels = formats.read(path)
+            formats.write(folder / path.name.replace("case_001", "case_003"), voxels.voxels, voxels)
+        for path in folder.iterdir():
+            (tmp_path / "later" / path.name).write_bytes(path.read_bytes())
+        for case in ("case_002", "case_004"):
+            (folder / f"{case}.nii.gz").unlink()
+        evaluate(folder, tmp_path / "later", folder, partial=True)
+    text = Page(write_comparison(runs, tmp_path / "both.html")).text
+    assert "second was tested on cases whose images it had learned from: case_003." in text
+    assert "first was tested on" not in text  # it is supervised, and saw no image without a label
+    page = Page(write_report(runs[1]))
+    assert "1 of 1 are unlabelled training cases: the run learned from their images." in page.text
 
 
 def test_scores_of_masks_that_were_written_since_are_named(runs, tmp_path):

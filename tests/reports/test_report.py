@@ -180,6 +180,21 @@ def test_missing_images_leave_scores_and_say_so(evaluated, data):
     assert not any(tag == "image" for tag, _ in page.tags)
 
 
+def test_scores_of_largest_components_are_told_and_shown_as_scored(tmp_path, data):
+    run = write_run(tmp_path / "run", data, log())
+    write_predictions(data, run / "test", (1, 1, 1, 1))
+    for path in (run / "test").iterdir():
+        like = formats.read(path)
+        voxels = like.voxels.copy()
+        voxels[0, 0, 0] = 1  # an island, which is not scored
+        formats.write(path, voxels, like)
+    evaluate(run / "test", data / "labelsTs", run / "largest", largest_component=True)
+    page = Page(write_report(run))
+    assert "cases, of each predicted class the largest component: mean ± standard deviation" in page.text
+    assert "are not what was evaluated" not in page.text
+    assert "No picture" not in page.text
+
+
 def test_masks_that_changed_are_not_shown(evaluated):
     for path in (evaluated / "test").glob("*.nii.gz"):
         like = formats.read(path)

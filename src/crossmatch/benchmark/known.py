@@ -152,7 +152,7 @@ def _differences(cell: Cell, known: Candidate, checkpoint: str, fingerprint: str
     ours = {"data.fingerprint": fingerprint, "checkpoint": checkpoint}
     found = changes(
         {**known.recipe.settings(), **theirs, "version of the method": version},
-        {**cell.recipe.settings(), **ours, "version of the method": cell.recipe.method_version},
+        {**cell.recipe.settings(), **ours, "version of the method": cell.recipe.method_class.version},
     )
     if checkpoint == "last" and run.get("step") != cell.recipe.train.steps:
         found.append(f"tested after step {run.get('step')}")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from crossmatch.export.scored import Scored, interval
-from crossmatch.methods import METHODS
 from crossmatch.runs.checkpoint import Checkpoint
 from crossmatch.runs.run import Run
 
@@ -81,7 +80,7 @@ def _head(about: Mapping[str, Any], scored: Sequence[Scored], licence: str) -> s
                 "      - task:",
                 "          type: image-segmentation",
                 "        dataset:",
-                f"          name: {each.cases} {each.what} cases",
+                f"          name: {each.cases} {each.what} cases{each.evaluation.otherwise}",
                 "          type: private",
                 "        metrics:",
                 "          - type: dice",
@@ -91,7 +90,7 @@ def _head(about: Mapping[str, Any], scored: Sequence[Scored], licence: str) -> s
 
 
 def _data(run: Run, about: Mapping[str, Any]) -> Iterator[str]:
-    data, used = run.data, METHODS[run.recipe.method.name].needs_unlabelled
+    data, used = run.data, run.recipe.method_class.needs_unlabelled
     rows = [
         ("labelled training cases", len(data["labelled"])),
         (f"unlabelled training cases{'' if used else ', which this method does not use'}", data["unlabelled"]),
@@ -132,7 +131,7 @@ def _scores(run: Run, checkpoint: Checkpoint, scored: Sequence[Scored]) -> Itera
             distance = next((key for key in ("hd95_mm", "hd95_voxels") if key in found and found[key].cases), None)
             rows.append(
                 (
-                    f"{each.what}, {each.cases} cases",
+                    each.of_what,
                     name or "mean",
                     _with_interval(found["dice"], 100, 1),
                     "" if distance is None else _with_interval(found[distance], 1) + f" {distance.split('_')[1]}",
@@ -184,7 +183,8 @@ def _limits(run: Run, about: Mapping[str, Any], scored: Sequence[Scored]) -> Ite
         for name in each.evaluation.labels:
             dice = each.evaluation.statistics(name)["dice"].mean
             if dice < LOW_DICE:
-                yield f"Where {name} matters: its mean Dice on {each.what} cases is {100 * dice:.1f} %."
+                found = f"{100 * dice:.1f} %{each.evaluation.otherwise}"
+                yield f"Where {name} matters: its mean Dice on {each.what} cases is {found}."
     if not any(each.what == "test" for each in scored):
         yield "Where its quality must be known: it was not evaluated on test cases."
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from scipy.stats import t
 
+from crossmatch.reports.evaluated import UNLABELLED, known_cases
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation, Statistic, load_evaluation
 
@@ -23,6 +24,11 @@ class Scored(NamedTuple):
     what: str  # "validation" or "test", or what else the cases were for the run
     cases: int
     evaluation: Evaluation
+
+    @property
+    def of_what(self) -> str:
+        """Which cases, and which part of their masks, in words."""
+        return f"{self.what}, {self.cases} cases{self.evaluation.otherwise}"
 
 
 def evaluations_of(run: Run, weights_sha256: str, others: Sequence[Path] = ()) -> list[Scored]:
@@ -41,17 +47,19 @@ def evaluations_of(run: Run, weights_sha256: str, others: Sequence[Path] = ()) -
     for evaluation in map(load_evaluation, [*others, *places]):
         made_by = evaluation.prediction or {}
         if made_by.get("weights_sha256") == weights_sha256:
-            cases = {row.case for row in evaluation.rows}
-            what = _what(run, cases)
-            found.setdefault(what, Scored(what, len(cases), evaluation))  # the newest of each kind
+            what = _what(run, evaluation)
+            scored = Scored(what, len({row.case for row in evaluation.rows}), evaluation)
+            found.setdefault(what + evaluation.otherwise, scored)  # the newest of each kind
     return list(found.values())
 
 
-def _what(run: Run, cases: set[str]) -> str:
-    """What a set of cases was for the run, by their names."""
-    if cases <= set(run.data["validation"]):
+def _what(run: Run, evaluation: Evaluation) -> str:
+    """What the cases of an evaluation were for the run, by their names."""
+    known = known_cases(run, evaluation)
+    kinds = set(known.values())
+    if kinds == {"validation"} and len(known) == len(evaluation.case_means()):
         return "validation"
-    return "training" if cases & {*run.data["labelled"], *run.data["validation"]} else "test"
+    return "test" if not kinds else UNLABELLED if kinds == {UNLABELLED} else "training"
 
 
 def interval(found: Statistic, highest: float = math.inf) -> tuple[float, float] | None:

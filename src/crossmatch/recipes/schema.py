@@ -227,9 +227,9 @@ class Recipe(Settings):
         )
 
     @property
-    def method_version(self) -> int:
-        """See `Method.version`."""
-        return METHODS[self.method.name].version
+    def method_class(self) -> type[Method]:
+        """The class of the method."""
+        return METHODS[self.method.name]
 
     @property
     def dims(self) -> int:

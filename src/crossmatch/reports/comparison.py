@@ -8,7 +8,7 @@ from crossmatch.errors import UserError, listed
 from crossmatch.reports.beside import beside_rows
 from crossmatch.reports.curves import runs_panels
 from crossmatch.reports.document import document
-from crossmatch.reports.evaluated import known_cases, notices, pictures_section
+from crossmatch.reports.evaluated import UNLABELLED, known_cases, notices, pictures_section
 from crossmatch.reports.heading import duration, last_checkpoint, tiled
 from crossmatch.reports.pairs import (
     Compared,
@@ -23,6 +23,7 @@ from crossmatch.reports.tables import runs_table, scores_of_runs
 from crossmatch.runs.differences import flat
 from crossmatch.runs.run import Run
 from crossmatch.scoring.mask_files import written_since
+from crossmatch.scoring.scores import Evaluation
 
 
 def check_comparable(runs: Sequence[Run]) -> None:
@@ -146,10 +147,16 @@ def _doubts(
         told.append(f"Not evaluated, so without scores and pictures: {listed(without)}. See `crossmatch evaluate`.")
     for run in scored:
         assert run.evaluation is not None
-        if known := known_cases(run.run, run.evaluation):
-            told.append(f"{run.name} was tested on cases whose labels it had used: {listed(known)}.")
+        known = known_cases(run.run, run.evaluation)
+        if labels := [case for case, kind in known.items() if kind != UNLABELLED]:
+            told.append(f"{run.name} was tested on cases whose labels it had used: {listed(labels)}.")
+        if images := [case for case, kind in known.items() if kind == UNLABELLED]:
+            told.append(f"{run.name} was tested on cases whose images it had learned from: {listed(images)}.")
         if run.masks is not None and (changed := written_since(run.evaluation.masks_sha256, run.masks)):
             told.append(f"{run.name}: {changed}")
+    how = {run.name: _how_scored(run.evaluation) for run in scored if run.evaluation is not None}
+    if len(set(how.values())) > 1:
+        told.append(f"Scored in different ways: {listed((f'{name} {way}' for name, way in how.items()), '; ')}.")
     if other:
         told.append(f"Of one name but made from different scans, so not compared: {listed(other)}.")
     if len(scored) > 1 and not shared:
@@ -158,6 +165,11 @@ def _doubts(
     if shared and tested != {len(shared)}:
         told.append(f"Not all runs were tested on the same cases: {len(shared)} cases are compared.")
     return told
+
+
+def _how_scored(evaluation: Evaluation) -> str:
+    """Which of a run's masks were scored, and how much of them."""
+    return f"by its {(evaluation.prediction or {}).get('checkpoint', 'last')} checkpoint{evaluation.otherwise}"
 
 
 def _settings(runs: Sequence[Compared]) -> str:

@@ -2,30 +2,50 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 
+from crossmatch.dataset.dataset import open_dataset
+from crossmatch.errors import UserError
 from crossmatch.reports.curves import COLOURS
 from crossmatch.reports.tables import case_table, summary_table
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation
 
+UNLABELLED = "unlabelled training"  # of a case whose image alone was learned from
 OPEN_CASES = 60  # longer tables of cases start folded
 
 
 def known_cases(run: Run, evaluation: Evaluation) -> dict[str, str]:
-    """Case -> training or validation, for the evaluated cases whose labels the run has used.
+    """Case -> training, validation or `UNLABELLED`, for the evaluated cases that the run has used.
 
     A case of another dataset may have such a name; where the evaluation names a dataset, it must be the run's.
     """
     if evaluation.dataset not in (None, run.data["name"]):
         return {}
-    used = dict.fromkeys(run.data["validation"], "validation") | dict.fromkeys(run.data["labelled"], "training")
+    used = dict.fromkeys(_unlabelled_cases(run), UNLABELLED)
+    used |= dict.fromkeys(run.data["validation"], "validation") | dict.fromkeys(run.data["labelled"], "training")
     return {case: used[case] for case in evaluation.case_means() if case in used}
 
 
+def _unlabelled_cases(run: Run) -> set[str]:
+    """The cases whose images the run learned from without labels; none where its dataset is gone, or has others now."""
+    if not run.recipe.method_class.needs_unlabelled or run.is_packed:
+        return set()
+    with suppress(UserError):
+        train = {case.id for case in open_dataset(run.data["root"], splits=["train"]).cases}
+        found = train - set(run.data["labelled"])
+        return found if len(found) == run.data["unlabelled"] else set()
+    return set()
+
+
 def _about_known(known: Mapping[str, str], cases: int) -> list[str]:
-    kinds = {"training": "the run learned from their labels", "validation": "the run was watched and chosen by them"}
+    kinds = {
+        "training": "the run learned from their labels",
+        "validation": "the run was watched and chosen by them",
+        UNLABELLED: "the run learned from their images",
+    }
     found = {kind: sum(1 for each in known.values() if each == kind) for kind in kinds}
     told = [f"{count} of {cases} are {kind} cases: {kinds[kind]}" for kind, count in found.items() if count]
     return [f"{'; '.join(told)}. Their scores say little about new scans."] if told else []
@@ -61,7 +81,8 @@ def evaluation_section(run: Run, evaluation: Evaluation) -> str:
         )
     dataset = f" of {evaluation.dataset}" if evaluation.dataset else ""
     text = (
-        f"{evaluation.predictions} against {evaluation.references}{dataset}, {cases} cases: mean ± standard deviation."
+        f"{evaluation.predictions} against {evaluation.references}{dataset}, {cases} cases{evaluation.of_what}: "
+        "mean ± standard deviation."
     )
     known = known_cases(run, evaluation)
     notes = notices([f"{note}." for note in evaluation.notes()] + _about_known(known, cases))

@@ -16,6 +16,7 @@ from crossmatch.dataset.orientation import Frame, Turn, read_label, turn_into, t
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume
 from crossmatch.reports.slices import shown_scan
+from crossmatch.scoring.largest import largest_components_of
 from crossmatch.scoring.metrics import counted, dice
 from crossmatch.scoring.scores import Evaluation
 
@@ -100,12 +101,17 @@ def mask_of(folder: Path, case: str) -> Path:
 
 
 def scored_pair(scan: OpenScan, files: CaseFiles, mask: Path, evaluation: Evaluation, case: str) -> tuple[Array, Array]:
-    """Reference and prediction (*S) of an evaluated case, background in both where the reference is to be ignored.
+    """Reference and prediction (*S) of an evaluated case, as they were scored.
+
+    Both are background where the reference is to be ignored. The prediction has the largest component of each class
+    where only that was scored.
 
     Raises:
         UserError: a file cannot be read, or the masks are not those that were evaluated: a Dice differs.
     """
     reference, prediction = scan.mask(files.label, files.drawn), scan.mask(mask, files.drawn)
+    if evaluation.largest_component:
+        prediction = largest_components_of(prediction, evaluation.labels.values())
     prediction, reference = counted(prediction, reference, files.ignore)
     for row in evaluation.rows:
         if row.case == case:

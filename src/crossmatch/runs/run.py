@@ -143,7 +143,7 @@ def new_record(recipe: Recipe, data: DataFacts, machine: Machine) -> RunRecord:
         "code": {
             "crossmatch": version("crossmatch"),
             "commit": _commit(),
-            "method_version": recipe.method_version,
+            "method_version": recipe.method_class.version,
         },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}},
         "device": machine.record(),

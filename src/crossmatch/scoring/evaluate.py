@@ -17,7 +17,7 @@ from crossmatch.dataset.orientation import difference, grid_beside, put_onto, re
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.classes import scored_classes
-from crossmatch.scoring.largest import largest_component_of
+from crossmatch.scoring.largest import largest_components_of
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -48,7 +48,7 @@ def evaluate(
         labels: class -> value. Default: the dataset.json beside the reference folder, else the references' values.
             Voxels whose reference has the value of ``ignore`` are left out of every score.
         partial: evaluate the cases that have a prediction when some have none.
-        largest_component: score of each predicted class only its largest component, see `largest_component_of`.
+        largest_component: score of each predicted class only its largest component, see `largest.py`.
         progress: called with (cases done, cases in all) after each case.
         warn: called with what the user should know about the files.
 
@@ -224,9 +224,8 @@ def _rows(
     named = classes if ignore is None else {**classes, IGNORE: ignore}
     theirs, drawn = _read_labels(reference, formats.read_grid(predicted), named)
     found = _read_labels(predicted, theirs, classes)[1]
-    for value in classes.values() if largest else ():
-        mask = found == value
-        found = np.where(mask & ~largest_component_of(mask), 0, found)
+    if largest:
+        found = largest_components_of(found, classes.values())
     found, drawn = counted(found, drawn, ignore)
     for path, voxels in ((predicted, found), (reference, drawn)):
         unknown = sorted({int(value) for value in np.unique(voxels)} - {0, *classes.values()})

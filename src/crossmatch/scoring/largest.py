@@ -1,5 +1,7 @@
 """The largest connected component of a predicted mask: what many published figures keep before they are computed."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import ndimage
 
@@ -19,3 +21,11 @@ def largest_component_of(mask: Array) -> Array:
     sizes = np.bincount(parts.ravel())[1:]
     kept: Array = mask if len(sizes) < 2 else parts == sizes.argmax() + 1
     return kept
+
+
+def largest_components_of(labels: Array, values: Iterable[int]) -> Array:
+    """Label volumes (*S) with the largest component of each of these values, background in place of the others."""
+    for value in values:
+        mask = labels == value
+        labels = np.where(mask & ~largest_component_of(mask), 0, labels)
+    return labels

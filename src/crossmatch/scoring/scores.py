@@ -81,6 +81,11 @@ class Evaluation:
         """Words that a heading adds where not all predicted voxels were scored."""
         return ", of each predicted class the largest component" if self.largest_component else ""
 
+    @property
+    def otherwise(self) -> str:
+        """Words that a heading adds where scores are not those of the masks that a run makes by itself."""
+        return self.of_what + ", of masks averaged over mirror images" * bool((self.prediction or {}).get("flips"))
+
     def case_means(self, metric: str = "dice") -> dict[str, float]:
         """Case -> mean of one of METRICS over the case's defined classes; NaN if none is, no entry if unknown."""
         scores: dict[str, list[float]] = {}
