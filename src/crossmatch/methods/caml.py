@@ -35,7 +35,7 @@ class CAMLSettings(MethodSettings):
     """
 
     supervised_weight: NonNegative = 0.5
-    """Weight of the Dice of labelled images, summed over both networks."""
+    """Weight of the Dice loss of labelled images, summed over both networks."""
     unlabelled_weight: NonNegative = 1.0
     """Weight of the agreement with sharpened predictions, after the warm-up."""
     correlation_weight: NonNegative = 0.05
@@ -48,7 +48,7 @@ class CAMLSettings(MethodSettings):
     temperature: Positive = 0.1
     """Temperature of the correlations."""
     chosen: Count = 12800
-    """Most unlabelled voxels of a class that are correlated, the most probable ones."""
+    """Largest number of unlabelled voxels of a class that are correlated; the most probable ones are taken."""
     vectors: Count = 256
     """Memory vectors of a class in a step, and how many are put into its queue in a step."""
     queue: Count = 4096

@@ -33,7 +33,7 @@ class CMLSettings(MethodSettings):
     unlabelled_weight: NonNegative = 0.5
     """Weight of the mixtures of unlabelled images; those of labelled ones have 1. Released: 1 on LA."""
     discrepancy_weight: NonNegative = 0.1
-    """Weight of the likeness of both networks' features. Released: 0.2 on LA."""
+    """Weight of the similarity of both networks' features. Released: 0.2 on LA."""
     edge: Fraction = 0.5
     """Edge of the pasted box, as a share of each axis. Released: 2/3 on LA."""
     largest_component: Annotated[int, Field(ge=0, le=3)] = 3

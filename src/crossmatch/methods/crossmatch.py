@@ -38,9 +38,9 @@ class CrossMatchSettings(MethodSettings):
     eta: Fraction = 0.3
     """Mix of the distillation terms: 0 is `L_tkd` alone, 1 is `L_dkd` alone."""
     threshold: NonNegative = 0.95
-    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    """Lowest confidence (softmax maximum) at which a voxel's pseudo-label counts. Above 1 none does."""
     threshold_ramp: NonNegative = 0.0
-    """Length of the threshold's rise towards 1, in lengths of the run. 0: it is constant."""
+    """Time in which the threshold rises towards 1; 1 is the whole run. 0: it is constant."""
     threshold_scale: Positive = 1.0
     """Factor of the threshold. Released 3D: ln 2."""
     warm_up: Fraction = 0.0

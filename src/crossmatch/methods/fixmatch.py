@@ -20,12 +20,12 @@ class FixMatchSettings(MethodSettings):
     """Threshold and weight. The defaults are the released constants.
 
     The supervised loss is the mean of cross entropy and Dice, as for every method here (released: cross entropy alone).
-    A weight of 1 is less than it looks: the loss of the pseudo-labels is divided by all voxels, also those that do not
-    count.
+    A weight of 1 is less than it looks: the loss of the pseudo-labels is divided by the number of all voxels, also of
+    those that do not count.
     """
 
     threshold: NonNegative = 0.95
-    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    """Lowest confidence (softmax maximum) at which a voxel's pseudo-label counts. Above 1 none does."""
     unlabelled_weight: NonNegative = 1.0
     """Weight of the pseudo-labels beside 1 for the supervised loss. The total is half the sum."""
     warm_up: Fraction = 0.0

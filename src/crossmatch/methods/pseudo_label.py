@@ -21,14 +21,14 @@ class PseudoLabelSettings(MethodSettings):
     """Weight, threshold and warm-up. Two of them depart from the paper, which classifies whole images.
 
     The paper counts every pseudo-label (threshold 0). In a scan most voxels lie far from any border, so the threshold
-    of the other methods leaves the doubtful ones out. The paper's weight grows linearly from epoch 100 to 600; here it
+    of the other methods leaves out the uncertain ones. The paper's weight grows linearly from epoch 100 to 600; here it
     has the ramp of the other methods, over the whole run.
     """
 
     unlabelled_weight: NonNegative = 3.0
     """Weight of the pseudo-labels, after the warm-up (the paper's alpha_f)."""
     threshold: NonNegative = 0.95
-    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    """Lowest confidence (softmax maximum) at which a voxel's pseudo-label counts. Above 1 none does."""
     warm_up: Fraction = 1.0
     """Share of the run in which `unlabelled_weight` grows to its full value. 0: from the start."""
 

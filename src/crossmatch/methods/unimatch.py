@@ -22,7 +22,7 @@ class UniMatchSettings(MethodSettings):
     """Threshold, weights and dropout. The defaults are the released constants. Dice is that of the recipe."""
 
     threshold: NonNegative = 0.95
-    """Lowest softmax maximum of a voxel whose pseudo-label counts. Above 1 nothing unlabelled is learned."""
+    """Lowest confidence (softmax maximum) at which a voxel's pseudo-label counts. Above 1 none does."""
     image_weight: NonNegative = 0.5
     """Weight of the mean over the two strong views; the supervised loss has 1."""
     feature_weight: NonNegative = 0.5

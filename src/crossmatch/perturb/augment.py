@@ -41,15 +41,15 @@ SMALLEST_SPREAD = 1e-7  # of grey values, for divisions: the released gamma tran
 class AugmentSettings(Settings):
     """How often labelled images are changed, and how strongly. The defaults are the released constants of nnU-Net.
 
-    The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels. Where there is one
-    channel, that is half as often. Mirroring makes left and right alike: set its probability to 0 where they must stay
+    The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels. With one channel,
+    that is half as often. Mirroring mixes up left and right: set its probability to 0 if these must be told
     apart.
     """
 
     scaling_probability: Fraction = 0.2
     """How often an image is scaled."""
     scaling: Annotated[tuple[Positive, Positive], LowerFirst] = (0.7, 1.4)
-    """Factor of the view's edge. Above 1 everything gets smaller."""
+    """Factor of the field of view. Above 1 everything gets smaller."""
     rotation_probability: Fraction = 0.2
     """How often an image is rotated."""
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 30.0

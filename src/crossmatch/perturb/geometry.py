@@ -26,9 +26,9 @@ def _two_axes(plane: tuple[int, int]) -> tuple[int, int]:
 
 
 class WeakSettings(Settings):
-    """The weak view: an image is turned and flipped, or else perhaps rotated. Released 3D: always turned.
+    """The weak view: an image is turned and flipped; if not, it may be rotated. Released 3D: always turned.
 
-    Turns and flips make left and right alike: set turn_probability to 0 where they must stay apart.
+    Turns and flips mix up left and right: set turn_probability to 0 if the network must tell them apart.
     """
 
     turn_probability: Fraction = 0.5

@@ -33,9 +33,9 @@ class StrongSettings(Settings):
     contrast: Fraction = 0.5
     """b of the contrast factor U(1 - b, 1 + b), for images in [0, 1]."""
     saturation: Fraction = 0.5
-    """s of the saturation factor U(1 - s, 1 + s), for images of three channels with data.normalise = colour alone."""
+    """s of the saturation factor U(1 - s, 1 + s), only for three channels with data.normalise = colour."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.25
-    """h of the hue's shift U(-h, h), in turns of the colour circle. For colour images alone, like saturation."""
+    """h of the hue's shift U(-h, h), in turns of the colour circle. Only for colour images, like saturation."""
     grey_probability: Fraction = 0.0
     """How often a colour image becomes grey. UniMatch's released code: 0.2."""
     bias: NonNegative = 0.0
@@ -47,7 +47,7 @@ class StrongSettings(Settings):
     blur_sigma: Annotated[tuple[Positive, Positive], LowerFirst] = (0.1, 2.0)
     """Width of the Gaussian, in voxels."""
     blur_each_axis: bool = False
-    """Draw the width for each axis, else one for all."""
+    """Draw one width for each axis; otherwise one for all axes."""
 
 
 class StrongDraw(NamedTuple):

@@ -61,7 +61,7 @@ MethodChoice = Choice[MethodSettings]
 
 
 class DataSettings(Settings):
-    """What is learned from, and in what form."""
+    """The training data, and how they are prepared."""
 
     dataset: str = ""
     """The name that dataset.json must have. Empty: any."""
@@ -78,11 +78,11 @@ class DataSettings(Settings):
     (released 2D). `linear`: resized once, when they are read, by means where an axis shrinks and linearly where it
     grows, labels by nearest neighbour. Nothing larger is kept then, which suits photographs."""
     size: tuple[Count, ...] = (256, 256)
-    """Voxels of what the network sees: two numbers for slices, three for volumes."""
+    """Voxels of the network's input along each axis: two numbers for slices, three for volumes."""
     spacing_mm: tuple[Positive, ...] = ()
     """Voxel size that scans are resampled to before patches are cut, one number an axis. Empty: as stored."""
     foreground: Fraction = 0.0
-    """Share of a step's labelled images that must show a class, each class equally often: a slice or patch with it."""
+    """Share of a step's labelled slices or patches that must show a class; each class is drawn equally often."""
     foreground_steps: Annotated[int, Field(ge=0)] = 0
     """The first steps of the run, to which `foreground` is limited. 0: all steps."""
     memory_gb: NonNegative = 4.0
@@ -124,7 +124,7 @@ class TrainSettings(Settings):
     poly_power: NonNegative = 0.9
     """p of the learning rate's decay, (1 - progress / poly_horizon)^p."""
     poly_horizon: Annotated[float, Field(ge=1)] = 1.0
-    """Where the learning rate would reach 0, in lengths of the run."""
+    """When the learning rate would reach 0; 1 is the end of the run."""
     ema: BelowOne = 0.0
     """Decay of averaged weights, which are then evaluated. 0: none."""
     recalibrate: bool = False
@@ -141,15 +141,15 @@ class TrainSettings(Settings):
 
 
 class PredictSettings(Settings):
-    """How masks of native size are made from the network's."""
+    """How masks of a scan's own size are made from the network's output."""
 
     resize: Literal["labels", "probabilities"] = "probabilities"
-    """What is enlarged where whole images were resized: probabilities, or labels (order 0, as published for ACDC)."""
+    """What is enlarged if whole images were resized: probabilities, or labels (order 0, as published for ACDC)."""
     batch: Count = 16
     """Slices or windows at a time."""
     stride: Stride = "even"
-    """Of sliding windows: `even`, half a patch or less apart with Gaussian weights; or voxels an axis, and all windows
-    count alike."""
+    """Stride of sliding windows: `even` (half a patch or less, with Gaussian weights), or voxels along each axis (all
+    windows have the same weight)."""
 
 
 class Recipe(Settings):
