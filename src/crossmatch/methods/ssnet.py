@@ -39,7 +39,7 @@ class SSNetSettings(MethodSettings):
     change: Positive = 6.0
     """Length of the worst change, the L2 norm over all voxels of an image. Released 3D: 10."""
     memory: Literal["trusted", "released"] = "trusted"
-    """Which vectors the memory keeps. `trusted`: the best of every class, with learned weights. `released`: the worst of
+    """Vectors that the memory keeps. `trusted`: the best of every class, with learned weights. `released`: the worst of
     each foreground class, with equal weights."""
     dice_power: Literal[1, 2] = 2
     """Exponent in Dice's denominator. Released 3D: 1, and the smoothness is measured over all classes together."""
