@@ -11,7 +11,7 @@ from made_up import CT, facts
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
-from crossmatch.formats import read
+from crossmatch.formats import read, write
 from crossmatch.plan import make as module
 from crossmatch.plan.facts import training_facts
 from crossmatch.plan.levels import LEVELS
@@ -193,6 +193,19 @@ class TestOnFiles:
         assert not any("Ts" in path.parent.name for path in opened)
         assert plan.cost.step > 0
         assert plan.cost.memory > 2**20
+
+    def test_the_first_labels_may_be_empty(self, tmp_path):
+        """Of labelled scans two are loaded to time a step, which needs a structure where rare classes are drawn."""
+        data = write_dataset(tmp_path / "data", n_train=4, unlabelled=1, shape=(32, 32, 4), subsets=())
+        for number in (1, 2, 3):
+            path = data / f"labelsTr/case_00{number}.nii.gz"
+            label = read(path)
+            rare = np.zeros_like(label.voxels)
+            rare[5, 5, 1:3] = (1, 2) if number == 3 else 0
+            write(path, rare, label)
+        plan = make_plan(data, changes={"method.name": "supervised", "data.size": [16, 16]}, device="cpu")
+        assert plan.proposal.recipe.data.foreground == 0.5
+        assert plan.cost.step > 0
 
     def test_no_labelled_case(self, tmp_path):
         data = write_dataset(tmp_path / "data", n_train=2, unlabelled=2, subsets=())

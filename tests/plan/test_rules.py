@@ -4,6 +4,9 @@ import pytest
 from made_up import CT, MR, facts
 
 from crossmatch.plan import rules
+from crossmatch.plan.levels import LEVELS
+from crossmatch.plan.propose import propose
+from crossmatch.plan.rules import Chosen
 
 FLAT = {"shapes": ((300, 200),) * 4, "spacings": None}
 
@@ -44,7 +47,7 @@ def test_normalisation(kind, normalise):
         ({"spacings": ((1.5, 1.5, 8.0),) * 4}, 2, "8 mm apart, 5.3 times"),
         ({"spacings": ((1.0, 1.0, 3.0),) * 4}, 3, "1 x 1 x 3 mm have nearly equal sides"),
         ({"spacings": ((1.0, 1.0, 3.1),) * 4}, 2, "3.1 times"),
-        ({"spacings": ((1.0, 2.9, 3.1),) * 4}, 3, "nearly equal"),
+        ({"spacings": ((1.0, 2.9, 3.1),) * 4}, 3, "slices lie 3.1 mm apart, 1.1 times the voxels in them"),
         ({"spacings": ((5.0, 1.0, 1.0),) * 4}, 3, 'with "slice_axis": 0 in dataset.json'),
         ({"spacings": ((5.0, 1.0, 1.0),) * 4, "slice_axis": 0}, 2, "5 mm apart"),
         ({"shapes": ((224, 154, 16),) * 4, "spacings": None}, 2, "unknown, and scans have 16 slices of 224 x 154"),
@@ -138,7 +141,18 @@ def test_rare_classes_are_shown_more_often(shares, seen, wanted):
 
 
 def test_a_class_that_no_label_shows_is_no_rare_class():
-    assert rules.foreground_share(facts(classes=("organ", "tumour"), shares=(0.1, 0.0)), 1.0).value == 0.0
+    found = rules.foreground_share(facts(classes=("organ", "tumour"), shares=(0.1, 0.0)), 1.0)
+    assert found.value == 0.0
+    assert found.reason.endswith("no labelled scan shows tumour")
+
+
+def test_reasons_are_those_that_decide():
+    """A third of the images shows a class as patches see little here, and not as the class is rare."""
+    assert rules.foreground_share(facts(shares=(0.1,)), 0.3).reason.startswith("a patch sees 30 % of a scan: ")
+    assert "smaller" in rules.resizes(facts(shapes=((9, 8, 7),) * 4), 3).reason  # not larger than a patch
+    small = propose(facts(shapes=((6, 5),) * 4, spacings=None), LEVELS[-1], Chosen(100, ""))
+    assert small.recipe.data.size == (6, 6)
+    assert "the coarsest map has 3 voxels or more" in small.reasons["network.dropout"]
 
 
 @pytest.mark.parametrize(("share", "counted"), [(0.1, True), (0.004, False)])

@@ -1,5 +1,6 @@
 """What training warns of, by value and in a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.training import fit as module
 from crossmatch.training.fit import fit
-from crossmatch.training.unsuited import data_warnings, long_run
+from crossmatch.training.unsuited import data_warnings, long_run, unseen_classes
 from tiny import AFFINE, write_dataset
 from train_tiny import TINY, Quiet
 
@@ -95,3 +96,15 @@ def test_a_quick_run_is_told_nothing(tmp_path: Path):
     display = Quiet()
     fit(recipe("train.steps=12"), data, tmp_path / "run", display)
     assert display.warnings == []
+
+
+def test_a_class_that_the_subset_does_not_show_is_named(scans: tuple[CasePrint, ...]) -> None:
+    """`check` is silent, as another case shows it."""
+    labels = {"background": 0, "RV": 1, "MYO": 2}
+    shown = [replace(scans[0], label_voxels=(9, 1, voxels)) for voxels in (0, 0, 4)]
+    (told,) = unseen_classes(shown[:2], labels, "2")
+    assert told.startswith(
+        "none of the 2 labelled cases of splits/train_2_label.txt shows MYO, so it cannot be learned"
+    )
+    assert unseen_classes(shown, labels, "3") == []
+    assert unseen_classes(shown[:2], labels, "all") == []  # `check` says so

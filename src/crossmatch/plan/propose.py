@@ -167,7 +167,9 @@ def _network(facts: Facts, level: Level, dims: int, chosen: dict[str, Chosen[Any
     chosen["network.name"] = Chosen("unet", "slices")
     chosen["network.width"] = Chosen(level.width, f"the {level.name} setting")
     chosen["network.dropout"] = Chosen(
-        (0.0,) * depth, f"{depth} levels, so that the coarsest map has 4 voxels or more along an axis; no dropout"
+        (0.0,) * depth,
+        f"{depth} levels, the coarsest map has {min(size) // 2 ** (depth - 1)} voxels or more along an "
+        "axis; no dropout",
     )
 
 

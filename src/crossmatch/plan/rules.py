@@ -23,6 +23,7 @@ EQUAL = 1.1  # times: sizes within this count as equal
 LARGER = 2.0  # times the size that the network sees, from which on photographs are not kept whole
 TINY = 0.005  # share of the voxels below which a class is tiny
 VERY_TINY = 0.0005
+WHOLE = 0.5  # share of a scan that a patch sees at least where images drawn by chance show enough
 
 _NAMES: dict[Kind, str] = {
     "CT": r"\b(ct|cta|cbct|computed tomography)\b",
@@ -92,6 +93,8 @@ def dimensions(facts: Facts) -> Chosen[Literal[2, 3]]:
         return Chosen(
             3, f'axis {coarse} is the coarse one: with "slice_axis": {coarse} in dataset.json slices would be cut there'
         )
+    if max(spacing) / min(spacing) > ANISOTROPIC:  # within the slices
+        return Chosen(3, f"slices lie {spacing[axis]:.3g} mm apart, {ratio:.1f} times the voxels in them")
     return Chosen(3, f"voxels of {_by(spacing)} mm have nearly equal sides")
 
 
@@ -115,7 +118,7 @@ def spacing(facts: Facts, dims: int) -> Chosen[tuple[float, ...]]:
 def resizes(facts: Facts, dims: int) -> Chosen[bool]:
     """Whether whole slices are resized to one size; else patches are cut at one voxel size."""
     if dims == 3:
-        return Chosen(False, "volumes are larger than what fits into a step, so patches are cut")
+        return Chosen(False, "patches are cut from volumes, and padded where a volume is smaller")
     if facts.extents_mm is None:
         return Chosen(True, "without a voxel size, whole slices are brought to one size")
     axes = [axis for axis in range(facts.axes) if facts.axes == 2 or axis != facts.slice_axis]
@@ -181,11 +184,17 @@ def foreground_share(facts: Facts, patch_share: float) -> Chosen[float]:
     shares = {name: share for name, share in facts.class_shares.items() if share > 0}
     name, rarest = min(shares.items(), key=lambda item: item[1])
     what = f"{name} fills {100 * rarest:.2g} % of the labelled voxels"
+    unseen = ", ".join(name for name, share in facts.class_shares.items() if share == 0)
+    lacking = f"; no labelled scan shows {unseen}" if unseen else ""
     if rarest < VERY_TINY:
-        return Chosen(0.5, f"{what}: half of the images show a class, each equally often")
-    if rarest < TINY or patch_share < 0.5:
-        return Chosen(0.33, f"{what}: a third of the images shows a class, each equally often")
-    return Chosen(0.0, f"{what} or more in each class: images drawn by chance show all")
+        return Chosen(0.5, f"{what}: half of the images show a class, each equally often{lacking}")
+    if rarest < TINY:
+        return Chosen(0.33, f"{what}: a third of the images shows a class, each equally often{lacking}")
+    if patch_share < WHOLE:
+        seen = f"a patch sees {100 * patch_share:.2g} % of a scan"
+        return Chosen(0.33, f"{seen}: a third of the images shows a class, each equally often{lacking}")
+    more = ", any other class more" if len(shares) > 1 else ""
+    return Chosen(0.0, f"{what}{more}: images drawn by chance show enough{lacking}")
 
 
 def dice_with_background(facts: Facts) -> Chosen[bool]:

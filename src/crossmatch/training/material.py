@@ -23,7 +23,7 @@ from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.record import DataFacts
-from crossmatch.training.unsuited import data_warnings
+from crossmatch.training.unsuited import data_warnings, unseen_classes
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     unsuited = data_warnings(
         recipe, [prints[name] for name in scans], [shapes[name] for name in scans], dataset.slice_axis
     )
-    return TrainingCases(dataset, labelled, learned, facts, (*fingerprint.warnings, *unsuited), size)
+    unseen = unseen_classes([prints[case.id] for case in labelled], dataset.labels, recipe.data.labelled)
+    return TrainingCases(dataset, labelled, learned, facts, (*fingerprint.warnings, *unseen, *unsuited), size)
 
 
 def foreground_windows(labelled: Sequence[Case], dataset: Dataset, frame: Frame | None) -> list[Window]:

@@ -1,11 +1,12 @@
 """What training warns of: settings that do not suit the scans, and runs that take very long."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
 
 from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.errors import listed
 from crossmatch.recipes.schema import Recipe
 
 UNLIKE = 2.0  # times: spacings further apart need resampling
@@ -47,6 +48,22 @@ def data_warnings(
             "voxel size: the rest of it is empty. Choose a smaller data.size"
         )
     return found
+
+
+def unseen_classes(labelled: Sequence[CasePrint], labels: Mapping[str, int], subset: str) -> list[str]:
+    """A warning where no labelled case of a subset shows a class; `check` warns where no case at all does.
+
+    Args:
+        labelled: what `check` found in the cases; labels: class -> value; subset: `data.labelled`.
+    """
+    counts = [scan.label_voxels for scan in labelled if scan.label_voxels is not None]
+    absent = [name for name, value in labels.items() if counts and not any(count[value] for count in counts)]
+    if subset == "all" or not absent:
+        return []
+    return [
+        f"none of the {len(labelled)} labelled cases of splits/train_{subset}_label.txt shows {listed(absent)}, so it "
+        "cannot be learned: put cases that show it into that list"
+    ]
 
 
 def long_run(steps_left: int, seconds_a_step: float) -> str | None:
