@@ -160,7 +160,7 @@ def turns(facts: Facts, kind: Kind, dims: int) -> Chosen[bool]:
     if kind == "X-ray":
         return Chosen(False, "X-rays are taken upright, from a known side")
     if dims == 3:
-        return Chosen(False, "patients lie alike in all volumes, so a short training needs no other way round")
+        return Chosen(False, "patients have one position in all volumes, so a short training needs no flips")
     return Chosen(True, "no label is one of a left and right pair")
 
 
@@ -185,14 +185,14 @@ def foreground_share(facts: Facts, patch_share: float) -> Chosen[float]:
         return Chosen(0.5, f"{what}: half of the images show a class, each equally often")
     if rarest < TINY or patch_share < 0.5:
         return Chosen(0.33, f"{what}: a third of the images shows a class, each equally often")
-    return Chosen(0.0, f"{what} or more in each class: images drawn by chance show all")
+    return Chosen(0.0, f"{what} or more in each class: images drawn at random show all classes")
 
 
 def dice_with_background(facts: Facts) -> Chosen[bool]:
     """Whether the background counts as a class of Dice."""
     share = sum(facts.class_shares.values())
     if share < TINY:
-        return Chosen(False, f"structures fill {100 * share:.2g} % of the voxels, so the background is right anyway")
+        return Chosen(False, f"structures fill {100 * share:.2g} % of the voxels, so background would be right anyway")
     return Chosen(True, f"structures fill {100 * share:.2g} % of the voxels: the background keeps them from growing")
 
 
