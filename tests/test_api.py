@@ -139,7 +139,7 @@ def test_a_run_goes_on_needs_its_folder_alone_and_lends_its_weights(data: Path, 
     """As --resume, --resume --steps and --from do: recipe and data stand in the run."""
     run = tmp_path / "run"
     crossmatch.train("phantom", data, run, steps=4, progress=False, **SETTINGS | {"train__steps": 7})
-    with pytest.warns(UserWarning, match="all goes as in a training of 6 steps"):
+    with pytest.warns(UserWarning, match="the run continues as one of 6 steps"):
         model = crossmatch.train(out=run, resume=True, steps=6, progress=False)
     assert [model.run.recipe.train.steps, model.run.record["extended"][0]["before"]] == [6, 4]
     again = crossmatch.train(out=run, resume=True, progress=False)

@@ -15,7 +15,7 @@
 
 What there is: `methods.METHODS`, `networks.NETWORKS`, `recipes.recipe_names()`, `formats.endings()`. The first two are
 dictionaries that take your own methods and networks (see `examples/`). `phantom.make_phantom` makes scans to try things
-on. Mistakes that you can mend raise `UserError`, which says how.
+on. Errors that you can correct raise `UserError`, which says how.
 
 `import crossmatch` is quick: each name is imported when it is first used.
 """

@@ -1,7 +1,7 @@
 """The public functions, under the names that `import crossmatch` offers, for scripts and notebooks.
 
-Each does what the command of the same name does. What a user can mend raises `UserError`, whose text names settings as
-the command line does: "--set train.steps=100" is ``train__steps=100`` here.
+Each does what the command of the same name does. An error that a user can correct raises `UserError`, whose text names
+settings as the command line does: "--set train.steps=100" is ``train__steps=100`` here.
 """
 
 import os
@@ -65,7 +65,7 @@ def train(
     progress: bool | Display | None = True,
     **changes: object,
 ) -> Model:
-    """Train a network, on one device. Ctrl-C keeps what was learned; go on from there with ``resume=True``.
+    """Train a network, on one device. Ctrl-C keeps what was learned; continue with ``resume=True``.
 
     PyTorch's random generator is seeded. Training on several devices is for the command line (docs/parallel.md).
 
@@ -75,11 +75,11 @@ def train(
         data: a dataset's folder.
         minutes: with ``auto``, how long the training may take.
         out: the run's folder, which does not exist yet; with `resume` an existing run.
-        seed: instead of the recipe's.
+        seed: of the run; by default the recipe's.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
-        resume: go on with the run in `out`. Recipe and changes that are given must be those it was started with.
-        steps: in all; with `resume` a finished run goes on to so many, by a schedule that is said.
-        begin_from: a run, or a packed model, with whose weights a new run begins, also for other labels and channels.
+        resume: continue the run in `out`. If you give a recipe or changes, they must be those it was started with.
+        steps: in all; with `resume` a finished run continues up to this number, by a schedule that is reported.
+        begin_from: a run or packed model whose weights a new run begins with; labels and channels may differ.
         track: ``mlflow`` sends settings, scalars and the report to MLflow too, into a folder mlruns beside `out`.
         progress: True shows a bar in a terminal or a notebook (which needs ipywidgets), elsewhere a line every half
             minute; False shows nothing; or a `Display` of your own.
@@ -139,12 +139,12 @@ def train(
 
 
 def load(run: AnyPath | Sequence[AnyPath], checkpoint: str = "last", *, device: str = "auto") -> Model:
-    """A trained model from a run's folder, or from several runs the mean of their probabilities.
+    """A trained model from a run's folder; from several runs, a model that averages their probabilities.
 
     Args:
         run: the folder that `train` or `crossmatch train` wrote; or a list of them, such as the folds of a
-            cross-validation. Their labels, channels and preparation of scans must be alike.
-        checkpoint: ``last``, ``best`` (by validation), or of a single run the path of a checkpoint of the same network.
+            cross-validation. Their labels, channels and preprocessing must be the same.
+        checkpoint: ``last``, ``best`` (by validation), or for a single run the path of a checkpoint of its network.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
 
     Raises:
@@ -171,9 +171,9 @@ def evaluate(
     Args:
         pred, ref: two folders with files of the same names, or two files.
         out: folder for cases.csv and summary.json, which `report` reads; nothing is written without it.
-        labels: class -> value; by default those of the dataset.json beside the reference folder, else the values in
-            the references.
-        partial: evaluate the cases that have a prediction where some have none.
+        labels: class -> value; by default those of the dataset.json beside the reference folder, otherwise the
+            values in the references.
+        partial: evaluate the cases that have a prediction, even if others have none.
         largest_component: score only the largest component of each predicted class, as many published figures do.
         progress: True shows a bar, False nothing; or a function called with (cases done, cases in all).
 

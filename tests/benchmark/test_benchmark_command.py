@@ -161,7 +161,7 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(tmp_path: Path)
     said, wrong = child.communicate(timeout=200)
     assert child.returncode == 130, wrong
     assert "Traceback" not in wrong
-    assert "Stopped; the same command goes on from here." in said
+    assert "Stopped; the same command continues from here." in said
     stopped_at = load_checkpoint(run / "checkpoints/last.safetensors").facts["step"]
     assert 0 < stopped_at < 100
     again = _start(words)

@@ -168,7 +168,7 @@ class TestExtend:
         out = copied(run, tmp_path / "run")
         code, told, _ = call(capsys, "train", "--resume", "--out", out, "--steps", "20")
         assert code == 0
-        assert "from step 10 on, all goes as in a training of 20 steps" in " ".join(told.split())
+        assert "from step 10 on, the run continues as one of 20 steps" in " ".join(told.split())
         found = open_run(out)
         assert found.recipe.train.steps == 20
         (extended,) = found.record["extended"]
@@ -218,7 +218,7 @@ class TestFrom:
         words = ["--data", data, "--out", tmp_path / "new", "--set", "train.learning_rate=1e-12", "--steps", "1"]
         code, told, _ = call(capsys, "train", "--from", run, *words)
         assert code == 0
-        assert "fresh: channels C1" in " ".join(told.split())
+        assert "random weights: channels C1" in " ".join(told.split())
         old, new = weights(run), weights(tmp_path / "new")
         head = next(name for name in old if name.endswith("head.weight"))
         assert torch.allclose(new[head], old[head][[0, 2]], atol=1e-6)

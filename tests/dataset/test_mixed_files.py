@@ -98,7 +98,7 @@ def test_what_nothing_claims_is_named(tmp_path: Path) -> None:
         (root / name).touch()
     (root / "labelsTs/sub").mkdir()
     (warning,) = check(root).warnings
-    assert warning.startswith("not used, as no format claims the name: ")
+    assert warning.startswith("not used, as their names are of no known format: ")
     for name in (*strange, "labelsTs/sub"):
         assert name in warning
     assert "DS_Store" not in warning

@@ -89,7 +89,7 @@ def test_masks_without_a_reference_have_pictures_chosen_by_volume(run, data):
     found = re.findall(r"(Largest|Middle|Smallest) volume: (case_\d+)", page.text)
     assert [kind for kind, _ in found] == ["Largest", "Middle", "Smallest"]
     assert found[2][1] == "case_008", "an empty mask"
-    assert "4 masks in new, without a reference and without an estimated quality, so nobody knows" in page.text
+    assert "4 masks in new, without a reference and without an estimated quality, so it is not known" in page.text
     assert sum(attrs.get("class") == "overlay" for _, attrs in page.tags) == 9
     assert not any(attrs.get("class") == "reference" for tag, attrs in page.tags if tag == "g")
     like = formats.read(run / "new" / "case_005.nii.gz")

@@ -123,7 +123,7 @@ def benchmark(
             },
         )
     except KeyboardInterrupt:
-        console.print("Stopped; the same command goes on from here.")
+        console.print("Stopped; the same command continues from here.")
         sys.exit(STOPPED)
     if not complete:
         console.print("Some cells are missing, see above; the same command tries them again.")

@@ -53,7 +53,7 @@ def run_demo(out: Path, seed: int, console: Console, recipe_name: str = "phantom
         with TrainingDisplay(console, method) as display:
             done = fit(recipe, data, run, display, resume=(run / "run.json").exists())
         if done < recipe.train.steps:
-            console.print(f"Stopped at step {done} of {recipe.train.steps}; the same command goes on from there.")
+            console.print(f"Stopped at step {done} of {recipe.train.steps}; the same command continues from there.")
             raise KeyboardInterrupt
         if not (run / "test" / "summary.json").is_file():
             with progress_bar(console, "     Predicting held-out cases") as progress:

@@ -49,7 +49,7 @@ def _unused_files(dataset: Dataset) -> list[str]:
     if not dataset.unused:
         return []
     names = listed(path.relative_to(dataset.root) for path in dataset.unused)
-    return [f"not used, as no format claims the name: {names}"]
+    return [f"not used, as their names are of no known format: {names}"]
 
 
 def _no_labels(cases: tuple[CasePrint, ...]) -> list[str]:

@@ -102,7 +102,7 @@ class Model:
                 channels; grey values as the files of the training hold them, not yet scaled. A 2D network takes one
                 slice, or a volume that it cuts as it cut the training scans. Without `affine` the axes run as in the
                 first training scan: x, y, z, as nibabel reads them. SimpleITK's arrays are z, y, x: transpose them.
-            spacing_mm: voxel size, one number an axis of *S. Needed where the recipe resamples (`data.spacing_mm`).
+            spacing_mm: voxel size, one number for each axis of *S. Needed if the recipe resamples (`data.spacing_mm`).
             affine: (4, 4), voxel index to world in mm, instead of the spacing. With it, axes may be in any order and
                 direction; the labels have those of the image.
             flips: average over mirror images.
@@ -143,13 +143,13 @@ class Model:
     ) -> list[Path]:
         """Segment a file or a folder of files; each mask has the size, geometry and format of its scan.
 
-        The weights are those of the checkpoint, whatever was done to `network` since. Masks that an equal call made
-        before are kept, unless their scan has changed.
+        The weights are those of the checkpoint, whatever was done to `network` since. Masks from an earlier
+        call with the same settings are kept, unless their scan has changed.
 
         Args:
             source: an image file, or a folder of files CASE_0000, one a channel (a name without a channel number is a
                 case of one channel).
-            out: a folder for the masks; prediction.json in it tells what made them.
+            out: a folder for the masks; prediction.json in it records what made them.
             flips: average over mirror images.
             probabilities: write them too, into out/probabilities.
             stride: of sliding windows, one number an axis, or ``even``; None: as the recipe says.

@@ -41,12 +41,12 @@ class Method(nn.Module, ABC):
         remarks: sentences that a reader of a benchmark's table must know about this method's numbers.
         version: of the method; a change of what a training computes adds one. Runs record it, and a benchmark takes
             cells that were measured elsewhere only if theirs is the same.
-        nesterov: whether SGD has Nesterov momentum, as this method's released code has; else it is plain.
+        nesterov: whether SGD has Nesterov momentum, as in this method's released code, or plain momentum.
         learns_from: the method whose finished run teaches this one in a benchmark; None for most.
         Settings: the class of the method's settings.
         needs_unlabelled: whether batches must carry `u` and `mix`.
-        stage: which of several things a step computes, where that changes during a training. A graph of the step holds
-            for one stage. All else that changes from step to step must be in tensors.
+        stage: which of several computations a step does, if this changes during a training. A CUDA graph is valid for
+            one stage. All else that changes from step to step must be in tensors.
     """
 
     about: ClassVar[str]

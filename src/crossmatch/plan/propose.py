@@ -150,7 +150,7 @@ def _strong_views(chosen: dict[str, Chosen[Any]], dims: int) -> None:
         for key, value in {"brightness": 0.0, "contrast": 0.0, "bias": 0.5, "gamma": 0.5}.items():
             chosen[f"views.strong.{key}"] = Chosen(value, f"bias and gamma instead of brightness and contrast: {why}")
     if dims == 3:
-        chosen["views.strong.blur_each_axis"] = Chosen(True, "voxels may differ in their sides")
+        chosen["views.strong.blur_each_axis"] = Chosen(True, "voxels may have unequal sides")
     factor = min(1.0, max(size) / RELEASED_EDGE) if dims == 2 else 0.5 if max(size) < 80 else 1.0
     sigma = (round(0.1 * factor, 4), round(2.0 * factor, 4))
     chosen["views.strong.blur_sigma"] = Chosen(sigma, "in voxels: the released blur, scaled with the size")
@@ -160,7 +160,7 @@ def _network(facts: Facts, level: Level, dims: int, chosen: dict[str, Chosen[Any
     if dims == 3:
         chosen["network.name"] = Chosen("vnet", "volumes")
         chosen["network.width"] = Chosen(level.width, f"the {level.name} setting")
-        chosen["network.normalisation"] = Chosen("instance", "of two volumes, statistics of a batch are poor")
+        chosen["network.normalisation"] = Chosen("instance", "batch statistics of two volumes are poor")
         return
     size = chosen["data.size"].value
     depth = unet_levels([float(n) for n in size])
@@ -190,7 +190,7 @@ def _training(
     every = max(1, -(-steps.value // max(1, validations)))
     why = f"{max(1, validations)} times in all" if validated else "no validation case, so without effect"
     chosen["train.validate_every"] = Chosen(every, why)
-    chosen["train.checkpoint_every"] = Chosen(max(1, min(250, steps.value // 4 or 1)), "at most so many steps are lost")
+    chosen["train.checkpoint_every"] = Chosen(max(1, min(250, steps.value // 4 or 1)), "at most these steps are lost")
     chosen["predict.batch"] = Chosen(16 if dims == 2 else 4 if level.width < 16 else 1, "slices or windows at a time")
 
 

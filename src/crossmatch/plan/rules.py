@@ -23,7 +23,7 @@ EQUAL = 1.1  # times: sizes within this count as equal
 LARGER = 2.0  # times the size that the network sees, from which on photographs are not kept whole
 TINY = 0.005  # share of the voxels below which a class is tiny
 VERY_TINY = 0.0005
-WHOLE = 0.5  # share of a scan that a patch sees at least where images drawn by chance show enough
+WHOLE = 0.5  # share of a scan that a patch sees at least where images drawn at random show enough of them
 
 _NAMES: dict[Kind, str] = {
     "CT": r"\b(ct|cta|cbct|computed tomography)\b",
@@ -163,7 +163,7 @@ def turns(facts: Facts, kind: Kind, dims: int) -> Chosen[bool]:
     if kind == "X-ray":
         return Chosen(False, "X-rays are taken upright, from a known side")
     if dims == 3:
-        return Chosen(False, "patients lie alike in all volumes, so a short training needs no other way round")
+        return Chosen(False, "patients have one position in all volumes, so a short training needs no flips")
     return Chosen(True, "no label is one of a left and right pair")
 
 
@@ -194,14 +194,14 @@ def foreground_share(facts: Facts, patch_share: float) -> Chosen[float]:
         seen = f"a patch sees {100 * patch_share:.2g} % of a scan"
         return Chosen(0.33, f"{seen}: a third of the images shows a class, each equally often{lacking}")
     more = ", any other class more" if len(shares) > 1 else ""
-    return Chosen(0.0, f"{what}{more}: images drawn by chance show enough{lacking}")
+    return Chosen(0.0, f"{what}{more}: images drawn at random show enough of them{lacking}")
 
 
 def dice_with_background(facts: Facts) -> Chosen[bool]:
     """Whether the background counts as a class of Dice."""
     share = sum(facts.class_shares.values())
     if share < TINY:
-        return Chosen(False, f"structures fill {100 * share:.2g} % of the voxels, so the background is right anyway")
+        return Chosen(False, f"structures fill {100 * share:.2g} % of the voxels, so background would be right anyway")
     return Chosen(True, f"structures fill {100 * share:.2g} % of the voxels: the background keeps them from growing")
 
 

@@ -65,7 +65,7 @@ def _agreement(pairs: Sequence[Pair], level: float) -> str:
         )
     inside = [low <= value <= high for _, value, low, high, _ in pairs if low is not None and high is not None]
     if inside:
-        told += f"; {sum(inside)} of {len(inside)} lie in their interval, which is made to hold {100 * level:.0f} %"
+        told += f"; {sum(inside)} of {len(inside)} lie in their interval; it should be {100 * level:.0f} %"
     return f"{told}."
 
 

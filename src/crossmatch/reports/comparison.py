@@ -71,8 +71,8 @@ def render_comparison(runs: Sequence[Compared]) -> str:
     panels = runs_panels({run.name: run.lines for run in runs})
     if panels:
         aside = (
-            "Of each term the whole, or the mean of its parts. Terms of different methods are different quantities. "
-            "Drag across a curve to zoom; a double click shows all of it."
+            "Each term is shown whole, or as the mean of its parts. Terms of different methods are different "
+            "quantities. Drag across a curve to zoom; a double click shows all of it."
         )
         body.append(
             f'<section><h2>Curves</h2><p class="aside">{aside}</p><div class="panels">{"".join(panels)}</div></section>'
@@ -100,8 +100,8 @@ def _case_by_case(scored: Sequence[Compared], shared: Sequence[str]) -> list[str
     first = scored[0].name
     aside = (
         f"{len(shared)} cases that all of these runs were tested on. p: Wilcoxon's signed-rank test over cases, exact, "
-        "two-sided. It says whether cases differ by more than chance, and nothing of other seeds; cases of one patient "
-        "are not independent."
+        "two-sided. It says whether cases differ by more than chance, but nothing about other seeds; cases of one "
+        "patient are not independent."
     )
     return [
         pictures,
@@ -158,7 +158,7 @@ def _doubts(
     if len(set(how.values())) > 1:
         told.append(f"Scored in different ways: {listed((f'{name} {way}' for name, way in how.items()), '; ')}.")
     if other:
-        told.append(f"Of one name but made from different scans, so not compared: {listed(other)}.")
+        told.append(f"Of the same name but made from different scans, so not compared: {listed(other)}.")
     if len(scored) > 1 and not shared:
         told.append("The runs were tested on different cases: no case can be compared.")
     tested = {len(run.evaluation.case_means()) for run in scored if run.evaluation is not None}

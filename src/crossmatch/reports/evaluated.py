@@ -43,7 +43,7 @@ def _unlabelled_cases(run: Run) -> set[str]:
 def _about_known(known: Mapping[str, str], cases: int) -> list[str]:
     kinds = {
         "training": "the run learned from their labels",
-        "validation": "the run was watched and chosen by them",
+        "validation": "the run was validated with them",
         UNLABELLED: "the run learned from their images",
     }
     found = {kind: sum(1 for each in known.values() if each == kind) for kind in kinds}

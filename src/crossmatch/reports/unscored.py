@@ -119,8 +119,8 @@ class Unscored:
         part = f" Of {len(cases)} masks, {len(taken)} were measured." if len(taken) < len(cases) else ""
         told = (
             f"{_masks(len(cases))} in {self.folder.name}, without a reference and without an estimated quality, so "
-            "nobody knows how good they are. Shown are those of the largest, the middle and the smallest predicted "
-            f"volume: what went wrong is often too large or too small.{part} `crossmatch predict --quality` estimates "
+            "it is not known how good they are. Those with the largest, the middle and the smallest volume are "
+            f"shown: what went wrong is often too large or too small.{part} `crossmatch predict --quality` estimates "
             "the Dice of each mask."
         )
         table = volumes_table({case: volumes[case] for case in ranked}, self.labels, unit)

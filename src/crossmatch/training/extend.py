@@ -25,8 +25,8 @@ def extend_run(run: Run, steps: int) -> tuple[Run, str]:
     recipe = run.recipe.model_copy(update={"train": train})
     rate = recipe.learning_rate(before / steps)
     told = (
-        f"from step {before} on, all goes as in a training of {steps} steps: the learning rate starts again at "
-        f"{rate:.3g} and falls to its end at step {steps}; warm-ups and thresholds go by the share of {steps} steps"
+        f"from step {before} on, the run continues as one of {steps} steps: the learning rate starts again at "
+        f"{rate:.3g} and falls until step {steps}; warm-ups and thresholds follow the share of {steps} steps"
     )
     record: RunRecord = {**run.record, "recipe": recipe.model_dump(mode="json")}
     record["extended"] = [*record.get("extended", []), {"before": before, "steps": steps, "schedule": told}]

@@ -219,7 +219,7 @@ def _weights_of(run: Run, display: Display) -> Callable[[Segmenter], None]:
         found = begin_with(network, run, other)
         if found.fresh:
             display.warn(
-                f"begins with the weights of {other.folder} after step {found.step}; not in there, and fresh: "
+                f"begins with the weights of {other.folder} after step {found.step}; with random weights: "
                 f"{'; '.join(found.fresh)}"
             )
 

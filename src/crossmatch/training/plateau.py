@@ -47,7 +47,7 @@ class Plateau:
             return None
         self.said = True
         return (
-            f"since step {self.since} the network is sure of background alone: {100 * share:.2g} % of the voxels that "
+            f"since step {self.since} the network is sure only of background: {100 * share:.2g} % of the voxels that "
             f"teach are foreground, and {100 * self.labelled:.2g} % of the labelled ones. Until that changes, "
             "unlabelled scans teach nothing. It may change by itself. If it does not, start again with a lower "
             "threshold and a warm-up, for instance --set method.threshold=0.5 --set method.warm_up=0.5"
