@@ -75,12 +75,13 @@ def benchmark_table(root: Path, benchmark: str) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        test, distance = row["test"], row["hd95"]["mean"]
+        test, distance, left_out = row["test"], row["hd95"]["mean"], row["undefined"]
+        shown = "-" if distance is None else f"{distance:.1f}" + (f" ({left_out})" if left_out else "")
         p = "best" if test["best"] else _chance(test["p_holm"])
         lines.append(
             f"| `{row['method']}` | {percent(row['dice']['mean'], row['dice']['sd'])} "
             f"| {', '.join(percent(value) for value in single[row['method']])} "
-            f"| {percent(row['validation']['mean'])} | {'-' if distance is None else f'{distance:.1f}'} "
+            f"| {percent(row['validation']['mean'])} | {shown} "
             f"| {row['training_seconds'] / 60:.1f} | {p} | {_chance(test.get('first'))} |"
         )
     return lines

@@ -41,6 +41,14 @@ def test_how_figures_are_shown(pages):
     assert pages._chance(0.0002) == pages._chance(0) == f"<{pages.SPACE}0.001"
 
 
+def test_distances_say_how_many_cases_they_leave_out(pages):
+    rows = {row["method"]: row for row in pages.rows_of(ROOT, pages.ACDC)}
+    lines = [line.split(" | ") for line in pages.benchmark_table(ROOT, pages.ACDC)[2:]]
+    shown = {line[0].strip("| `"): line[4] for line in lines}
+    assert shown["unimatch"] == f"{rows['unimatch']['hd95']['mean']:.1f}"
+    assert shown["bcp"] == f"{rows['bcp']['hd95']['mean']:.1f} (8)"  # of 40, which are among its worst
+
+
 def test_families_of_runs_are_compared_exactly(pages):
     """By counting: 1 of the 3 ways to choose one of three runs is as far out as the first or the last."""
     import trajectory_results as page
