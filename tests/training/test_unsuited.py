@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crossmatch import formats
 from crossmatch.dataset.check import check
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.training import fit as module
 from crossmatch.training.fit import fit
-from crossmatch.training.unsuited import data_warnings, long_run, unseen_classes
+from crossmatch.training.unsuited import data_warnings, long_run, shown_classes, unseen_classes
 from tiny import AFFINE, write_dataset
 from train_tiny import TINY, Quiet
 
@@ -101,10 +102,26 @@ def test_a_quick_run_is_told_nothing(tmp_path: Path):
 def test_a_class_that_the_subset_does_not_show_is_named(scans: tuple[CasePrint, ...]) -> None:
     """`check` is silent, as another case shows it."""
     labels = {"background": 0, "RV": 1, "MYO": 2}
-    shown = [replace(scans[0], label_voxels=(9, 1, voxels)) for voxels in (0, 0, 4)]
-    (told,) = unseen_classes(shown[:2], labels, "2")
-    assert told.startswith(
-        "none of the 2 labelled cases of splits/train_2_label.txt shows MYO, so it cannot be learned"
-    )
-    assert unseen_classes(shown, labels, "3") == []
-    assert unseen_classes(shown[:2], labels, "all") == []  # `check` says so
+    cases = [replace(scans[0], label_voxels=(9, 1, voxels)) for voxels in (0, 0, 4)]
+    shown = shown_classes(cases[:2], labels)
+    assert (shown, shown_classes(cases, labels)) == ({"RV": 1}, {"RV": 1, "MYO": 2})
+    (told,) = unseen_classes(shown, labels, "2")
+    assert told.startswith("no labelled case of splits/train_2_label.txt shows MYO, so it cannot be learned")
+    assert unseen_classes(shown_classes(cases, labels), labels, "3") == []
+    assert unseen_classes(shown, labels, "all") == []  # `check` says so
+
+
+def test_a_class_that_resampling_loses_is_named(tmp_path: Path) -> None:
+    """One voxel of MYO in each case, of eight that become one: the label of another of them is taken."""
+    data = write_dataset(tmp_path / "data", n_train=2, n_val=0, unlabelled=0, shape=(32, 32, 32), affine=np.eye(4))
+    for path in (data / "labelsTr").iterdir():
+        label = formats.read(path)
+        voxels = np.zeros_like(label.voxels)
+        voxels[8:20, 8:20, 8:20], voxels[4, 4, 4] = 1, 2
+        formats.write(path, voxels, label)
+    for mm, lost in ((1, False), (2, True)):
+        display = Quiet()
+        chosen = recipe("data.size=[16, 16, 16]", f"data.spacing_mm=[{mm}, {mm}, {mm}]")
+        fit(chosen, data, tmp_path / str(mm), display, device="cpu")
+        told = [each for each in display.warnings if "no labelled voxel of MYO is left" in each]
+        assert bool(told) == lost

@@ -27,7 +27,7 @@ from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.session import Session, open_session
 from crossmatch.training.team import Team, check_flags, check_place
 from crossmatch.training.transfer import begin_with
-from crossmatch.training.unsuited import PACE_STEPS, long_run
+from crossmatch.training.unsuited import PACE_STEPS, long_run, lost_classes
 from crossmatch.training.validation import validation
 
 LOWER_MEMORY = (
@@ -113,6 +113,9 @@ def fit(
             session = open_session(
                 run, cases, team, display.loading, begin_with=weights, compiled=compiled, graphs=graphs
             )
+
+            for warning in lost_classes(session.batches.store, cases.shown):
+                display.warn(warning)
 
             def validate() -> dict[str, float]:
                 session.recalibrate()

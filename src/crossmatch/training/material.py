@@ -23,7 +23,7 @@ from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.record import DataFacts
-from crossmatch.training.unsuited import data_warnings, unseen_classes
+from crossmatch.training.unsuited import data_warnings, shown_classes, unseen_classes
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class TrainingCases:
     dataset: Dataset  # train and validation alone
     labelled: tuple[Case, ...]
     unlabelled: tuple[Case, ...]  # empty for a method that needs none
+    shown: dict[str, int]  # class -> value, of the classes that the labels of the labelled cases show
     facts: DataFacts  # what run.json says of them
     warnings: tuple[str, ...]  # of `check`, and of settings that do not suit the scans
     voxel_bytes: int  # the size of their voxels in a store
@@ -110,8 +111,9 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     unsuited = data_warnings(
         recipe, [prints[name] for name in scans], [shapes[name] for name in scans], dataset.slice_axis
     )
-    unseen = unseen_classes([prints[case.id] for case in labelled], dataset.labels, recipe.data.labelled)
-    return TrainingCases(dataset, labelled, learned, facts, (*fingerprint.warnings, *unseen, *unsuited), size)
+    shown = shown_classes([prints[case.id] for case in labelled], dataset.labels)
+    unseen = unseen_classes(shown, dataset.labels, recipe.data.labelled)
+    return TrainingCases(dataset, labelled, learned, shown, facts, (*fingerprint.warnings, *unseen, *unsuited), size)
 
 
 def foreground_windows(labelled: Sequence[Case], dataset: Dataset, frame: Frame | None) -> list[Window]:

@@ -5,6 +5,7 @@ from math import prod
 
 import numpy as np
 
+from crossmatch.batches.store import Store
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.errors import listed
 from crossmatch.recipes.schema import Recipe
@@ -50,19 +51,39 @@ def data_warnings(
     return found
 
 
-def unseen_classes(labelled: Sequence[CasePrint], labels: Mapping[str, int], subset: str) -> list[str]:
+def shown_classes(labelled: Sequence[CasePrint], labels: Mapping[str, int]) -> dict[str, int]:
+    """Class -> value, of the classes but the background that the labels of some cases show, as `check` counted them."""
+    counts = [scan.label_voxels for scan in labelled if scan.label_voxels is not None]
+    return {name: value for name, value in labels.items() if value and any(count[value] for count in counts)}
+
+
+def unseen_classes(shown: Mapping[str, int], labels: Mapping[str, int], subset: str) -> list[str]:
     """A warning where no labelled case of a subset shows a class; `check` warns where no case at all does.
 
     Args:
-        labelled: what `check` found in the cases; labels: class -> value; subset: `data.labelled`.
+        shown: see `shown_classes`; labels: class -> value; subset: `data.labelled`.
     """
-    counts = [scan.label_voxels for scan in labelled if scan.label_voxels is not None]
-    absent = [name for name, value in labels.items() if counts and not any(count[value] for count in counts)]
+    absent = [name for name, value in labels.items() if value and name not in shown]
     if subset == "all" or not absent:
         return []
     return [
-        f"none of the {len(labelled)} labelled cases of splits/train_{subset}_label.txt shows {listed(absent)}, so it "
-        "cannot be learned: put cases that show it into that list"
+        f"no labelled case of splits/train_{subset}_label.txt shows {listed(absent)}, so it cannot be learned: put "
+        "cases that show it into that list"
+    ]
+
+
+def lost_classes(store: Store, shown: Mapping[str, int]) -> list[str]:
+    """A warning where labels show a class, and no voxel of it is left at the recipe's voxel size.
+
+    Args:
+        store: what is learned from; shown: class -> value, of the classes that the label files show.
+    """
+    lost = [name for name, value in shown.items() if not bool((store.labels == value).any())]
+    if not lost:
+        return []
+    return [
+        f"at the recipe's voxel size no labelled voxel of {listed(lost)} is left, so it cannot be learned: its "
+        "structures are smaller than a voxel. Choose smaller voxels (data.spacing_mm) or a larger data.size"
     ]
 
 
