@@ -53,10 +53,10 @@ def test_a_run_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "LEAST_STEPS", 2)
     data, display = write_dataset(tmp_path / "data"), Quiet()
     fit(load_recipe("phantom", [*TINY, "train.steps=4", "method.threshold=1.01"]), data, tmp_path / "run", display)
-    (text,) = [text for text in display.warnings if "background alone" in text]
+    (text,) = [text for text in display.warnings if "only of background" in text]
     assert "since step 2 " in text
     fit(load_recipe("phantom", [*TINY, "train.steps=4", "method.name=supervised"]), data, tmp_path / "other", display)
-    assert sum("background alone" in text for text in display.warnings) == 1
+    assert sum("only of background" in text for text in display.warnings) == 1
 
 
 def image_terms(data: Path, out: Path, *changes: str) -> dict[int, float]:
