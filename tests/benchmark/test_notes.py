@@ -1,5 +1,7 @@
 """The sentences below the table: what is said, and what is not said where it does not apply."""
 
+from dataclasses import replace
+
 from finished import NAN, cases, result
 
 from crossmatch.benchmark.lines import lines
@@ -141,3 +143,11 @@ def test_commits_and_machines_are_named_where_there_are_several() -> None:
         "Made by commit aaa on one CPU in bf16: bcp with 3 labelled, seeds 0, 1.",
         "Made by commit bbb on a GPU in bf16: bcp with 3 labelled, seed 2; cps with 3 labelled, seed 2.",
     ]
+
+
+def test_a_class_that_is_nowhere_is_told():
+    plain = result("supervised", cases(1.0, 0.5))
+    rows = (replace(plain.evaluation.rows[0], empty=True), plain.evaluation.rows[1])
+    told = replace(plain, evaluation=replace(plain.evaluation, rows=rows))
+    assert "counts as 1: block in up to 1 cases." in said([told])
+    assert "counts as 1" not in said([plain])

@@ -241,6 +241,20 @@ def test_there_is_no_mean_in_mm_where_one_case_does_not_know_its_voxel_size(tmp_
     assert load_evaluation(tmp_path / "out") == found
 
 
+def test_a_class_that_is_nowhere_is_told(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Its Dice of 1 enters the mean: 0.75 with it here, 0.5 of the ring alone."""
+    pred, ref = folders
+    save(pred / "a.nii.gz", anatomy(1, core=False))
+    save(ref / "a.nii.gz", anatomy(core=False))
+    found = evaluate(pred, ref, tmp_path / "out")
+    assert scores(found, "a", "core")["dice"] == 1
+    assert found.absent() == {"core": 1}
+    assert found.notes() == ["Neither mask nor reference shows a class, which counts as Dice 1: core in 1 of 2 cases"]
+    assert load_evaluation(tmp_path / "out") == found
+    save(pred / "a.nii.gz", anatomy(1))  # a core that is not there: Dice 0, as it was
+    assert evaluate(pred, ref).notes() == []
+
+
 def test_another_grid_is_refused(folders: tuple[Path, Path]) -> None:
     pred, ref = folders
     save(pred / "b.nii.gz", anatomy()[:-1])

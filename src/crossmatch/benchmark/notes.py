@@ -8,6 +8,7 @@ from crossmatch.benchmark.columns import VALIDATION_LIST
 from crossmatch.benchmark.folds import fold_notes
 from crossmatch.benchmark.lines import Line, sources
 from crossmatch.benchmark.significance import least_p
+from crossmatch.errors import listed
 from crossmatch.methods import METHODS
 
 CHECKPOINTS = {"last": "the last one of the run", "best": "the best one by the validation cases"}
@@ -55,10 +56,21 @@ def _validation(table: Sequence[Line]) -> Iterator[str]:
 
 def _scores(table: Sequence[Line]) -> str:
     cases = sorted({len(result.evaluation.case_means()) for line in table for result in line.row.results})
-    return (
+    text = (
         f"Dice and Jaccard: mean over the {_range(cases)} test cases of each case's mean over its classes, then over "
         "seeds."
     )
+    absent: dict[str, int] = {}
+    for line in table:
+        for result in line.row.results:
+            for name, count in result.evaluation.absent().items():
+                absent[name] = max(count, absent.get(name, 0))
+    if absent:
+        text += (
+            " A class that neither mask nor reference shows counts as 1: "
+            f"{listed(f'{name} in up to {count} cases' for name, count in absent.items())}."
+        )
+    return text
 
 
 def _seeds(table: Sequence[Line]) -> str:

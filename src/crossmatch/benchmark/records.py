@@ -14,7 +14,8 @@ from crossmatch.benchmark.lines import Line
 from crossmatch.benchmark.published import Published
 from crossmatch.benchmark.results import Result
 from crossmatch.errors import no_formula
-from crossmatch.scoring.scores import CONVENTIONS, plain
+from crossmatch.scoring.scores import plain
+from crossmatch.scoring.stored import CONVENTIONS
 
 FORMAT = "crossmatch benchmark 1"
 TEST = {

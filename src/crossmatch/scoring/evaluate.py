@@ -245,5 +245,5 @@ def _rows(
             if unit == "voxels" or spacing is not None:
                 distances = surface_distances(pred, ref, spacing)
                 scores |= {f"{kind}_{unit}": float(getattr(distances, kind)) for kind in DISTANCES}
-        rows.append(ClassScores(case, name, value, scores))
+        rows.append(ClassScores(case, name, value, scores, not (pred.any() or ref.any())))
     return rows

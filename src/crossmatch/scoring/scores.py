@@ -7,6 +7,7 @@ import csv
 import io
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -20,25 +21,13 @@ from rich.text import Text
 
 from crossmatch.atomic import read_json
 from crossmatch.errors import UserError, listed, no_formula, visible
-from crossmatch.scoring.stored import FORMAT, Prediction, StoredEvaluation, StoredScores
+from crossmatch.scoring.stored import CONVENTIONS, FORMAT, Prediction, StoredEvaluation, StoredScores
 
 DISTANCES = ("hd95", "asd", "assd")
 THRESHOLDED = "threshold_jaccard"  # only where the dataset states a threshold
 SHARES = ("dice", "jaccard", THRESHOLDED)  # between 0 and 1, shown in percent
 METRICS = (*SHARES, *(f"{name}_{unit}" for unit in ("voxels", "mm") for name in DISTANCES))
 MILLIMETRES = "hd95_mm"  # a case has it, and the other distances in mm, where its voxel size is known
-CONVENTIONS = {
-    "hd95": "95th percentile of the surface distances of both directions pooled (medpy)",
-    THRESHOLDED: "Jaccard of a case and class, 0 where it is below the dataset's jaccard_threshold",
-    "asd": "mean surface distance from prediction to reference, directed",
-    "assd": "mean surface distance of both directions pooled",
-    "surface": "voxels lost by one erosion with the connectivity-1 structure, outside of the image is background; a "
-    "single slice with a third axis of one voxel is flat",
-    "empty": "both masks empty: Dice and Jaccard 1, distances 0; one empty: Dice and Jaccard 0, distances undefined",
-    "undefined": "null here and nan in cases.csv; left out of means and counted, never 0",
-    "std": "standard deviation over cases, ddof 1",
-    "mean": "mean over cases of each case's mean over its defined classes; undefined counts cases with such a class",
-}
 
 
 class Statistic(NamedTuple):
@@ -58,6 +47,7 @@ class ClassScores:
     name: str  # of the class
     value: int  # of the class in the label volumes
     scores: dict[str, float]  # by METRICS; NaN: undefined; absent: in mm without a spacing, without a threshold
+    empty: bool = False  # neither mask shows the class, which counts as agreement
 
 
 @dataclass(frozen=True)
@@ -112,13 +102,20 @@ class Evaluation:
         return found
 
     def notes(self) -> list[str]:
-        """A line for missing and one for additional predictions, one for means in mm that cannot be; often none."""
+        """Lines for missing and for additional predictions, means in mm that cannot be, and classes that are absent."""
         kinds = {"without a reference, not evaluated": self.extra, "missing, their references left out": self.missing}
         found = [f"Predictions {what} ({len(names)}): {listed(names)}" for what, names in kinds.items() if names]
         blind = list(dict.fromkeys(row.case for row in self.rows if MILLIMETRES not in row.scores))
         if any(MILLIMETRES in row.scores for row in self.rows) and blind:
             found.append(f"Of unknown voxel size, so there are no means in mm ({len(blind)}): {listed(blind)}")
+        if absent := self.absent():
+            counts = listed(f"{name} in {count} of {len(self.case_means())} cases" for name, count in absent.items())
+            found.append(f"Neither mask nor reference shows a class, which counts as Dice 1: {counts}")
         return found
+
+    def absent(self) -> dict[str, int]:
+        """Class -> in how many cases neither mask shows it; without those of none, and of files that do not say."""
+        return dict(Counter(row.name for row in self.rows if row.empty))
 
     def table(self) -> Table:
         """Mean and standard deviation over cases per class; overlap in percent, undefined (NaN) cases counted."""
@@ -161,7 +158,8 @@ class Evaluation:
                 "mean": plain(self.statistics()),
             },
             "cases": [
-                {"case": row.case, "class": row.name, "value": row.value, **plain(row.scores)} for row in self.rows
+                {"case": row.case, "class": row.name, "value": row.value, **plain(row.scores), "empty": row.empty}
+                for row in self.rows
             ],
             "conventions": CONVENTIONS,
             "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy")},
@@ -200,7 +198,7 @@ def load_evaluation(path: str | os.PathLike[str]) -> Evaluation:
 def evaluation_of(stored: StoredEvaluation) -> Evaluation:
     """An evaluation from what is stored of it."""
     return Evaluation(
-        rows=tuple(ClassScores(row.case, row.name, row.value, _known(row)) for row in stored.cases),
+        rows=tuple(ClassScores(row.case, row.name, row.value, _known(row), row.empty) for row in stored.cases),
         labels=stored.labels,
         predictions=stored.predictions,
         references=stored.references,

@@ -6,6 +6,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 FORMAT = "crossmatch evaluation 1"
+CONVENTIONS = {
+    "hd95": "95th percentile of the surface distances of both directions pooled (medpy)",
+    "threshold_jaccard": "Jaccard of a case and class, 0 where it is below the dataset's jaccard_threshold",
+    "asd": "mean surface distance from prediction to reference, directed",
+    "assd": "mean surface distance of both directions pooled",
+    "surface": "voxels lost by one erosion with the connectivity-1 structure, outside of the image is background; a "
+    "single slice with a third axis of one voxel is flat",
+    "empty": "both masks empty: Dice and Jaccard 1, distances 0; one empty: Dice and Jaccard 0, distances undefined",
+    "undefined": "null here and nan in cases.csv; left out of means and counted, never 0",
+    "std": "standard deviation over cases, ddof 1",
+    "mean": "mean over cases of each case's mean over its defined classes; undefined counts cases with such a class",
+}
 _Natural = Annotated[int, Field(ge=0, lt=2**63)]
 _Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Distance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -72,6 +84,7 @@ class StoredScores(BaseModel):
     asd_mm: _Distance | None = None
     assd_mm: _Distance | None = None
     threshold_jaccard: _Score = 0.0  # absent without a threshold
+    empty: bool = False  # neither mask shows the class; older files do not say
 
 
 class StoredEvaluation(BaseModel):
