@@ -13,7 +13,7 @@ from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 from crossmatch.training import fit as module
 from crossmatch.training.fit import fit
-from crossmatch.training.unsuited import data_warnings, long_run, shown_classes, unseen_classes
+from crossmatch.training.unsuited import averaged_beginning, data_warnings, long_run, shown_classes, unseen_classes
 from tiny import AFFINE, write_dataset
 from train_tiny import TINY, Quiet
 
@@ -125,3 +125,13 @@ def test_a_class_that_resampling_loses_is_named(tmp_path: Path) -> None:
         fit(chosen, data, tmp_path / str(mm), display, device="cpu")
         told = [each for each in display.warnings if "no labelled voxel of MYO is left" in each]
         assert bool(told) == lost
+
+
+def test_averages_that_are_mostly_first_weights_are_named() -> None:
+    """0.999 to the 600th power is 0.55: the network that is evaluated is more than half as it was drawn."""
+    (told,) = averaged_beginning(recipe("train.ema=0.999", "train.steps=600").train)
+    assert "55 % are still those of the beginning after 600 steps" in told
+    assert "to 0.983 or less" in told
+    assert 0.983**600 < 1e-4
+    assert averaged_beginning(recipe("train.ema=0.99", "train.steps=600").train) == []
+    assert averaged_beginning(recipe("train.steps=6").train) == []

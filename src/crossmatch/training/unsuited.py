@@ -8,11 +8,12 @@ import numpy as np
 from crossmatch.batches.store import Store
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.errors import listed
-from crossmatch.recipes.schema import Recipe
+from crossmatch.recipes.schema import Recipe, TrainSettings
 
 UNLIKE = 2.0  # times: spacings further apart need resampling
 MOST = 0.5  # share of the scans that are most of them
 FILLED = 0.5  # share of a patch that a scan fills at least
+BEGINNING = 0.01  # share of the averaged weights that the first ones may have at the end
 DAY_SECONDS = 24 * 3600
 PACE_STEPS = 10  # after which the time of a run is estimated
 
@@ -84,6 +85,17 @@ def lost_classes(store: Store, shown: Mapping[str, int]) -> list[str]:
     return [
         f"at the recipe's voxel size no labelled voxel of {listed(lost)} is left, so it cannot be learned: its "
         "structures are smaller than a voxel. Choose smaller voxels (data.spacing_mm) or a larger data.size"
+    ]
+
+
+def averaged_beginning(train: TrainSettings) -> list[str]:
+    """A warning where much of the averaged weights, which are evaluated, is left of the weights at the beginning."""
+    share = train.ema**train.steps if train.ema else 0.0
+    if share <= BEGINNING:
+        return []
+    return [
+        f"of the averaged weights that are evaluated, {100 * share:.2g} % are still those of the beginning after "
+        f"{train.steps} steps: lower train.ema ({train.ema:g}), to {max(0.0, 1 - 10 / train.steps):.3g} or less, or train longer"
     ]
 
 
