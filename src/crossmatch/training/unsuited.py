@@ -93,9 +93,10 @@ def averaged_beginning(train: TrainSettings) -> list[str]:
     share = train.ema**train.steps if train.ema else 0.0
     if share <= BEGINNING:
         return []
+    enough = max(0.0, 1 - 10 / train.steps)
     return [
         f"of the averaged weights that are evaluated, {100 * share:.2g} % are still those of the beginning after "
-        f"{train.steps} steps: lower train.ema ({train.ema:g}), to {max(0.0, 1 - 10 / train.steps):.3g} or less, or train longer"
+        f"{train.steps} steps: lower train.ema ({train.ema:g}), to {enough:.3g} or less, or train longer"
     ]
 
 
