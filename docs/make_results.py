@@ -133,10 +133,21 @@ def readme_table(root: Path) -> list[str]:
     return lines
 
 
+def tries_table(root: Path) -> list[str]:
+    """What was tried for a better reduced recipe, on validation cases."""
+    lines = ["| change | expected | seeds | validation Dice before | after | kept |", "| --- " * 6 + "|"]
+    for row in read(root, "acdc_3_small/tries.json")["tries"]:
+        dice = [", ".join(percent(value) for value in row[when].values()) for when in ("before", "after")]
+        cells = (row["change"], row["expected"], ", ".join(row["after"]), *dice, row["kept"])
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 TABLES: dict[str, Callable[[Path], list[str]]] = {
     "phantom": lambda root: benchmark_table(root, PHANTOM),
     "acdc": lambda root: benchmark_table(root, ACDC),
     "skin": lambda root: benchmark_table(root, SKIN),
+    "tries": tries_table,
     "3d": three_d_table,
     "readme": readme_table,
     "seeds": trajectory_results.seeds_table,
