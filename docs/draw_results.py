@@ -80,7 +80,7 @@ def trajectories(families: dict[str, list[Found]], below: dict[str, float], path
         axes.set_title(f"{name}, {len(runs)} runs", fontsize=8)
         axes.set_xlabel("step")
         if k % PANELS == 0:
-            axes.set_ylabel("first image term, mean of 10 steps")
+            axes.set_ylabel("first image term")
     for axes in panels[len(families) :]:
         axes.set_visible(False)
     _write(figure, path)

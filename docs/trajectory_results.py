@@ -69,7 +69,7 @@ def families_table(root: Path, setting: str) -> list[str]:
     names = [MEASURES[measure] for measure in measures]
     if "leaves" in measures:
         names[0] = f"left | {names[0]}"
-    lines = [f"| family | runs | {' | '.join(names)} |"]
+    lines = [f"| trained with | runs | {' | '.join(names)} |"]
     lines.append("| --- " * lines[0].count(" | ") + "| --- |")
     for name, runs in read_runs(root, setting).items():
         cells = [name, str(len(runs)), *(shown(runs, measure) for measure in measures)]
@@ -82,7 +82,7 @@ def families_table(root: Path, setting: str) -> list[str]:
 def tests_table(root: Path, setting: str) -> list[str]:
     """Exact p of each pair of families of a setting."""
     measures = OF_SETTING.get(setting, list(MEASURES))
-    lines = [f"| families | {' | '.join(MEASURES[measure] for measure in measures)} |"]
+    lines = [f"| compared | {' | '.join(MEASURES[measure] for measure in measures)} |"]
     lines.append("| --- " * (1 + len(measures)) + "|")
     for (one, first), (other, second) in itertools.combinations(read_runs(root, setting).items(), 2):
         values = [[[value(run, measure) for run in runs] for runs in (first, second)] for measure in measures]
@@ -92,7 +92,7 @@ def tests_table(root: Path, setting: str) -> list[str]:
 
 def seeds_table(root: Path) -> list[str]:
     """Every run."""
-    lines = ["| setting | family | seed | leaves | area | Dice | re-estimated |", "| --- " * 7 + "|"]
+    lines = ["| setting | trained with | seed | leaves | area | Dice | re-estimated |", "| --- " * 7 + "|"]
     for setting, said in SETTINGS.items():
         for name, runs in read_runs(root, setting).items():
             for run in runs:
