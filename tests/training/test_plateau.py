@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import crossmatch
+from crossmatch.batches import store as store_module
 from crossmatch.batches.store import Store
 from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.logbook import read_metrics
@@ -46,6 +47,14 @@ def test_voxels_to_be_ignored_are_not_counted():
     labels = torch.tensor([0, 0, 0, 1, 2, 2, 3, 3], dtype=torch.uint8)
     store = Store(torch.zeros(0), labels, *[torch.zeros(0)] * 10, classes=3)  # 3: to be ignored
     assert foreground_share(store) == pytest.approx(3 / 6)
+
+
+def test_labels_are_counted_part_by_part(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store_module, "CHUNK", 3)  # the last part has two
+    labels = torch.tensor([0, 0, 0, 1, 2, 2, 255, 3], dtype=torch.uint8)
+    counts = Store(torch.zeros(0), labels, *[torch.zeros(0)] * 10).label_counts
+    assert counts[[0, 1, 2, 3, 4, 255]].tolist() == [3, 1, 2, 1, 0, 1]
+    assert counts.sum() == len(labels)
 
 
 def test_a_run_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

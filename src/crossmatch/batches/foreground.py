@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 
 from crossmatch.batches import seeding
-from crossmatch.batches.store import Store
+from crossmatch.batches.store import CHUNK, Store
 from crossmatch.errors import UserError
 
 KNOWN = 100_000  # voxels of a class that are remembered, evenly spread over all of them
-CHUNK = 2**24  # label voxels looked at together
 
 
 class Foreground:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from crossmatch.dataset.layout import IGNORE
 from crossmatch.dataset.orientation import Frame
 from crossmatch.errors import UserError
 from crossmatch.perturb.geometry import Lookup
+
+CHUNK = 2**24  # label voxels looked at together
 
 
 class Locations(NamedTuple):
@@ -65,6 +68,12 @@ class Store:
     classes: int = 256  # K, with background: a voxel of this label is one to be ignored
     mapped: bool = False  # voxels lie in a file: the host looks them up, whichever device computes
     colours: bool = False  # the channels are red, green and blue in [0, 1]
+
+    @cached_property
+    def label_counts(self) -> Tensor:
+        """Voxels of each label value, (256,) int64, on the CPU. Counted in parts, which needs little memory."""
+        parts = torch.split(self.labels, CHUNK)
+        return torch.stack([torch.bincount(part.cpu(), minlength=256) for part in parts]).sum(0)
 
     def locate(self, items: Tensor) -> Locations:
         """Where some items lie, on the CPU."""

@@ -54,9 +54,8 @@ def evaluate(
 
     Raises:
         UserError: nothing to compare, missing predictions without `partial`, a prediction on another grid than its
-            reference, label values outside `labels`, `labels` that are no
-            numbers of classes, files that cannot be read, other results in `out`. An error in the
-            voxels of a file is raised when its turn comes, all others before.
+            reference, label values outside `labels`, `labels` that do not number classes, files that cannot be read,
+            other results in `out`. An error in the voxels of a file is raised when its turn comes, all others before.
     """
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
     if out is not None:

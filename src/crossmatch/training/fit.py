@@ -113,7 +113,6 @@ def fit(
             session = open_session(
                 run, cases, team, display.loading, begin_with=weights, compiled=compiled, graphs=graphs
             )
-
             for warning in lost_classes(session.batches.store, cases.shown):
                 display.warn(warning)
 

@@ -16,8 +16,8 @@ FEW = 0.05  # of the foreground that labels have
 
 def foreground_share(store: Store) -> float:
     """The share of foreground among the labelled voxels that are not to be ignored."""
-    drawn = store.labels < store.classes
-    return float(((store.labels > 0) & drawn).sum() / drawn.sum().clamp(min=1))
+    drawn = store.label_counts[: store.classes]
+    return float(drawn[1:].sum() / drawn.sum().clamp(min=1))
 
 
 class Plateau:

@@ -79,7 +79,7 @@ def lost_classes(store: Store, shown: Mapping[str, int]) -> list[str]:
     Args:
         store: what is learned from; shown: class -> value, of the classes that the label files show.
     """
-    lost = [name for name, value in shown.items() if not bool((store.labels == value).any())]
+    lost = [name for name, value in shown.items() if not store.label_counts[value]]
     if not lost:
         return []
     return [
