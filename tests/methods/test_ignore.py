@@ -139,7 +139,7 @@ def test_every_method_leaves_them_out(name: str, dims: int) -> None:
             terms["total"].backward()
             gradients = [weight.grad for weight in method.parameters() if weight.grad is not None]
             assert all(bool(gradient.isfinite().all()) for gradient in gradients)
-            if batch is none and name != "supervised_strong":  # whose turned images show background at their edges
+            if batch is none:
                 assert terms.get("sup", terms["total"]).item() == 0
             totals.append(terms["total"].item())
         assert len(set(totals)) == 3

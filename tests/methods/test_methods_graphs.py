@@ -114,9 +114,8 @@ def test_the_loss_compiles_to_one_graph(name, step):
     compare(plain, compiled, noise(2), step, "aot_eager" if name in BACKWARDS else "eager")
 
 
-@pytest.mark.parametrize("name", ["supervised_strong", "crossmatch"])
-def test_it_does_in_3d(name):
-    compare(build(name, 3), build(name, 3), noise(3), 500, "aot_eager")
+def test_it_does_in_3d():
+    compare(build("crossmatch", 3), build("crossmatch", 3), noise(3), 500, "aot_eager")
 
 
 def compare(plain: Method, compiled: Method, batch: Batch, step: int, backend: str) -> None:

@@ -18,6 +18,7 @@ from crossmatch.batches.store import load_store
 from crossmatch.batches.views import Batches, BatchSizes, ViewSettings
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.methods import METHODS
+from crossmatch.perturb.augment import AugmentSettings
 from crossmatch.perturb.image import StrongSettings
 from tiny import write_dataset
 
@@ -72,7 +73,8 @@ def batches(request, tmp_path: Path) -> Batches:
     store = load_store(labelled, unlabelled, dims=dims, slice_axis=2, normalise=normalise, device=device)
     assert store.colours == (channels == 3)
     strong = StrongSettings(bias=0.5, gamma=0.5, blur_each_axis=True)
-    return Batches(store, (16,) * dims, ViewSettings(strong=strong), TWO, 0, device, True, patches)
+    views = ViewSettings(strong=strong, augment=AugmentSettings(labelled=True))
+    return Batches(store, (16,) * dims, views, TWO, 0, device, True, patches)
 
 
 def test_views_of_a_batch(batches):

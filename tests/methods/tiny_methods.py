@@ -11,7 +11,6 @@ from crossmatch.batches.batch import Batch, Unlabelled
 from crossmatch.methods import METHODS, Method
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS
-from crossmatch.perturb.augment import AugmentSettings
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import create_run
 from crossmatch.training.teacher import load_teacher
@@ -19,13 +18,11 @@ from untrained import save_untrained, small_recipe
 
 # (network, axes) -> voxels of an image; a V-Net takes multiples of 16
 SIZES = {("unet", 2): (16, 12), ("unet", 3): (8, 12, 6), ("vnet", 2): (64, 32), ("vnet", 3): (16, 32, 16)}
-# Every augmentation of every image: the loss of a tiny V-Net is smoother than with one or two of them, unlucky ones.
-ALWAYS = {name: 1.0 for name in AugmentSettings.model_fields if name.endswith("_probability")}
 RUNS = tempfile.TemporaryDirectory()  # of `teacher`; gone with the process
 # Settings under which a network that has learned nothing yet is sure enough to teach, with a weight that shows.
 SURE = {
     "supervised": {},
-    "supervised_strong": {"augment": ALWAYS},
+    "supervised_strong": {},
     "pseudo_label": {"threshold": 0.3},
     "self_distillation": {},
     "mean_teacher": {"unlabelled_weight": 30.0},

@@ -76,7 +76,7 @@ def test_thick_slices_are_resampled_in_their_plane():
 def test_sides_are_never_flipped_whatever_the_method():
     proposal = propose(DATASETS["labelled"], LEVELS[3], Chosen(500, ""))
     assert proposal.recipe.method.name == "supervised_strong"
-    assert proposal.recipe.method.settings.augment.mirror_probability == 0
+    assert proposal.recipe.views.augment.mirror_probability == 0
     assert proposal.recipe.views.weak.turn_probability == 0
     assert (proposal.recipe.data.foreground, proposal.recipe.dice.background) == (0.5, False)
 

@@ -49,8 +49,6 @@ def test_other_methods_have_the_settings_of_their_tables() -> None:
     assert load_recipe("phantom", ["method.name=fixmatch"]).method.settings.threshold == 0.5
     assert load_recipe("phantom", ["method.name=fixmatch", "method.threshold=0.9"]).method.settings.threshold == 0.9
     assert load_recipe("acdc_3", ["method.name=fixmatch"]).method.settings.threshold == 0.95
-    augment = load_recipe("phantom3d", ["method.name=supervised_strong"]).method.settings.augment
-    assert augment.mirror_probability == 0
 
 
 @pytest.mark.parametrize("name", recipe_names())

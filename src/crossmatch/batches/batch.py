@@ -19,7 +19,7 @@ class Unlabelled(NamedTuple):
 class Batch(NamedTuple):
     """What one step learns from; `u` and `mix` are None for methods that use labelled images only."""
 
-    x: Tensor  # (B, C, *S) labelled images, weak view
+    x: Tensor  # (B, C, *S) labelled images: weak views, which may be augmented
     y: Tensor  # (B, *S) int64
     u: Unlabelled | None
     mix: Unlabelled | None  # the CutMix partners of u

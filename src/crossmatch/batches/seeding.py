@@ -9,7 +9,8 @@ from torch import Tensor
 # A stream for each thing that is drawn, so that two methods with one seed see the same labelled images and views.
 # NETWORK is the last: rank r draws its dropout from stream NETWORK + r.
 LABELLED, UNLABELLED, PARTNERS, LABELLED_VIEWS, UNLABELLED_VIEWS, NETWORK = range(6)
-FOREGROUND = 2**32  # of the classes that labelled images must show; beyond the stream of any rank
+# Beyond the stream of any rank: the classes that labelled images must show, and the augmentation of labelled images.
+FOREGROUND, AUGMENTATION = 2**32, 2**32 + 1
 
 
 def mix(seed: int, stream: int, step: int) -> int:

@@ -13,6 +13,7 @@ from crossmatch.batches import seeding
 from crossmatch.batches.batch import Batch, Unlabelled
 from crossmatch.batches.foreground import Foreground
 from crossmatch.batches.store import Locations, Store, Stored, grey_values, label_maps
+from crossmatch.perturb.augment import AugmentDraw, AugmentSettings, augment, draw_augmentation
 from crossmatch.perturb.cutmix import CutMixSettings, box_mask, draw_boxes
 from crossmatch.perturb.geometry import WeakSettings, draw_weak, look_up, output_grid, patch_map, resize_map
 from crossmatch.perturb.image import StrongDraw, StrongSettings, apply_strong, draw_strong
@@ -26,6 +27,8 @@ class ViewSettings(Settings):
     """The weak view."""
     strong: StrongSettings = StrongSettings()
     """The strong views."""
+    augment: AugmentSettings = AugmentSettings()
+    """The augmentation of labelled images."""
     cutmix: CutMixSettings = CutMixSettings()
     """The boxes of CutMix."""
 
@@ -56,6 +59,7 @@ class Drawn(NamedTuple):
     unlabelled: Weak | None  # unlabelled images, then their CutMix partners
     strong: StrongDraw | None  # disturbances of two strong views for each unlabelled image
     boxes: tuple[Tensor, Tensor] | None  # CutMix boxes of the strong views: first voxels and ends, (2B, D) each
+    augment: AugmentDraw | None = None  # of the labelled images
 
 
 class Batches:
@@ -73,6 +77,7 @@ class Batches:
             images and partners. Random numbers are drawn for the whole batch: all parts together are what (0, 1) gives.
         foreground: share of the labelled images that show a class drawn for them, in the first `foreground_steps` steps
             (0: in all), see `Foreground`.
+        augmented: augment labelled images even where ``views.augment.labelled`` is off.
     """
 
     def __init__(
@@ -88,9 +93,10 @@ class Batches:
         share: tuple[int, int] = (0, 1),
         foreground: float = 0.0,
         foreground_steps: int = 0,
+        augmented: bool = False,
     ) -> None:
         self.store, self.size, self.views, self.seed, self.device = store, size, views, seed, device
-        self.patches, self.share = patches, share
+        self.patches, self.share, self.augmented = patches, share, augmented or views.augment.labelled
         self.foreground = Foreground(store, foreground, seed, foreground_steps) if foreground else None
         self.grid = output_grid(size, store.voxels.device)
         self.labelled = seeding.Shuffled(len(store.labelled), batch.labelled, seed, seeding.LABELLED)
@@ -117,9 +123,14 @@ class Batches:
         if self.foreground:
             items, around = self.foreground(items, step)
         drawn = seeding.generator(self.seed, seeding.LABELLED_VIEWS, step)
-        labelled = self._draw_weak(items, drawn, self._part(len(items)), labels=True, around=around)
+        part = self._part(len(items))
+        labelled = self._draw_weak(items, drawn, part, labels=True, around=around)
+        augmented = None
+        if self.augmented:
+            drawn = seeding.generator(self.seed, seeding.AUGMENTATION, step)
+            augmented = draw_augmentation(self.views.augment, len(items), len(self.size), drawn).of(part)
         if self.unlabelled is None or self.partners is None:
-            return Drawn(labelled, None, None, None)
+            return Drawn(labelled, None, None, None, augmented)
         drawn = seeding.generator(self.seed, seeding.UNLABELLED_VIEWS, step)
         items = self.store.unlabelled[torch.cat([self.unlabelled(step), self.partners(step)])]
         first = self._part(len(items) // 2)
@@ -127,12 +138,17 @@ class Batches:
         weak, both = self._draw_weak(items, drawn, part, labels=False), _both(part)
         strong = draw_strong(self.views.strong, 2 * len(items), len(self.size), drawn, self.store.colours).of(both)
         start, stop = draw_boxes(self.views.cutmix, 2 * len(items), self.size, drawn)
-        return Drawn(labelled, weak, strong, (start[both], stop[both]))
+        return Drawn(labelled, weak, strong, (start[both], stop[both]), augmented)
 
     def make(self, drawn: Drawn) -> Batch:
-        """Make the batch from what `draw` gave, on the device. A function of tensors alone, with fixed shapes."""
+        """Make the batch from what `draw` gave, on the device. A function of tensors alone, with fixed shapes.
+
+        Only the noise of augmented images is drawn here, by PyTorch's generator, which a training seeds anew each step.
+        """
         x, y = self._weak(drawn.labelled)
         assert y is not None
+        if drawn.augment is not None:
+            x, y = augment(x, y, drawn.augment, self.views.augment, self.store.colours)
         if drawn.unlabelled is None or drawn.strong is None or drawn.boxes is None:
             return Batch(x, y, None, None)
         weak, _ = self._weak(drawn.unlabelled)

@@ -36,7 +36,6 @@ class Method(nn.Module, ABC):
         teacher: the network of the run ``settings.taught_by``, where there is one.
 
     Attributes:
-        colours: whether the channels of images are red, green and blue in [0, 1], see `are_colours`.
         about, paper: a line each for `crossmatch methods`: what it does; authors, venue, year.
         remarks: sentences that a reader of a benchmark's table must know about this method's numbers.
         version: of the method; a change of what a training computes adds one. Runs record it, and a benchmark takes
@@ -45,6 +44,7 @@ class Method(nn.Module, ABC):
         learns_from: the method whose finished run teaches this one in a benchmark; None for most.
         Settings: the class of the method's settings.
         needs_unlabelled: whether batches must carry `u` and `mix`.
+        augmented: whether labelled images are augmented even where ``views.augment.labelled`` is off.
         stage: which of several computations a step does, if this changes during a training. A CUDA graph is valid for
             one stage. All else that changes from step to step must be in tensors.
     """
@@ -57,9 +57,9 @@ class Method(nn.Module, ABC):
     learns_from: ClassVar[str | None] = None
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
     needs_unlabelled: ClassVar[bool] = True
+    augmented: ClassVar[bool] = False
     settings: MethodSettings
     stage: int = 0
-    colours: bool = False
 
     def __init__(
         self, network: Segmenter, settings: MethodSettings, dice: DiceSettings, teacher: Segmenter | None = None

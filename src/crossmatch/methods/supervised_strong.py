@@ -5,22 +5,11 @@ Nature Methods 18, 203-211, 2021; released code github.com/MIC-DKFZ/nnUNet, comm
 
 Only the augmentation is nnU-Net's (`perturb/augment.py` lists what differs). Network, loss, optimiser, patches and
 prediction are those of the recipe, as for every method. So there is no deep supervision, no patch is chosen for its
-foreground, and predictions are not mirrored. The images are weak views, which are augmented a second time here.
+foreground, and predictions are not mirrored. `views.augment` sets the augmentation. Where a recipe augments the
+labelled images of every method (`views.augment.labelled`), only Nesterov momentum tells it from `supervised`.
 """
 
-from torch import Tensor
-
-from crossmatch.batches.batch import Batch
-from crossmatch.methods.method import MethodSettings
 from crossmatch.methods.supervised import Supervised
-from crossmatch.perturb.augment import AugmentSettings, augment, draw_augmentation
-
-
-class SupervisedStrongSettings(MethodSettings):
-    """What is done to the labelled images."""
-
-    augment: AugmentSettings = AugmentSettings()
-    """How labelled images are augmented."""
 
 
 class SupervisedStrong(Supervised):
@@ -28,19 +17,6 @@ class SupervisedStrong(Supervised):
 
     about = "labelled images alone, augmented as nnU-Net does"
     paper = "Isensee et al., Nature Methods 2021"
-    version = 2
+    version = 3
     nesterov = True
-    Settings = SupervisedStrongSettings
-    settings: SupervisedStrongSettings
-
-    def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
-        """``total``: as `Supervised`. In eval mode nothing is augmented.
-
-        Parameters are drawn on the device, from PyTorch's generator, which the training loop seeds anew each step.
-        """
-        if self.training:
-            chosen = self.settings.augment
-            draw = draw_augmentation(chosen, len(batch.x), batch.y.ndim - 1, batch.x.device)
-            x, y = augment(batch.x, batch.y, draw, chosen, self.colours)
-            batch = batch._replace(x=x, y=y)
-        return super().loss(batch, progress)
+    augmented = True

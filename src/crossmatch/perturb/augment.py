@@ -26,6 +26,7 @@ from typing import Annotated, NamedTuple
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from crossmatch.perturb.affine import mirror, move, rotation_matrix
 from crossmatch.perturb.colour import blend, luma, mean_grey
@@ -34,18 +35,19 @@ from crossmatch.settings import Fraction, LowerFirst, NonNegative, Positive, Set
 
 AroundOne = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1)]]
 
-CPU = torch.device("cpu")
 SMALLEST_SPREAD = 1e-7  # of grey values, for divisions: the released gamma transform's
 
 
 class AugmentSettings(Settings):
-    """How often labelled images are changed, and how strongly. The defaults are the released constants of nnU-Net.
+    """Augmentation of labelled images, by the released constants of nnU-Net.
 
     The released code blurs 0.2 and coarsens 0.25 of the images, each in half of their channels. With one channel,
     that is half as often. Mirroring mixes up left and right: set its probability to 0 if these must be told
     apart.
     """
 
+    labelled: bool = False
+    """Whether labelled images are augmented, for every method alike; `supervised_strong` always does."""
     scaling_probability: Fraction = 0.2
     """How often an image is scaled."""
     scaling: Annotated[tuple[Positive, Positive], LowerFirst] = (0.7, 1.4)
@@ -97,18 +99,17 @@ class AugmentDraw(NamedTuple):
     inverted_gamma: Tensor  # (B, 1, *1)
     gamma: Tensor  # (B, 1, *1)
 
+    def of(self, views: Tensor) -> "AugmentDraw":
+        """The parameters of some of the views, by number."""
+        chosen: AugmentDraw = tree_map_only(Tensor, lambda value: value[views], self)
+        return chosen
 
-def draw_augmentation(
-    settings: AugmentSettings,
-    count: int,
-    dims: int,
-    device: torch.device = CPU,
-    generator: torch.Generator | None = None,
-) -> AugmentDraw:
-    """Draw the parameters of `count` views of `dims` axes on a device, by a generator or else by PyTorch's own."""
+
+def draw_augmentation(settings: AugmentSettings, count: int, dims: int, generator: torch.Generator) -> AugmentDraw:
+    """Draw the parameters of `count` views of `dims` axes on the CPU, so that they are the same for every device."""
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(count, *shape, generator=generator, device=device)
+        return torch.rand(count, *shape, generator=generator)
 
     def between(ends: tuple[float, float], *shape: int) -> Tensor:
         return ends[0] + (ends[1] - ends[0]) * uniform(*shape)
@@ -145,20 +146,19 @@ def draw_augmentation(
 def augment(
     x: Tensor, y: Tensor, draw: AugmentDraw, settings: AugmentSettings, colours: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Images (B, C, *S) and labels (B, *S) int64 -> the same, augmented. Images come in float32, also under autocast.
+    """Images (B, C, *S) float32 and labels (B, *S) int64 -> the same, augmented.
 
     With `colours` the channels are red, green and blue, and are changed together. The noise is drawn here, by PyTorch's
     generator of the images' device. A transform that a view did not draw leaves it unchanged, bit for bit. A transform
     of probability 0 is not computed.
     """
-    with torch.autocast(x.device.type, enabled=False):
-        x, y = x.float(), y.unsqueeze(1)
-        if settings.scaling_probability or settings.rotation_probability:
-            x, y = move(x, draw.matrix, "bilinear"), move(y, draw.matrix, "nearest")
-        x = _grey_values(x, draw, settings, colours)
-        if settings.mirror_probability:
-            x, y = mirror(x, draw.mirror), mirror(y, draw.mirror)
-        return x, y.squeeze(1)
+    y = y.unsqueeze(1)
+    if settings.scaling_probability or settings.rotation_probability:
+        x, y = move(x, draw.matrix, "bilinear"), move(y, draw.matrix, "nearest")
+    x = _grey_values(x, draw, settings, colours)
+    if settings.mirror_probability:
+        x, y = mirror(x, draw.mirror), mirror(y, draw.mirror)
+    return x, y.squeeze(1)
 
 
 def _grey_values(x: Tensor, draw: AugmentDraw, settings: AugmentSettings, colours: bool) -> Tensor:

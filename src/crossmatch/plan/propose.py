@@ -84,6 +84,8 @@ def propose(
     chosen["views.weak.rotation_probability"] = Chosen(
         0.5 if turned.value else 1.0, "of the others half are rotated" if turned.value else "small angles instead"
     )
+    mirrored = "as the weak views are flipped" if turned.value else "as the weak views are not flipped"
+    chosen["views.augment.mirror_probability"] = Chosen(0.5 if turned.value else 0.0, mirrored)
     chosen["views.weak.plane"] = rules.plane(facts, dims.value)
     _strong_views(chosen, dims.value)
     _network(facts, level, dims.value, chosen)
@@ -94,7 +96,6 @@ def propose(
     tree["about"] = f"Chosen from the data: {kind.value}, {dims.value}D, the {level.name} of five settings."
     tree["departures"] = []
     others = tree["methods"]
-    others["supervised_strong"] = {"augment": {"mirror_probability": 0.5 if turned.value else 0.0}}
     others["crossmatch"] = {key: value for key, value in tree.pop("method").items() if key != "name"}
     if dims.value == 2 and (level.width < 16 or steps.value < SHORT):
         others["crossmatch"] |= {"weak_rate": 0.1, "strong_rate": 0.5}

@@ -23,7 +23,13 @@ from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.record import DataFacts
-from crossmatch.training.unsuited import averaged_beginning, data_warnings, shown_classes, unseen_classes
+from crossmatch.training.unsuited import (
+    averaged_beginning,
+    data_warnings,
+    mirrored_sides,
+    shown_classes,
+    unseen_classes,
+)
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,15 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
         recipe, [prints[name] for name in scans], [shapes[name] for name in scans], dataset.slice_axis
     )
     shown = shown_classes([prints[case.id] for case in labelled], dataset.labels)
-    unseen = [*unseen_classes(shown, dataset.labels, recipe.data.labelled), *averaged_beginning(recipe.train)]
-    return TrainingCases(dataset, labelled, learned, shown, facts, (*fingerprint.warnings, *unseen, *unsuited), size)
+    unseen = unseen_classes(shown, dataset.labels, recipe.data.labelled)
+    warnings = (
+        *fingerprint.warnings,
+        *unseen,
+        *averaged_beginning(recipe.train),
+        *mirrored_sides(recipe),
+        *unsuited,
+    )
+    return TrainingCases(dataset, labelled, learned, shown, facts, warnings, size)
 
 
 def foreground_windows(labelled: Sequence[Case], dataset: Dataset, frame: Frame | None) -> list[Window]:

@@ -67,6 +67,7 @@ def open_session(
             foreground=foreground,
             foreground_steps=recipe.data.foreground_steps,
             share=share,
+            augmented=recipe.method_class.augmented,
         )
 
     batches = batches_of((rank, team.place.count), recipe.data.foreground)

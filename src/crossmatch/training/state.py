@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from crossmatch.batches.intensity import are_colours
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS, Method
 from crossmatch.networks import Segmenter
@@ -165,11 +164,8 @@ def _restore(optimizer: torch.optim.Optimizer, kept: Mapping[str, Tensor], path:
 def _method(recipe: Recipe, network: Segmenter) -> Method:
     kind, settings = METHODS[recipe.method.name], recipe.method.settings
     if settings.taught_by is None:
-        method = kind(network, settings, recipe.dice)
-    else:
-        method = kind(network, settings, recipe.dice, load_teacher(settings.taught_by, network))
-    method.colours = are_colours(recipe.data.normalise, network.in_channels)
-    return method
+        return kind(network, settings, recipe.dice)
+    return kind(network, settings, recipe.dice, load_teacher(settings.taught_by, network))
 
 
 def _optimizer(
