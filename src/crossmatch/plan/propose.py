@@ -107,7 +107,7 @@ def propose(
         if facts.unlabelled
         else ("supervised_strong", "every training scan has a label")
     )
-    tree["method"] = {"name": method, **others[method]}
+    tree["method"] = {"name": method, **others.get(method, {})}
     chosen["method.name"] = Chosen(method, reason)
     for key, choice in chosen.items():
         _put(tree, key, list(choice.value) if isinstance(choice.value, tuple) else choice.value)
