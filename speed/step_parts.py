@@ -65,8 +65,8 @@ def random_network(recipe: Recipe) -> Segmenter:
 def make_batches(recipe: Recipe, store: Store, device: torch.device) -> Batches:
     """Batches as a training of the recipe draws them."""
     sizes = (recipe.data.size, recipe.views, recipe.train.batch)
-    patches = recipe.data.sampling == "patch"
-    return Batches(store, *sizes, recipe.seed, device, unlabelled=True, patches=patches)
+    how = {"patches": recipe.data.sampling == "patch", "augmented": recipe.method_class.augmented}
+    return Batches(store, *sizes, recipe.seed, device, unlabelled=True, **how)
 
 
 def make_step(
