@@ -18,7 +18,7 @@ import trajectory_results
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path("docs") / "results"
-PAGES = (RESULTS / "index.md", RESULTS / "trajectory.md", Path("README.md"))
+PAGES = (RESULTS / "index.md", RESULTS / "archive.md", RESULTS / "trajectory.md", Path("README.md"))
 NAMES = {
     "crossmatch": "CrossMatch",
     "unimatch": "UniMatch",
@@ -27,7 +27,8 @@ NAMES = {
     "supervised": "supervised",
 }
 SPACE = "\N{NO-BREAK SPACE}"
-PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc_3_small_all", "benchmark_skin"
+PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc", "benchmark_skin"
+ACDC_SHORT = "benchmark_acdc_3_small_all"  # 600 steps, by an earlier recipe
 
 Found = dict[str, Any]
 
@@ -135,10 +136,10 @@ def readme_table(root: Path) -> list[str]:
 
 def tries_table(root: Path) -> list[str]:
     """What was tried for a better reduced recipe, on validation cases."""
-    lines = ["| change | expected | seeds | validation Dice before | after | kept |", "| --- " * 6 + "|"]
+    lines = ["| change | expected | steps | seeds | validation Dice before | after | kept |", "| --- " * 7 + "|"]
     for row in read(root, "acdc_3_small/tries.json")["tries"]:
         dice = [", ".join(percent(value) for value in row[when].values()) for when in ("before", "after")]
-        cells = (row["change"], row["expected"], ", ".join(row["after"]), *dice, row["kept"])
+        cells = (row["change"], row["expected"], str(row["steps"]), ", ".join(row["after"]), *dice, row["kept"])
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -146,6 +147,7 @@ def tries_table(root: Path) -> list[str]:
 TABLES: dict[str, Callable[[Path], list[str]]] = {
     "phantom": lambda root: benchmark_table(root, PHANTOM),
     "acdc": lambda root: benchmark_table(root, ACDC),
+    "acdc_short": lambda root: benchmark_table(root, ACDC_SHORT),
     "skin": lambda root: benchmark_table(root, SKIN),
     "tries": tries_table,
     "3d": three_d_table,

@@ -1,6 +1,5 @@
 """Augmented batches: labelled images alone, a function of seed and step, in one graph, and without the statistics."""
 
-
 import pytest
 import torch
 from torch import Tensor
