@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crossmatch.batches.store import RED_GREEN_BLUE, Store
+from crossmatch.batches.intensity import RED_GREEN_BLUE
+from crossmatch.batches.store import Store
 from crossmatch.batches.views import Batches
 from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.networks.segmenter import to_channels_last

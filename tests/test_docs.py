@@ -4,6 +4,8 @@ import importlib.util
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -97,6 +99,15 @@ def test_programs_in_the_docs_exist(line: str) -> None:
     source = "".join(file.read_text(encoding="utf-8") for file in path.parent.glob("*.py"))
     assert path.is_file(), line
     assert all(f'"{word}"' in source for word in words if word.startswith("--")), line
+
+
+def test_programs_that_measure_can_be_started() -> None:
+    """Each is imported, in a process of its own, and finds all that it takes from the package."""
+    names = sorted(path.stem for path in (ROOT / "speed").glob("*.py"))
+    assert "step" in names
+    words = [sys.executable, "-c", f"import {', '.join(names)}"]
+    done = subprocess.run(words, cwd=ROOT / "speed", capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_every_method_has_a_line() -> None:

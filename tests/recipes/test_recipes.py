@@ -12,6 +12,7 @@ from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import open_run
 from crossmatch.training.fit import fit
+from crossmatch.training.unsuited import mirrored_sides
 from tiny import write_dataset
 from train_tiny import Quiet
 
@@ -49,6 +50,11 @@ def test_other_methods_have_the_settings_of_their_tables() -> None:
     assert load_recipe("phantom", ["method.name=fixmatch"]).method.settings.threshold == 0.5
     assert load_recipe("phantom", ["method.name=fixmatch", "method.threshold=0.9"]).method.settings.threshold == 0.9
     assert load_recipe("acdc_3", ["method.name=fixmatch"]).method.settings.threshold == 0.95
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_no_recipe_mirrors_what_its_weak_views_keep_apart(name: str) -> None:
+    assert mirrored_sides(load_recipe(name, ["method.name=supervised_strong"])) == []
 
 
 @pytest.mark.parametrize("name", recipe_names())
