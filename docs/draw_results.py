@@ -3,12 +3,15 @@
 The same JSON gives the same bytes.
 """
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context, style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from crossmatch.benchmark.figure import COLOURS, DPI, METADATA
 
@@ -44,20 +47,71 @@ def cost(rows: Sequence[Found], seconds: dict[str, float], path: Path) -> None:
     """Mean Dice of each method over the CPU seconds of its step, on a logarithmic axis."""
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
-    for row in rows:
-        x, y = seconds[row["method"]], 100 * row["dice"]["mean"]
-        colour = OURS if row["method"] == "crossmatch" else OTHER if row["test"]["best"] else GREY
-        axes.scatter([x], [y], color=colour, s=22)
-        axes.annotate(row["method"], (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7, color=colour)
-    axes.set_xscale("log")
-    ticks = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
+    _logarithmic(axes, (0.02, 0.05, 0.1, 0.2, 0.5, 1))
     axes.margins(x=0.16)
+    points = {row["method"]: (seconds[row["method"]], 100 * row["dice"]["mean"]) for row in rows}
+    colours = {row["method"]: OTHER if row["test"]["best"] else GREY for row in rows} | {"crossmatch": OURS}
+    for method, (x, y) in points.items():
+        axes.scatter([x], [y], color=colours[method], s=22)
     axes.set_xlabel("CPU seconds of a step, one thread")
     axes.set_ylabel("mean test Dice in percent")
     axes.grid(linewidth=0.4)
+    figure.draw_without_rendering()  # the layout decides where the points lie
+    taken = [Bbox.from_bounds(*(axes.transData.transform(point) - 4), 8, 8) for point in points.values()]
+    for method, point in points.items():
+        taken.append(_name(axes, method, point, colours[method], taken))
     _write(figure, path)
+
+
+def minutes(curves: Sequence[Found], path: Path) -> None:
+    """Validation Dice of each method over the minutes of its training: thin lines are seeds, thick ones their means."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    _logarithmic(axes, (0.5, 1, 2, 5, 10, 20, 50, 100))
+    last = {run["method"]: run["validation"][-1]["dice"] for run in curves}
+    for k, method in enumerate(sorted(last, key=lambda name: -last[name])):
+        colour = COLOURS[k % len(COLOURS)]
+        runs = [run["validation"] for run in curves if run["method"] == method]
+        for run in runs:
+            axes.plot(*_minutes_and_dice(run), color=colour, linewidth=0.6, alpha=0.5)
+        shared = [
+            {key: statistics.mean(point[key] for point in points) for key in ("minutes", "dice")}
+            for points in zip(*runs, strict=True)
+        ]
+        axes.plot(*_minutes_and_dice(shared), color=colour, linewidth=1.8, label=method)
+    axes.set_xlabel("minutes of training, one thread beside other programs")
+    axes.set_ylabel("validation Dice in percent")
+    axes.grid(linewidth=0.4)
+    axes.legend(frameon=False, fontsize=8)
+    _write(figure, path)
+
+
+def _minutes_and_dice(points: Sequence[Found]) -> tuple[list[float], list[float]]:
+    return [point["minutes"] for point in points], [100 * point["dice"] for point in points]
+
+
+def _logarithmic(axes: Axes, ticks: Sequence[float]) -> None:
+    """A logarithmic axis with plain numbers."""
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+
+
+def _name(axes: Axes, name: str, point: tuple[float, float], colour: str, taken: Sequence[Bbox]) -> Bbox:
+    """Write a name beside its point, at the first place that covers nothing `taken`; returns its box in pixels."""
+    for shift, side in (
+        ((4, 3), "left"),
+        ((4, -9), "left"),
+        ((-4, 3), "right"),
+        ((-4, -9), "right"),
+        ((4, 12), "left"),
+    ):
+        text = axes.annotate(name, point, xytext=shift, textcoords="offset points", fontsize=7, color=colour, ha=side)
+        box = text.get_window_extent()
+        if not any(box.overlaps(other) for other in taken):
+            return box
+        text.remove()
+    return _name(axes, name, point, colour, ())
 
 
 def trajectories(families: dict[str, list[Found]], below: dict[str, float], path: Path) -> None:

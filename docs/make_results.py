@@ -181,6 +181,8 @@ def main() -> None:
     draw_results.strips(read(ROOT, f"{PHANTOM}/results.json"), ROOT / RESULTS / "strips.png")
     seconds = read(ROOT, "performance/methods.json")["cpu_seconds"]
     draw_results.cost(rows_of(ROOT, PHANTOM), seconds, ROOT / RESULTS / "cost.png")
+    draw_results.strips(read(ROOT, f"{ACDC}/results.json"), ROOT / RESULTS / "strips_acdc.png")
+    draw_results.minutes(read(ROOT, f"{ACDC}/curves.json"), ROOT / RESULTS / "minutes.png")
     families, below = trajectory_results.panels(ROOT)
     draw_results.trajectories(families, below, ROOT / RESULTS / "trajectory.png")
 

@@ -63,15 +63,47 @@ def test_families_of_runs_are_compared_exactly(pages):
     assert page.shown(runs, "area") == "0.610 (0.600 to 0.720)"
 
 
+def test_names_in_a_figure_do_not_cover_each_other(pages):
+    from matplotlib.figure import Figure
+
+    import draw_results
+
+    figure = Figure()
+    axes = figure.subplots()
+    points = [(0.5, 0.5), (0.5, 0.51), (0.51, 0.5)]
+    axes.plot(*zip(*points, strict=True), "o")
+    figure.draw_without_rendering()
+    boxes = []
+    for point in points:
+        boxes.append(draw_results._name(axes, "method", point, "black", boxes))
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    assert len(axes.texts) == len(points)
+
+
+def test_the_curves_end_where_the_table_of_validation_stands(pages):
+    """The last point of each run is the validation Dice that its cell of the table has."""
+    cells = {
+        (cell["method"], int(cell["seed"])): cell for cell in pages.read(ROOT, f"{pages.ACDC}/results.json")["cells"]
+    }
+    curves = pages.read(ROOT, f"{pages.ACDC}/curves.json")
+    assert {(run["method"], run["seed"]) for run in curves} == set(cells)
+    for run in curves:
+        training, last = cells[run["method"], run["seed"]]["training"], run["validation"][-1]
+        assert last["dice"] == pytest.approx(training["validation_dice"], abs=1e-5)
+        assert last["minutes"] == pytest.approx(training["seconds"] / 60, rel=0.05)
+
+
 def test_all_figures_are_drawn_alike_twice(pages, tmp_path: Path):
     import draw_results
 
     found = pages.read(ROOT, f"{pages.SKIN}/results.json")
     seconds = pages.read(ROOT, "performance/methods.json")["cpu_seconds"]
+    curves = pages.read(ROOT, f"{pages.ACDC}/curves.json")
     families = {"a": [{"ip1": [0.75, 0.7, 0.6]}], "b": []}
     for name, draw in (
         ("strips", lambda path: draw_results.strips(found, path)),
         ("cost", lambda path: draw_results.cost(found["rows"], seconds, path)),
+        ("minutes", lambda path: draw_results.minutes(curves, path)),
         ("curves", lambda path: draw_results.trajectories(families, {"a": 0.7}, path)),
     ):
         first, second = tmp_path / f"{name}1.png", tmp_path / f"{name}2.png"
