@@ -2,8 +2,8 @@
 
     python speed/curves.py OUT.json RUN ...
 
-Minutes are those of the whole training, validation and checkpoints included, shared alike among its steps. Nothing is
-trained or read anew.
+Minutes are those of the whole training, validation and checkpoints included, shared among its steps by their images'
+size. Nothing is trained or read anew.
 """
 
 import argparse
@@ -17,7 +17,7 @@ def curve(folder: Path) -> dict[str, object]:
     """The validations of a run: step, minutes since its start and mean Dice as a fraction."""
     run = open_run(folder)
     _, checkpoint = run.load_network()
-    minutes = checkpoint.facts["seconds"] / 60 / checkpoint.facts["step"]  # of a step
+    minutes = checkpoint.facts["seconds"] / 60 / run.recipe.work(checkpoint.facts["step"])  # of a step of full size
     lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
     found = [(line["step"], line["validation"]["mean"]) for line in lines if "validation" in line]
     return {
@@ -25,7 +25,8 @@ def curve(folder: Path) -> dict[str, object]:
         "seed": run.recipe.seed,
         "steps": run.recipe.train.steps,
         "validation": [
-            {"step": step, "minutes": round(step * minutes, 2), "dice": round(dice, 5)} for step, dice in found
+            {"step": step, "minutes": round(run.recipe.work(step) * minutes, 2), "dice": round(dice, 5)}
+            for step, dice in found
         ],
         "code": run.record["code"],
     }

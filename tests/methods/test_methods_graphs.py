@@ -70,6 +70,8 @@ def test_each_stage_has_a_graph():
 def test_a_replayed_step_is_the_plain_step(name, optimizer, data, tmp_path, monkeypatch):
     settings = [*TINY, f"train.steps={STEPS}", "train.log_every=1", f"method.name={name}", "data.labelled=2"]
     settings += [f"train.optimizer={optimizer}", "train.ema=0.9"]
+    if name == "crossmatch":  # each size is captured
+        settings += ["data.early_size=[8, 8]", "data.early_share=0.5"]
     settings += {
         "distillation": [f"method.teacher={teacher(2, channels=1)}"],
         "bcp": ["method.pretraining=0.5"],  # both stages are captured
@@ -90,7 +92,7 @@ def test_a_replayed_step_is_the_plain_step(name, optimizer, data, tmp_path, monk
     monkeypatch.setattr(step_module, "CudaGraphs", Taped)
     monkeypatch.setattr(train_module, "check_flags", lambda *_: None)
     assert fit(chosen, data, tmp_path / "graphed", Quiet(), graphs=True) == STEPS
-    assert len(tapes) == (2 if name == "bcp" else 1)
+    assert len(tapes) == (2 if name in ("bcp", "crossmatch") else 1)
     for tape in tapes:
         assert len(tape.done) > 100
         assert tape.copied_from_host == 0

@@ -80,7 +80,7 @@ def test_they_are_told_when_a_training_starts(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("steps", "seconds", "days"), [(1000, 80.0, None), (1000, 90.0, "1.0"), (10_000, 86.4, "10.0")]
+    ("steps", "seconds", "days"), [(1000, 80_000.0, None), (1000, 90_000.0, "1.0"), (10_000, 864_000.0, "10.0")]
 )
 def test_a_run_over_a_day(steps, seconds, days):
     told = long_run(steps, seconds)

@@ -48,6 +48,7 @@ class Weak(NamedTuple):
     locations: Locations
     matrix: Tensor  # (B, D, D), see `resize_map`
     centre: Tensor  # (B, D)
+    size: tuple[int, ...]  # voxels of a view along each axis
     labels: bool  # whether label maps are wanted
     stored: Stored | None  # voxels that the host has looked up, of a mapped store
 
@@ -78,6 +79,7 @@ class Batches:
         foreground: share of the labelled images that show a class drawn for them, in the first `foreground_steps` steps
             (0: in all), see `Foreground`.
         augmented: augment labelled images even where ``views.augment.labelled`` is off.
+        early_size: voxels of a view along each axis in the first `early_steps` steps; not for `patches`.
     """
 
     def __init__(
@@ -94,11 +96,14 @@ class Batches:
         foreground: float = 0.0,
         foreground_steps: int = 0,
         augmented: bool = False,
+        early_size: tuple[int, ...] = (),
+        early_steps: int = 0,
     ) -> None:
         self.store, self.size, self.views, self.seed, self.device = store, size, views, seed, device
         self.patches, self.share, self.augmented = patches, share, augmented or views.augment.labelled
         self.foreground = Foreground(store, foreground, seed, foreground_steps) if foreground else None
-        self.grid = output_grid(size, store.voxels.device)
+        self.early_size, self.early_steps = early_size, early_steps
+        self.grids = {each: output_grid(each, store.voxels.device) for each in (size, early_size) if each}
         self.labelled = seeding.Shuffled(len(store.labelled), batch.labelled, seed, seeding.LABELLED)
         self.unlabelled, self.partners = (
             (seeding.Shuffled(len(store.unlabelled), batch.unlabelled, seed, stream) if unlabelled else None)
@@ -119,12 +124,13 @@ class Batches:
 
     def draw(self, step: int) -> Drawn:
         """The host's work for a batch: draw random parameters and, with a mapped store, look up the voxels."""
+        size = self.early_size if step < self.early_steps else self.size
         items, around = self.store.labelled[self.labelled(step)], None
         if self.foreground:
             items, around = self.foreground(items, step)
         drawn = seeding.generator(self.seed, seeding.LABELLED_VIEWS, step)
         part = self._part(len(items))
-        labelled = self._draw_weak(items, drawn, part, labels=True, around=around)
+        labelled = self._draw_weak(items, drawn, part, size, labels=True, around=around)
         augmented = None
         if self.augmented:
             drawn = seeding.generator(self.seed, seeding.AUGMENTATION, step)
@@ -135,9 +141,9 @@ class Batches:
         items = self.store.unlabelled[torch.cat([self.unlabelled(step), self.partners(step)])]
         first = self._part(len(items) // 2)
         part = torch.cat([first, first + len(items) // 2])
-        weak, both = self._draw_weak(items, drawn, part, labels=False), _both(part)
+        weak, both = self._draw_weak(items, drawn, part, size, labels=False), _both(part)
         strong = draw_strong(self.views.strong, 2 * len(items), len(self.size), drawn, self.store.colours).of(both)
-        start, stop = draw_boxes(self.views.cutmix, 2 * len(items), self.size, drawn)
+        start, stop = draw_boxes(self.views.cutmix, 2 * len(items), size, drawn)
         return Drawn(labelled, weak, strong, (start[both], stop[both]), augmented)
 
     def make(self, drawn: Drawn) -> Batch:
@@ -154,7 +160,8 @@ class Batches:
         weak, _ = self._weak(drawn.unlabelled)
         strong = apply_strong(weak.repeat_interleave(2, 0), drawn.strong, self.views.strong)
         strong = strong.view(len(weak), 2, *weak.shape[1:])
-        box = box_mask(*drawn.boxes, self.size).view(len(weak), 2, *self.size)
+        size = drawn.labelled.size
+        box = box_mask(*drawn.boxes, size).view(len(weak), 2, *size)
         half = len(weak) // 2
         u, partners = (Unlabelled(weak[rows], strong[rows], box[rows]) for rows in (slice(half), slice(half, None)))
         return Batch(x, y, u, partners)
@@ -165,7 +172,13 @@ class Batches:
         return torch.arange(count // shares) + number * (count // shares)
 
     def _draw_weak(
-        self, items: Tensor, drawn: torch.Generator, part: Tensor, labels: bool, around: Tensor | None = None
+        self,
+        items: Tensor,
+        drawn: torch.Generator,
+        part: Tensor,
+        size: tuple[int, ...],
+        labels: bool,
+        around: Tensor | None = None,
     ) -> Weak:
         """Draw weak views for all items; keep those whose numbers are in `part`."""
         draw = draw_weak(self.views.weak, len(items), drawn).of(part)
@@ -173,14 +186,14 @@ class Batches:
         locations = self.store.locate(items[part])
         if place is not None:
             shown = None if around is None else around[part]
-            matrix, centre = patch_map(draw, locations.size, self.size, place, shown)
+            matrix, centre = patch_map(draw, locations.size, size, place, shown)
         else:
             matrix, centre = resize_map(draw, locations.size)
-        weak = Weak(locations, matrix, centre, labels, None)
+        weak = Weak(locations, matrix, centre, size, labels, None)
         return weak._replace(stored=self._one_by_one(weak)) if self.store.mapped else weak
 
     def _look_up(self, weak: Weak) -> Stored:
-        lookup = look_up(weak.matrix, weak.centre, weak.locations.size, self.grid, self.views.weak.plane)
+        lookup = look_up(weak.matrix, weak.centre, weak.locations.size, self.grids[weak.size], self.views.weak.plane)
         return self.store.read(weak.locations, lookup, weak.labels)
 
     def _one_by_one(self, weak: Weak) -> Stored:

@@ -87,7 +87,11 @@ def train(
     what = f"{chosen.dims}D {chosen.network.name}, {chosen.method.name}"
     size = " x ".join(map(str, chosen.data.size))
     form = "patches of" if chosen.data.sampling == "patch" else "images resized to"
-    console.print(f"{wanted.name}: {what}, {form} {size}, {last} steps", soft_wrap=True, highlight=False)
+    text = f"{wanted.name}: {what}, {form} {size}, {last} steps"
+    if chosen.early_steps:
+        early = " x ".join(map(str, chosen.data.early_size))
+        text += f" (the first {chosen.early_steps}: {early}, about {chosen.growth:.2g} times as fast)"
+    console.print(text, soft_wrap=True, highlight=False)
     with TrainingDisplay(console, chosen.method.name) as display:
         done = fit(
             chosen,

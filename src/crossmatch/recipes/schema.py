@@ -3,34 +3,29 @@
 Each group of settings is defined beside the code it sets; this file puts them together. `load.py` reads recipes.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import (
-    Discriminator,
     Field,
     SerializationInfo,
-    Tag,
     ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
 )
 
-from crossmatch.batches.intensity import UNBOUNDED, Normalise
+from crossmatch.batches.intensity import UNBOUNDED
 from crossmatch.batches.views import BatchSizes, ViewSettings
 from crossmatch.errors import offered
 from crossmatch.methods import METHODS, Method, MethodSettings
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.methods.schedules import poly_decay
 from crossmatch.networks import NETWORKS, NetworkSettings, Segmenter
-from crossmatch.settings import BelowOne, Count, Fraction, NonNegative, Positive, Settings
+from crossmatch.recipes.data import DataSettings, Stride, check_stride
+from crossmatch.settings import BelowOne, Count, NonNegative, Positive, Settings
 
-# of sliding windows: "even", or voxels from window to window, one number an axis
-Stride = Annotated[
-    Annotated[Literal["even"], Tag("word")] | Annotated[tuple[Count, ...], Tag("numbers")],
-    Discriminator(lambda stride: "word" if isinstance(stride, str) else "numbers"),
-]
 S = TypeVar("S", bound=Settings)
 
 
@@ -58,52 +53,6 @@ class Choice(Settings, Generic[S]):
 # Named here, not in the class below, so that a recipe can be pickled for the ranks of a training.
 NetworkChoice = Choice[NetworkSettings]
 MethodChoice = Choice[MethodSettings]
-
-
-class DataSettings(Settings):
-    """The training data, and how they are prepared."""
-
-    dataset: str = ""
-    """The name that dataset.json must have. Empty: any."""
-    labelled: Annotated[str, Field(coerce_numbers_to_str=True)] = "all"
-    """Which cases count as labelled: those of `splits/train_<labelled>_label.txt`, or `all` with labels."""
-    normalise: Normalise = "minmax"
-    """How grey values are scaled. To [0, 1]: by a scan's minimum and maximum, by its 0.5 and 99.5 percentiles, or
-    (`colour`) by what 8 or 16 bits can hold. To mean 0 and spread 1: by a scan's voxels that are not 0 (`zscore`), or
-    by the labelled foreground of all training scans (`ct`). `none` keeps values as stored."""
-    sampling: Literal["resize", "patch"] = "resize"
-    """Whole images resized to `size`, or random patches of `size`."""
-    interpolation: Literal["nearest", "linear"] = "nearest"
-    """How whole images become `size`. `nearest`: looked up among their own voxels, together with turns and rotations
-    (released 2D). `linear`: resized once, when they are read, by means where an axis shrinks and linearly where it
-    grows, labels by nearest neighbour. Nothing larger is kept then, which suits photographs."""
-    size: tuple[Count, ...] = (256, 256)
-    """Voxels of the network's input along each axis: two numbers for slices, three for volumes."""
-    spacing_mm: tuple[Positive, ...] = ()
-    """Voxel size that scans are resampled to before patches are cut, one number an axis. Empty: as stored."""
-    foreground: Fraction = 0.0
-    """Share of a step's labelled slices or patches that must show a class; each class is drawn equally often."""
-    foreground_steps: Annotated[int, Field(ge=0)] = 0
-    """The first steps of the run, to which `foreground` is limited. 0: all steps."""
-    memory_gb: NonNegative = 4.0
-    """Voxels stay on the compute device up to this size. Larger data lie in a file."""
-
-    @model_validator(mode="after")
-    def _axes(self) -> "DataSettings":
-        if len(self.size) not in (2, 3):
-            raise ValueError(f"data.size {self.size} must have two numbers (slices) or three (volumes)")
-        if self.spacing_mm and len(self.spacing_mm) != len(self.size):
-            raise ValueError(f"data.spacing_mm {self.spacing_mm} must have as many numbers as data.size {self.size}")
-        if self.spacing_mm and self.sampling == "resize":
-            raise ValueError("data.spacing_mm has no effect where data.sampling is resize: leave it out, or use patch")
-        if self.interpolation == "linear" and self.sampling == "patch":
-            raise ValueError("data.interpolation has no effect where data.sampling is patch: leave it out")
-        return self
-
-    @property
-    def stored_size(self) -> tuple[int, ...]:
-        """The size that images have in a store; empty: their own."""
-        return self.size if self.interpolation == "linear" else ()
 
 
 class TrainSettings(Settings):
@@ -194,7 +143,8 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _settings_fit(self) -> "Recipe":
         size = self.data.size
-        self.network.settings.check_size(size, min(self.train.batch.labelled, self.train.batch.unlabelled))
+        for each in self.data.sizes:
+            self.network.settings.check_size(each, min(self.train.batch.labelled, self.train.batch.unlabelled))
         if any(axis >= len(size) for axis in self.views.weak.plane):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)
@@ -216,8 +166,23 @@ class Recipe(Settings):
 
     @property
     def coarse_size(self) -> tuple[int, ...]:
-        """Voxels an axis of the network's coarsest feature map."""
-        return tuple(n // self.network.settings.multiple for n in self.data.size)
+        """Voxels an axis of the network's coarsest feature map, of the smallest images."""
+        return tuple(n // self.network.settings.multiple for n in self.data.sizes[-1])
+
+    @property
+    def early_steps(self) -> int:
+        """Steps at the beginning of the run that see images of ``data.early_size``."""
+        return round(self.data.early_share * self.train.steps)
+
+    @property
+    def growth(self) -> float:
+        """How many times as many voxels an image has after the early steps."""
+        return math.prod(self.data.size) / math.prod(self.data.sizes[-1])
+
+    def work(self, step: int) -> float:
+        """The work of the first `step` steps, counted in steps of full size."""
+        early = min(step, self.early_steps)
+        return early / self.growth + step - early
 
     def learning_rate(self, progress: float) -> float:
         """The learning rate of a step from its progress in [0, 1): by the method's schedule, or else the decay."""
@@ -235,16 +200,3 @@ class Recipe(Settings):
     def dims(self) -> int:
         """Spatial axes of what the network sees."""
         return len(self.data.size)
-
-
-def check_stride(stride: Stride, data: DataSettings) -> None:
-    """Raise ValueError unless windows of a patch can be laid with this stride."""
-    if stride == "even":
-        return
-    if data.sampling != "patch":
-        raise ValueError("a stride has no effect where whole images are resized (data.sampling=resize): leave it out")
-    if len(stride) != len(data.size) or not all(1 <= step <= n for step, n in zip(stride, data.size, strict=True)):
-        raise ValueError(
-            f"the stride {stride} must have {len(data.size)} numbers, each from 1 to the patch's {data.size}: above "
-            "it, voxels between the windows would never be seen"
-        )

@@ -28,6 +28,8 @@ def extend_run(run: Run, steps: int) -> tuple[Run, str]:
         f"from step {before} on, the run continues as one of {steps} steps: the learning rate starts again at "
         f"{rate:.3g} and falls until step {steps}; warm-ups and thresholds follow the share of {steps} steps"
     )
+    if recipe.early_steps > before:
+        told += f". Images are small again (data.early_size) until step {recipe.early_steps}"
     record: RunRecord = {**run.record, "recipe": recipe.model_dump(mode="json")}
     record["extended"] = [*record.get("extended", []), {"before": before, "steps": steps, "schedule": told}]
     write_json(run.folder / "run.json", record)

@@ -189,8 +189,9 @@ def _train(
             display.step(state.step, settings.steps, shown)
             # once: a run that takes days
             if state.step - first == PACE_STEPS:
-                seconds = (time.monotonic() - began) / PACE_STEPS
-                if told := long_run(settings.steps - state.step, seconds):
+                now, work = time.monotonic(), run.recipe.work
+                pace = (now - began) / (work(state.step) - work(first))
+                if told := long_run(settings.steps - state.step, pace * (work(settings.steps) - work(state.step))):
                     display.warn(told)
         # stopped by a signal
         if state.step < settings.steps:

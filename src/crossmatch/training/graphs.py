@@ -4,7 +4,7 @@ A graph runs the same kernels on the same memory again. So everything that chang
 on the device: what was drawn, progress, learning rate, and the state of PyTorch's generator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor
@@ -31,21 +31,21 @@ class GraphedStep:
 
     def __init__(self, work: Callable[[Drawn], Terms], capture: Capture, aside: Callable[[Work], Terms]) -> None:
         self.work, self.capture, self.aside = work, capture, aside
-        self.stage: int | None = None
+        self.kind: Hashable = None
         self._forget()
 
     def _forget(self) -> None:
         """Free the memory of a graph."""
-        self.plain = 0  # plain steps of this stage
+        self.plain = 0  # plain steps of this kind
         self.inputs: Drawn | None = None
         self.terms: Terms = {}
         self.replay: Callable[[], object] = lambda: None
 
-    def __call__(self, drawn: Drawn, stage: int) -> Terms:
-        """Take a step. Each `stage` has its own graph; the next step overwrites the terms that this one gives."""
-        if stage != self.stage:
+    def __call__(self, drawn: Drawn, kind: Hashable) -> Terms:
+        """Take a step. Each `kind` has its own graph; the next step overwrites the terms that this one gives."""
+        if kind != self.kind:
             self._forget()
-            self.stage = stage
+            self.kind = kind
         if self.plain < WARM_UP:
             self.plain += 1
             return self.aside(lambda: self.work(drawn))

@@ -54,7 +54,7 @@ def open_session(
     state.method = team.joined(state.method)
     store = cases.load(recipe, run.folder, team.device, loading, rank)
 
-    def batches_of(share: tuple[int, int], foreground: float) -> Batches:
+    def batches_of(share: tuple[int, int], foreground: float, early_steps: int) -> Batches:
         return Batches(
             store,
             recipe.data.size,
@@ -68,10 +68,12 @@ def open_session(
             foreground_steps=recipe.data.foreground_steps,
             share=share,
             augmented=recipe.method_class.augmented,
+            early_size=recipe.data.early_size,
+            early_steps=early_steps,
         )
 
-    batches = batches_of((rank, team.place.count), recipe.data.foreground)
-    recalibrate = Recalibration(state, batches_of((0, 1), 0.0), team.fabric.autocast)
+    batches = batches_of((rank, team.place.count), recipe.data.foreground, recipe.early_steps)
+    recalibrate = Recalibration(state, batches_of((0, 1), 0.0, 0), team.fabric.autocast)
     axis, windows = cases.dataset.slice_axis, run.fixed_windows
     bf16 = uses_bf16(recipe.train.precision, team.device)  # no gradient is needed
     predictor = Predictor(state.predictor, recipe, axis, team.device, fixed=windows, frame=run.frame, bf16=bf16)

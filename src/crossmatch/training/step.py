@@ -52,7 +52,8 @@ class TrainingStep:
         self.model.train()
         self.state.method.before_step(step, settings.steps)
         try:
-            terms = self.graph(drawn, self.state.method.stage) if self.graph else self._compute(drawn)
+            kind = self.state.method.stage, drawn.labelled.size
+            terms = self.graph(drawn, kind) if self.graph else self._compute(drawn)
         except (torch._dynamo.exc.TorchDynamoException, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
             raise UserError(
                 f"--compile failed ({str(error).strip().splitlines()[0]}): train without it. It needs a C++ compiler "

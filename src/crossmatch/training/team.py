@@ -49,18 +49,19 @@ def check_place(recipe: Recipe, device: torch.device, place: Place) -> None:
             f"{place.per_node} ranks on this machine need as many GPUs, and PyTorch sees {torch.cuda.device_count()}: "
             "start fewer, or let every rank see all GPUs of its machine (SLURM: --gpus-per-node, not --gpus-per-task)."
         )
-    sizes = {"labelled": recipe.train.batch.labelled}
+    counts = {"labelled": recipe.train.batch.labelled}
     if METHODS[recipe.method.name].needs_unlabelled:
-        sizes["unlabelled"] = recipe.train.batch.unlabelled
-    for name, size in sizes.items():
-        if size % place.count:
-            more = -(-size // place.count) * place.count
+        counts["unlabelled"] = recipe.train.batch.unlabelled
+    for name, count in counts.items():
+        if count % place.count:
+            more = -(-count // place.count) * place.count
             raise UserError(
-                f"train.batch.{name} is {size}, the images of one step over all devices, and {place.count} devices "
+                f"train.batch.{name} is {count}, the images of one step over all devices, and {place.count} devices "
                 f"cannot share them equally: the next number that works is --set train.batch.{name}={more}."
             )
     try:
-        recipe.network.settings.check_size(recipe.data.size, min(sizes.values()) // place.count)
+        for size in recipe.data.sizes:
+            recipe.network.settings.check_size(size, min(counts.values()) // place.count)
     except ValueError as error:
         raise UserError(f"With the batch shared by {place.count} devices: {error}.") from None
 

@@ -112,13 +112,12 @@ def mirrored_sides(recipe: Recipe) -> list[str]:
     ]
 
 
-def long_run(steps_left: int, seconds_a_step: float) -> str | None:
-    """A warning where the rest of a run takes more than a day."""
-    seconds = steps_left * seconds_a_step
+def long_run(steps_left: int, seconds: float) -> str | None:
+    """A warning where the steps that are left take more than a day."""
     if seconds <= DAY_SECONDS:
         return None
     return (
-        f"at {seconds_a_step:.3g} s a step the {steps_left} steps that are left take {seconds / DAY_SECONDS:.1f} days. "
+        f"at the speed so far the {steps_left} steps that are left take {seconds / DAY_SECONDS:.1f} days. "
         "Stop with Ctrl-C and lower train.steps, data.size or train.batch, or let `crossmatch plan --minutes` choose"
     )
 
