@@ -62,6 +62,8 @@ def test_two_steps(name: str, datasets: dict[tuple[int, int], Path], tmp_path: P
     whole = load_recipe(name)
     changes = [*SMALLER[whole.network.name], SIZES[whole.dims], "data.labelled=1", "data.dataset=tiny"]
     changes += ["train.steps=2", "train.batch.labelled=1", "train.batch.unlabelled=1", "train.precision=float32"]
+    if whole.data.early_size:
+        changes += ["data.early_size=[16, 16]", "data.early_share=0.5"]
     if whole.predict.stride != "even":
         changes.append("predict.stride=[16, 8, 16]")
     recipe = load_recipe(name, changes)

@@ -34,7 +34,9 @@ def test_every_bundled_recipe_loads(name):
 
 
 def test_the_recipes_that_are_promised():
-    assert {"phantom", "acdc_1", "acdc_3", "acdc_7", "acdc_full", "acdc_3_small", "la_8_small"} <= set(recipe_names())
+    assert {"phantom", "acdc_1", "acdc_3", "acdc_7", "acdc_full", "acdc_3_small", "acdc_3_hour", "la_8_small"} <= set(
+        recipe_names()
+    )
 
 
 @pytest.mark.parametrize(("name", "steps"), [("acdc_1", 106), ("acdc_3", 103), ("acdc_7", 98)])

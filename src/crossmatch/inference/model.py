@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from crossmatch.inference.arrays import volumes_of
 from crossmatch.inference.predict import Options, predict, predictor_of
 from crossmatch.networks import Segmenter
-from crossmatch.recipes.data import Stride
+from crossmatch.recipes.data_settings import Stride
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import Precision, memory_advice
 from crossmatch.runs.display import Counted, counting

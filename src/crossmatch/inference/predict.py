@@ -28,9 +28,8 @@ from crossmatch.inference.quality_record import warn_of_old
 from crossmatch.inference.scan_files import read_scan, write_files
 from crossmatch.inference.sources import Files, Sources, known_sources
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.recipes.data import Stride, check_stride
-from crossmatch.recipes.load import load_recipe
-from crossmatch.recipes.schema import Recipe
+from crossmatch.recipes import Recipe, load_recipe
+from crossmatch.recipes.data_settings import Stride, check_stride
 from crossmatch.runs.devices import Precision, choose_device, memory_advice, uses_bf16
 from crossmatch.runs.lock import only_writer
 from crossmatch.runs.run import Run

@@ -23,7 +23,7 @@ from crossmatch.methods import METHODS, Method, MethodSettings
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.methods.schedules import poly_decay
 from crossmatch.networks import NETWORKS, NetworkSettings, Segmenter
-from crossmatch.recipes.data import DataSettings, Stride, check_stride
+from crossmatch.recipes.data_settings import DataSettings, Stride, check_stride
 from crossmatch.settings import BelowOne, Count, NonNegative, Positive, Settings
 
 S = TypeVar("S", bound=Settings)
