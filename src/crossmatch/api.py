@@ -116,7 +116,7 @@ def train(
             other,
             lambda place: make_plan(place, minutes=minutes, changes=settings, device=device).proposal.recipe,
         )
-    with _showing(progress, wanted.recipe.method.name) as display:
+    with _showing(progress, wanted.recipe) as display:
         done = fit(
             wanted.recipe,
             wanted.data,
@@ -227,10 +227,10 @@ def _settings(changes: Mapping[str, object]) -> dict[str, object]:
 
 
 @contextmanager
-def _showing(progress: bool | Display | None, name: str) -> Iterator[Display]:
+def _showing(progress: bool | Display | None, recipe: Recipe) -> Iterator[Display]:
     """The display of a training."""
     if progress is True:
-        with TrainingDisplay(Terminal(), name) as display:
+        with TrainingDisplay(Terminal(), recipe.method.name, recipe.work) as display:
             yield display
     else:
         yield progress or Silent()

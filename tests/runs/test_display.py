@@ -27,6 +27,20 @@ def test_a_log_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("terminal", [False, True])
+def test_steps_that_grow_are_told_by_their_work(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    """Steps from the 50th on take twice as long as those before: 2 s and 4 s. After 30 steps 20 and 50 are left."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    written = io.StringIO()
+    console = Console(file=written, width=200, force_terminal=terminal)
+    with TrainingDisplay(console, "crossmatch", lambda step: step + max(0, step - 50)) as shown:
+        for step in range(1, 31):
+            now[0] = 1000 + 2 * step
+            shown.step(step, 100, {})
+    assert f"{(20 * 2 + 50 * 4) / 60:.0f} minutes left" in written.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
 def test_a_bar_appears_with_the_first_case(terminal: bool) -> None:
     """An error before it stands alone; one after it leaves what was done."""
     for calls in ([], [(0, 3), (2, 3)]):

@@ -92,7 +92,7 @@ def train(
         early = " x ".join(map(str, chosen.data.early_size))
         text += f" (the first {chosen.early_steps}: {early}, about {chosen.growth:.2g} times as fast)"
     console.print(text, soft_wrap=True, highlight=False)
-    with TrainingDisplay(console, chosen.method.name) as display:
+    with TrainingDisplay(console, chosen.method.name, chosen.work) as display:
         done = fit(
             chosen,
             wanted.data,

@@ -169,16 +169,16 @@ class TrainingDisplay:
     Args:
         console: where to show it.
         name: of what is trained, the first word of the bar.
+        work: of the first so many steps, in any unit; the time left is told by it. Default: steps are equal.
     """
 
-    def __init__(self, console: Console, name: str) -> None:
-        self.console, self.name = console, name
+    def __init__(self, console: Console, name: str, work: Callable[[int], float] = float) -> None:
+        self.console, self.name, self.work = console, name, work
         self.bar = can_show_bar(console)
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
             TextColumn("{task.fields[text]}"),
             console=console,
             disable=not self.bar,
@@ -204,14 +204,18 @@ class TrainingDisplay:
         now = time.monotonic()
         if self.first is None:
             self.first = (step, now)
-        rate = (step - self.first[0]) / max(now - self.first[1], 1e-9)
-        words = [f"{rate:.2f} steps/s"] if step > self.first[0] else []
+        began, spent = self.first[0], max(now - self.first[1], 1e-9)
+        words = []
+        if began < step < steps:
+            left = (self.work(steps) - self.work(step)) / (self.work(step) - self.work(began))
+            words.append(f"{told_time(left * spent)} left")
+        if step > began:
+            words.append(f"{(step - began) / spent:.2f} steps/s")
         words += [f"{label} {values[key]:.3f}" for key, label in SHOWN.items() if key in values]
         self._show(self.name, step, steps, "  ".join(words))
         if not self.bar and (now - self.spoken > LOG_SECONDS or step == steps):
             self.spoken = now
-            left = [f"{told_time((steps - step) / rate)} left"] if rate and step < steps else []
-            self.console.print(f"{self.name}: step {step}/{steps}  {'  '.join(left + words)}", soft_wrap=True)
+            self.console.print(f"{self.name}: step {step}/{steps}  {'  '.join(words)}", soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A line above the bar."""
