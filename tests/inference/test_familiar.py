@@ -1,14 +1,17 @@
-"""Scans that are unlike those of the training: voxel size, grey values; and runs with steps left."""
+"""Scans unlike those of the training: voxel size, grey values; and runs whose last weights are not their best."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from crossmatch.inference.familiar import strange_grey_values, strange_spacing
+from crossmatch.inference.familiar import doubtful, strange_grey_values, strange_spacing
 from crossmatch.inference.predict import predict
-from crossmatch.runs.run import Run
+from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.run import Run, open_run
+from crossmatch.training import fit as train_module
 from tiny import AFFINE, write_dataset, write_nifti
+from train_tiny import TINY, Quiet
 from untrained import small_recipe, untrained_run
 
 MR = [0, 5, 400, 1200, 700]  # lowest, highest of the 0.5th percentiles; of the 99.5th; median range
@@ -99,3 +102,24 @@ class TestCommand:
         run = untrained_run(tmp_path / "run", data, "train.steps=600")
         (told,) = self.told(run, data / "imagesTs", tmp_path)
         assert "is unfinished, at step 3 of 600: finish it first with crossmatch train --resume --out" in told
+
+    def test_a_last_checkpoint_that_is_worse_than_an_earlier_one(self, tmp_path, monkeypatch):
+        """Told when the training ends, and by whatever uses `last`; `best` has nothing to be told."""
+        data, dice = write_dataset(tmp_path / "data"), iter((0.5, 0.651, 0.152))
+        monkeypatch.setattr(train_module, "validation", lambda predictor, dataset: {"mean": next(dice)})
+        display, few = Quiet(), ["train.steps=3", "train.validate_every=1", "train.checkpoint_every=3"]
+        train_module.fit(load_recipe("phantom", [*TINY, *few]), data, tmp_path / "run", display)
+        run = open_run(tmp_path / "run")
+        (told,) = [text for text in display.warnings if "validation Dice" in text]
+        assert "was 65.1 % at step 2 and is 15.2 % now. `crossmatch predict --checkpoint best`" in told
+        assert doubtful(run, "last") == run.fallen() == told
+        assert doubtful(run, "best") is None
+        (again,) = self.told(run, data / "imagesTs", tmp_path)
+        assert again == told
+
+    def test_a_little_worse_is_no_matter(self, tmp_path, monkeypatch):
+        data, dice = write_dataset(tmp_path / "data"), iter((0.65, 0.61))
+        monkeypatch.setattr(train_module, "validation", lambda predictor, dataset: {"mean": next(dice)})
+        few = ["train.steps=2", "train.validate_every=1", "train.checkpoint_every=2"]
+        train_module.fit(load_recipe("phantom", [*TINY, *few]), data, tmp_path / "run", Quiet())
+        assert open_run(tmp_path / "run").fallen() is None

@@ -179,13 +179,13 @@ def pack(
     checkpoint: Annotated[Literal["last", "best"], typer.Option(help="the checkpoint to pack")] = "last",
 ) -> None:
     """Write a run as one file to pass on: weights, recipe and facts, without data or names of cases and folders."""
-    from crossmatch.inference.familiar import unfinished
+    from crossmatch.inference.familiar import doubtful
     from crossmatch.runs.display import Terminal, say
     from crossmatch.runs.pack import pack as pack_run
     from crossmatch.runs.run import open_run
 
     console = Terminal()
-    if told := unfinished(open_run(run), "last"):
+    if told := doubtful(open_run(run), checkpoint):
         say(console, "Warning:", told)
     made = pack_run(run, out, checkpoint)
     size, following = f"{made.stat().st_size / 1e6:.1f} MB", f"crossmatch predict {quoted(made)} IMAGES MASKS"

@@ -14,7 +14,7 @@ from crossmatch.export import monai_bundle, onnx_model, torch_program
 from crossmatch.export.card import NOT_STATED, model_card, summary
 from crossmatch.export.description import describe
 from crossmatch.export.scored import evaluations_of
-from crossmatch.inference.familiar import unfinished
+from crossmatch.inference.familiar import doubtful
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.runs.run import open_run
 
@@ -107,7 +107,7 @@ def export_run(
         raise UserError(f"--licence {licence!r} is no SPDX name, such as CC-BY-4.0 or MIT: see spdx.org/licenses.")
     run, chosen = open_run(run_folder), FORMATS[format]
     network, loaded = run.load_network(checkpoint)
-    if told := unfinished(run, checkpoint):
+    if told := doubtful(run, checkpoint):
         warn(told)
     about = describe(run, network, loaded, checkpoint, chosen.file)
     scored = evaluations_of(run, about["weights_sha256"], evaluations)

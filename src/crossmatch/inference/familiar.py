@@ -37,21 +37,22 @@ def seen_in_training(scans: Sequence[CasePrint]) -> Seen:
     return {"spacing_mm": ends, "grey_values": grey_values}
 
 
-def unfinished(run: Run, checkpoint: str) -> str | None:
-    """A warning where a run has steps left."""
-    if "packed" in run.record:
+def doubtful(run: Run, checkpoint: str) -> str | None:
+    """A warning where a run has steps left, or where its ``last`` checkpoint is worse than an earlier one."""
+    if run.is_packed:
         left = run.record["packed"]["steps_left"]
         return f"the run that {run.folder} was packed from was unfinished, with {left} steps left" if left else None
     path = run.checkpoint("last")
     if checkpoint not in ("last", "best") or not path.is_file():
         return None
     step, steps = load_facts(path)["step"], run.recipe.train.steps
-    if step >= steps:
-        return None
-    return (
-        f"the run {run.folder} is unfinished, at step {step} of {steps}: finish it first with crossmatch train "
-        f"--resume --out {run.folder}"
-    )
+    told = [] if checkpoint == "best" else [run.fallen()]
+    if step < steps:
+        told.append(
+            f"the run {run.folder} is unfinished, at step {step} of {steps}: finish it first with crossmatch train "
+            f"--resume --out {run.folder}"
+        )
+    return ". ".join(each for each in told if each) or None
 
 
 def strange_spacing(run: Run, spacing_mm: Sequence[float] | None) -> str | None:

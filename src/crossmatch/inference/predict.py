@@ -18,7 +18,7 @@ from crossmatch.errors import UserError, listed
 from crossmatch.formats import SegmentCode
 from crossmatch.inference.comparing import views_of
 from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
-from crossmatch.inference.familiar import strange_grey_values, unfinished
+from crossmatch.inference.familiar import doubtful, strange_grey_values
 from crossmatch.inference.inputs import Scan, find_scans, raise_together
 from crossmatch.inference.judged import Judged, calibration_of, made_by
 from crossmatch.inference.origin import origin, refuse_file
@@ -98,7 +98,7 @@ def predict(
     recipe = _recipe(run, options)
     scans = find_scans(source, run, recipe, warn)
     for one in runs:
-        if told := unfinished(one, options.checkpoint):
+        if told := doubtful(one, options.checkpoint):
             warn(told)
     made = files_to_make(target, scans, options.format, options.maps)
 

@@ -20,12 +20,14 @@ from crossmatch.networks import NETWORKS, Segmenter
 from crossmatch.networks.segmenter import to_channels_last
 from crossmatch.recipes.load import parse_recipe
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_weights
+from crossmatch.runs.checkpoint import Checkpoint, load_checkpoint, load_facts, load_weights
 from crossmatch.runs.differences import changes
 from crossmatch.runs.lock import NAME as LOCK
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.record import DataFacts, RunRecord
 from crossmatch.runs.zipped import FACTS, is_packed, read_packed
+
+FALLEN = 0.05  # of mean Dice
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,19 @@ class Run:
         if self.is_packed and name == "last":
             return self.folder
         return self.folder / "checkpoints" / f"{name}.safetensors" if name in ("last", "best") else Path(name)
+
+    def fallen(self) -> str | None:
+        """A warning where the validation Dice of the last checkpoint lies far below that of the best one."""
+        if not all(self.checkpoint(name).is_file() for name in ("last", "best")):
+            return None
+        last, best = (load_facts(self.checkpoint(name)) for name in ("last", "best"))
+        now, before = last.get("validation"), best.get("validation")
+        if now is None or before is None or before - now < FALLEN:
+            return None
+        return (
+            f"the validation Dice of {self.folder} was {100 * before:.1f} % at step {best['step']} and is "
+            f"{100 * now:.1f} % now. `crossmatch predict --checkpoint best` takes the earlier weights"
+        )
 
     def build_network(self) -> Segmenter:
         """The recipe's network for this dataset's channels and labels, with fresh weights, laid out for speed."""

@@ -22,7 +22,7 @@ from crossmatch.runs.tracking import Tracker, begin_tracking, check_tracking, is
 from crossmatch.system.process import interrupts
 from crossmatch.training.extend import extend_run
 from crossmatch.training.material import TrainingCases, training_cases
-from crossmatch.training.plateau import Plateau, foreground_share
+from crossmatch.training.pseudo_share import Overgrowth, Plateau, foreground_share
 from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.session import Session, open_session
 from crossmatch.training.team import Team, check_flags, check_place
@@ -123,6 +123,8 @@ def fit(
             team.wait()  # until the slowest rank has read its scans
             with drawing(session.batches, run.recipe.train.steps) as draw:
                 _train(session, draw, validate if cases.dataset.split("val") else None, display)
+            if fallen := team.first(run.fallen):
+                display.warn(fallen)
     return session.state.step
 
 
@@ -142,7 +144,8 @@ def _train(
     shown: dict[str, float] = {}
     rate = take_step.learning_rate
     first, started = state.step, time.monotonic()
-    plateau = Plateau(settings.steps, foreground_share(session.batches.store))
+    labelled = foreground_share(session.batches.store)
+    watches = (Plateau(settings.steps, labelled), Overgrowth(labelled))
     began = started
 
     def read_scalars() -> None:
@@ -151,8 +154,9 @@ def _train(
         if book:
             book.write(state.step, "train", {**means, "learning_rate": rate})
         shown.update(means)
-        if told := plateau(state.step, means):
-            display.warn(told)
+        for watch in watches:
+            if told := watch(state.step, means):
+                display.warn(told)
 
     def keep() -> None:
         nonlocal started

@@ -1,4 +1,4 @@
-"""The warning that pseudo-labels hold background alone: when it comes, once, and in a run."""
+"""The warnings that pseudo-labels hold background alone, or far too much foreground: when they come, and in a run."""
 
 from pathlib import Path
 
@@ -10,14 +10,15 @@ from crossmatch.batches import store as store_module
 from crossmatch.batches.store import Store
 from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.logbook import read_metrics
-from crossmatch.training import plateau as module
+from crossmatch.training import fit as train_module
+from crossmatch.training import pseudo_share as module
 from crossmatch.training.fit import fit
-from crossmatch.training.plateau import Plateau, foreground_share
+from crossmatch.training.pseudo_share import Overgrowth, Plateau, foreground_share
 from tiny import write_dataset
 from train_tiny import TINY, Quiet
 
 
-def told(plateau: Plateau, shares: dict[int, float]) -> dict[int, str]:
+def told(plateau: Plateau | Overgrowth, shares: dict[int, float]) -> dict[int, str]:
     """What it says at which step."""
     found = {step: plateau(step, {"total": 1.0, "pseudo_foreground": share}) for step, share in shares.items()}
     return {step: text for step, text in found.items() if text}
@@ -55,6 +56,35 @@ def test_labels_are_counted_part_by_part(monkeypatch: pytest.MonkeyPatch):
     counts = Store(torch.zeros(0), labels, *[torch.zeros(0)] * 10).label_counts
     assert counts[[0, 1, 2, 3, 4, 255]].tolist() == [3, 1, 2, 1, 0, 1]
     assert counts.sum() == len(labels)
+
+
+def test_growth_is_told_once_after_a_hundred_steps_on_end():
+    """Labels have 10 %: 31 % is too much, 30 % is not, and a reading in between starts the time anew."""
+    many = {step: 0.31 for step in range(20, 400, 20)}
+    said = told(Overgrowth(0.1), many)
+    assert list(said) == [120]
+    assert "since step 20" in said[120]
+    assert "31 % instead of 10 %" in said[120]
+    assert list(told(Overgrowth(0.1), many | {100: 0.3})) == [220]
+    assert told(Overgrowth(0.1), {step: 0.3 for step in range(20, 400, 20)}) == {}
+    assert [Overgrowth(0.1)(step, {"total": 1.0}) for step in (10, 500)] == [None, None]
+
+
+def test_a_run_tells_of_growth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The network is sure of a class all over: its head is."""
+    monkeypatch.setattr(module, "LEAST_STEPS", 2)
+    monkeypatch.setattr(train_module, "foreground_share", lambda store: 0.1)
+    data, display = write_dataset(tmp_path / "data"), Quiet()
+    begin = crossmatch.networks.UNet.__init__
+
+    def sure(network, *args, **more):
+        begin(network, *args, **more)
+        with torch.no_grad():
+            network.head.bias[1] += 100.0
+
+    monkeypatch.setattr(crossmatch.networks.UNet, "__init__", sure)
+    fit(load_recipe("phantom", [*TINY, "train.steps=6"]), data, tmp_path / "run", display)
+    assert sum("100 % instead of 10 %" in text for text in display.warnings) == 1
 
 
 def test_a_run_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
