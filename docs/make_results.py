@@ -28,6 +28,7 @@ NAMES = {
 }
 SPACE = "\N{NO-BREAK SPACE}"
 PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc", "benchmark_skin"
+ACDC_HOUR = "benchmark_acdc_hour"
 ACDC_SHORT = "benchmark_acdc_3_small_all"  # 600 steps, by an earlier recipe
 
 Found = dict[str, Any]
@@ -147,6 +148,7 @@ def tries_table(root: Path) -> list[str]:
 TABLES: dict[str, Callable[[Path], list[str]]] = {
     "phantom": lambda root: benchmark_table(root, PHANTOM),
     "acdc": lambda root: benchmark_table(root, ACDC),
+    "acdc_hour": lambda root: benchmark_table(root, ACDC_HOUR),
     "acdc_short": lambda root: benchmark_table(root, ACDC_SHORT),
     "skin": lambda root: benchmark_table(root, SKIN),
     "tries": tries_table,

@@ -64,6 +64,7 @@ def test_a_ct_is_planned_as_ct():
     assert (recipe.views.strong.brightness, recipe.views.strong.gamma) == (0, 0.5)
     assert recipe.data.spacing_mm == (1, 1, 1)
     assert recipe.method.name == "crossmatch"
+    assert not recipe.views.augment.labelled  # measured in 2D only
 
 
 def test_thick_slices_are_resampled_in_their_plane():
@@ -71,6 +72,7 @@ def test_thick_slices_are_resampled_in_their_plane():
     assert (recipe.dims, recipe.data.sampling, recipe.data.spacing_mm) == (2, "patch", (1.5, 1.5))
     assert recipe.train.optimizer == "sgd"
     assert recipe.data.size == (208, 208)
+    assert recipe.views.augment.labelled
 
 
 def test_sides_are_never_flipped_whatever_the_method():

@@ -87,6 +87,9 @@ def propose(
     mirrored = "as the weak views are flipped" if turned.value else "as the weak views are not flipped"
     chosen["views.augment.mirror_probability"] = Chosen(0.5 if turned.value else 0.0, mirrored)
     chosen["views.weak.plane"] = rules.plane(facts, dims.value)
+    if dims.value == 2:
+        why = "few labelled slices are soon known by heart, and structures then grow over unlabelled scans"
+        chosen["views.augment.labelled"] = Chosen(True, why)
     _strong_views(chosen, dims.value)
     _network(facts, level, dims.value, chosen)
     _training(level, dims.value, steps, facts.validation > 0, validations, chosen)
