@@ -10,16 +10,17 @@ import argparse
 import json
 from pathlib import Path
 
+from crossmatch.runs.checkpoint import load_facts
+from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import open_run
 
 
 def curve(folder: Path) -> dict[str, object]:
     """The validations of a run: step, minutes since its start and mean Dice as a fraction."""
     run = open_run(folder)
-    _, checkpoint = run.load_network()
-    minutes = checkpoint.facts["seconds"] / 60 / run.recipe.work(checkpoint.facts["step"])  # of a step of full size
-    lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
-    found = [(line["step"], line["validation"]["mean"]) for line in lines if "validation" in line]
+    facts = load_facts(run.checkpoint("last"))
+    minutes = facts["seconds"] / 60 / run.recipe.work(facts["step"])  # of a step of full size
+    found = [(line["step"], line["validation"]["mean"]) for line in read_metrics(run.metrics) if "validation" in line]
     return {
         "method": run.recipe.method.name,
         "seed": run.recipe.seed,

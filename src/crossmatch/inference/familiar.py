@@ -1,4 +1,4 @@
-"""Whether a scan is like those of the training: its voxel size, and its grey values.
+"""Whether a scan is like those of the training (voxel size, grey values), and a run's weights are its last and best.
 
 Numbers of the training scans are kept in run.json, under data.seen.
 """

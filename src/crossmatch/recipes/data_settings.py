@@ -69,7 +69,8 @@ class DataSettings(Settings):
         fits = len(self.early_size) == len(self.size)
         if not fits or any(early > late for early, late in zip(self.early_size, self.size, strict=True)):
             raise ValueError(
-                f"data.early_size {self.early_size} must have as many numbers as data.size {self.size}, none larger"
+                f"data.early_size {self.early_size} must have as many numbers as data.size {self.size}, none larger: "
+                "lower it, or turn it off with data.early_size=[] and data.early_share=0"
             )
 
     @property

@@ -143,8 +143,11 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _settings_fit(self) -> "Recipe":
         size = self.data.size
-        for each in self.data.sizes:
-            self.network.settings.check_size(each, min(self.train.batch.labelled, self.train.batch.unlabelled))
+        for key, each in zip(("data.size", "data.early_size"), self.data.sizes, strict=False):
+            try:
+                self.network.settings.check_size(each, min(self.train.batch.labelled, self.train.batch.unlabelled))
+            except ValueError as error:
+                raise ValueError(str(error).replace("data.size", key)) from None
         if any(axis >= len(size) for axis in self.views.weak.plane):
             raise ValueError(f"views.weak.plane {self.views.weak.plane} names an axis that data.size {size} lacks")
         check_stride(self.predict.stride, self.data)

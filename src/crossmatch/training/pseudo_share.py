@@ -83,6 +83,6 @@ class Overgrowth:
         return (
             f"since step {self.since} the network sees much more foreground in unlabelled scans than labels have: "
             f"{100 * share:.3g} % instead of {100 * self.labelled:.3g} %. If these scans do not show more of it, "
-            "structures grow over them, and masks get worse. Stop with Ctrl-C. Predict with --checkpoint best, or "
-            "start again with --set views.augment.labelled=true --set method.warm_up=0.5"
+            "structures grow over them, and masks get worse. Stop with Ctrl-C. With validation cases, predict with "
+            "--checkpoint best. Or start again with --set views.augment.labelled=true --set method.warm_up=0.5"
         )
