@@ -117,8 +117,9 @@ class TestCommand:
         (again,) = self.told(run, data / "imagesTs", tmp_path)
         assert again == told
 
-    def test_a_little_worse_is_no_matter(self, tmp_path, monkeypatch):
-        data, dice = write_dataset(tmp_path / "data"), iter((0.65, 0.61))
+    @pytest.mark.parametrize("scores", [(0.65, 0.61), (0.101, 0.005)])
+    def test_a_little_worse_and_nothing_learnt_are_no_matter(self, tmp_path, monkeypatch, scores):
+        data, dice = write_dataset(tmp_path / "data"), iter(scores)
         monkeypatch.setattr(train_module, "validation", lambda predictor, dataset: {"mean": next(dice)})
         few = ["train.steps=2", "train.validate_every=1", "train.checkpoint_every=2"]
         train_module.fit(load_recipe("phantom", [*TINY, *few]), data, tmp_path / "run", Quiet())

@@ -69,8 +69,8 @@ def test_the_list_is_sorted_and_filtered(browser, volumes) -> None:
         page.click("th[data-sort=name] button")
         page.wait_for_selector("th[data-sort=name][aria-sort=ascending]")
         assert names(page) == ["case_002", "case_003", "case_004", "case_005"]
-        page.click("th[data-sort='class:RV'] button")
-        page.click("th[data-sort='class:RV'] button")
+        twice = "button => { button.click(); button.click(); }"  # the second before the first one's answer
+        page.eval_on_selector("th[data-sort='class:RV'] button", twice)
         page.wait_for_selector("th[data-sort='class:RV'][aria-sort=descending]")
         assert names(page) == ["case_002", "case_005", "case_003", "case_004"]
         page.select_option("[name=kind]", "validation")

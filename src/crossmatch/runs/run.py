@@ -28,6 +28,7 @@ from crossmatch.runs.record import DataFacts, RunRecord
 from crossmatch.runs.zipped import FACTS, is_packed, read_packed
 
 FALLEN = 0.05  # of mean Dice
+LEARNT = 0.2  # a network whose best Dice is lower has learnt nothing that it could lose
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Run:
             return None
         last, best = (load_facts(self.checkpoint(name)) for name in ("last", "best"))
         now, before = last.get("validation"), best.get("validation")
-        if now is None or before is None or before - now < FALLEN:
+        if now is None or before is None or before < LEARNT or before - now < FALLEN:
             return None
         return (
             f"the validation Dice of {self.folder} was {100 * before:.1f} % at step {best['step']} and is "

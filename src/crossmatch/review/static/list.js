@@ -6,6 +6,7 @@ const FLAGS = 2; // of a row; the page of the case has all
 
 let run;
 let open;
+let questions = 0; // how often rows were asked for
 export const wish = { sort: "worst", down: "", kind: "", state: "", text: "", flagged: "", page: "0" };
 
 export function startList(opened) {
@@ -91,7 +92,9 @@ async function watch() {
 }
 
 async function showRows() {
+  const asked = ++questions;
   const answer = await ask("cases", wish);
+  if (asked !== questions) return; // asked again since: this answer is to an earlier wish
   wish.page = String(answer.page);
   showHeads();
   $("rows").replaceChildren(...answer.rows.map(row));
@@ -112,7 +115,8 @@ function showHeads() {
     const button = element("button", [...(colour ? [swatch(colour)] : []), text], { type: "button" });
     const sorted = wish.sort === sort;
     button.addEventListener("click", tried(async () => {
-      await sortBy(sort, sorted && !wish.down ? "1" : "");
+      // By the wish, not by `sorted`: a second click can come before the first one's answer.
+      await sortBy(sort, wish.sort === sort && !wish.down ? "1" : "");
       $("heads").querySelector(`[data-sort="${CSS.escape(sort)}"] button`)?.focus();
     }));
     const order = sorted ? (wish.down ? "descending" : "ascending") : null;
