@@ -406,8 +406,10 @@ def test_a_voxel_size_that_is_missing_or_wrong(
 def test_a_sheared_scan_is_segmented_where_its_voxel_size_does_not_matter(model: crossmatch.Model) -> None:
     """As the file of such a scan would be."""
     image = noise(16, 16, 3)
-    straight = np.diag([1.0, 1, 2, 1])
-    assert np.array_equal(model.predict(image, affine=SHEARED), model.predict(image, affine=straight))
+    straight = np.diag([1.5, 1.5, 8, 1])
+    sheared = straight.copy()
+    sheared[0, 2] = 4  # z leans towards x
+    assert np.array_equal(model.predict(image, affine=sheared), model.predict(image, affine=straight))
 
 
 def test_a_scan_with_other_axes_gets_labels_with_its_own(model: crossmatch.Model) -> None:

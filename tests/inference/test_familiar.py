@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import crossmatch
 from crossmatch.inference.familiar import doubtful, strange_grey_values, strange_spacing
 from crossmatch.inference.predict import predict
 from crossmatch.recipes.load import load_recipe
@@ -97,6 +98,16 @@ class TestCommand:
         (told,) = self.told(run, tmp_path / "scans", tmp_path)
         assert told.startswith("with other grey values than the training knows: ct (C0 from -9")
 
+    def test_arrays_are_doubted_as_their_files_are(self, run, tmp_path):
+        scan = np.random.default_rng(0).integers(-1000, 3000, (16, 14, 4), dtype=np.int16)
+        model = crossmatch.load(run.folder)
+        with pytest.warns(UserWarning, match="where the training scans") as caught:
+            model.predict(np.moveaxis(scan, 2, 0), affine=np.diag([4.0, 4.0, 4.0, 1.0])[:, [2, 0, 1, 3]])
+        grey, spacing = sorted(str(each.message) for each in caught)
+        assert grey.startswith("C0 from -9")
+        assert grey.endswith("; the mask may be wrong")
+        assert spacing.startswith("voxels of 4 x 4 x 4 mm, where the training scans have 1.5 x 1.5 x 8")
+
     def test_an_unfinished_run(self, tmp_path):
         data = write_dataset(tmp_path / "data")
         run = untrained_run(tmp_path / "run", data, "train.steps=600")
@@ -114,6 +125,9 @@ class TestCommand:
         assert "was 65.1 % at step 2 and is 15.2 % now. `crossmatch predict --checkpoint best`" in told
         assert doubtful(run, "last") == run.fallen() == told
         assert doubtful(run, "best") is None
+        with pytest.warns(UserWarning, match="was 65.1 % at step 2") as caught:
+            crossmatch.load(run.folder).predict(260 * np.random.default_rng(0).random((16, 14, 4)))
+        assert Path(caught[0].filename) == Path(__file__)
         (again,) = self.told(run, data / "imagesTs", tmp_path)
         assert again == told
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from crossmatch.dataset.fingerprint import CasePrint
-from crossmatch.formats import Array
+from crossmatch.dataset.orientation import turn_grid, turn_into
+from crossmatch.formats import Array, Volume
 from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.record import Seen
 from crossmatch.runs.run import Run
@@ -53,6 +54,13 @@ def doubtful(run: Run, checkpoint: str) -> str | None:
             f"--resume --out {run.folder}"
         )
     return ". ".join(each for each in told if each) or None
+
+
+def strange(run: Run, volumes: Sequence[Volume]) -> list[str]:
+    """Warnings where the channels of one scan, in the axis order of its file, are unlike the scans of the training."""
+    turned = turn_grid(volumes[0], turn_into(run.frame, volumes[0]))
+    told = (strange_spacing(run, turned.spacing_mm), strange_grey_values(run, [each.voxels for each in volumes]))
+    return [f"{each}; the mask may be wrong" for each in told if each]
 
 
 def strange_spacing(run: Run, spacing_mm: Sequence[float] | None) -> str | None:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from crossmatch.inference.arrays import volumes_of
+from crossmatch.inference.familiar import doubtful, strange
 from crossmatch.inference.predict import Options, predict, predictor_of
 from crossmatch.networks import Segmenter
 from crossmatch.recipes.data_settings import Stride
@@ -118,8 +119,14 @@ class Model:
         Raises:
             UserError: an image of other axes or channels, that is constant or not finite, or whose voxel size is
                 needed and not given; flips or a stride that do not fit the run.
+
+        Warns of what `crossmatch predict` warns of: grey values and voxel sizes unlike the training's, a run that is
+        unfinished, and a last checkpoint that is worse than an earlier one.
         """
         volumes = volumes_of(np.asarray(image), self.run, spacing_mm, affine)
+        weights = [told for run in (self.run, *self.others) if (told := doubtful(run, self.checkpoint))]
+        for told in (*weights, *strange(self.run, volumes)):
+            warnings.warn(told, stacklevel=2)
         options = Options(flips=flips, probabilities=probabilities, stride=stride, batch=batch, precision=precision)
         predictor = predictor_of((self.run, *self.others), self.network, self.device, options)
         with memory_advice("Segment fewer slices or windows at a time with batch=1, or load the run on the CPU."):
