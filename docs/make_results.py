@@ -18,10 +18,16 @@ import trajectory_results
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path("docs") / "results"
-PAGES = (RESULTS / "index.md", RESULTS / "archive.md", RESULTS / "trajectory.md", Path("README.md"))
+PAGES = (
+    RESULTS / "index.md",
+    RESULTS / "archive.md",
+    RESULTS / "trajectory.md",
+    Path("docs") / "plan.md",
+    Path("README.md"),
+)
 NAMES = {
     "crossmatch": "CrossMatch",
-    "unimatch": "UniMatch",
+    "unimatch": "UniMatch, without",
     "self_distillation": "self-distillation",
     "supervised_strong": "strong augmentation",
     "supervised": "supervised",
@@ -145,6 +151,33 @@ def tries_table(root: Path) -> list[str]:
     return lines
 
 
+def stability_table(root: Path) -> list[str]:
+    """Short planned trainings: validation Dice after the last step, and the best before where that is far higher."""
+    columns = {
+        "": "CrossMatch, without augmentation",
+        "views.augment.labelled=true": "CrossMatch, with it",
+        "method.name=unimatch": "UniMatch, without",
+    }
+    runs = read(root, "plan/stability.json")["runs"]
+    lines = [f"| data | {' | '.join(columns.values())} |", "| --- " * (len(columns) + 1) + "|"]
+    for data in dict.fromkeys(run["data"] for run in runs):
+        shown = []
+        for change in columns:
+            found = [run for run in runs if (run["data"], run["change"]) == (data, change)]
+            shown.append(", ".join(f"{_seed(run)}: {_end(run['validation_dice'])}" for run in found))
+        lines.append(f"| {data} | {' | '.join(shown)} |")
+    return lines
+
+
+def _seed(run: Found) -> str:
+    return f"phantom {run['phantom_seed']}" if "phantom_seed" in run else f"seed {run['seed']}"
+
+
+def _end(curve: Sequence[Sequence[float]]) -> str:
+    last, best = curve[-1][1], max(value for _, value in curve)
+    return percent(last) + (f" (was {percent(best)})" if best - last > 0.05 else "")
+
+
 TABLES: dict[str, Callable[[Path], list[str]]] = {
     "phantom": lambda root: benchmark_table(root, PHANTOM),
     "acdc": lambda root: benchmark_table(root, ACDC),
@@ -152,6 +185,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "acdc_short": lambda root: benchmark_table(root, ACDC_SHORT),
     "skin": lambda root: benchmark_table(root, SKIN),
     "tries": tries_table,
+    "stability": stability_table,
     "3d": three_d_table,
     "readme": readme_table,
     "seeds": trajectory_results.seeds_table,
