@@ -1,0 +1,99 @@
+"""Do short planned trainings keep what they learn? Validation Dice over the run, with changes and seeds.
+
+    OMP_NUM_THREADS=1 python speed/stability.py DATA ... --labelled 2 --steps 1308 --seeds 0 --json FILE --out RUNS
+    ... --change method.name=unimatch --change 'method.eta=0 views.augment.labelled=false'
+
+Every run trains the least planned recipe of its dataset. A change is one or more settings; without --change the recipe
+trains as it is. The file keeps the runs that it has; the same command again makes what is missing. Test cases are not
+opened.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from crossmatch.dataset.check import check
+from crossmatch.dataset.dataset import open_dataset
+from crossmatch.plan.facts import training_facts
+from crossmatch.plan.levels import LEVELS
+from crossmatch.plan.propose import propose
+from crossmatch.plan.rules import Chosen
+from crossmatch.runs.logbook import read_metrics
+from crossmatch.runs.run import open_run
+
+VALIDATIONS = 4
+
+Row = dict[str, Any]
+
+
+def planned(data: Path, labelled: str, steps: int, change: str) -> str:
+    """The least recipe of a dataset, as a file's text."""
+    check(data)
+    facts = training_facts(open_dataset(data), labelled)
+    changes: dict[str, object] = {"data.labelled": labelled}
+    if method := [word.partition("=")[2] for word in change.split() if word.startswith("method.name=")]:
+        changes["method.name"] = method[0]  # the others are settings of the method, which follow when it is known
+    return propose(facts, LEVELS[-1], Chosen(steps, "given"), changes, VALIDATIONS).toml("The least planned recipe.")
+
+
+def trained(data: Path, labelled: str, steps: int, change: str, seed: int, out: Path) -> Row:
+    """Train, or go on with a run that was stopped."""
+    words = ["--resume", "--out", str(out)]
+    if not out.exists():
+        recipe = out.parent / f"{out.name}.toml"
+        recipe.write_text(planned(data, labelled, steps, change), encoding="utf-8")
+        words = [str(recipe), "--data", str(data), "--seed", str(seed), "--out", str(out)]
+        words += [word for setting in change.split() for word in ("--set", setting)]
+    subprocess.run([sys.executable, "-m", "crossmatch", "train", *words], check=True)
+    run = open_run(out)
+    lines = read_metrics(run.metrics)
+    shares = [line["train"].get("pseudo_foreground") for line in lines if "train" in line]
+    return {
+        "scans": data.name,
+        "labelled": labelled,
+        "change": change,
+        "seed": seed,
+        "steps": steps,
+        "validation_dice": [
+            [line["step"], round(line["validation"]["mean"], 4)] for line in lines if "validation" in line
+        ],
+        "pseudo_foreground": None if shares[-1] is None else round(shares[-1], 4),
+        "commit": run.record["code"]["commit"],
+    }
+
+
+def main() -> None:
+    """Train what the file does not have, and write it after every run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="+")
+    parser.add_argument("--labelled", required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--seeds", default="0", help="separated by commas")
+    parser.add_argument("--change", action="append", help="settings, separated by spaces; may be repeated")
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    wanted = [
+        (data, change, int(seed))
+        for change in given.change or [""]
+        for data in given.data
+        for seed in given.seeds.split(",")
+    ]
+    for data, change, seed in wanted:
+        rows: list[Row] = json.loads(given.json.read_text(encoding="utf-8"))["runs"] if given.json.is_file() else []
+        asked = {"scans": data.name, "labelled": given.labelled, "change": change, "seed": seed, "steps": given.steps}
+        if any(asked.items() <= row.items() for row in rows):
+            continue
+        name = "_".join([data.name, str(seed), *change.replace("/", "").split()])
+        row = trained(data, given.labelled, given.steps, change, seed, given.out / name)
+        print(json.dumps(row), flush=True)
+        text = ",\n".join(json.dumps(each) for each in (*rows, row))
+        given.json.write_text(f'{{"runs": [\n{text}\n]}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
