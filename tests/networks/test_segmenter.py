@@ -129,7 +129,10 @@ def test_what_is_built_has_the_networks_memory_layout(name, dims):
 @pytest.mark.parametrize(
     "network",
     [
-        UNet(2, 1, 2, UNetSettings(width=2, dropout=(0.0, 0.0))),
+        *[
+            UNet(2, 1, 2, UNetSettings(width=2, dropout=(0.0, 0.0), normalisation=kind))
+            for kind in ("batch", "instance")
+        ],
         *[VNet(3, 1, 2, VNetSettings(width=2, normalisation=kind)) for kind in ("batch", "instance", "group", "none")],
     ],
 )

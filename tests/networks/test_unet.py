@@ -29,6 +29,35 @@ def test_the_default_is_the_released_network():
     assert tuple(rates) == DROPOUT
 
 
+@pytest.mark.parametrize(
+    ("kind", "layer"), [("batch", nn.BatchNorm2d), ("instance", nn.InstanceNorm2d), ("group", nn.GroupNorm)]
+)
+def test_one_normalisation_for_both_encoders_and_every_decoder(kind, layer):
+    network = UNet(2, 1, 2, UNetSettings(width=4, dropout=(0.0, 0.0, 0.0), normalisation=kind))
+    kinds = (nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)
+    found = [type(part) for part in network.modules() if isinstance(part, kinds)]
+    assert found == [layer] * (2 * 3 + 2 * 2)
+    for module in (network.another_encoder(), network.another_decoder("transposed")):
+        assert {type(part) for part in module.modules() if isinstance(part, kinds)} == {layer}
+
+
+@pytest.mark.parametrize("kind", ["instance", "group", "none"])
+def test_an_image_has_the_same_logits_in_any_company(kind):
+    network = UNet(2, 2, 3, UNetSettings(width=4, dropout=(0.0, 0.0, 0.0), normalisation=kind))
+    alone, beside = network(_image(2)[:1]), network(_image(2))[:1]
+    torch.testing.assert_close(alone, beside)
+    network.eval()
+    torch.testing.assert_close(network(_image(2)[:1]), alone)
+
+
+def test_sizes_and_widths_that_do_not_suit_the_normalisation_are_refused():
+    with pytest.raises(ValueError, match=r"\(4, 4\) is too small for instance normalisation: double an axis"):
+        UNetSettings(dropout=(0.0, 0.0, 0.0), normalisation="instance").check_size((4, 4), 8)
+    UNetSettings(dropout=(0.0, 0.0, 0.0), normalisation="instance").check_size((4, 8), 8)
+    with pytest.raises(ValidationError, match="12 neither divide 16 nor are a multiple"):
+        UNetSettings(width=12, normalisation="group")
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 def test_features_come_finest_first_and_decode_to_logits(dims):
     network, x = _network(dims), _image(dims)

@@ -14,47 +14,41 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
-from crossmatch.networks.layers import Upsampling
+from crossmatch.networks.layers import Normalisation, Upsampling
+from crossmatch.networks.pyramid import PyramidSettings
 from crossmatch.networks.residual import ResidualEncoder
-from crossmatch.networks.segmenter import NetworkSettings, Segmenter
-from crossmatch.settings import BelowOne, Count
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import BelowOne
 
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 
-class UNetSettings(NetworkSettings):
-    """Width and dropout. The defaults are the released 2D constants."""
+class UNetSettings(PyramidSettings):
+    """Width, normalisation and dropout. The defaults are the released 2D constants."""
 
-    width: Count = 16
-    """Channels of the finest level. Each further level has twice as many."""
     dropout: Annotated[tuple[BelowOne, ...], Field(min_length=2)] = DROPOUT
     """Rates of element dropout in the encoder, one for each level, finest first. There are as many levels as rates."""
 
     @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of each level, finest first."""
-        return tuple(self.width * 2**level for level in range(len(self.dropout)))
-
-    @property
-    def multiple(self) -> int:
-        """Every axis of an image must be a multiple of this."""
-        return int(2 ** (len(self.dropout) - 1))
+    def levels(self) -> int:
+        """How many levels there are."""
+        return len(self.dropout)
 
 
 RELEASED = UNetSettings()
 
 
 class ConvPair(nn.Sequential):
-    """Twice convolution 3, batch normalisation, LeakyReLU, with element dropout between the two."""
+    """Twice convolution 3, normalisation, LeakyReLU, with element dropout between the two."""
 
-    def __init__(self, dims: int, inputs: int, outputs: int, dropout: float) -> None:
+    def __init__(self, dims: int, inputs: int, outputs: int, normalisation: Normalisation, dropout: float) -> None:
         super().__init__(
             layers.conv(dims, inputs, outputs, kernel=3),
-            layers.batch_norm(dims, outputs),
+            *layers.normalisation(dims, normalisation, outputs),
             nn.LeakyReLU(),
             nn.Dropout(dropout),
             layers.conv(dims, outputs, outputs, kernel=3),
-            layers.batch_norm(dims, outputs),
+            *layers.normalisation(dims, normalisation, outputs),
             nn.LeakyReLU(),
         )
 
@@ -65,14 +59,16 @@ class Up(nn.Module):
     Transposed upsampling is one convolution. The others are a 1x1 convolution, then interpolation.
     """
 
-    def __init__(self, dims: int, inputs: int, outputs: int, upsampling: Upsampling) -> None:
+    def __init__(
+        self, dims: int, inputs: int, outputs: int, normalisation: Normalisation, upsampling: Upsampling
+    ) -> None:
         super().__init__()
         self.enlarge: nn.Module = (
             layers.conv_doubling(dims, inputs, outputs)
             if upsampling == "transposed"
             else nn.Sequential(layers.conv(dims, inputs, outputs, kernel=1), layers.Doubling(upsampling))
         )
-        self.block = ConvPair(dims, 2 * outputs, outputs, dropout=0.0)
+        self.block = ConvPair(dims, 2 * outputs, outputs, normalisation, dropout=0.0)
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Coarse features (B, inputs, *S / 2) and their skip (B, outputs, *S) -> (B, outputs, *S)."""
@@ -87,7 +83,7 @@ class UNetEncoder(nn.Module):
         super().__init__()
         widths = pairwise([in_channels, *settings.channels])
         self.blocks = nn.ModuleList(
-            ConvPair(dims, inputs, outputs, rate)
+            ConvPair(dims, inputs, outputs, settings.normalisation, rate)
             for (inputs, outputs), rate in zip(widths, settings.dropout, strict=True)
         )
         self.pool = layers.max_pool(dims)
@@ -106,7 +102,7 @@ class UNetDecoder(nn.Module):
     def __init__(self, dims: int, settings: UNetSettings, upsampling: Upsampling) -> None:
         super().__init__()
         widths = pairwise(reversed(settings.channels))
-        self.ups = nn.ModuleList(Up(dims, coarse, fine, upsampling) for coarse, fine in widths)
+        self.ups = nn.ModuleList(Up(dims, coarse, fine, settings.normalisation, upsampling) for coarse, fine in widths)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """The decoded maps."""
@@ -139,8 +135,9 @@ class UNet(Segmenter):
         self.head = self.another_head()
 
     def another_encoder(self) -> nn.Module:
-        """A residual encoder with batch normalisation and fresh weights."""
-        return self._laid_out(ResidualEncoder(self.dims, self.in_channels, self.settings.channels, "batch"))
+        """A residual encoder with the network's normalisation and fresh weights."""
+        chosen = self.settings
+        return self._laid_out(ResidualEncoder(self.dims, self.in_channels, chosen.channels, chosen.normalisation))
 
     def another_decoder(self, upsampling: Upsampling | None = None) -> nn.Module:
         """A further decoder with fresh weights; its upsampling is linear unless another one is asked for."""

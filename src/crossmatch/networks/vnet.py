@@ -9,50 +9,28 @@ connections inside the levels of the original (Milletari et al., 3DV 2016) are n
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from pydantic import model_validator
 from torch import Tensor, nn
 
 from crossmatch.networks import layers
 from crossmatch.networks.layers import Normalisation, Upsampling
+from crossmatch.networks.pyramid import PyramidSettings
 from crossmatch.networks.residual import ResidualEncoder
-from crossmatch.networks.segmenter import NetworkSettings, Segmenter
-from crossmatch.settings import BelowOne, Count
+from crossmatch.networks.segmenter import Segmenter
+from crossmatch.settings import BelowOne
 
 CONVOLUTIONS = (1, 2, 3, 3, 3)  # of each level, finest first, in the encoder and again in the decoder
-MULTIPLE: int = 2 ** (len(CONVOLUTIONS) - 1)
 
 
-class VNetSettings(NetworkSettings):
+class VNetSettings(PyramidSettings):
     """Width, normalisation and dropout. The defaults are the released 3D constants."""
 
-    width: Count = 16
-    """Channels of the finest level. Each further level has twice as many."""
-    normalisation: Normalisation = "batch"
-    """Normalisation after each convolution."""
     dropout: BelowOne = 0.5
     """Dropout rate of whole channels of the deepest features and, in a plain pass, of the finest."""
 
-    @model_validator(mode="after")
-    def _channels_make_groups(self) -> "VNetSettings":
-        if self.normalisation == "group":
-            layers.group_count(self.width)  # deeper levels have a power of two times as many: they divide as well
-        return self
-
     @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of each level, finest first."""
-        return tuple(self.width * 2**level for level in range(len(CONVOLUTIONS)))
-
-    @property
-    def multiple(self) -> int:
-        """Every spatial axis of an image must be a multiple of this."""
-        return MULTIPLE
-
-    def check_size(self, size: Sequence[int], batch: int) -> None:
-        """Also refuse a size that leaves instance normalisation one voxel at the deepest level."""
-        super().check_size(size, batch)
-        if self.normalisation == "instance" and all(n == MULTIPLE for n in size):
-            raise ValueError(f"data.size {size} is too small for instance normalisation: double an axis")
+    def levels(self) -> int:
+        """How many levels there are."""
+        return len(CONVOLUTIONS)
 
 
 RELEASED = VNetSettings()
