@@ -27,7 +27,7 @@ PAGES = (
 )
 NAMES = {
     "crossmatch": "CrossMatch",
-    "unimatch": "UniMatch, without",
+    "unimatch": "UniMatch",
     "self_distillation": "self-distillation",
     "supervised_strong": "strong augmentation",
     "supervised": "supervised",
@@ -36,6 +36,12 @@ SPACE = "\N{NO-BREAK SPACE}"
 PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc", "benchmark_skin"
 ACDC_HOUR = "benchmark_acdc_hour"
 ACDC_SHORT = "benchmark_acdc_3_small_all"  # 600 steps, by an earlier recipe
+AUGMENTED = {
+    "views.augment.labelled=false": "CrossMatch, without augmentation",
+    "": "CrossMatch, with it",
+    "method.name=unimatch views.augment.labelled=false": "UniMatch, without",
+}
+PLANNED = {"": "CrossMatch", "method.name=unimatch": "UniMatch"}
 
 Found = dict[str, Any]
 
@@ -151,26 +157,27 @@ def tries_table(root: Path) -> list[str]:
     return lines
 
 
-def stability_table(root: Path) -> list[str]:
+def stability_table(root: Path, columns: dict[str, str], *, earlier: bool) -> list[str]:
     """Short planned trainings: validation Dice after the last step, and the best before where that is far higher."""
-    columns = {
-        "": "CrossMatch, without augmentation",
-        "views.augment.labelled=true": "CrossMatch, with it",
-        "method.name=unimatch": "UniMatch, without",
-    }
-    runs = read(root, "plan/stability.json")["runs"]
+    runs = [run for run in read(root, "plan/stability.json")["runs"] if run.get("earlier", False) == earlier]
     lines = [f"| data | {' | '.join(columns.values())} |", "| --- " * (len(columns) + 1) + "|"]
-    for data in dict.fromkeys(run["data"] for run in runs):
+    for kind in dict.fromkeys(_kind(run) for run in runs):
         shown = []
         for change in columns:
-            found = [run for run in runs if (run["data"], run["change"]) == (data, change)]
-            shown.append(", ".join(f"{_seed(run)}: {_end(run['validation_dice'])}" for run in found))
-        lines.append(f"| {data} | {' | '.join(shown)} |")
+            found = [run for run in runs if (_kind(run), run["change"]) == (kind, change)]
+            found.sort(key=lambda run: (run["scans"], run["seed"]))
+            shown.append(", ".join(f"{_drawn(run)}: {_end(run['validation_dice'])}" for run in found))
+        lines.append(f"| {kind} | {' | '.join(shown)} |")
     return lines
 
 
-def _seed(run: Found) -> str:
-    return f"phantom {run['phantom_seed']}" if "phantom_seed" in run else f"seed {run['seed']}"
+def _kind(run: Found) -> str:
+    return f"{run['scans'].rstrip('0123456789')}, {run['labelled']} labelled"
+
+
+def _drawn(run: Found) -> str:
+    number = re.search(r"\d+$", run["scans"])
+    return f"phantom {number[0]}" if number else f"seed {run['seed']}"
 
 
 def _end(curve: Sequence[Sequence[float]]) -> str:
@@ -185,7 +192,8 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "acdc_short": lambda root: benchmark_table(root, ACDC_SHORT),
     "skin": lambda root: benchmark_table(root, SKIN),
     "tries": tries_table,
-    "stability": stability_table,
+    "plan_methods": partial(stability_table, columns=PLANNED, earlier=False),
+    "plan_augmented": partial(stability_table, columns=AUGMENTED, earlier=True),
     "3d": three_d_table,
     "readme": readme_table,
     "seeds": trajectory_results.seeds_table,

@@ -65,6 +65,13 @@ def trained(data: Path, labelled: str, steps: int, change: str, seed: int, out: 
     }
 
 
+def as_text(found: dict[str, Any]) -> str:
+    """The file: a line for each run."""
+    head = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in found.items() if key != "runs"]
+    runs = ",\n".join(json.dumps(row) for row in found["runs"])
+    return "{" + ",\n".join([*head, f'"runs": [\n{runs}\n]']) + "}\n"
+
+
 def main() -> None:
     """Train what the file does not have, and write it after every run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -84,15 +91,15 @@ def main() -> None:
         for seed in given.seeds.split(",")
     ]
     for data, change, seed in wanted:
-        rows: list[Row] = json.loads(given.json.read_text(encoding="utf-8"))["runs"] if given.json.is_file() else []
+        found = json.loads(given.json.read_text(encoding="utf-8")) if given.json.is_file() else {}
+        rows: list[Row] = found.get("runs", [])
         asked = {"scans": data.name, "labelled": given.labelled, "change": change, "seed": seed, "steps": given.steps}
         if any(asked.items() <= row.items() for row in rows):
             continue
         name = "_".join([data.name, str(seed), *change.replace("/", "").split()])
         row = trained(data, given.labelled, given.steps, change, seed, given.out / name)
         print(json.dumps(row), flush=True)
-        text = ",\n".join(json.dumps(each) for each in (*rows, row))
-        given.json.write_text(f'{{"runs": [\n{text}\n]}}\n', encoding="utf-8")
+        given.json.write_text(as_text({**found, "runs": [*rows, row]}), encoding="utf-8")
 
 
 if __name__ == "__main__":
