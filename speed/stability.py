@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python speed/stability.py DATA ... --labelled 2 --steps 1308 --seeds 0 --json FILE --out RUNS
     ... --change method.name=unimatch --change 'method.eta=0 views.augment.labelled=false'
 
-Every run trains the least planned recipe of its dataset. A change is one or more settings; without --change the recipe
+Every run trains the planned recipe of its dataset at one level, by default the least. A change is one or more settings; without --change the recipe
 trains as it is. The file keeps the runs that it has; the same command again makes what is missing. Test cases are not
 opened.
 """
@@ -18,7 +18,7 @@ from typing import Any
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.plan.facts import training_facts
-from crossmatch.plan.levels import LEVELS
+from crossmatch.plan.levels import LEVELS, Level
 from crossmatch.plan.propose import propose
 from crossmatch.plan.rules import Chosen
 from crossmatch.runs.logbook import read_metrics
@@ -29,22 +29,22 @@ VALIDATIONS = 4
 Row = dict[str, Any]
 
 
-def planned(data: Path, labelled: str, steps: int, change: str) -> str:
-    """The least recipe of a dataset, as a file's text."""
+def planned(data: Path, labelled: str, level: Level, steps: int, change: str) -> str:
+    """The recipe of a dataset at a level, as a file's text."""
     check(data)
     facts = training_facts(open_dataset(data), labelled)
     changes: dict[str, object] = {"data.labelled": labelled}
     if method := [word.partition("=")[2] for word in change.split() if word.startswith("method.name=")]:
         changes["method.name"] = method[0]  # the others are settings of the method, which follow when it is known
-    return propose(facts, LEVELS[-1], Chosen(steps, "given"), changes, VALIDATIONS).toml("The least planned recipe.")
+    return propose(facts, level, Chosen(steps, "given"), changes, VALIDATIONS).toml(f"The {level.name} planned recipe.")
 
 
-def trained(data: Path, labelled: str, steps: int, change: str, seed: int, out: Path) -> Row:
+def trained(data: Path, labelled: str, level: Level, steps: int, change: str, seed: int, out: Path) -> Row:
     """Train, or go on with a run that was stopped."""
     words = ["--resume", "--out", str(out)]
     if not out.exists():
         recipe = out.parent / f"{out.name}.toml"
-        recipe.write_text(planned(data, labelled, steps, change), encoding="utf-8")
+        recipe.write_text(planned(data, labelled, level, steps, change), encoding="utf-8")
         words = [str(recipe), "--data", str(data), "--seed", str(seed), "--out", str(out)]
         words += [word for setting in change.split() for word in ("--set", setting)]
     subprocess.run([sys.executable, "-m", "crossmatch", "train", *words], check=True)
@@ -54,6 +54,7 @@ def trained(data: Path, labelled: str, steps: int, change: str, seed: int, out: 
     return {
         "scans": data.name,
         "labelled": labelled,
+        "level": level.name,
         "change": change,
         "seed": seed,
         "steps": steps,
@@ -77,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--labelled", required=True)
+    parser.add_argument("--level", choices=[level.name for level in LEVELS], default=LEVELS[-1].name)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seeds", default="0", help="separated by commas")
     parser.add_argument("--change", action="append", help="settings, separated by spaces; may be repeated")
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
+    (level,) = (each for each in LEVELS if each.name == given.level)
     wanted = [
         (data, change, int(seed))
         for change in given.change or [""]
@@ -93,11 +96,12 @@ def main() -> None:
     for data, change, seed in wanted:
         found = json.loads(given.json.read_text(encoding="utf-8")) if given.json.is_file() else {}
         rows: list[Row] = found.get("runs", [])
-        asked = {"scans": data.name, "labelled": given.labelled, "change": change, "seed": seed, "steps": given.steps}
+        asked = {"scans": data.name, "labelled": given.labelled, "level": level.name, "change": change}
+        asked |= {"seed": seed, "steps": given.steps}
         if any(asked.items() <= row.items() for row in rows):
             continue
-        name = "_".join([data.name, str(seed), *change.replace("/", "").split()])
-        row = trained(data, given.labelled, given.steps, change, seed, given.out / name)
+        name = "_".join([data.name, level.name, str(seed), *change.replace("/", "").split()])
+        row = trained(data, given.labelled, level, given.steps, change, seed, given.out / name)
         print(json.dumps(row), flush=True)
         given.json.write_text(as_text({**found, "runs": [*rows, row]}), encoding="utf-8")
 
