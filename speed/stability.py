@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python speed/stability.py DATA ... --labelled 2 --steps 1308 --seeds 0 --json FILE --out RUNS
     ... --change method.name=unimatch --change 'method.eta=0 views.augment.labelled=false'
 
-Every run trains the planned recipe of its dataset at one level, by default the least. A change is one or more settings; without --change the recipe
-trains as it is. The file keeps the runs that it has; the same command again makes what is missing. Test cases are not
-opened.
+Every run trains the planned recipe of its dataset at one level, by default the least. A change is one or more settings;
+without --change the recipe trains as it is. The file keeps the runs that it has; the same command again makes what is
+missing. Test cases are not opened.
 """
 
 import argparse
