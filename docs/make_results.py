@@ -36,12 +36,13 @@ SPACE = "\N{NO-BREAK SPACE}"
 PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc", "benchmark_skin"
 ACDC_HOUR = "benchmark_acdc_hour"
 ACDC_SHORT = "benchmark_acdc_3_small_all"  # 600 steps, by an earlier recipe
+PLAIN = " views.augment.labelled=false"
 AUGMENTED = {
-    "views.augment.labelled=false": "CrossMatch, without augmentation",
-    "": "CrossMatch, with it",
-    "method.name=unimatch views.augment.labelled=false": "UniMatch, without",
+    "method.name=crossmatch" + PLAIN: "CrossMatch, without augmentation",
+    "method.name=crossmatch": "CrossMatch, with it",
+    "method.name=unimatch" + PLAIN: "UniMatch, without",
 }
-PLANNED = {"": "CrossMatch", "method.name=unimatch": "UniMatch"}
+PLANNED = {"": "UniMatch", "method.name=crossmatch": "CrossMatch"}
 
 Found = dict[str, Any]
 

@@ -75,6 +75,16 @@ def test_thick_slices_are_resampled_in_their_plane():
     assert recipe.views.augment.labelled
 
 
+def test_a_narrow_network_of_slices_has_unimatch_and_crossmatch_if_asked():
+    steps = Chosen(700, "")
+    plain = propose(DATASETS["thick"], LEVELS[-1], steps)
+    assert plain.recipe.method.model_dump().items() >= {"name": "unimatch", "threshold": 0.5, "warm_up": 0.5}.items()
+    asked = propose(DATASETS["thick"], LEVELS[-1], steps, {"method.name": "crossmatch"})
+    settings = asked.recipe.method.model_dump()
+    assert settings.items() >= {"name": "crossmatch", "weak_rate": 0.1, "strong_rate": 0.5, "warm_up": 0.5}.items()
+    assert asked.reasons["method.name"] == GIVEN
+
+
 def test_sides_are_never_flipped_whatever_the_method():
     proposal = propose(DATASETS["labelled"], LEVELS[3], Chosen(500, ""))
     assert proposal.recipe.method.name == "supervised_strong"

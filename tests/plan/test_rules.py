@@ -158,3 +158,19 @@ def test_reasons_are_those_that_decide():
 @pytest.mark.parametrize(("share", "counted"), [(0.1, True), (0.004, False)])
 def test_dice_counts_the_background_unless_structures_are_tiny(share, counted):
     assert rules.dice_with_background(facts(shares=(share,))).value is counted
+
+
+@pytest.mark.parametrize(
+    ("labelled", "dims", "width", "method"),
+    [
+        (2, 2, 16, "crossmatch"),
+        (2, 2, 8, "unimatch"),
+        (2, 3, 8, "crossmatch"),  # in 3D the two were not compared
+        (4, 2, 8, "supervised_strong"),
+        (4, 3, 16, "supervised_strong"),
+    ],
+)
+def test_method(labelled, dims, width, method):
+    chosen = rules.method(facts(labelled=labelled), dims, width)
+    assert chosen.value == method
+    assert ("2 scans have no label" in chosen.reason) == (labelled == 2)

@@ -105,13 +105,9 @@ def propose(
     for each in ("crossmatch", "fixmatch", "unimatch"):
         if dims.value == 2 and steps.value < VERY_SHORT:
             others[each]["warm_up"] = 0.5
-    method, reason = (
-        ("crossmatch", f"{facts.unlabelled} scans have no label, and CrossMatch learns from them")
-        if facts.unlabelled
-        else ("supervised_strong", "every training scan has a label")
-    )
+    chosen["method.name"] = rules.method(facts, dims.value, level.width)
+    method = chosen["method.name"].value
     tree["method"] = {"name": method, **others.get(method, {})}
-    chosen["method.name"] = Chosen(method, reason)
     for key, choice in chosen.items():
         _put(tree, key, list(choice.value) if isinstance(choice.value, tuple) else choice.value)
     recipe = load_recipe(tree, changes)

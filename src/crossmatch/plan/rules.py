@@ -23,6 +23,7 @@ EQUAL = 1.1  # times: sizes within this count as equal
 LARGER = 2.0  # times the size that the network sees, from which on photographs are not kept whole
 TINY = 0.005  # share of the voxels below which a class is tiny
 VERY_TINY = 0.0005
+NARROW = 16  # channels of the finest level below which a network is narrow
 WHOLE = 0.5  # share of a scan that a patch sees at least where images drawn at random show enough of them
 
 _NAMES: dict[Kind, str] = {
@@ -203,6 +204,16 @@ def dice_with_background(facts: Facts) -> Chosen[bool]:
     if share < TINY:
         return Chosen(False, f"structures fill {100 * share:.2g} % of the voxels, so background would be right anyway")
     return Chosen(True, f"structures fill {100 * share:.2g} % of the voxels: the background keeps them from growing")
+
+
+def method(facts: Facts, dims: int, width: int) -> Chosen[str]:
+    """What learns from the unlabelled scans, if there are any. `docs/plan.md` has the runs behind it."""
+    if not facts.unlabelled:
+        return Chosen("supervised_strong", "every training scan has a label")
+    learns = f"{facts.unlabelled} scans have no label, and it learns from them"
+    if dims == 2 and width < NARROW:
+        return Chosen("unimatch", f"{learns}; steadier than CrossMatch in a narrow network of slices")
+    return Chosen("crossmatch", learns)
 
 
 def _by(values: object, axes: list[int] | None = None) -> str:
