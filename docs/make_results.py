@@ -162,6 +162,7 @@ def tries_table(root: Path) -> list[str]:
 def stability_table(root: Path, columns: dict[str, str], *, earlier: bool) -> list[str]:
     """Short planned trainings: validation Dice after the last step, and the best before where that is far higher."""
     runs = [run for run in read(root, "plan/stability.json")["runs"] if run.get("earlier", False) == earlier]
+    runs = [run for run in runs if run["level"] == "least"]
     lines = [f"| data | {' | '.join(columns.values())} |", "| --- " * (len(columns) + 1) + "|"]
     for kind in dict.fromkeys(_kind(run) for run in runs):
         shown = []
