@@ -84,6 +84,6 @@ class Overgrowth:
             f"since step {self.since} the network sees much more foreground in unlabelled scans than labels have: "
             f"{100 * share:.3g} % instead of {100 * self.labelled:.3g} %. If these scans do not show more of it, "
             "structures grow over them, and masks get worse. Stop with Ctrl-C. With validation cases, predict with "
-            "--checkpoint best. Or start again with --set views.augment.labelled=true --set method.warm_up=0.5, or with "
-            "another method, such as --set method.name=unimatch"
+            "--checkpoint best. Or start again with --set views.augment.labelled=true --set method.warm_up=0.5, or "
+            "with another method, such as --set method.name=unimatch"
         )
