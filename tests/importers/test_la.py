@@ -40,7 +40,7 @@ def test_what_is_not_labelled_is_the_true_complement(tmp_path, count):
 
 def test_the_community_form(tmp_path):
     """Values as they are, the stated spacing, axes to the left, back and top; scans lie in a folder of their own."""
-    source = tmp_path / "src" / "data" / "2018LA_Seg_Training Set"
+    source = tmp_path / "src" / "LA" / "data" / "2018LA_Seg_Training Set"
     image, label = write_community(source / FIRST, seed=1)
     write_community(source / FIFTH, seed=2)
     write_community(source / TEST, seed=3)

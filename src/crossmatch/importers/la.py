@@ -38,7 +38,7 @@ the community's HDF5 files              or the challenge's own files
   SRC/06SR5RBREL16DQ6M8LWS/               SRC/06SR5RBREL16DQ6M8LWS/
       {COMMUNITY_FILE}                        {IMAGE_FILE}
   ...                                         {LABEL_FILE} ..."""
-_DEEPEST = 3  # folders between the source and a scan's files: data/2018LA_Seg_Training Set/ID
+_DEEPEST = 4  # folders between the source and a scan's files: LA/data/2018LA_Seg_Training Set/ID in AiEson/CrossMatch
 
 DESCRIPTION = {
     "name": "LA",
