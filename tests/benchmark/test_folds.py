@@ -81,13 +81,23 @@ def test_folds_are_made_once_and_only_of_their_data(tmp_path: Path) -> None:
     made = {path: path.lstat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
     assert make_folds(data, 2, ["all"], tmp_path / "out") == place
     assert {path: path.lstat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == made
-    with pytest.raises(UserError, match="holds folds of other data or numbers of labels"):
+    with pytest.raises(UserError, match="holds folds of other data, patients or numbers of labels"):
         make_folds(data, 2, ["all", "2"], tmp_path / "out")
     with pytest.raises(UserError, match="--labelled 3: a fold has 2 labelled training cases"):
         make_folds(data, 2, ["3"], tmp_path / "other")
     assert not list((tmp_path / "other").glob("*"))
     with pytest.raises(UserError, match="has 1 test cases with labels: leave out --folds"):
         make_folds(scans(tmp_path / "tested", n_test=1), 2, ["all"], tmp_path / "out")
+
+
+def test_folds_know_the_patients_that_they_were_dealt_by(tmp_path: Path) -> None:
+    """With another `patient_regex` the same scans are of other patients, which the old folds may split."""
+    data = scans(tmp_path / "data")
+    make_folds(data, 2, ["all"], tmp_path / "out")
+    described = json.loads((data / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps({**described, "patient_regex": "case_(.*)"}))
+    with pytest.raises(UserError, match="holds folds of other data, patients or numbers of labels"):
+        make_folds(data, 2, ["all"], tmp_path / "out")
 
 
 def test_test_cases_without_labels_do_not_hinder_folds(tmp_path: Path) -> None:

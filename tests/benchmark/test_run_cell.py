@@ -133,9 +133,15 @@ def test_a_cell_of_other_settings_is_refused(data: Path, tmp_path: Path):
     _finish(_cell(data), tmp_path, data)
     _refuse(_cell(data), tmp_path)
     with pytest.raises(
-        UserError, match=r"made with other settings or data: train.steps was 3, now 77.*choose another --out"
+        UserError, match=r"made with other settings, data or code: train.steps was 3, now 77.*choose another --out"
     ):
         _refuse(_cell(data, changes=("train.steps=77",)), tmp_path)
+    record = tmp_path / _cell(data).folder / "run.json"
+    changed = json.loads(record.read_text())
+    changed["code"]["method_version"] = 9
+    record.write_text(json.dumps(changed))
+    with pytest.raises(UserError, match="version of the method was 9, now 1"):
+        _refuse(_cell(data), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +171,9 @@ def test_masks_that_were_not_scored_yet_are_of_one_checkpoint_too(data: Path, tm
 def test_a_cell_of_other_data_is_refused(data: Path, tmp_path: Path):
     _finish(_cell(data), tmp_path, data)
     other = write_dataset(tmp_path / "other", seed=1)
-    with pytest.raises(UserError, match=r"other settings or data: data\.fingerprint was '\w+', now '\w+'\. Repeat"):
+    with pytest.raises(
+        UserError, match=r"other settings, data or code: data\.fingerprint was '\w+', now '\w+'\. Repeat"
+    ):
         _refuse(_cell(other), tmp_path)
 
 

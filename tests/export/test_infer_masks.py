@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 from exporting import KINDS, Sliced, assert_same_masks, load_infer, run_of, write_scans
+from PIL import Image
 
 from crossmatch.export import infer
 from crossmatch.export.description import describe
 from crossmatch.export.export_run import export_run, write_sums
+from crossmatch.export.infer_pictures import segment_picture
 from crossmatch.export.program import Probabilities, quiet
 from crossmatch.inference.predict import Options, predict
 
@@ -152,6 +154,15 @@ def test_files_that_may_be_channels_or_twins_are_refused(sliced: Sliced, tmp_pat
     assert "b.nii.gz: 2 channels" in second
     assert last == "2 of 4 scans have no mask"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c_0007.nii.gz", "d.nii.gz"]
+
+
+def test_a_stack_of_pictures_is_refused(tmp_path: Path) -> None:
+    """As `predict` does; Pillow alone would take the first page."""
+    pages = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (10, 200)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match="2 pictures in one file: save each as a file of its own"):
+        segment_picture(None, [tmp_path / "stack.tif"], tmp_path / "mask.png")
+    assert not (tmp_path / "mask.png").exists()
 
 
 def test_a_header_without_voxel_size_is_refused(sliced: Sliced, tmp_path: Path) -> None:

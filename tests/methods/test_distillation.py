@@ -1,5 +1,7 @@
 """Distillation: the term plainly, a teacher that stays as it was, and teachers that are refused."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_keeps_its_teacher_once_and_is_read_without_it(data, tmp_path):
-    given = untrained_run(tmp_path / "teacher", data, "network.width=2")
+    given = untrained_run(tmp_path / "teacher", data, "network.width=2", "data.normalise=percentile")
     chosen = load_recipe("phantom", [*TINY, "method.name=distillation", f"method.teacher={tmp_path / 'teacher'}"])
     assert fit(chosen, data, tmp_path / "whole", Quiet()) == 10
     whole = weights(tmp_path / "whole")
@@ -98,7 +100,7 @@ def test_a_folder_that_is_no_run_is_named_and_the_next_try_works(data, tmp_path)
 
     with pytest.raises(UserError, match=r"^method\.teacher cannot be used: .*nowhere is no run"):
         attempt(tmp_path / "nowhere")
-    untrained_run(tmp_path / "teacher", data)
+    untrained_run(tmp_path / "teacher", data, "data.normalise=percentile")
     assert attempt(tmp_path / "teacher") == 1
 
 
@@ -120,6 +122,27 @@ def test_a_run_without_a_checkpoint_is_no_teacher_yet(data, tmp_path):
 def test_a_teacher_of_other_images_or_labels_is_refused(axes, channels, classes, message):
     with pytest.raises(UserError, match=message):
         build("distillation", 2, teacher=teacher(axes, channels, classes))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": {"background": 0, "MYO": 1, "RV": 2}}, r"differ: labels is .*MYO"),
+        ({"channel_names": {"0": "T2"}}, r"differ: channels is .*T2"),
+        ({}, r"differ: data\.normalise is "),
+    ],
+)
+def test_a_teacher_of_another_task_of_the_same_shape_is_refused(data, change, message, tmp_path):
+    """Its classes would be learned under other names, its channels or grey values taken for others."""
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    path = other / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    (other / "fingerprint.json").unlink(missing_ok=True)
+    untrained_run(tmp_path / "teacher", other, f"data.normalise={'percentile' if change else 'minmax'}")
+    changes = ["method.name=distillation", f"method.teacher={tmp_path / 'teacher'}", "train.steps=1"]
+    with pytest.raises(UserError, match=message):
+        fit(load_recipe("phantom", [*TINY, *changes]), data, tmp_path / "run", Quiet())
 
 
 def test_the_recipe_of_a_student_is_read_back():

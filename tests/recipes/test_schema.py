@@ -161,6 +161,8 @@ def test_the_supervised_twin_differs_in_the_method_alone():
         ("train.steps=many", r"train\.steps: .*integer.*found 'many'"),
         ("train.steps=", r"train\.steps: .*found ''"),
         ("train.steps=1.5", r"train\.steps: .*found 1\.5"),
+        ("train.steps=true", r"train\.steps: .*give a number, not true or false"),
+        ("method.eta=true", r"method\.eta: .*give a number, not true or false"),
         ("train.steps=0", r"train\.steps: Input should be greater than or equal to 1"),
         ("train.momentum=1", r"train\.momentum: Input should be less than 1"),
         ("data.size=[64, 32", r"data\.size: write it like \[64, 32\] \(found '\[64, 32'\)"),

@@ -80,6 +80,19 @@ def test_resume_names_every_difference(tmp_path: Path) -> None:
         resume_run(tmp_path / "none", small_recipe(), FACTS, MACHINE)
 
 
+def test_a_run_does_not_go_on_with_another_version_of_its_method(tmp_path: Path) -> None:
+    create_run(tmp_path / "run", small_recipe(), FACTS, MACHINE)
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    record["code"]["method_version"] += 1
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"begun with version 2 of the method \w+\. Version 1 computes something else"):
+        resume_run(tmp_path / "run", small_recipe(), FACTS, MACHINE)
+    del record["code"]["method_version"]  # runs from before there were versions
+    path.write_text(json.dumps(record))
+    assert resume_run(tmp_path / "run", small_recipe(), FACTS, MACHINE).folder == tmp_path / "run"
+
+
 def test_added_test_cases_do_not_stop_a_resume(tmp_path: Path) -> None:
     create_run(tmp_path / "run", small_recipe(), {**FACTS, "learned_from": "a"}, MACHINE)
     resume_run(tmp_path / "run", small_recipe(), {**FACTS, "learned_from": "a", "fingerprint": "g"}, MACHINE)

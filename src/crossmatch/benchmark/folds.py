@@ -71,7 +71,13 @@ def make_folds(root: Path, count: int, labelled: Sequence[str], out: Path) -> st
             "Folds are for datasets without such test cases."
         )
     folds = deal(dataset.labelled("all")[0], count)
-    made_of = {"data": load_fingerprint(dataset).digest, "folds": count, "seed": SEED, "labelled": sorted(labelled)}
+    made_of = {
+        "data": load_fingerprint(dataset).digest,
+        "folds": count,
+        "seed": SEED,
+        "labelled": sorted(labelled),
+        "patients": {case.id: case.patient for case in dataset.split("train")},
+    }
     place = out / f"{count}_folds"
     if not place.exists():
         with new_folder(place) as aside:
@@ -80,8 +86,8 @@ def make_folds(root: Path, count: int, labelled: Sequence[str], out: Path) -> st
             write_json(aside / RECORD, made_of)
     if read_json(place / RECORD, dict[str, Any], "remove its folder") != made_of:
         raise UserError(
-            f"{place} holds folds of other data or numbers of labels: repeat the command that made them, or choose "
-            "another --out."
+            f"{place} holds folds of other data, patients or numbers of labels: repeat the command that made them, or "
+            "choose another --out."
         )
     return str(place / "fold{fold}")
 

@@ -135,7 +135,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> None:
-    """Raise UserError if the cell's folder holds a run of other settings or data, or masks of another checkpoint.
+    """Raise UserError if the cell's folder holds a run of other settings, data or code, or masks of another checkpoint.
 
     So it does if that run was begun with other weights, or extended.
     """
@@ -143,14 +143,15 @@ def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> 
     if not (folder / "run.json").is_file():
         return
     run = open_run(folder)
+    version, ours = run.record["code"].get("method_version"), cell.recipe.method_class.version
     differing = changes(
-        {**run.recipe.settings(), "data.fingerprint": run.data.get("fingerprint")},
-        {**cell.recipe.settings(), "data.fingerprint": fingerprint},
+        {**run.recipe.settings(), "data.fingerprint": run.data.get("fingerprint"), "version of the method": version},
+        {**cell.recipe.settings(), "data.fingerprint": fingerprint, "version of the method": ours},
     )
     if differing:
         raise UserError(
-            f"{folder} was made with other settings or data: {listed(differing, '; ')}. Repeat the command it was "
-            "made with, or choose another --out."
+            f"{folder} was made with other settings, data or code: {listed(differing, '; ')}. Repeat the command that "
+            "made it, or choose another --out."
         )
     if {"begun_from", "extended"} & run.record.keys():
         raise UserError(

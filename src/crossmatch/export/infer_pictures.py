@@ -16,11 +16,13 @@ def segment_picture(model: Any, paths: list[Path], target: Path) -> None:
         target: of the mask; it holds labels, 0 for background.
 
     Raises:
-        ValueError: pixels that are transparent, or what the model refuses.
+        ValueError: several pictures in a file, pixels that are transparent, or what the model refuses.
     """
     channels: list[Any] = []
     for path in paths:
         with Image.open(path) as opened:
+            if opened.format != "MPO" and (count := getattr(opened, "n_frames", 1)) > 1:
+                raise ValueError(f"{count} pictures in one file: save each as a file of its own")
             image = ImageOps.exif_transpose(opened)
         if image.has_transparency_data and np.asarray(image.convert("RGBA"))[:, :, 3].min() < 255:
             raise ValueError("transparent pixels, whose values nobody sees: save the picture without an alpha channel")

@@ -5,19 +5,15 @@ Shapes: B batch, C channels of a scan, M runs, K classes, *N images as the netwo
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from crossmatch.batches.intensity import Window
-from crossmatch.dataset.orientation import UNTURNED, turn_into
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import Grid
+from crossmatch.inference.alike import differences
 from crossmatch.inference.origin import weights_digest
 from crossmatch.networks import Segmenter
 from crossmatch.runs.checkpoint import Checkpoint
-from crossmatch.runs.differences import changes
 from crossmatch.runs.run import Run, open_run
 
 
@@ -64,11 +60,10 @@ def open_runs(folders: Path | Sequence[Path]) -> list[Run]:
     for n, other in enumerate(others, start=1):
         if any(other.folder.resolve() == one.folder.resolve() for one in runs[:n]):
             raise UserError(f"{other.folder} is named twice: an average counts every run once.")
-        differing = changes(_preparation(first, first), _preparation(other, first))
-        if differing:
-            told = [text.replace(" was ", " is ").replace(", now ", " and ") for text in differing]
+        if differing := differences(first, other):
             raise UserError(
-                f"The runs {first.folder} and {other.folder} cannot be averaged, they differ: {listed(told, '; ')}. "
+                f"The runs {first.folder} and {other.folder} cannot be averaged, they differ: "
+                f"{listed(differing, '; ')}. "
                 "Name runs of the same labels, channels and preparation, such as folds or seeds of one recipe."
             )
     return runs
@@ -105,24 +100,3 @@ def windows_of(runs: Sequence[Run]) -> tuple[Window, ...]:
 
 def _scale_differently(runs: Sequence[Run]) -> bool:
     return any(run.fixed_windows != runs[0].fixed_windows for run in runs)
-
-
-def _preparation(run: Run, first: Run) -> dict[str, Any]:
-    """What must be alike in runs that are averaged."""
-    data, recipe = run.data, run.recipe
-    return {
-        "labels": sorted(data["labels"].items(), key=lambda item: item[1]),
-        "channels": data["channels"],
-        "slice_axis": data["slice_axis"] if recipe.dims == 2 else None,
-        "orientation": _axes(run, first),
-        "data": {key: getattr(recipe.data, key) for key in ("normalise", "sampling", "size", "spacing_mm")},
-        "predict.resize": recipe.predict.resize,
-    }
-
-
-def _axes(run: Run, first: Run) -> str:
-    """Whether the frame has the axes of the first run's: frames of folds come from different scans."""
-    if run.frame is None or first.frame is None:
-        return "none" if run.frame is None else "that of the training scans"
-    turn = turn_into(first.frame, Grid((1, 1, 1), np.array(run.frame), (1.0, 1.0, 1.0)))
-    return "that of the training scans" if turn == UNTURNED else f"turned, {turn.axes} flipped {turn.flipped}"

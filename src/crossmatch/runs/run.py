@@ -179,8 +179,8 @@ def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) 
     """An existing run that is to go on with exactly its settings and data, computed in the same way.
 
     Raises:
-        UserError: other settings or data (the differences are listed), or another precision, number of devices or
-            flags.
+        UserError: other settings or data (the differences are listed), another version of the method, or another
+            precision, number of devices or flags.
     """
     if not folder.exists():
         raise UserError(f"There is no run {folder} to resume: leave --resume out to start it.")
@@ -195,6 +195,13 @@ def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) 
         raise UserError(
             f"The run {folder} cannot go on with other settings or data: {listed(changed, '; ')}. "
             f"{_way_out(folder, changed)}"
+        )
+    now_version = run.recipe.method_class.version
+    if (version := run.record["code"].get("method_version", now_version)) != now_version:
+        raise UserError(
+            f"The run {folder} was begun with version {version} of the method {run.recipe.method.name}. Version "
+            f"{now_version} computes something else: start a new run in another --out, or go on with the code that "
+            f"began it (commit {run.record['code']['commit'] or 'unknown'})."
         )
     machine.check_resume(folder, run.record["device"])
     return run

@@ -15,6 +15,7 @@ from crossmatch.training.material import TrainingCases
 from crossmatch.training.recalibrate import Recalibration
 from crossmatch.training.state import TrainerState
 from crossmatch.training.step import TrainingStep
+from crossmatch.training.teacher import refuse_other_task
 from crossmatch.training.team import Team
 
 
@@ -46,6 +47,7 @@ def open_session(
         compiled, graphs: see `TrainingStep`.
     """
     recipe, rank = run.recipe, team.place.rank
+    refuse_other_task(run)
     torch.manual_seed(seeding.mix(recipe.seed, seeding.NETWORK, 0))  # of the initial weights
     network = run.build_network()
     begin_with(network)

@@ -2,12 +2,23 @@
 
 from pathlib import Path
 
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
+from crossmatch.inference.alike import differences
 from crossmatch.networks.segmenter import Segmenter
-from crossmatch.runs.run import open_run
+from crossmatch.runs.run import Run, open_run
 
 # what teacher and student must have in common, in words
 SHARED = {"dims": "spatial axes", "in_channels": "image channels", "classes": "classes, background included"}
+
+
+def refuse_other_task(run: Run) -> None:
+    """Raise UserError if the run's teacher has other labels or channels than the run, or prepares scans otherwise."""
+    folder = run.recipe.method.settings.taught_by
+    if folder is not None and (differing := differences(_open(folder), run)):
+        raise UserError(
+            f"method.teacher: {folder} and the run {run.folder} differ: {listed(differing, '; ')}. Give a run with the "
+            "same labels, channels and preparation of scans."
+        )
 
 
 def load_teacher(folder: Path, student: Segmenter) -> Segmenter:
@@ -21,10 +32,7 @@ def load_teacher(folder: Path, student: Segmenter) -> Segmenter:
         UserError: the folder holds no run, the run has no checkpoint, or its network has other spatial axes, image
             channels or classes than the student.
     """
-    try:
-        run = open_run(folder)
-    except UserError as error:
-        raise UserError(f"method.teacher cannot be used: {error}") from None
+    run = _open(folder)
     if not run.checkpoint("last").is_file():
         raise UserError(
             f"method.teacher: the run {folder} has no checkpoint yet. Train it to its end first (go on with --resume), "
@@ -39,3 +47,10 @@ def load_teacher(folder: Path, student: Segmenter) -> Segmenter:
                 "trained on the same kind of images and labels."
             )
     return teacher
+
+
+def _open(folder: Path) -> Run:
+    try:
+        return open_run(folder)
+    except UserError as error:
+        raise UserError(f"method.teacher cannot be used: {error}") from None
