@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from crossmatch import formats
+from crossmatch.atomic import file_sha256
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.orientation import read_label
 from crossmatch.inference.quality_record import file_state, write_quality
@@ -56,7 +57,7 @@ def predicted(run: Path, data: Path, dice: Mapping[str, float], folder: str = "u
             "size": stat.st_size,
             "mtime_ns": stat.st_mtime_ns,
             "ctime_ns": stat.st_ctime_ns,
-            "sha256": "cd" * 32,
+            "sha256": file_sha256(image),
         }
         scans[name] = [source]
         estimate = {

@@ -19,6 +19,7 @@ from served import asked, desk_of, served
 
 from command import call
 from crossmatch import review as package
+from crossmatch.atomic import file_sha256
 from crossmatch.errors import UserError
 from crossmatch.inference.ranking import Ranked, write_ranking
 from crossmatch.review import review
@@ -29,6 +30,7 @@ from crossmatch.review.found_masks import FoundMask
 from crossmatch.review.shown_cases import ReviewCase
 from crossmatch.runs.run import open_run
 from tiny import write_dataset, write_nifti
+from tiny_dicom import write_series
 
 CLASSES = ["RV", "MYO"]
 
@@ -301,7 +303,63 @@ def test_data_that_were_moved(run, data, tmp_path) -> None:
     with pytest.raises(UserError, match=r"lay in .*data, and do not any more: say where with --data"):
         review(run, browser=False)
     desk = desk_of(run, moved)
-    assert desk.case("unlabelled:case_003").mask is not None  # found by name and size
+    assert desk.case("unlabelled:case_003").mask is not None  # found by name and digest
+    write_nifti(run_data(moved, "case_003"), np.arange(16 * 14 * 4, dtype=np.int16).reshape(16, 14, 4))
+    with served(desk) as server:
+        assert "written again since" in " ".join(asked(server, "case", id="unlabelled:case_003")[1]["flags"])
+
+
+def test_a_mask_of_another_scan_of_the_same_name_and_size_is_not_shown(tmp_path) -> None:
+    """Its scan is gone, so nothing but the digest tells them apart."""
+    data = write_dataset(tmp_path / "data", n_train=2, unlabelled=1, n_val=0, n_test=0, ending=".nii")
+    run = untrained_run(tmp_path / "run", data).folder
+    origin = predicted(run, data, {"case_002": 0.8}) / "prediction.json"
+    facts = json.loads(origin.read_text())
+    (scan,) = facts["scans"]["case_002"]
+    scan["path"] = "../../deleted/case_002_0000.nii"
+    (origin.parent / "quality.json").unlink()  # which knows the digest of the dataset's scan
+    for digest, shown in ((scan["sha256"], True), ("ab" * 32, False), (None, False)):  # none: of a killed prediction
+        scan["sha256"] = digest
+        origin.write_text(json.dumps(facts))
+        desk = desk_of(run, data)
+        assert (desk.case("unlabelled:case_002").mask is not None) == shown
+        told = "made from other scans, or do not say from which, so they are not shown: case_002"
+        assert [told in note for note in desk.gathered.notes] == [True] * (not shown)
+
+
+def test_a_mask_is_of_all_channels_of_its_scan(tmp_path) -> None:
+    data = write_dataset(tmp_path / "data", n_train=2, channels=2, unlabelled=1, ending=".nii")
+    run = untrained_run(tmp_path / "run", data).folder
+    origin = predicted(run, data, {"case_002": 0.8}) / "prediction.json"
+    facts, (first, second) = json.loads(origin.read_text()), sorted((data / "imagesTr").glob("case_002_*"))
+    known = facts["scans"]["case_002"]
+    known.append({**known[0], "path": known[0]["path"].replace(first.name, second.name), "sha256": file_sha256(second)})
+    origin.write_text(json.dumps(facts))
+    moved = data.rename(tmp_path / "moved")
+    assert desk_of(run, moved).case("unlabelled:case_002").mask is not None
+    write_nifti(moved / "imagesTr" / second.name, np.arange(16 * 14 * 4, dtype=np.int16).reshape(16, 14, 4))
+    assert desk_of(run, moved).case("unlabelled:case_002").mask is None
+
+
+def test_a_dicom_series_has_its_mask_and_is_no_new_scan(tmp_path) -> None:
+    data = write_dataset(tmp_path / "data", n_train=2, unlabelled=1, n_val=0, n_test=1)
+    run, masks = untrained_run(tmp_path / "run", data).folder, tmp_path / "run" / "unlabelled"
+    scans = {}
+    for name, folder in (("case_002", "imagesTr"), ("case_003", "imagesTs")):  # the second is a test case
+        (data / folder / f"{name}_0000.nii.gz").unlink()
+        series = write_series(data / folder / f"{name}_0000", np.zeros((16, 14, 4), np.int16))
+        state = {"mtime_ns": 1, "ctime_ns": 1}
+        scans[name] = [
+            {**state, "path": os.path.relpath(each, masks), "size": each.stat().st_size, "sha256": file_sha256(each)}
+            for each in series
+        ]
+        write_nifti(masks / f"{name}.nii.gz", np.zeros((16, 14, 4), np.uint8))
+    (masks / "prediction.json").write_text(json.dumps({"run": "run", "scans": scans}))
+    assert [(name, case.mask is not None) for name, case in desk_of(run, data).gathered.cases.items()] == [
+        ("unlabelled:case_002", True)
+    ]
+    moved = data.rename(tmp_path / "moved")
+    assert desk_of(run, moved).case("unlabelled:case_002").mask is not None
 
 
 def test_a_run_without_a_checkpoint(tmp_path, data) -> None:

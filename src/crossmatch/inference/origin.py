@@ -138,15 +138,16 @@ def read_recorded(target: Path, facts: dict[str, Any]) -> Recorded:
 
 
 def has_changed(path: Path, recorded: SourceFile) -> bool:
-    """Whether a file has another content than was recorded; read and compared by digest where only times differ."""
+    """Whether a file has another content than was recorded; read and compared by digest where only times differ.
+
+    One whose digest was not recorded counts as another then.
+    """
     stat = path.stat()
     if stat.st_size != recorded["size"]:
         return True
     if (stat.st_mtime_ns, stat.st_ctime_ns) == (recorded["mtime_ns"], recorded["ctime_ns"]):
         return False
-    if recorded["sha256"] is None:
-        return stat.st_mtime_ns != recorded["mtime_ns"]
-    return file_sha256(path) != recorded["sha256"]
+    return recorded["sha256"] is None or file_sha256(path) != recorded["sha256"]
 
 
 def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded) -> None:

@@ -1,16 +1,16 @@
 """Folders of predicted masks: whose scans they are of, and how far each mask can be trusted."""
 
-import filecmp
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from crossmatch import formats
-from crossmatch.atomic import read_json
+from crossmatch.atomic import file_sha256, read_json
 from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CaseQuality
 from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile, has_changed
@@ -38,6 +38,21 @@ class FoundMask:
         """Whether a file of the scan that is still there is not as it was when the mask was made."""
         return any(path.is_file() and has_changed(path, state) for path, state in self.files)
 
+    def moved_to(self, images: Sequence[Path]) -> "FoundMask | None":
+        """The same mask of a scan that lies elsewhere; None where a file has not the digest that is recorded."""
+        states = [state for _, state in self.files]
+        try:
+            parts = [part for path in images for part in formats.parts(path)]
+            stats = [part.stat() for part in parts]
+            if [stat.st_size for stat in stats] != [state["size"] for state in states]:
+                return None
+            times = [(stat.st_mtime_ns, stat.st_ctime_ns) for stat in stats]
+            if [_digest(*each) for each in zip(parts, times, strict=True)] != [state["sha256"] for state in states]:
+                return None
+        except OSError:
+            return None
+        return replace(self, files=tuple(zip(parts, states, strict=True)))
+
 
 class MaskFolders:
     """The masks that a run made, by the scan that each was made from."""
@@ -56,23 +71,21 @@ class MaskFolders:
             except UserError as error:
                 self.notes.append(str(error))
 
-    def of(self, image: Path, name: str) -> FoundMask | None:
+    def of(self, images: Sequence[Path], name: str) -> FoundMask | None:
         """The newest mask of a scan.
 
-        Where the data were moved since, that of the scan of this name and size; where the scan was copied, that of the
-        scan of this name and content.
+        Where the scan was moved or copied since, that of the scan of this name whose files had the same content.
         """
-        found = self._by_file.get(key_of(image))
-        for other in self._by_name.get(name, []) if found is None else []:
-            try:
-                scan, state = other.files[0]
-                moved = state["size"] == image.stat().st_size and (not scan.exists() or _equal(scan, image))
-            except OSError:
-                continue
-            found = other if moved else found
+        found = self._by_file.get(key_of(images[0]))
+        for other in reversed(self._by_name.get(name, [])):
+            found = found or other.moved_to(images)
         if found is not None:
             self.used.add(found.path)
         return found
+
+    def has_name(self, name: str) -> bool:
+        """Whether there is a mask of a scan of this name, which may be another scan."""
+        return name in self._by_name
 
     def taken(self, key: Key) -> bool:
         """Whether the mask of a scan was given to a case."""
@@ -103,9 +116,10 @@ class MaskFolders:
                 quality.cases.get(name) if quality else None,
                 quality.outdated.get(name) if quality else None,
             )
-            first = key_of(places[0])
+            scan = _scan_paths(places)
+            first = key_of(scan[0])
             self._by_file[first] = found
-            self.scans[first] = (name, _scan_paths(places))
+            self.scans[first] = (name, scan)
             self._by_name.setdefault(name, []).append(found)
 
     def _quality(self, folder: Path) -> QualityRecord | None:
@@ -119,8 +133,10 @@ class MaskFolders:
         return found
 
 
-def _equal(file: Path, other: Path) -> bool:
-    return filecmp.cmp(file, other, shallow=False)
+@cache
+def _digest(path: Path, times: tuple[int, int]) -> str:
+    """The digest of a file, read once as long as its times stay."""
+    return file_sha256(path)
 
 
 def key_of(path: Path) -> Key:
@@ -129,9 +145,9 @@ def key_of(path: Path) -> Key:
 
 
 def _scan_paths(files: list[Path]) -> tuple[Path, ...]:
-    """The channels of a scan: its files, or the folder of a DICOM series."""
+    """The channels of a scan: its files, or the folders of DICOM series."""
     known = [path for path in files if formats.stem(path) is not None]
-    return tuple(known) or (files[0].parent,)
+    return tuple(known or dict.fromkeys(path.parent for path in files))
 
 
 def _normal(path: Path) -> Path:

@@ -69,12 +69,13 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
     cases: dict[str, ReviewCase] = {}
     seen = set()
     for case in dataset.cases:
-        seen.add(key_of(case.images[0].absolute()))
+        images_there = [path.absolute() for path in case.images]
+        seen.add(key_of(images_there[0]))
         if case.split == "train" and case.id in known:
             continue
         kind: CaseKind = "validation" if case.split == "val" else "unlabelled"
         reference = case.label if kind == "validation" else None
-        mask = folders.of(case.images[0].absolute(), case.id)
+        mask = folders.of(images_there, case.id)
         cases[f"{kind}:{case.id}"] = ReviewCase(f"{kind}:{case.id}", case.id, kind, case.images, reference, mask)
     images = list_cases(root, read_description(root)).images
     seen |= {key_of(path.absolute()) for paths in images.values() for path in paths}  # no test case is a new scan
@@ -87,6 +88,11 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
     ]
     cases |= {case.id: case for case in new if case not in joined}
     cases = {ident: replace(case, label_next=_place(case, places_next)) for ident, case in cases.items()}
+    if others := [case.name for case in cases.values() if case.mask is None and folders.has_name(case.name)]:
+        notes.append(
+            f"Masks of these names were made from other scans, or do not say from which, so they are not shown: "
+            f"{listed(others)}. Predict these cases."
+        )
     if hidden:
         notes.append(
             f"Masks of scans in other folders are not shown. Start with --scans to show those of {listed(hidden)}."
@@ -146,5 +152,5 @@ def _new_scans(
             continue
         names[name] = names.get(name, 0) + 1
         ident = f"new:{name}" if names[name] == 1 else f"new:{name}:{names[name]}"
-        cases.append(ReviewCase(ident, name, "new", paths, None, folders.of(paths[0], name)))
+        cases.append(ReviewCase(ident, name, "new", paths, None, folders.of(paths, name)))
     return cases, list(hidden)
