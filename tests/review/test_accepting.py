@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -140,6 +141,30 @@ def test_a_label_that_is_there_is_replaced_only_when_asked_for_and_kept(desk, da
         "review/replaced/case_002.1.nii.gz",
         "review/replaced/case_002.2.nii.gz",
     ]
+
+
+def test_a_case_of_images_ts_has_its_label_in_labels_ts(tmp_path) -> None:
+    """The lists of splits say what a case is for; the folder of its image says where its label lies."""
+    data = write_dataset(tmp_path / "data", n_train=2, n_val=1, n_test=2)
+    (data / "splits" / "val.txt").write_text("case_003\ncase_004\n")
+    (data / "splits" / "train.txt").write_text("case_001\ncase_002\ncase_005\n")
+    (data / "splits" / "test.txt").unlink()
+    (data / "labelsTs" / "case_005.nii.gz").unlink()
+    run = untrained_run(tmp_path / "run", data).folder
+    predicted(run, data, {"case_004": 0.8, "case_005": 0.8})
+    desk = desk_of(run, data)
+    with served(desk) as server:
+        assert asked(server, "case", id="validation:case_004")[1]["labelled"]
+    with pytest.raises(ChangedError, match=r"has a label, .*labelsTs.case_004.nii.gz. Replace it\?"):
+        accept(desk, drawn(desk, "validation:case_004"), "validation:case_004")
+    written = accept(desk, drawn(desk, "validation:case_004"), "validation:case_004", may_replace=True)
+    assert written.path == data / "labelsTs" / "case_004.nii.gz"
+    assert written.replaced == data / "review" / "replaced" / "case_004.1.nii.gz"
+    training = "unlabelled:case_005"
+    desk.decide(training, "rejected", desk.version(desk.case(training)))
+    assert "rejected: case_005. Label these by hand, in labelsTs." in last_words(desk)["told"]
+    assert accept(desk, drawn(desk, training), training).path == data / "labelsTs" / "case_005.nii.gz"
+    assert all(case.label for case in open_dataset(data).cases)
 
 
 def test_a_label_of_another_format_makes_way(desk, data) -> None:
@@ -375,6 +400,11 @@ def test_a_new_scan_of_a_known_name_or_a_test_patient_is_refused(tmp_path, data)
         accept(desk, box((16, 14, 4), 2), "new:case_003")
     with pytest.raises(UserError, match="whose case case_006 is in the split test"):
         accept(desk, box((16, 14, 4), 2), "new:case_006_frame02")
+    (tmp_path / "copy").mkdir()
+    test = shutil.copy(data / "imagesTs" / "case_006_0000.nii.gz", tmp_path / "copy")
+    copied = desk_of(run, data, scans=(Path(test).parent,))
+    with pytest.raises(UserError, match="whose case case_006 is in the split test"):
+        accept(copied, box((16, 14, 4), 2), "new:case_006")
     assert len(open_dataset(data).cases) == 6
     assert desk.draft_of(desk.case("new:case_003"), False).is_file()
 

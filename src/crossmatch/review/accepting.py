@@ -1,6 +1,6 @@
-"""An accepted mask becomes the label of its case: in labelsTr, with a note of where it comes from.
+"""An accepted mask becomes the label of its case, beside its image, with a note of where it comes from.
 
-DATA/labelsTr/CASE.nii.gz          the label, on the voxels of its image as that is stored
+DATA/labelsTr/CASE.nii.gz          the label, on the voxels of its image as that is stored; in labelsTs, if in imagesTs
 DATA/review/CASE.json              its provenance: run, checkpoint, who, when, how many voxels were corrected
 DATA/review/replaced/CASE.1.nii.gz a label that it replaced, as it was
 
@@ -14,6 +14,7 @@ import hashlib
 import os
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -67,10 +68,19 @@ class AcceptedLabel:
 
 
 def label_of(root: Path, name: str) -> Path | None:
-    """The label file of a training case as it is now, in whatever format."""
-    folder = root / "labelsTr"
-    found = [path for stem, path in formats.files_in(folder) if stem == name] if folder.is_dir() else []
+    """The label file of a case as it is now, in whatever format."""
+    found = [path for stem, path in _labels(root) if stem == name]
     return found[0] if found else None
+
+
+def label_folder(root: Path, images: Sequence[Path]) -> Path:
+    """Where the label of a case belongs: labelsTs for an image of imagesTs, whatever split the case is in."""
+    return root / ("labelsTs" if images[0].parent == root / "imagesTs" else "labelsTr")
+
+
+def _labels(root: Path) -> list[tuple[str, Path]]:
+    folders = [root / name for name in ("labelsTr", "labelsTs")]
+    return [each for folder in folders if folder.is_dir() for each in formats.files_in(folder)]
 
 
 def who() -> str:
@@ -96,7 +106,7 @@ def accept(
 
     Args:
         run: that made the prediction; root: of the dataset.
-        opened: the case; its images lie in imagesTr.
+        opened: the case; its images lie in the dataset.
         labels: (*S) uint8, on the grid of the image as stored.
         predicted: what the run said, (*S), or None where it said nothing.
         replace: whether a label that is there may be replaced; it is kept.
@@ -110,7 +120,7 @@ def accept(
     old = label_of(root, name)
     if old is not None and not replace:
         raise LabelThereError
-    path = root / "labelsTr" / f"{name}{_ending(root, opened, old)}"
+    path = label_folder(root, opened.case.images) / f"{name}{_ending(root, opened, old)}"
     if not places.holds(path.parent):
         raise UserError(f"{path.parent} leads out of the dataset's folder ({path.parent.resolve()}): nothing written.")
     different = labels != (0 if predicted is None else predicted)
@@ -132,7 +142,7 @@ def accept(
 def _ending(root: Path, opened: OpenCase, old: Path | None) -> str:
     """The ending of the label: of the one it replaces, else the dataset's usual one, else that of the image."""
     own = formats.mask_ending(opened.case.images[0], None, formats.Grid(opened.grid.shape, opened.grid.affine, None))
-    usual = Counter(formats.ending(path) for _, path in formats.files_in(root / "labelsTr")).most_common(1)
+    usual = Counter(formats.ending(path) for _, path in _labels(root)).most_common(1)
     for found in ([formats.ending(old)] if old is not None else []) + [ending for ending, _ in usual]:
         try:
             grid = formats.Grid(opened.grid.shape, opened.grid.affine, None)

@@ -39,6 +39,13 @@ def join_dataset(root: Path, case: ReviewCase, seen: tuple[FileState | None, ...
     dataset = open_dataset(root)
     description = read_description(root)
     there = list_cases(root, description).images
+    patient = patient_of(case.name, description.patient_regex, description.path)
+    for other in dataset.cases:
+        if other.patient == patient and other.split != "train":
+            raise UserError(
+                f"{case.name} is of the patient {patient}, whose case {other.id} is in the split {other.split}: a "
+                "network must not learn from it. It was not accepted."
+            )
     if is_same_scan(case.images, there.get(case.name, ())):  # it joined before
         _append(root / "splits" / "train.txt", [case.name], only_if_there=True)
         return there[case.name]
@@ -47,13 +54,6 @@ def join_dataset(root: Path, case: ReviewCase, seen: tuple[FileState | None, ...
             f"The dataset has a case {case.name} already, so the new scan of that name cannot join it: rename the "
             "scan's files, predict it again, and accept that. Your corrections are kept."
         )
-    patient = patient_of(case.name, description.patient_regex, description.path)
-    for other in dataset.cases:
-        if other.patient == patient and other.split != "train":
-            raise UserError(
-                f"{case.name} is of the patient {patient}, whose case {other.id} is in the split {other.split}: a "
-                "network must not learn from it. It was not accepted."
-            )
     targets = [_target(root, case.name, number, path) for number, path in enumerate(case.images)]
     with lock.only_writer(root / FOLDER):
         write_json(root / FOLDER / JOINING, [path.name for path in targets])

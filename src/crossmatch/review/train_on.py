@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossmatch.errors import listed, quoted
+from crossmatch.review.accepting import label_folder
 from crossmatch.review.joining import ALL, subset_after
 
 if TYPE_CHECKING:
@@ -16,11 +17,13 @@ def last_words(desk: "Desk") -> dict[str, str | None]:
     cases = desk.gathered.cases
     last = {ident: decision for ident, decision in desk.decisions.last.items() if ident in cases}
     accepted = [ident for ident, decision in last.items() if decision["state"] == "accepted"]
-    rejected = [cases[ident].name for ident, decision in last.items() if decision["state"] == "rejected"]
+    rejected = [cases[ident] for ident, decision in last.items() if decision["state"] == "rejected"]
     corrected = sum(bool(last[ident].get("corrected_voxels")) for ident in accepted)
     told = [f"{len(accepted)} of {len(cases)} cases accepted, {corrected} of them with corrections."]
     if rejected:
-        told.append(f"{len(rejected)} rejected: {listed(rejected)}. Label these by hand, in labelsTr.")
+        where = sorted({label_folder(desk.root, case.images).name for case in rejected})
+        names = listed(case.name for case in rejected)
+        told.append(f"{len(rejected)} rejected: {names}. Label these by hand, in {' or '.join(where)}.")
     command = None
     if any(cases[ident].kind != "validation" for ident in accepted):
         subset = subset_after(desk.run)
