@@ -304,6 +304,45 @@ def test_rank_of_a_folder_of_new_scans_by_the_command(
     assert (run / "rank.csv").is_file()
 
 
+def test_scans_without_usable_voxels_are_not_ranked_but_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code is that of `predict`; the other scans are ranked."""
+    scans = tmp_path / "scans"
+    good = np.random.default_rng(0).integers(0, 200, (16, 14, 4)).astype(np.float32)
+    holed = good.copy()
+    holed[0, 0, 0] = np.nan
+    for name, voxels in (("fine", good), ("holed", holed), ("flat", np.full_like(good, 5))):
+        write_nifti(scans / f"{name}.nii.gz", voxels)
+    codes = [call(capsys, *words)[0] for words in (("predict", run, scans, tmp_path / "masks"), ("rank", run, scans))]
+    assert codes == [2, 2]
+    (found,) = read_ranking(open_run(run))
+    assert found.case == "fine"
+    assert np.isfinite(found.distance)
+    (run / "rank.csv").unlink()
+    with pytest.raises(UserError, match=r"^2 of 4 scans .*The others are ranked in .*rank.csv\. .*flat.*holed.*NaN"):
+        rank(run, scans, progress=False)
+    (scans / "fine.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"^2 of 3 scans cannot be used\. Nothing was ranked\. "):
+        rank(run, scans, progress=False, out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_rank_refuses_what_the_network_cannot_take(run: Path, data: Path, tmp_path: Path) -> None:
+    """Of a folder and of a dataset; warnings are those of `predict`."""
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "anna.nii.gz").write_bytes(b"no scan")
+    with pytest.raises(UserError, match=r"anna\.nii\.gz cannot be read"):
+        rank(run, tmp_path / "damaged", progress=False, out=tmp_path / "out")
+    with pytest.raises(UserError, match=r"^2 of 2 scans .* holds 2 channels, but the network takes 1"):
+        rank(run, write_dataset(tmp_path / "two", channels=2, unlabelled=2), progress=False, out=tmp_path / "out")
+    wide = np.diag([-9.0, -9.0, 60.0, 1.0])
+    other = write_dataset(tmp_path / "wide", affine=wide, unlabelled=1, n_train=2, n_val=0, n_test=0)
+    told: list[str] = []
+    assert rank(run, other, progress=False, out=tmp_path / "out", warn=told.append)
+    assert "of another voxel size than the training knows: case_002" in told[0]
+
+
 def test_a_damaged_calibration_is_refused(run: Path, data: Path, tmp_path: Path) -> None:
     predict(run, data / "imagesTs", tmp_path / "a", Options(quality=True))
     (path,) = (run / "calibration").iterdir()

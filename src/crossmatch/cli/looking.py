@@ -49,11 +49,20 @@ def rank(
 
     from crossmatch.inference.rank import rank as rank_scans
     from crossmatch.inference.ranking import RANKING_TABLE
-    from crossmatch.runs.display import Terminal, progress_bar
+    from crossmatch.runs.display import Terminal, progress_bar, say
 
     console = Terminal()
     with progress_bar(console, "Looking") as progress:
-        found = rank_scans(run, data, count=count, out=out, checkpoint=checkpoint, device=device, progress=progress)
+        found = rank_scans(
+            run,
+            data,
+            count=count,
+            out=out,
+            checkpoint=checkpoint,
+            device=device,
+            progress=progress,
+            warn=lambda text: say(console, "Warning:", text),
+        )
     table = Table("label next", "patient", "why")
     for one in found:
         table.add_row(one.case, one.patient, " ".join([one.reason, *one.flags[:1]]))

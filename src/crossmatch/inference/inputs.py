@@ -51,8 +51,15 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
         UserError: no scan, a file that cannot be read, channels on different grids or another number of them, other
             axes than the recipe's, an unknown voxel size where the recipe resamples.
     """
+    return usable_scans(group_channels(source, run.data["channels"], warn), run, recipe, warn)
+
+
+def usable_scans(
+    groups: Mapping[str, tuple[Path, ...]], run: Run, recipe: Recipe, warn: Callable[[str], None]
+) -> list[Scan]:
+    """Scans whose files, one a channel, are known. Arguments and errors as of `find_scans`."""
     scans, failed = [], []
-    for name, paths in group_channels(source, run.data["channels"], warn).items():
+    for name, paths in groups.items():
         try:
             scans.append(_scan(name, paths, run, recipe))
         except UserError as error:

@@ -1,23 +1,24 @@
 """Which unlabelled scans to label next: those whose masks a run trusts least, and no two alike."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from crossmatch import formats
 from crossmatch.atomic import check_writable
 from crossmatch.dataset.dataset import Dataset, open_dataset, patient_of
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.inference.ensemble import load_networks
-from crossmatch.inference.inputs import group_channels
+from crossmatch.inference.inputs import find_scans, usable_scans
 from crossmatch.inference.judged import calibration_of
 from crossmatch.inference.origin import weights_digest
 from crossmatch.inference.predict import Options, predictor_of
 from crossmatch.inference.quality import judge
-from crossmatch.inference.ranking import Ranked, shown, write_ranking
+from crossmatch.inference.ranking import RANKING_TABLE, Ranked, shown, write_ranking
+from crossmatch.inference.scan_files import read_image
 from crossmatch.inference.variety import choose
 from crossmatch.runs.devices import choose_device, memory_advice
 from crossmatch.runs.display import Counted, counting
@@ -43,6 +44,8 @@ class Looked:
     uncertainty: np.ndarray
     features: np.ndarray
     verdicts: list[dict[str, object]]
+    scans: Sequence[ScanToLabel] = ()  # N, without those whose voxels cannot be used
+    failed: Sequence[UserError] = ()  # why they cannot
 
 
 def rank(
@@ -54,6 +57,7 @@ def rank(
     checkpoint: str = "last",
     device: str = "auto",
     progress: Counted = True,
+    warn: Callable[[str], None] | None = None,
 ) -> list[Ranked]:
     """Choose the scans to label next, those whose masks a run trusts least and no two alike; write rank.json and .csv.
 
@@ -66,12 +70,14 @@ def rank(
         checkpoint: ``last``, ``best`` or the file of a checkpoint of the same network.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         progress: True shows a bar, False nothing; or a function called with (scans done, scans in all).
+        warn: called with what the user should know about the scans; by default a warning of Python's.
 
     Returns:
         The scans in the order in which they should be labelled, each with its files and the reason.
 
     Raises:
-        UserError: not a run, a count below 1, nothing to choose from, or scans that the network cannot take.
+        UserError: not a run, a count below 1, nothing to choose from, or scans that the network cannot take. Where only
+            the voxels of some cannot be used, the others are ranked and written first, and these are named.
     """
     if type(count) is not int or count < 1:
         raise UserError(f"count is the number of scans to choose, 1 or more, not {count!r}.")
@@ -87,7 +93,7 @@ def rank(
         raise UserError(
             f"{place}, where the data of {run} were, is no folder now: name a dataset, or a folder of scans."
         )
-    candidates, known = _candidates(opened, place)
+    candidates, known = _candidates(opened, place, warn or (lambda text: warnings.warn(text, stacklevel=3)))
     if not candidates:
         raise UserError(
             f"{place} has no scan to choose from: every training case has a label that the run may use. Name a folder "
@@ -95,11 +101,16 @@ def rank(
         )
     with counting(progress, "Looking") as count_scans:
         looked, of_known = look(opened, [candidates, known], checkpoint, device, count_scans)
+    failed = [*looked.failed, *of_known.failed]
+    told = f"{len(failed)} of {len(candidates) + len(known)} scans cannot be used. {{}} {listed(failed, ' ')}"
+    candidates = list(looked.scans)
+    if not candidates:
+        raise UserError(told.format("Nothing was ranked."))
     chosen = choose(
         looked.uncertainty,
         looked.features,
         [one.patient for one in candidates],
-        of_known.features if known else looked.features[:0],
+        of_known.features if of_known.scans else looked.features[:0],
         count,
         pool_of(looked, count),
     )
@@ -122,6 +133,8 @@ def rank(
             )
         )
     write_ranking(target, opened, found)
+    if failed:
+        raise UserError(told.format(f"The others are ranked in {target / RANKING_TABLE}."))
     return found
 
 
@@ -132,7 +145,10 @@ def look(
     device: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Looked]:
-    """Predict groups of scans and judge their masks, which are not written. Arguments and errors as of `rank`."""
+    """Predict groups of scans and judge their masks, which are not written. Arguments and errors as of `rank`.
+
+    Scans whose voxels cannot be used are left out, see `Looked.failed`.
+    """
     network, (loaded,) = load_networks([run], checkpoint)
     chosen = choose_device(device)
     predictor = predictor_of([run], network.to(chosen), chosen, Options(checkpoint, device, quality=True))
@@ -142,17 +158,23 @@ def look(
     with memory_advice("Use --device cpu."):
         calibration = calibration_of([run], predictor, weights_digest(loaded.network), progress)
         for group in groups:
-            verdicts, features = [], []
+            verdicts, features, scans, failed = [], [], list[ScanToLabel](), list[UserError]()
             for one in group:
                 progress(done, total)
-                volumes = formats.read_channels(one.images)
+                done += 1
+                try:
+                    volumes = read_image(one.images)
+                except UserError as error:
+                    failed.append(error)
+                    continue
                 views.start()
                 labels, _ = predictor(volumes, one.images[0])
                 sums = views.sums()
                 verdicts.append(judge(run, calibration, volumes, labels, sums))
                 features.append(sums.features)
-                done += 1
-            found.append(Looked(np.array([_uncertainty(one) for one in verdicts]), np.array(features), verdicts))
+                scans.append(one)
+            uncertainty = np.array([_uncertainty(one) for one in verdicts])
+            found.append(Looked(uncertainty, np.array(features), verdicts, scans, failed))
     progress(total, total)
     return found
 
@@ -175,22 +197,25 @@ def _uncertainty(verdict: dict[str, object]) -> float:
     return 1.0 if value is None else 1.0 - float(value)  # type: ignore[arg-type]
 
 
-def _candidates(run: Run, place: Path) -> tuple[list[ScanToLabel], list[ScanToLabel]]:
-    """The scans to choose from, and those that the run learned from with labels."""
+def _candidates(run: Run, place: Path, warn: Callable[[str], None]) -> tuple[list[ScanToLabel], list[ScanToLabel]]:
+    """The scans to choose from, and those that the run learned from with labels, which the network can take."""
     labelled: list[ScanToLabel] = []
     learned = set(run.data["labelled"])
     root = Path(run.data["root"])
     if not run.is_packed and (root / "dataset.json").is_file():
         labelled = [one for one in _of_dataset(open_dataset(root).only("train")) if one.case in learned]
+    usable_scans({one.case: one.images for one in labelled}, run, run.recipe, lambda text: None)
     if not (place / "dataset.json").is_file():
-        scans = group_channels(place, run.data["channels"])
-        return [ScanToLabel(name, patient_of(name, None, place), paths) for name, paths in scans.items()], labelled
+        scans = find_scans(place, run, run.recipe, warn)
+        return [ScanToLabel(one.name, patient_of(one.name, None, place), one.channels) for one in scans], labelled
     dataset = open_dataset(place).only("train")
     same = not run.is_packed and place.resolve() == root.resolve()
     with_label = {case.id for case in dataset.cases if case.label is not None}
     if same and run.recipe.data.labelled != "all":
         with_label = learned  # further labels lie there, which this run was not to use
-    return [one for one in _of_dataset(dataset) if one.case not in with_label], labelled
+    left = [one for one in _of_dataset(dataset) if one.case not in with_label]
+    usable_scans({one.case: one.images for one in left}, run, run.recipe, warn)
+    return left, labelled
 
 
 def _of_dataset(dataset: Dataset) -> list[ScanToLabel]:

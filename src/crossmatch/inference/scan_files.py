@@ -3,7 +3,7 @@
 Shapes: *S a scan as stored, K classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +22,20 @@ def read_scan(scan: Scan, sources: Sources) -> list[Volume] | UserError | None:
     if scan.name in sources.kept:
         return None
     try:
-        volumes = [volume for path in scan.channels for volume in _read_image(path)]
+        volumes = read_image(scan.channels)
     except UserError as error:
         return error
     sources.read(scan.name, scan.files)
     return volumes
 
 
-def _read_image(path: Path) -> list[Volume]:
-    """The channels in one file of a scan; a UserError where their voxels can give no mask."""
-    volumes = formats.read_channels([path])
-    for volume in volumes:
-        check_voxels(volume.voxels, str(path))
+def read_image(paths: Iterable[Path]) -> list[Volume]:
+    """The channels in the files of a scan; a UserError where their voxels can give no mask."""
+    volumes = []
+    for path in paths:
+        for volume in formats.read_channels([path]):
+            check_voxels(volume.voxels, str(path))
+            volumes.append(volume)
     return volumes
 
 
