@@ -239,10 +239,8 @@ def test_a_case_that_another_run_learned_from_fits_no_estimate(
 
 
 def test_cases_that_were_written_since_are_predicted_anew(run: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
-    data = Path(shutil.copytree(made[0], tmp_path / "data"))
+    data = with_data(run, made[0], tmp_path / "data")
     record = json.loads((run / "run.json").read_text())
-    record["data"]["root"] = str(data)
-    (run / "run.json").write_text(json.dumps(record))
     kept = predict_and_read(run, data, tmp_path / "a")
     assert predict_and_read(run, data, tmp_path / "b") == kept
     label = data / "labelsTr" / f"{record['data']['validation'][0]}.nii.gz"
@@ -255,6 +253,48 @@ def test_cases_that_were_written_since_are_predicted_anew(run: Path, made: tuple
     assert ["written since an earlier fit" in text for text in told] == [False, True]
     shutil.rmtree(data / "labelsTr")
     assert predict_and_read(run, data, tmp_path / "d") == changed
+
+
+def with_data(run: Path, data: Path, copy: Path) -> Path:
+    """A copy of the data that the run takes for its own, to be changed."""
+    record = json.loads((run / "run.json").read_text())
+    record["data"]["root"] = str(shutil.copytree(data, copy))
+    (run / "run.json").write_text(json.dumps(record))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("folder", "value", "told"),
+    [
+        ("labelsTr", 7, "holds the label value 7, but dataset.json declares 0 background, 1 RV, 2 MYO"),
+        ("labelsTr", 0.5, "holds 0.5, which is no whole number"),
+        ("imagesTr", np.nan, "has voxels that are NaN or infinite"),
+    ],
+)
+def test_a_validation_case_that_was_spoilt_since_is_named(
+    run: Path, data: Path, tmp_path: Path, folder: str, value: float, told: str
+) -> None:
+    copy = with_data(run, data, tmp_path / "data")
+    (path,) = (copy / folder).glob("case_004*")
+    volume = formats.read(path)
+    spoilt = volume.voxels.astype(np.float32)
+    spoilt[0, 0, 0] = value
+    write_nifti(path, spoilt, volume.affine)
+    with pytest.raises(UserError, match=rf"^Quality is estimated from cases of .*, which were changed: .*{told}"):
+        predict(run, data / "imagesTs", tmp_path / "out", Options(quality=True))
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
+    assert not (run / "calibration").exists()
+    predict(run, data / "imagesTs", tmp_path / "out")
+
+
+def test_data_with_other_channels_now_fit_nothing(run: Path, data: Path, tmp_path: Path) -> None:
+    copy = with_data(run, data, tmp_path / "data")
+    described = json.loads((copy / "dataset.json").read_text())
+    (copy / "dataset.json").write_text(json.dumps({**described, "channel_names": {"0": "C0", "1": "more"}}))
+    for path in list(copy.glob("images*/*_0000.nii.gz")):
+        shutil.copy(path, path.with_name(path.name.replace("_0000", "_0001")))
+    predict(run, data / "imagesTs", tmp_path / "out", Options(quality=True))
+    assert "other cases, labels or channels now" in read_quality(tmp_path / "out").calibration["told"]
 
 
 def predict_and_read(run: Path, data: Path, out: Path) -> dict[str, object]:

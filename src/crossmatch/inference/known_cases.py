@@ -5,7 +5,7 @@ it is surer of itself than anywhere else, so intervals are made wider. Of severa
 validation cases that none of them learned from with labels, and they are kept in the first run.
 
 What is kept is valid for these weights, settings and files. With another checkpoint or list of cases, or if an image or
-label was written since, they are predicted again.
+label was written since, they are predicted again. A file that `check` would refuse by now is refused here too.
 """
 
 import contextlib
@@ -30,12 +30,15 @@ from typing_extensions import TypedDict
 from crossmatch import formats
 from crossmatch.atomic import parse_json, read_json, write_json
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
-from crossmatch.dataset.orientation import put_onto
+from crossmatch.dataset.orientation import read_label
+from crossmatch.dataset.voxels import count_labels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.inference.estimates import Reliability
+from crossmatch.inference.inputs import usable_scans
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.reliability import Voxels, reliability, voxels_around
+from crossmatch.inference.scan_files import read_image
 from crossmatch.inference.shape import MaskShape, shapes_in
 from crossmatch.runs.run import CALIBRATIONS, Run
 from crossmatch.scoring.metrics import counted, dice_per_class
@@ -77,6 +80,9 @@ def known_cases(
 
     Returns:
         The cases; or one sentence why there are none.
+
+    Raises:
+        UserError: a file of a case was changed since the training, and cannot be used any more.
     """
     run = runs[0]
     path, kept = _place(run, predictor, weights_sha256), kept_cases(run, predictor, weights_sha256)
@@ -94,12 +100,17 @@ def known_cases(
     held_out = dict.fromkeys(name for one in runs for name in one.data["validation"] if name not in learned)
     validation, labelled = ([by_name[name] for name in names if name in by_name] for names in (held_out, learned))
     chosen = validation or labelled
-    if not chosen or list(dataset.labels) != list(run.data["labels"]):
-        return kept or "The data of the training have other cases or labels now, so nothing could be fitted."
+    names = (list(run.data["labels"]), list(run.data["channels"]))
+    if not chosen or (list(dataset.labels), list(dataset.channels)) != names:
+        return kept or "The data of the training have other cases, labels or channels now, so nothing could be fitted."
     files = _state(chosen)
     if kept is not None and kept["files"] == files:
         return kept
-    found = _predict(run, predictor, dataset, chosen, labelled + validation, progress)
+    try:
+        usable_scans({case.id: case.images for case in labelled + validation}, run, predictor.recipe, lambda told: None)
+        found = _predict(run, predictor, dataset, chosen, labelled + validation, progress)
+    except UserError as error:
+        raise UserError(f"Quality is estimated from cases of {dataset.root}, which were changed: {error}") from error
     found["weights_sha256"], found["files"] = weights_sha256, files
     found["method"], found["again"] = "validation" if validation else "labelled", kept is not None
     with contextlib.suppress(UserError):  # a run that may only be read; the next call fits again
@@ -172,7 +183,7 @@ def _predict(
     sampled: list[Voxels] = []
     for done, case in enumerate(cases):
         progress(done, len(cases))
-        volumes = formats.read_channels(case.images)
+        volumes = read_image(case.images)
         reference = _reference(case, volumes[0], dataset)
         views.start()
         labels, maps = predictor(volumes, case.images[0])
@@ -209,9 +220,13 @@ def _predict(
 
 
 def _reference(case: Case, grid: Volume, dataset: Dataset) -> Volume:
-    """The label of a case on its image's grid."""
+    """The label of a case on its image's grid; a UserError where it holds other values than the dataset declares."""
     assert case.label is not None
-    return put_onto(grid, formats.read_label(case.label, grid, dataset.drawn), case.label, "its image")
+    found = read_label(case.label, grid, dataset.drawn)
+    problems: list[str] = []
+    if count_labels(case.label, found.voxels, dataset.drawn, problems) is None:
+        raise UserError(f"{problems[0]}.")
+    return found
 
 
 def _listed(values: NDArray[np.float64]) -> list[float | None]:
