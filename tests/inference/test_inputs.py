@@ -1,15 +1,18 @@
 """Grouping of what `predict` is pointed at into cases: names, channels, one file or a folder, mistakes."""
 
+import json
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from command import call
 from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.inference.inputs import group_channels
 from crossmatch.inference.predict import Options, predict
+from crossmatch.inference.rank import rank
 from tiny import write_dataset
 from untrained import untrained_run
 
@@ -39,6 +42,42 @@ def test_channels_in_order(tmp_path: Path) -> None:
     both = {name: (folder / f"{name}_0000.nii.gz", folder / f"{name}_0001.nii.gz") for name in "ab"}
     assert group_channels(folder, TWO) == both
     assert group_channels(folder / "b_0001.nii.gz", TWO) == {"b": both["b"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("C0", "C1"), None),
+        (("c0", "c1"), None),
+        (("C1", "C0"), "refused"),
+        (("C1", "other"), "refused"),
+        (("other", "C1"), "dataset.json names the channels other, C1, and the network takes C0, C1: they are taken"),
+        ((), "nobody knows whether the channels have the run's order: "),
+    ],
+)
+def test_a_dataset_json_says_which_channel_is_which(
+    tmp_path: Path, names: tuple[str, ...], told: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the folder of the scans, or of a dataset that is ranked."""
+    run = untrained_run(tmp_path / "run", write_dataset(tmp_path / "data", channels=2, n_train=2))
+    other = write_dataset(tmp_path / "other", channels=2, n_train=2, unlabelled=1, n_val=0, subsets=())
+    described = json.loads((other / "dataset.json").read_text())
+    described["channel_names"] = {str(number): name for number, name in enumerate(names)}
+    (other / "dataset.json").write_text(json.dumps(described))
+    warnings: list[str] = []
+    if told == "refused":
+        refusal = r"in this order: copy the scans .* CASE_0000 for C0, CASE_0001 for C1; or correct channel_names"
+        for source in (other / "imagesTs", other / "imagesTs" / "case_003_0001.nii.gz"):
+            with pytest.raises(UserError, match=refusal):
+                predict(run.folder, source, tmp_path / "masks")
+        assert call(capsys, "rank", run.folder, other)[0] == 2
+        assert not (run.folder / "rank.csv").exists()
+    else:
+        predict(run.folder, other / "imagesTs", tmp_path / "masks", warn=warnings.append)
+        assert [told in each for each in warnings] == [True] if told else warnings == []
+        if names:
+            assert rank(run.folder, other, progress=False, warn=warnings.append)
+            assert len(warnings) == (2 if told else 0)
 
 
 def test_case_numbers_of_four_digits_get_one_rule_or_none(tmp_path: Path) -> None:

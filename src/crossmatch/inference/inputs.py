@@ -18,6 +18,7 @@ from crossmatch.importers.any_folder import NoChannelError, find
 from crossmatch.importers.patterns import scans_below
 from crossmatch.importers.roles import role_of
 from crossmatch.importers.wishes import Wishes
+from crossmatch.inference.channel_names import check_channels_beside
 from crossmatch.inference.familiar import strange_spacing
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.run import Run
@@ -48,9 +49,10 @@ def find_scans(source: Path, run: Run, recipe: Recipe, warn: Callable[[str], Non
         warn: called with what the user should know about the scans.
 
     Raises:
-        UserError: no scan, a file that cannot be read, channels on different grids or another number of them, other
-            axes than the recipe's, an unknown voxel size where the recipe resamples.
+        UserError: no scan, a file that cannot be read, channels on different grids, another number or order of them,
+            other axes than the recipe's, an unknown voxel size where the recipe resamples.
     """
+    check_channels_beside(source if source.is_dir() else source.parent, run, warn)
     return usable_scans(group_channels(source, run.data["channels"], warn), run, recipe, warn)
 
 

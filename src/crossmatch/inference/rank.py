@@ -11,6 +11,7 @@ import numpy as np
 from crossmatch.atomic import check_writable
 from crossmatch.dataset.dataset import Dataset, open_dataset, patient_of
 from crossmatch.errors import UserError, listed
+from crossmatch.inference.channel_names import check_channels
 from crossmatch.inference.ensemble import load_networks
 from crossmatch.inference.inputs import find_scans, usable_scans
 from crossmatch.inference.judged import calibration_of
@@ -203,13 +204,17 @@ def _candidates(run: Run, place: Path, warn: Callable[[str], None]) -> tuple[lis
     learned = set(run.data["labelled"])
     root = Path(run.data["root"])
     if not run.is_packed and (root / "dataset.json").is_file():
-        labelled = [one for one in _of_dataset(open_dataset(root).only("train")) if one.case in learned]
+        whole = open_dataset(root)
+        check_channels(root / "dataset.json", whole.channels, run, warn)
+        labelled = [one for one in _of_dataset(whole.only("train")) if one.case in learned]
     usable_scans({one.case: one.images for one in labelled}, run, run.recipe, lambda text: None)
     if not (place / "dataset.json").is_file():
         scans = find_scans(place, run, run.recipe, warn)
         return [ScanToLabel(one.name, patient_of(one.name, None, place), one.channels) for one in scans], labelled
     dataset = open_dataset(place).only("train")
     same = not run.is_packed and place.resolve() == root.resolve()
+    if not same:
+        check_channels(place / "dataset.json", dataset.channels, run, warn)
     with_label = {case.id for case in dataset.cases if case.label is not None}
     if same and run.recipe.data.labelled != "all":
         with_label = learned  # further labels lie there, which this run was not to use
