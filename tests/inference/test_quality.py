@@ -251,8 +251,13 @@ def test_cases_that_were_written_since_are_predicted_anew(run: Path, made: tuple
     assert changed["dice"] != kept["dice"]
     told = [read_quality(tmp_path / name).calibration["told"] for name in "bc"]
     assert ["written since an earlier fit" in text for text in told] == [False, True]
+    label = data / "labelsTr" / f"{record['data']['labelled'][0]}.nii.gz"  # with whose shape masks are compared
+    write_nifti(label, np.zeros_like(image.voxels), image.affine)
+    compared = predict_and_read(run, data, tmp_path / "d")
+    assert compared["references"] != changed["references"]
+    assert "written since" in read_quality(tmp_path / "d").calibration["told"]
     shutil.rmtree(data / "labelsTr")
-    assert predict_and_read(run, data, tmp_path / "d") == changed
+    assert predict_and_read(run, data, tmp_path / "e") == compared
 
 
 def with_data(run: Path, data: Path, copy: Path) -> Path:

@@ -64,6 +64,7 @@ class KnownCases(TypedDict):
     dice: list[list[_Share | None]]  # (N, L); null: neither mask nor reference has it
     references: dict[str, list[MaskShape]]  # L each, of all labelled and validation cases
     reliability: Reliability | None
+    reference_files: NotRequired[str]  # as `files`, of all whose shapes are in `references`; earlier versions knew none
     again: NotRequired[bool]  # files of the cases were written since an earlier fit for these weights and settings
 
 
@@ -103,16 +104,17 @@ def known_cases(
     names = (list(run.data["labels"]), list(run.data["channels"]))
     if not chosen or (list(dataset.labels), list(dataset.channels)) != names:
         return kept or "The data of the training have other cases, labels or channels now, so nothing could be fitted."
-    files = _state(chosen)
-    if kept is not None and kept["files"] == files:
+    files, reference_files = _state(chosen), _state(labelled + validation)
+    if kept is not None and (kept["files"], kept.get("reference_files")) == (files, reference_files):
         return kept
     try:
         usable_scans({case.id: case.images for case in labelled + validation}, run, predictor.recipe, lambda told: None)
         found = _predict(run, predictor, dataset, chosen, labelled + validation, progress)
     except UserError as error:
         raise UserError(f"Quality is estimated from cases of {dataset.root}, which were changed: {error}") from error
-    found["weights_sha256"], found["files"] = weights_sha256, files
-    found["method"], found["again"] = "validation" if validation else "labelled", kept is not None
+    found["weights_sha256"], found["files"], found["reference_files"] = weights_sha256, files, reference_files
+    found["method"] = "validation" if validation else "labelled"
+    found["again"] = kept is not None and (kept["files"] != files or "reference_files" in kept)
     with contextlib.suppress(UserError):  # a run that may only be read; the next call fits again
         write_json(path, found)
     return found
@@ -122,7 +124,8 @@ def _state(cases: Sequence[Case]) -> str:
     """Changes when a case joins or leaves, or one of its files is written."""
     states = []
     for case in cases:
-        for path in (*case.images, *([] if case.label is None else [case.label])):
+        named = (*case.images, *([] if case.label is None else [case.label]))
+        for path in (part for each in named for part in formats.parts(each)):
             stat = path.stat()
             states.append([case.id, path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()

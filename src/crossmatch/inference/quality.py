@@ -95,7 +95,7 @@ def told_of(known: KnownCases) -> str:
     """What estimates were fitted on, in one plain sentence with counts alone."""
     number = len(known["dice"])
     count = f"{number} {known['method']} case{'s' * (number != 1)}"
-    again = " Files of these cases were written since an earlier fit." if known.get("again") else ""
+    again = " Files of these or of labelled cases were written since an earlier fit." if known.get("again") else ""
     if known["method"] != "labelled":
         return f"Fitted on {count}.{again}"
     return (
