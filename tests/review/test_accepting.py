@@ -318,6 +318,25 @@ def test_a_new_scan_joins_the_dataset(tmp_path, data) -> None:
     assert desk.decisions.state("unlabelled:anna") == "accepted"
 
 
+def test_corrections_of_another_scan_of_the_same_name_are_flagged(tmp_path, data) -> None:
+    """`new:anna` is whichever scan of that name the page is started with."""
+    run, told = untrained_run(tmp_path / "run", data).folder, "Your corrections were drawn on another scan"
+    first, second = (tmp_path / name for name in ("first", "second"))
+    for seed, folder in enumerate((first, second)):
+        voxels = np.random.default_rng(seed).integers(0, 99, (16, 14, 4)).astype(np.int16)
+        write_nifti(folder / "anna_0000.nii.gz", voxels)
+    desk_of(run, data, scans=(first,)).keep_draft("new:anna", box((16, 14, 4), 2).tobytes(order="F"))
+    moved = first.rename(tmp_path / "moved")
+    for scans, flagged in ((moved, False), (second, True)):
+        desk = desk_of(run, data, scans=(scans,))
+        with served(desk) as server:
+            facts = asked(server, "case", id="new:anna")[1]
+        assert facts["draft"]
+        assert (told in " ".join(facts["flags"])) == flagged
+    desk.drop_draft("new:anna")
+    assert not list((run / "review" / "drafts").iterdir())
+
+
 @pytest.fixture
 def two_channels(tmp_path: Path) -> Desk:
     """A page with a new scan of two files, anna."""

@@ -76,6 +76,8 @@ def _case(desk: Desk, query: Query, body: bytes) -> Reply:
         prediction, problems = _tried(lambda: desk.prediction(opened))
         reference, more = _tried(lambda: opened.label(desk.places.checked(case.reference)) if case.reference else None)
         flags = [*flags_of(case), *([stale] if (stale := _stale(opened)) else []), *problems, *more]
+        if desk.draft_of_another_scan(opened):
+            flags.append("Your corrections were drawn on another scan, or before this one was written again.")
         draft = desk.draft_of(case, opened.flat)
         scores = None
         if prediction is not None and reference is not None:

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch import formats
+from crossmatch.atomic import read_json, write_json
 from crossmatch.errors import UserError
 from crossmatch.formats import Array
 from crossmatch.review.accepting import AcceptedLabel, LabelThereError, accept, label_of, who
 from crossmatch.review.case_voxels import OpenCase, open_case
 from crossmatch.review.decisions import FOLDER, Decision, Decisions, State
 from crossmatch.review.elsewhere import folder_of
+from crossmatch.review.found_masks import digests
 from crossmatch.review.joining import join_dataset, remove_half_joined
 from crossmatch.review.places import Places
 from crossmatch.review.predicting import Predicting
@@ -123,7 +125,19 @@ class Desk:
     def keep_draft(self, ident: str, body: bytes) -> None:
         """Keep corrections that are not accepted yet."""
         with self.opened(ident) as opened:
-            formats.write(self.draft_of(opened.case, opened.flat), opened.received(body), like=opened.grid)
+            self._write_draft(opened, opened.received(body))
+
+    def _write_draft(self, opened: OpenCase, labels: Array) -> None:
+        path = self.draft_of(opened.case, opened.flat)
+        formats.write(path, labels, like=opened.grid)
+        write_json(_scan_of(path), digests(opened.case.images))
+
+    def draft_of_another_scan(self, opened: OpenCase) -> bool:
+        """Whether corrections are kept that were drawn on other files; earlier versions did not note on which."""
+        path = self.draft_of(opened.case, opened.flat)
+        if not (path.is_file() and _scan_of(path).is_file()):
+            return False
+        return read_json(_scan_of(path), list[str], "remove it and the corrections") != digests(opened.case.images)
 
     def draft_of(self, case: ReviewCase, flat: bool) -> Path:
         """Where corrections of a case are kept until it is decided."""
@@ -137,12 +151,16 @@ class Desk:
         case = self.gathered.cases.get(f"unlabelled:{new.name}")
         for flat in (True, False):
             if case and (draft := self.draft_of(new, flat)).is_file() and not self.draft_of(case, flat).is_file():
+                if _scan_of(draft).is_file():
+                    _scan_of(draft).rename(_scan_of(self.draft_of(case, flat)))
                 draft.rename(self.draft_of(case, flat))
 
     def drop_draft(self, ident: str) -> None:
         """Forget kept corrections."""
         for flat in (True, False):
-            self.draft_of(self.case(ident), flat).unlink(missing_ok=True)
+            path = self.draft_of(self.case(ident), flat)
+            path.unlink(missing_ok=True)
+            _scan_of(path).unlink(missing_ok=True)
 
     def accept(self, ident: str, body: bytes, version: str, may_replace: bool) -> AcceptedLabel:
         """Write the mask as the label of its case.
@@ -173,7 +191,7 @@ class Desk:
                 there = f"{case.name} has a label, {label_of(self.root, case.name)}."
                 raise ChangedError(f"{there} Replace it? The old one is kept in {self.root / FOLDER}.") from None
             except UserError:
-                formats.write(self.draft_of(case, opened.flat), labels, like=opened.grid)
+                self._write_draft(opened, labels)
                 raise
             self.drop_draft(ident)
             note_down(self.run, self.root, self.decisions, case, written.note)  # last: it says that all is done
@@ -206,6 +224,11 @@ class Desk:
             f"{case.name} has changed since this page opened it: another page or program decided on it, or wrote "
             f"its scan or label.{told}{nothing} Go on all the same?{self._there(case)}"
         )
+
+
+def _scan_of(draft: Path) -> Path:
+    """Where the digests of the scan are kept that corrections were drawn on."""
+    return draft.parent / f"{formats.stem(draft)}.json"
 
 
 def dice_of(prediction: Array, reference: Array, value: int, ignore: int | None) -> float | None:

@@ -43,11 +43,9 @@ class FoundMask:
         states = [state for _, state in self.files]
         try:
             parts = [part for path in images for part in formats.parts(path)]
-            stats = [part.stat() for part in parts]
-            if [stat.st_size for stat in stats] != [state["size"] for state in states]:
+            if [part.stat().st_size for part in parts] != [state["size"] for state in states]:
                 return None
-            times = [(stat.st_mtime_ns, stat.st_ctime_ns) for stat in stats]
-            if [_digest(*each) for each in zip(parts, times, strict=True)] != [state["sha256"] for state in states]:
+            if digests(images) != [state["sha256"] for state in states]:
                 return None
         except OSError:
             return None
@@ -131,6 +129,12 @@ class MaskFolders:
         if found is not None:
             self.calibration = found.calibration["told"]
         return found
+
+
+def digests(images: Iterable[Path]) -> list[str]:
+    """Of all files of a scan, in order."""
+    parts = [(part, part.stat()) for path in images for part in formats.parts(path)]
+    return [_digest(part, (stat.st_mtime_ns, stat.st_ctime_ns)) for part, stat in parts]
 
 
 @cache
