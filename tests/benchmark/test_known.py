@@ -100,6 +100,7 @@ def one_case(stored: dict[str, Any]) -> None:
         ),
         (lambda stored: stored.update(largest_component=True), "only the largest component of each class was tested"),
         (lambda stored: stored.update(jaccard_threshold=0.65), "jaccard_threshold of the dataset was 0.65, now None"),
+        (lambda stored: stored.update(edited=["case_005"]), "changed after predict wrote them: case_005"),
         (other_class, "other classes were tested: lump"),
         (
             lambda stored: stored["prediction"]["training"]["code"].update(method_version=7),

@@ -201,6 +201,15 @@ def test_scores_of_other_cases_or_steps_are_no_result(data: Path, tmp_path: Path
         result_of(cell, tmp_path)
 
 
+def test_scores_of_masks_changed_by_hand_are_no_result(data: Path, tmp_path: Path):
+    cell = _cell(data)
+    test = _finish(cell, tmp_path, data) / "test"
+    (test / "case_005.nii.gz").write_bytes((data / "labelsTs" / "case_005.nii.gz").read_bytes())
+    evaluate(test, data / "labelsTs", test)
+    with pytest.raises(UserError, match=r"not as predict wrote them: case_005\. Remove that folder"):
+        result_of(cell, tmp_path)
+
+
 def test_a_run_killed_before_its_first_checkpoint_is_resumed(data: Path, tmp_path: Path):
     cell, processes = _cell(data), Recorded()
     untrained_run(tmp_path / "out" / cell.folder, data)

@@ -106,6 +106,18 @@ def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None
     (run / "checkpoints/best.safetensors").unlink()
 
 
+def test_scores_of_masks_changed_by_hand_are_left_out(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    mask = tmp_path / "run" / "test" / "case_007.nii.gz"
+    mask.write_bytes((run.parent / "data" / "labelsTs" / "case_007.nii.gz").read_bytes())
+    evaluate(tmp_path / "run" / "test", run.parent / "data" / "labelsTs", tmp_path / "run" / "test")
+    told: list[str] = []
+    text = card(tmp_path / "run", tmp_path / "model", warn=told.append)
+    assert "There are no test scores of these weights" in text
+    assert "model-index" not in text
+    assert "summary.json are left out: masks of case_007 are not as predict wrote them" in told[-1]
+
+
 def test_intervals_by_hand() -> None:
     assert interval(Statistic(0.8, 0.1, 4, 0), 1) == pytest.approx((0.8 - 3.182446 * 0.05, 0.8 + 3.182446 * 0.05))
     assert interval(Statistic(0.9, 0.4, 2, 0), 1) == (0.0, 1)

@@ -12,7 +12,7 @@ import pytest
 from command import call
 from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.inference.predict import predict
+from crossmatch.inference.predict import Options, predict
 from crossmatch.runs.checkpoint import load_checkpoint, save_checkpoint
 from crossmatch.training.fit import fit
 from refusal import refuse
@@ -76,9 +76,58 @@ def test_a_mask_of_the_same_scan_is_kept(run: Path, tmp_path: Path) -> None:
     predicted(run, scan.parent, out)
     corrected = correct(out / "anna.nii.gz")
     os.utime(scan, ns=(2, 2))
-    assert predicted(run, scan.parent, out) == (corrected, [])
+    assert predicted(run, scan.parent, out)[0] == corrected
     scan.parent.rename(tmp_path / "moved")
-    assert predicted(run, tmp_path / "moved", out) == (corrected, [])
+    assert predicted(run, tmp_path / "moved", out)[0] == corrected
+
+
+def test_a_mask_changed_by_hand_is_kept_and_named_until_it_is_removed(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for seed, name in enumerate(("anna", "bert")):
+        write_scan(tmp_path / "scans" / f"{name}_0000.nii.gz", seed)
+    predict(run, tmp_path / "scans", out)
+    mask = out / "anna.nii.gz"
+    original = mask.read_bytes()
+    corrected, told = correct(mask), []
+    predict(run, tmp_path / "scans", out, warn=told.append)
+    (text,) = told
+    assert "kept" in text
+    assert "anna. " in text
+    assert "Remove them to have them predicted again" in text
+    assert mask.read_bytes() == corrected
+    mask.unlink()
+    predict(run, tmp_path / "scans", out, warn=told.append)
+    assert mask.read_bytes() == original
+    os.utime(mask, ns=(2, 2))  # as after a copy
+    predict(run, tmp_path / "scans", out, warn=told.append)
+    assert len(told) == 1
+
+
+def test_a_corrected_mask_outlives_a_call_that_asks_for_maps(run: Path, tmp_path: Path) -> None:
+    """It was removed, as if it were of another scan."""
+    out, told = tmp_path / "out", []
+    scan = write_scan(tmp_path / "scans" / "anna_0000.nii.gz", 1)
+    original, _ = predicted(run, scan.parent, out)
+    corrected = correct(out / "anna.nii.gz")
+    predict(run, scan.parent, out, Options(probabilities=True), warn=told.append)
+    assert (out / "anna.nii.gz").read_bytes() == corrected
+    assert ["kept" in text for text in told] == [True]
+    (out / "anna.nii.gz").write_bytes(original)
+    predict(run, scan.parent, out, Options(probabilities=True), warn=told.append)
+    assert len(told) == 1
+    assert (out / "probabilities" / "anna.nii.gz").is_file()
+
+
+def test_masks_of_earlier_versions_stay_usable(run: Path, tmp_path: Path) -> None:
+    """Their prediction.json has no digests of masks, so that nobody knows whether they were changed."""
+    out = tmp_path / "out"
+    scan = write_scan(tmp_path / "scans" / "anna_0000.nii.gz", 1)
+    predicted(run, scan.parent, out)
+    record = json.loads((out / "prediction.json").read_text())
+    assert record.pop("masks")["anna"]["sha256"] == sha256((out / "anna.nii.gz").read_bytes()).hexdigest()
+    (out / "prediction.json").write_text(json.dumps(record))
+    corrected = correct(out / "anna.nii.gz")
+    assert predicted(run, scan.parent, out) == (corrected, [])
 
 
 @pytest.mark.parametrize("affine", [AFFINE, AFFINE @ np.diag([1, 1, 2, 1])])

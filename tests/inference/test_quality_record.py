@@ -8,7 +8,8 @@ import pytest
 
 from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CalibrationFacts, CaseQuality, ClassQuality, MadeBy
-from crossmatch.inference.quality_record import file_state, read_quality, write_quality
+from crossmatch.inference.origin import file_state
+from crossmatch.inference.quality_record import read_quality, write_quality
 from crossmatch.inference.ranking import Ranked, write_ranking
 from tiny import write_dataset
 from untrained import untrained_run

@@ -9,7 +9,8 @@ from written_runs import log, write_predictions, write_run
 from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CalibrationFacts, MadeBy
-from crossmatch.inference.quality_record import file_state, write_quality
+from crossmatch.inference.origin import file_state
+from crossmatch.inference.quality_record import write_quality
 from crossmatch.reports import write_report
 from crossmatch.reports.overlays import spread_slices
 from crossmatch.scoring.evaluate import evaluate

@@ -11,7 +11,8 @@ from crossmatch import formats
 from crossmatch.atomic import file_sha256
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.orientation import read_label
-from crossmatch.inference.quality_record import file_state, write_quality
+from crossmatch.inference.origin import file_state
+from crossmatch.inference.quality_record import write_quality
 from untrained import untrained_run
 
 FACTS = {"checkpoint": "last", "step": 3, "weights_sha256": "ab" * 32, "flips": False}

@@ -21,6 +21,7 @@ from command import call
 from crossmatch import review as package
 from crossmatch.atomic import file_sha256
 from crossmatch.errors import UserError
+from crossmatch.inference.origin import file_state
 from crossmatch.inference.ranking import Ranked, write_ranking
 from crossmatch.review import review
 from crossmatch.review.case_list import Wish, neighbours, page_of
@@ -278,6 +279,18 @@ def test_a_scan_that_was_written_again_is_flagged(run, data) -> None:
     write_nifti(data / "imagesTr" / "case_003_0000.nii.gz", np.arange(16 * 14 * 4, dtype=np.int16).reshape(16, 14, 4))
     with served(desk) as server:
         assert "written again since" in " ".join(asked(server, "case", id="unlabelled:case_003")[1]["flags"])
+
+
+def test_a_mask_that_predict_did_not_write_so_is_flagged(run, data) -> None:
+    origin = run / "unlabelled" / "prediction.json"
+    mask = origin.parent / "case_003.nii.gz"
+    facts = json.loads(origin.read_text()) | {"masks": {"case_003": file_state(origin.parent, mask)}}
+    origin.write_text(json.dumps(facts))
+    (origin.parent / "quality.json").unlink()  # which knows the mask too
+    with served(desk_of(run, data)) as server:
+        assert "changed" not in " ".join(asked(server, "case", id="unlabelled:case_003")[1]["flags"])
+        write_nifti(mask, np.zeros((16, 14, 4), np.uint8))
+        assert "not what the network made" in " ".join(asked(server, "case", id="unlabelled:case_003")[1]["flags"])
 
 
 def test_a_second_channel_that_was_written_again_is_flagged(tmp_path) -> None:

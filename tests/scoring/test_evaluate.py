@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from hashlib import sha256
 from pathlib import Path
 
 import nibabel as nib
@@ -119,6 +120,27 @@ def test_classes_with_other_values_in_the_masks_are_refused(folders: tuple[Path,
                 UserError, match=r"ring, core in the masks of .* have other values than in the references"
             ):
                 evaluate(pred, ref)
+
+
+def test_masks_that_predict_did_not_write_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """One was changed by hand and one put there; nobody knows whether one without a digest was changed."""
+    pred, ref = folders
+    masks = {"a": {"sha256": sha256((pred / "a.nii.gz").read_bytes()).hexdigest()}}
+    record = {"run": "tiny", "scans": {"a": [], "b": []}, "masks": masks}
+    (pred / "prediction.json").write_text(json.dumps(record))
+    assert evaluate(pred, ref).edited == ()
+    save(pred / "a.nii.gz", anatomy(1))
+    found = evaluate(pred, ref, tmp_path / "out")
+    assert found.edited == ("a",)
+    assert found.prediction == {"run": "tiny"}
+    assert "masks changed after predict wrote them" in found.of_what
+    (note,) = found.notes()
+    assert note.startswith("Masks not as predict wrote them (1): a. ")
+    assert "predict and evaluate again" in note
+    assert load_evaluation(tmp_path / "out") == found
+    assert evaluate(pred / "a.nii.gz", ref / "b.nii.gz").edited == ("b",)
+    (pred / "prediction.json").write_text(json.dumps(record | {"scans": {"b": []}, "masks": {}}))
+    assert evaluate(pred, ref).edited == ("a",)
 
 
 def test_two_runs_do_not_share_one_folder_of_results(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -172,6 +172,8 @@ def _otherwise(cell: Cell, known: Candidate) -> Iterator[str]:
         yield "its masks are averages over mirror images"
     if evaluation.largest_component:
         yield "only the largest component of each class was tested"
+    if evaluation.edited:
+        yield f"masks were changed after predict wrote them: {listed(evaluation.edited)}"
     if evaluation.labels != {name: value for name, value in description.labels.items() if value}:
         yield f"other classes were tested: {listed(evaluation.labels)}"
     if evaluation.jaccard_threshold != description.jaccard_threshold:

@@ -172,11 +172,16 @@ def result_of(cell: Cell, out: Path) -> Result:
     """The result of a finished cell.
 
     Raises:
-        UserError: its scores are not those of all test cases, or not those of its last step.
+        UserError: its scores are not those of all test cases, of its last step, or of masks as they were predicted.
     """
     patients = {case.id: case.patient for case in open_dataset(cell.data, splits=["test"]).cases}
     evaluation = load_evaluation(out / cell.folder / TEST)
     result = Result(cell.method, cell.labelled, cell.seed, cell.grid, evaluation, patients)
+    if evaluation.edited:
+        raise UserError(
+            f"{out / cell.folder / TEST} holds scores of masks that are not as predict wrote them: "
+            f"{listed(evaluation.edited)}. Remove that folder, and run the benchmark again."
+        )
     steps = cell.recipe.train.steps
     if {row.case for row in evaluation.rows} != patients.keys() or (
         (result.checkpoint == "last" and result.step != steps) or evaluation.largest_component

@@ -110,7 +110,7 @@ def export_run(
     if told := doubtful(run, checkpoint):
         warn(told)
     about = describe(run, network, loaded, checkpoint, chosen.file)
-    scored = evaluations_of(run, about["weights_sha256"], evaluations)
+    scored = evaluations_of(run, about["weights_sha256"], evaluations, warn)
     estimated = about["quality"] is not None and format != "bundle"
     card = model_card(run, about, loaded, scored, licence, chosen.use + (_ESTIMATES if estimated else ""))
     with new_folder(out) as folder:

@@ -5,12 +5,13 @@ how much the mean depends on which cases were looked at, not how much on the tra
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from scipy.stats import t
 
+from crossmatch.errors import listed
 from crossmatch.reports.evaluated import UNLABELLED, known_cases
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation, Statistic, load_evaluation
@@ -31,22 +32,34 @@ class Scored(NamedTuple):
         return f"{self.what}, {self.cases} cases{self.evaluation.otherwise}"
 
 
-def evaluations_of(run: Run, weights_sha256: str, others: Sequence[Path] = ()) -> list[Scored]:
-    """What is known of these weights: RUN/*/summary.json and further summaries, those of other weights left out.
+def evaluations_of(
+    run: Run, weights_sha256: str, others: Sequence[Path] = (), warn: Callable[[str], None] = lambda text: None
+) -> list[Scored]:
+    """What is known of these weights: RUN/*/summary.json and further summaries.
+
+    Those of other weights, and of masks that were changed by hand, are left out.
 
     Args:
         run: the folder is looked through, and its record says which cases it learned from.
         weights_sha256: of the exported network.
         others: summary.json files or their folders.
+        warn: is told of scores that are left out.
 
     Raises:
         UserError: one of `others` is no evaluation.
     """
     places = sorted(run.folder.glob("*/summary.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     found: dict[str, Scored] = {}
-    for evaluation in map(load_evaluation, [*others, *places]):
-        made_by = evaluation.prediction or {}
-        if made_by.get("weights_sha256") == weights_sha256:
+    for place in [*others, *places]:
+        evaluation = load_evaluation(place)
+        if (evaluation.prediction or {}).get("weights_sha256") != weights_sha256:
+            continue
+        if evaluation.edited:
+            warn(
+                f"scores in {place} are left out: masks of {listed(evaluation.edited)} are not as predict wrote them. "
+                "Remove these masks, predict and evaluate again"
+            )
+        else:
             what = _what(run, evaluation)
             scored = Scored(what, len({row.case for row in evaluation.rows}), evaluation)
             found.setdefault(what + evaluation.otherwise, scored)  # the newest of each kind

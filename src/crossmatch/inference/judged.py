@@ -13,7 +13,7 @@ from crossmatch.inference.estimates import CaseQuality, MadeBy
 from crossmatch.inference.known_cases import known_cases
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.quality import Calibration, Verdict, calibrate, judge
-from crossmatch.inference.quality_record import file_state, read_quality, write_quality
+from crossmatch.inference.quality_record import read_quality, write_quality
 from crossmatch.inference.sources import Sources
 from crossmatch.runs.run import Run
 
@@ -52,10 +52,10 @@ class Judged:
         """What is expected of a mask (*S) that was just made of a scan."""
         return judge(self.run, self.calibration, volumes, labels, self.views.sums())
 
-    def add(self, name: str, verdict: Verdict, mask: Path, written: Future[None]) -> None:
+    def add(self, name: str, verdict: Verdict, written: Future[None]) -> None:
         """Keep what is expected of a mask, which was written if `written` ended without an error."""
         written.result()
-        facts = {**verdict, "mask": file_state(self.folder, mask), "scan": self.sources.files(name)}
+        facts = {**verdict, "mask": self.sources.mask(name), "scan": self.sources.files(name)}
         self.cases[name] = cast(CaseQuality, facts)
         if time.monotonic() - self._saved > _SECONDS:
             self.save()

@@ -24,7 +24,7 @@ ORIGIN = "prediction.json"
 
 @with_config(ConfigDict(extra="forbid"))
 class SourceFile(TypedDict):
-    """A file of a scan as it was when its mask was made."""
+    """A file of a scan as it was when its mask was made, or the mask as it was written."""
 
     path: str  # from the folder of the masks
     size: int  # bytes
@@ -34,6 +34,8 @@ class SourceFile(TypedDict):
 
 
 Recorded = dict[str, list[SourceFile]]  # case -> the files of its channels, in order
+Masks = dict[str, SourceFile]  # case -> its mask as `predict` wrote it; earlier versions recorded none
+RECORDED, MASKS = TypeAdapter(Recorded), TypeAdapter(Masks)
 
 
 def origin(
@@ -111,8 +113,8 @@ def refuse_file(target: Path) -> None:
         raise UserError(f"{target} is a file: name a folder for the masks.")
 
 
-def read_recorded(target: Path, facts: dict[str, Any]) -> Recorded:
-    """The scans that the masks in a folder were made from, by case; none where nothing is recorded.
+def read_recorded(target: Path, facts: dict[str, Any]) -> tuple[Recorded, Masks]:
+    """The scans that the masks in a folder were made from and these masks, by case; none where nothing is recorded.
 
     Args:
         target: the folder; it need not exist.
@@ -123,17 +125,29 @@ def read_recorded(target: Path, facts: dict[str, Any]) -> Recorded:
     """
     path = target / ORIGIN
     if not path.exists():
-        return {}
+        return {}, {}
     with contextlib.suppress(UserError):
         found = read_json(path, dict[str, Any], "")
-        recorded = found.pop("scans", {})
+        recorded, masks = found.pop("scans", {}), found.pop("masks", {})
         if found == json.loads(json.dumps(facts)):
             with contextlib.suppress(ValidationError):
-                return _RECORDED.validate_python(recorded, strict=True)
-            return {}
+                return RECORDED.validate_python(recorded, strict=True), MASKS.validate_python(masks, strict=True)
+            return {}, {}
     raise UserError(
         f"{target} holds predictions of another run, checkpoint or setting, see {path}: choose another folder, "
         "or empty this one; nothing was overwritten."
+    )
+
+
+def file_state(folder: Path, path: Path) -> SourceFile:
+    """A file of the folder of masks as it is now, with its digest."""
+    stat = path.stat()
+    return SourceFile(
+        path=path.relative_to(folder).as_posix(),
+        size=stat.st_size,
+        mtime_ns=stat.st_mtime_ns,
+        ctime_ns=stat.st_ctime_ns,
+        sha256=file_sha256(path),
     )
 
 
@@ -150,10 +164,10 @@ def has_changed(path: Path, recorded: SourceFile) -> bool:
     return recorded["sha256"] is None or file_sha256(path) != recorded["sha256"]
 
 
-def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded) -> None:
-    """Make the folder of masks and write down what makes them, and from which scans."""
+def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded, masks: Masks) -> None:
+    """Make the folder of masks and write down what makes them, from which scans, and the masks that are written."""
     target.mkdir(parents=True, exist_ok=True)
-    write_json(target / ORIGIN, {**facts, "scans": recorded})
+    write_json(target / ORIGIN, {**facts, "scans": recorded, "masks": masks})
 
 
 def weights_digest(network: dict[str, Tensor]) -> str:
@@ -164,6 +178,3 @@ def weights_digest(network: dict[str, Tensor]) -> str:
         digest.update(f"{name} {weights.dtype} {tuple(weights.shape)}".encode())
         digest.update(weights.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-_RECORDED = TypeAdapter(Recorded)

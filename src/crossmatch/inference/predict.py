@@ -1,32 +1,29 @@
 """Masks for files: a run's network on a scan or a folder of scans, written in each scan's own geometry and format.
 
-Three parts: what can be checked without voxels, the record of what makes the masks, the segmenting itself. While the
-network computes one scan, a thread reads the next and another writes the masks of the one before.
+Three parts: what can be checked without voxels, the record of what makes the masks, the segmenting itself
+(`segmenting.py`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from crossmatch import formats
-from crossmatch.errors import UserError, listed
+from crossmatch.errors import UserError
 from crossmatch.formats import SegmentCode
 from crossmatch.inference.comparing import views_of
 from crossmatch.inference.ensemble import load_networks, open_runs, windows_of
-from crossmatch.inference.familiar import doubtful, strange_grey_values
-from crossmatch.inference.inputs import Scan, find_scans, raise_together
+from crossmatch.inference.familiar import doubtful
+from crossmatch.inference.inputs import find_scans
 from crossmatch.inference.judged import Judged, calibration_of, made_by
 from crossmatch.inference.origin import origin, refuse_file
 from crossmatch.inference.outputs import files_to_make
 from crossmatch.inference.predictor import Predictor
-from crossmatch.inference.quality_record import warn_of_old
-from crossmatch.inference.scan_files import read_scan, write_files
-from crossmatch.inference.sources import Files, Sources, known_sources
+from crossmatch.inference.segmenting import segment
+from crossmatch.inference.sources import known_sources
 from crossmatch.networks.segmenter import Segmenter
 from crossmatch.recipes import Recipe, load_recipe
 from crossmatch.recipes.data_settings import Stride, check_stride
@@ -75,7 +72,8 @@ def predict(
 
     Masks that an earlier call with the same run, checkpoint and settings left in `target` are kept, so that a call that
     stopped half-way can be repeated. Those that were made from another scan of that name are made again, and `warn` is
-    told. Scans whose voxels cannot be used are named when all others are done. What is written stays.
+    told; so it is of masks that were changed since, which are kept. Scans whose voxels cannot be used are named when
+    all others are done. What is written stays.
 
     Args:
         run_folder: a run, or several whose probabilities are averaged, see `ensemble.py`.
@@ -148,77 +146,6 @@ def predictor_of(runs: Sequence[Run], network: Segmenter, device: torch.device, 
         views_of(recipe, network, options.uncertainty) if options.quality or options.uncertainty else None,
         uses_bf16(options.precision, device),
     )
-
-
-def segment(
-    predictor: Predictor,
-    scans: Sequence[tuple[Scan, Files]],
-    progress: Callable[[int, int], None],
-    sources: Sources,
-    run: Run,
-    codes: Mapping[str, SegmentCode],
-    judged: Judged | None = None,
-    warn: Callable[[str], None] = lambda text: None,
-) -> None:
-    """Segment scans in turn, each given with the files to make: its mask, and its maps if wanted.
-
-    Memory holds the scan that is computed, the next one, and what was made of the one before. Errors come in the order
-    of the scans: one of writing before those of the scans after it.
-
-    Args:
-        sources: knows the scans that have their files already, and is told of each scan that is read.
-        run: of the network; says which grey values the training knows, and what the labels are called.
-        codes: of labels, for DICOM segmentations.
-        judged: is told of every mask; None: no quality is estimated.
-        warn: is told of scans with other grey values, and of masks that were changed since, and are kept.
-    """
-    strange, corrected, failed, values = [], [], list[UserError](), run.data["labels"]
-    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        reading = reader.submit(read_scan, scans[0][0], sources)
-        writing: Future[None] | None = None
-        try:
-            for done, (scan, made) in enumerate(scans):
-                progress(done, len(scans))
-                volumes = reading.result()
-                if done + 1 < len(scans):
-                    reading = reader.submit(read_scan, scans[done + 1][0], sources)
-                if not isinstance(volumes, list):  # an earlier call made its files, or it cannot be read
-                    failed += [volumes] if volumes else []
-                    continue
-                if told := strange_grey_values(run, [volume.voxels for volume in volumes]):
-                    strange.append(f"{scan.name} ({told})")
-                if judged is not None:
-                    judged.views.start()
-                labels, maps = predictor(volumes, scan.channels[0])
-                verdict = None if judged is None else judged.judge(volumes, labels)
-                if writing is not None:
-                    writing.result()
-                grid = replace(volumes[0], voxels=labels)  # the scan's, without its voxels
-                if made[0].is_file() and not np.array_equal(formats.read_label(made[0], grid, values).voxels, labels):
-                    corrected.append(scan.name)  # known_sources has removed masks of other scans
-                    continue
-                writing = writer.submit(write_files, made, labels, maps, grid, run.data["labels"], codes)
-                if judged is not None and verdict is not None:
-                    writing = writer.submit(judged.add, scan.name, verdict, made[0], writing)
-                del volumes, labels, maps  # before the next are made
-        finally:
-            try:
-                if writing is not None:
-                    writing.result()
-            finally:
-                if judged is not None:
-                    judged.save()
-    progress(len(scans), len(scans))
-    if corrected:
-        warn(
-            f"kept, without estimates, as these masks are not what the network makes: {listed(corrected)}. Were they "
-            "corrected by hand? Remove them to have them predicted again"
-        )
-    if strange:
-        warn(f"with other grey values than the training knows: {listed(strange, '; ')}; masks may be wrong")
-    if judged is None:
-        warn_of_old(scans[0][1][0].parent, warn)
-    raise_together(failed, len(scans), "The others have their masks")
 
 
 def _codes(run: Run, options: Options) -> dict[str, SegmentCode]:

@@ -13,10 +13,10 @@ from typing import Any
 
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
-from crossmatch.atomic import file_sha256, read_json, write_json, write_text
+from crossmatch.atomic import read_json, write_json, write_text
 from crossmatch.errors import listed, no_formula
 from crossmatch.inference.estimates import CalibrationFacts, CaseQuality, MadeBy, StoredQuality
-from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile, has_changed
+from crossmatch.inference.origin import ORIGIN, Recorded, has_changed
 
 QUALITY, TABLE = "quality.json", "quality.csv"
 
@@ -103,18 +103,6 @@ def warn_of_old(folder: Path, warn: Callable[[str], None]) -> None:
     record = read_quality(folder)
     if record is not None and record.outdated:
         warn(f"estimated quality in {TABLE} is of earlier masks: {listed(record.outdated)}; add --quality to renew it")
-
-
-def file_state(folder: Path, path: Path) -> SourceFile:
-    """A file of the folder of masks as it is now, with its digest."""
-    stat = path.stat()
-    return SourceFile(
-        path=path.relative_to(folder).as_posix(),
-        size=stat.st_size,
-        mtime_ns=stat.st_mtime_ns,
-        ctime_ns=stat.st_ctime_ns,
-        sha256=file_sha256(path),
-    )
 
 
 _COLUMNS = (

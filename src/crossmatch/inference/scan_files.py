@@ -40,22 +40,29 @@ def read_image(paths: Iterable[Path]) -> list[Volume]:
 
 
 def write_files(
+    sources: Sources,
+    name: str,
     made: Files,
     labels: NDArray[np.uint8],
     maps: NDArray[np.float32] | None,
     like: Volume,
-    names: Mapping[str, int],
+    values: Mapping[str, int],
     codes: Mapping[str, SegmentCode],
 ) -> None:
     """Write a scan's files; the mask last, so that it is there only when all of them are.
 
+    A mask that is there already stays, as it holds the same labels.
+
     Args:
+        sources: is told of the mask; name: of the scan.
         made: the file of the mask, then those of its maps, each in a folder of its name.
         maps: (M, *S), as `Predictor` gives them.
-        like: the scan's grid; names: class -> value; codes: of the classes, for DICOM segmentations.
+        like: the scan's grid; values: class -> value; codes: of the classes, for DICOM segmentations.
     """
     if maps is not None:
         for path in made[1:]:
             uncertain = path.parent.name == "uncertainty"  # the last of the maps
-            formats.write(path, maps[-1] if uncertain else np.moveaxis(maps[: max(names.values()) + 1], 0, -1), like)
-    formats.write(made[0], labels, like, names, codes)
+            formats.write(path, maps[-1] if uncertain else np.moveaxis(maps[: max(values.values()) + 1], 0, -1), like)
+    if not made[0].is_file():
+        formats.write(made[0], labels, like, values, codes)
+    sources.wrote(name, made[0])

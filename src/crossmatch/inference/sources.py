@@ -1,4 +1,6 @@
-"""Which scan each mask was made from: kept in `prediction.json`, so that no mask is taken for that of another scan.
+"""Which scan each mask was made from, and how it was written: kept in `prediction.json`.
+
+So no mask is taken for that of another scan, and none that was changed by hand for the network's.
 
 Names do not tell scans apart: two patients' files may have one name. Times do not either: a scan can be
 replaced by an older file. So each file is known by its path, size and times, and by the digest of its bytes.
@@ -17,7 +19,15 @@ from crossmatch.atomic import file_sha256
 from crossmatch.errors import listed
 from crossmatch.formats import same_grid
 from crossmatch.inference.inputs import Scan
-from crossmatch.inference.origin import Recorded, SourceFile, read_recorded, write_origin
+from crossmatch.inference.origin import (
+    Masks,
+    Recorded,
+    SourceFile,
+    file_state,
+    has_changed,
+    read_recorded,
+    write_origin,
+)
 
 _SECONDS = 30.0  # between two writings of the digests; what a killed process has not written is told by sizes and times
 
@@ -28,9 +38,9 @@ Files = tuple[Path, ...]  # the mask of a scan, then its probabilities and its u
 class Sources:
     """What the masks of one folder are made from. The threads of a prediction may call it at once."""
 
-    def __init__(self, target: Path, facts: dict[str, Any], recorded: Recorded, kept: Recorded) -> None:
-        self.kept = kept  # the scans whose masks are made
-        self._target, self._facts, self._recorded = target, facts, recorded
+    def __init__(self, target: Path, facts: dict[str, Any], recorded: Recorded, masks: Masks, kept: Recorded) -> None:
+        self.kept = kept  # the scans whose files are made
+        self._target, self._facts, self._recorded, self._masks = target, facts, recorded, masks
         self._lock = Lock()
         self.save()
 
@@ -48,10 +58,27 @@ class Sources:
         with self._lock:
             return [file.copy() for file in self._recorded[name]]
 
+    def wrote(self, name: str, mask: Path) -> None:
+        """Add the mask of a scan, which holds what the network makes."""
+        state = file_state(self._target, mask)
+        with self._lock:
+            self._masks[name] = state
+
+    def mask(self, name: str) -> SourceFile:
+        """The mask of a scan, as it was written."""
+        with self._lock:
+            return self._masks[name].copy()
+
+    def is_edited(self, name: str, mask: Path) -> bool:
+        """Whether a mask was changed since it was written; False where nobody knows, as of earlier versions."""
+        with self._lock:
+            written = self._masks.get(name)
+        return written is not None and has_changed(mask, written)
+
     def save(self) -> None:
         """Write `prediction.json`."""
         with self._lock:
-            write_origin(self._target, self._facts, self._recorded)
+            write_origin(self._target, self._facts, self._recorded, self._masks)
             self._saved = time.monotonic()
 
 
@@ -73,28 +100,32 @@ def known_sources(
     Raises:
         UserError: the folder holds masks of another origin.
     """
-    recorded = read_recorded(target, facts)
-    kept = _kept(target, scans, recorded)
-    _remove_outdated(target, [scan for scan, _ in scans if scan.name not in kept], warn)
-    present = {scan.name: kept.get(scan.name) or _current(target, scan.files) for scan, _ in scans}
-    sources = Sources(target, facts, recorded | present, kept)
+    recorded, masks = read_recorded(target, facts)
+    same = _same(target, scans, recorded, masks)
+    _remove_outdated(target, [scan for scan, _ in scans if scan.name not in same], warn)
+    present = {scan.name: same.get(scan.name) or _current(target, scan.files) for scan, _ in scans}
+    masks = {name: mask for name, mask in masks.items() if name in same or name not in present}
+    kept = {scan.name: same[scan.name] for scan, made in scans if scan.name in same and all(map(Path.is_file, made))}
+    sources = Sources(target, facts, recorded | present, masks, kept)
     try:
         yield sources
     finally:
         sources.save()
 
 
-def _kept(target: Path, scans: Sequence[tuple[Scan, Files]], recorded: Recorded) -> Recorded:
-    """The scans whose files an earlier call made from the same content, with the state of their files."""
-    kept = {}
-    for scan, files in scans:
+def _same(target: Path, scans: Sequence[tuple[Scan, Files]], recorded: Recorded, masks: Masks) -> Recorded:
+    """The scans whose masks an earlier call made from the same content, with the state of their files."""
+    same = {}
+    for scan, (mask, *_) in scans:
         before = recorded.get(scan.name)
-        if before is None or not all(path.is_file() for path in files):
+        if before is None or not mask.is_file():
             continue
         state = _unchanged(target, before, scan.files)
-        if state is not None and same_grid(formats.read_label_grid(files[0], scan.grid), scan.grid):
-            kept[scan.name] = state
-    return kept
+        if state is None:
+            continue
+        if scan.name in masks or same_grid(formats.read_label_grid(mask, scan.grid), scan.grid):
+            same[scan.name] = state
+    return same
 
 
 def _remove_outdated(target: Path, scans: Sequence[Scan], warn: Callable[[str], None]) -> None:

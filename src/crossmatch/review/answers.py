@@ -119,6 +119,8 @@ def _stale(opened: OpenCase) -> str | None:
         return None
     if mask.scan_has_changed():
         return "The scan was written again since this mask was made: predict it again."
+    if mask.has_changed():
+        return "The mask was changed since: it is not what the network made."
     return None
 
 

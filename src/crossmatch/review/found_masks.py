@@ -7,18 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from crossmatch import formats
 from crossmatch.atomic import file_sha256, read_json
 from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CaseQuality
-from crossmatch.inference.origin import ORIGIN, Recorded, SourceFile, has_changed
+from crossmatch.inference.origin import MASKS, ORIGIN, RECORDED, SourceFile, has_changed
 from crossmatch.inference.quality_record import QualityRecord, read_quality
 from crossmatch.runs.run import Run
 
 UNLABELLED = "unlabelled"  # the folder in the run's into which this page lets masks be made
-_RECORDED = TypeAdapter(Recorded)
 Key = tuple[str, str]  # the real folder of a file and its name
 
 
@@ -30,6 +29,7 @@ class FoundMask:
     folder: Path
     facts: dict[str, Any]  # of prediction.json: run, checkpoint, step, weights
     files: tuple[tuple[Path, SourceFile], ...]  # of the scan, each with its state when the mask was made
+    written: SourceFile | None  # the mask as predict wrote it; earlier versions did not record it
     uncertainty: Path | None
     quality: CaseQuality | None
     outdated: str | None  # why an estimate of it holds no more
@@ -50,6 +50,10 @@ class FoundMask:
         except OSError:
             return None
         return replace(self, files=tuple(zip(parts, states, strict=True)))
+
+    def has_changed(self) -> bool:
+        """Whether the mask is not as predict wrote it, if that is known."""
+        return self.written is not None and self.path.is_file() and has_changed(self.path, self.written)
 
 
 class MaskFolders:
@@ -95,7 +99,8 @@ class MaskFolders:
             raise UserError(f"{folder} has no {ORIGIN}, so nobody knows which scans its masks are of; left out.")
         facts = read_json(folder / ORIGIN, dict[str, Any], "predict again into another folder")
         try:
-            scans = _RECORDED.validate_python(facts.pop("scans", {}))
+            scans = RECORDED.validate_python(facts.pop("scans", {}))
+            masks = MASKS.validate_python(facts.pop("masks", {}))
         except ValidationError:
             raise UserError(f"{folder / ORIGIN} is damaged: predict again into another folder.") from None
         quality = self._quality(folder)
@@ -110,6 +115,7 @@ class MaskFolders:
                 folder,
                 facts,
                 tuple(zip(places, files, strict=True)),
+                masks.get(name),
                 uncertain.get(name),
                 quality.cases.get(name) if quality else None,
                 quality.outdated.get(name) if quality else None,

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch import formats
-from crossmatch.atomic import check_writable, file_sha256, read_json, write_json, write_text
+from crossmatch.atomic import check_writable, file_sha256, write_json, write_text
 from crossmatch.dataset.layout import IGNORE, read_description
 from crossmatch.dataset.orientation import difference, grid_beside, put_onto, read_beside, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.classes import scored_classes
 from crossmatch.scoring.largest import largest_components_of
+from crossmatch.scoring.mask_files import edited, origin_of
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -58,8 +59,9 @@ def evaluate(
             other results in `out`. An error in the voxels of a file is raised when its turn comes, all others before.
     """
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
+    prediction, written = origin_of(pred)
     if out is not None:
-        _refuse_others(out, pred, ref, _origin(pred), largest_component)
+        _refuse_others(out, pred, ref, prediction, largest_component)
         check_writable(out)
     pairs, missing, extra = _pairs(pred, ref)
     if missing and (not partial or not pairs):
@@ -68,7 +70,7 @@ def evaluate(
     grids = {case: _grid_of_both(predicted, reference) for case, (predicted, reference) in pairs.items()}
     for doubt in formats.doubts((case, grid.doubt) for case, grid in grids.items()):
         warn(doubt)
-    prediction = _origin(pred)
+    digests = {case: file_sha256(predicted) for case, (predicted, _) in pairs.items()}  # before they are read
     folder = (ref if ref.is_dir() else ref.parent).resolve()
     dataset = threshold = None
     if (folder.parent / "dataset.json").is_file():
@@ -83,7 +85,6 @@ def evaluate(
         raise UserError(f"{ref} has no label but background: name the classes in dataset.json beside the folder.")
 
     rows: list[ClassScores] = []
-    digests = {case: file_sha256(predicted) for case, (predicted, _) in pairs.items()}  # before they are read
     with ThreadPoolExecutor(WORKERS) as pool:
         ignore = labels.get(IGNORE)
         cases = pool.map(lambda case: _rows(case, *pairs[case], classes, ignore, threshold, largest_component), pairs)
@@ -103,6 +104,7 @@ def evaluate(
         largest_component=largest_component,
         jaccard_threshold=threshold,
         masks_sha256=digests,
+        edited=edited({case: predicted for case, (predicted, _) in pairs.items()}, digests, written),
     )
     if out is not None:
         write_json(out / "summary.json", evaluation.to_json())
@@ -136,16 +138,6 @@ def _refuse_other_values(classes: Mapping[str, int], prediction: Prediction | No
     if wrong:
         told = f"{listed(wrong)} in the masks of {pred} have other values than in the references"
         raise UserError(f"{told}: number the classes in both dataset.json alike.")
-
-
-def _origin(pred: Path) -> Prediction | None:
-    """What `crossmatch predict` wrote beside its masks: run, checkpoint, recipe."""
-    path = (pred if pred.is_dir() else pred.parent) / "prediction.json"
-    if not path.is_file():
-        return None
-    found = read_json(path, Prediction, "predict again, or remove it")
-    found.pop("scans", None)  # paths of this machine, of no use elsewhere
-    return found
 
 
 def _name(path: Path) -> str:

@@ -65,11 +65,13 @@ class Evaluation:
     largest_component: bool = False  # of each predicted class, only this one was scored
     jaccard_threshold: float | None = None  # of the dataset, below which `THRESHOLDED` is 0
     masks_sha256: Mapping[str, str] = field(default_factory=dict)  # case -> digest of its mask; empty: not known
+    edited: tuple[str, ...] = ()  # cases whose masks are not as predict wrote them
 
     @property
     def of_what(self) -> str:
-        """Words that a heading adds where not all predicted voxels were scored."""
-        return ", of each predicted class the largest component" if self.largest_component else ""
+        """Words that a heading adds where other voxels were scored than those predicted."""
+        largest = ", of each predicted class the largest component" * self.largest_component
+        return largest + ", of masks changed after predict wrote them" * bool(self.edited)
 
     @property
     def otherwise(self) -> str:
@@ -102,12 +104,15 @@ class Evaluation:
         return found
 
     def notes(self) -> list[str]:
-        """Lines for missing and for additional predictions, means in mm that cannot be, and classes that are absent."""
+        """Lines for missing, additional and edited predictions, means in mm that cannot be, and absent classes."""
         kinds = {"without a reference, not evaluated": self.extra, "missing, their references left out": self.missing}
         found = [f"Predictions {what} ({len(names)}): {listed(names)}" for what, names in kinds.items() if names]
         blind = list(dict.fromkeys(row.case for row in self.rows if MILLIMETRES not in row.scores))
         if any(MILLIMETRES in row.scores for row in self.rows) and blind:
             found.append(f"Of unknown voxel size, so there are no means in mm ({len(blind)}): {listed(blind)}")
+        if self.edited:
+            way_out = "To score the network, remove these masks, predict and evaluate again"
+            found.append(f"Masks not as predict wrote them ({len(self.edited)}): {listed(self.edited)}. {way_out}")
         if absent := self.absent():
             counts = listed(f"{name} in {count} of {len(self.case_means())} cases" for name, count in absent.items())
             found.append(f"Neither mask nor reference shows a class, which counts as Dice 1: {counts}")
@@ -165,6 +170,7 @@ class Evaluation:
             "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy")},
             "prediction": self.prediction,
             "masks_sha256": dict(self.masks_sha256),
+            "edited": list(self.edited),
         }
 
     def to_csv(self) -> str:
@@ -209,6 +215,7 @@ def evaluation_of(stored: StoredEvaluation) -> Evaluation:
         largest_component=stored.largest_component,
         jaccard_threshold=stored.jaccard_threshold,
         masks_sha256=stored.masks_sha256,
+        edited=stored.edited,
     )
 
 

@@ -45,6 +45,12 @@ class Training(TypedDict, total=False):
     versions: dict[str, str]
 
 
+class MaskFile(TypedDict):
+    """What is read of a mask in prediction.json."""
+
+    sha256: str
+
+
 @with_config(ConfigDict(extra="allow"))
 class Prediction(TypedDict, total=False):
     """prediction.json: which run, checkpoint, settings and scans made the masks beside it."""
@@ -62,6 +68,7 @@ class Prediction(TypedDict, total=False):
     extended: list[dict[str, Any]]  # how a finished run went on to more steps; where it did
     members: list[dict[str, Any]]  # of several runs what is said of each
     scans: dict[str, list[Any]]  # what each mask was made from
+    masks: dict[str, MaskFile]  # each mask as it was written; older files have none
 
 
 _MM = frozenset({"hd95_mm", "asd_mm", "assd_mm"})
@@ -104,6 +111,7 @@ class StoredEvaluation(BaseModel):
     largest_component: bool = False
     jaccard_threshold: _Score | None = None  # older files have none
     masks_sha256: dict[str, str] = {}  # case -> digest of its mask; older files have none
+    edited: tuple[str, ...] = ()  # cases whose masks are not as predict wrote them; older files do not say
 
     @model_validator(mode="after")
     def _every_class_of_every_case_once(self) -> "StoredEvaluation":
