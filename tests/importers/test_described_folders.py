@@ -12,7 +12,7 @@ from crossmatch.dataset.check import load_fingerprint
 from crossmatch.errors import UserError
 from crossmatch.importers.proposal import propose_import
 from crossmatch.importers.wishes import Wishes
-from folder_files import LABELS, decathlon, imported, label, nnunet, scan
+from folder_files import LABELS, SHAPE, decathlon, imported, label, nnunet, scan
 
 
 def test_a_decathlon_task_has_its_channels_split(tmp_path: Path) -> None:
@@ -40,6 +40,46 @@ def test_a_file_that_is_missing_from_a_task_leaves_its_case_out(tmp_path: Path) 
     proposal = propose_import(source, Wishes())
     assert [case.name for case in proposal.cases] == ["BRATS_001", "BRATS_900"]
     assert proposal.left_out == {"BRATS_002": "lacks ./labelsTr/BRATS_002.nii.gz, which dataset.json lists"}
+
+
+def test_the_list_that_names_a_case_says_its_split(tmp_path: Path) -> None:
+    """A test case that lies in imagesTr became a training case without a label; validation cases were ignored."""
+    source = decathlon(tmp_path / "task")
+    for name in ("v1", "h1", "u1"):
+        scan(source / "imagesTr" / f"{name}.nii.gz", shape=(*SHAPE, 2))
+        label(source / "labelsTr" / f"{name}.nii.gz", (1, 2))
+    (source / "notes.txt").write_text("")
+    entries = {name: {"image": f"imagesTr/{name}.nii.gz", "label": f"labelsTr/{name}.nii.gz"} for name in ("v1", "h1")}
+    stated = json.loads((source / "dataset.json").read_text())
+    stated |= {"validation": [entries["v1"]], "test": [*stated["test"], entries["h1"]]}
+    (source / "dataset.json").write_text(json.dumps(stated))
+    proposal = propose_import(source, Wishes())
+    assert {case.name: (case.split, case.label is not None) for case in proposal.cases} == {
+        "BRATS_001": ("train", True),
+        "BRATS_002": ("train", True),
+        "v1": ("val", True),
+        "BRATS_900": ("test", False),
+        "h1": ("test", True),
+    }
+    assert proposal.left_out == {}
+    unlisted, unclaimed = proposal.remarks
+    assert unlisted.endswith("no list in dataset.json names them: imagesTr/u1.nii.gz, labelsTr/u1.nii.gz.")
+    assert "notes.txt" in unclaimed
+    del entries["v1"]["label"]
+    (source / "dataset.json").write_text(json.dumps(stated))
+    assert "validation case without a label" in propose_import(source, Wishes()).left_out["v1"]
+    (source / "dataset.json").write_text(json.dumps(stated | {"test": 1}))
+    with pytest.raises(UserError, match="has no list under test"):
+        propose_import(source, Wishes())
+
+
+def test_files_that_nnunet_does_not_use_are_named(tmp_path: Path) -> None:
+    source = nnunet(tmp_path, LABELS)
+    scan(source / "imagesVal" / "p9_0000.nii.gz")
+    (source / "imagesTr" / "notes.txt").write_text("")
+    told = " ".join(propose_import(source, Wishes(fold=0)).remarks)
+    assert "imagesVal/p9_0000.nii.gz" in told
+    assert "no format claims the names: imagesTr/notes.txt." in told
 
 
 def test_an_nnunet_folder_and_a_fold_of_its_splits(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from crossmatch.atomic import parse_json
 from crossmatch.dataset.dataset import Split
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.described import Stated, channels_of, labels_of
+from crossmatch.importers.patterns import unused_below
 from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
 FOLDS = "splits_final.json"
@@ -34,10 +35,11 @@ def find_nnunet(source: Path, stated: Stated, wishes: Wishes) -> Source:
     found = Source([], channels_of(path, stated), labels_of(path, stated))
     regex = stated.get("patient_regex")
     found.patient_regex = regex if isinstance(regex, str) else None
-    validation = _fold(source, wishes.fold, found)
+    validation, used = _fold(source, wishes.fold, found), [path, source / FOLDS]
     parts: tuple[tuple[str, Split], ...] = (("Tr", "train"), ("Ts", "test"))
     for part, split in parts:
         labels = dict(_scans(source / f"labels{part}"))
+        used += [file for kind in ("images", "labels") for _, file in _scans(source / f"{kind}{part}")]
         for name, images in _by_case(source / f"images{part}", found).items():
             label = labels.pop(name, None)
             found.cases.append(SourceCase(name, images, label, "val" if name in validation else split))
@@ -45,6 +47,7 @@ def find_nnunet(source: Path, stated: Stated, wishes: Wishes) -> Source:
             found.left_out.setdefault(name, f"has the label {label} and no image that can be used")
     absent = sorted(validation - {case.name for case in found.cases} - set(found.left_out))
     found.left_out |= {name: f"stands in {FOLDS} and has no image" for name in absent}
+    found.remarks += unused_below(source, used, "as they lie elsewhere than nnU-Net has images and labels")
     return found
 
 

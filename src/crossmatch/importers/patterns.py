@@ -54,6 +54,25 @@ def scans_below(source: Path) -> tuple[list[Path], list[str]]:
     return found, unused
 
 
+def unclaimed_remark(names: list[str]) -> str:
+    """What an import says of files that are no scans."""
+    return f"Not used, as no format claims the names: {listed(names)}."
+
+
+def unused_below(source: Path, used: Iterable[Path], why: str) -> list[str]:
+    """Remarks that name the files below a source which an import does not use.
+
+    Args:
+        used: scans and other files; why: of the scans that are not among them.
+    """
+    scans, unclaimed = scans_below(source)
+    known = {os.path.normpath(path) for path in used}
+    rest = [str(path.relative_to(source)) for path in scans if os.path.normpath(path) not in known]
+    others = [name for name in unclaimed if os.path.normpath(source / name) not in known]
+    remarks = [f"Not used, {why}: {listed(sorted(rest))}."] if rest else []
+    return remarks + ([unclaimed_remark(others)] if others else [])
+
+
 def _unreadable(error: OSError) -> None:
     raise UserError(f"{error.filename} cannot be read ({error.strerror}): change its permissions, or remove it.")
 
