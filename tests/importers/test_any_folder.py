@@ -140,6 +140,27 @@ def test_patterns_say_what_names_do_not(tmp_path: Path) -> None:
         propose_import(tmp_path, Wishes(images="a", labels="*/*.nii.gz"))
 
 
+@pytest.mark.parametrize(
+    ("asked", "unused"),
+    [
+        ((), ["p1/p1_t2.nii.gz", "p2/p2.nii.gz"]),
+        (("flair", "t1"), ["p1/p1_t2.nii.gz", "p2/p2.nii.gz"]),
+        (("t1",), ["p1/p1_flair.nii.gz", "p1/p1_t2.nii.gz", "p2/p2.nii.gz", "p2/p2_flair.nii.gz"]),
+    ],
+)
+def test_files_of_no_chosen_channel_are_named(tmp_path: Path, asked: tuple[str, ...], unused: list[str]) -> None:
+    for name in ("p1", "p2"):
+        for channel in ("t1", "flair"):
+            scan(tmp_path / name / f"{name}_{channel}.nii.gz")
+        label(tmp_path / name / f"{name}_seg.nii.gz")
+    scan(tmp_path / "p1" / "p1_t2.nii.gz")  # of one case alone
+    scan(tmp_path / "p2" / "p2.nii.gz")
+    proposal = propose_import(tmp_path, Wishes(channels=asked))
+    assert [case.name for case in proposal.cases] == ["p1", "p2"]
+    (told,) = [remark for remark in proposal.remarks if "none of the channels" in remark]
+    assert sorted(told.removesuffix(".").split(": ")[1].split(", ")) == unused
+
+
 def test_channels_are_found_by_known_words_or_as_asked(tmp_path: Path) -> None:
     source = brats(tmp_path)
     proposal = propose_import(source, Wishes())

@@ -64,6 +64,11 @@ def find(source: Path, wishes: Wishes) -> Source:
     alone = tuple(name for name in named if name) if len(named) == 1 else ()
     found.channels = tuple(wishes.channels) or tuple(channels) or alone
     cases = _grouped(images, channels, found)
+    told = {path for case in cases.values() for path in case.images}
+    told |= {file.path for file, role in images if role.key not in cases}  # the case is left out with the reason
+    spare = [file.path.relative_to(source) for file, role in roles if not role.label and file.path not in told]
+    if spare:
+        found.remarks.append(f"Not used, as they are none of the channels {', '.join(channels)}: {listed(spare)}.")
     _add_labels(cases, images, labels, found)
     _refuse_cases_of_one_name(found)
     found.cases.sort(key=lambda case: case.name)
