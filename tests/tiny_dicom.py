@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    RTStructureSetStorage,
+    generate_uid,
+)
 
 AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # where columns and rows grow, LPS+
 
@@ -60,6 +66,18 @@ def write_series(
         paths.append(folder / f"1-{number:03d}.dcm")
         data.save_as(paths[-1], enforce_file_format=True)
     return paths
+
+
+def write_contours(path: Path) -> Path:
+    """Write an RTSTRUCT without contours: what kind of file it is, and nothing else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = RTStructureSetStorage, generate_uid()
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID, data.Modality = RTStructureSetStorage, generate_uid(), "RTSTRUCT"
+    data.save_as(path, enforce_file_format=True)
+    return path
 
 
 def write_multiframe(

@@ -12,6 +12,7 @@ from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from tiny import write_dataset, write_nifti
+from tiny_dicom import write_contours, write_series
 
 SIZE = (18, 16)  # columns, rows
 
@@ -98,10 +99,24 @@ def test_what_nothing_claims_is_named(tmp_path: Path) -> None:
         (root / name).touch()
     (root / "labelsTs/sub").mkdir()
     (warning,) = check(root).warnings
-    assert warning.startswith("not used, as their names are of no known format: ")
+    assert warning.startswith("not used, as they are no scans of a known format: ")
     for name in (*strange, "labelsTs/sub"):
         assert name in warning
     assert "DS_Store" not in warning
+
+
+def test_what_lies_in_the_folder_of_a_series_and_is_no_slice_is_named(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path, subsets=())
+    series = root / "imagesTs" / "case_005_0000"
+    series.with_name("case_005_0000.nii.gz").unlink()
+    (root / "labelsTs" / "case_005.nii.gz").unlink()
+    write_series(series, np.random.default_rng(1).integers(0, 99, (16, 14, 4)).astype(np.int16))
+    assert not [warning for warning in check(root).warnings if "not used" in warning]
+    write_contours(series / "RS.dcm")
+    (series / "notes.txt").touch()
+    contours, others = [warning for warning in check(root).warnings if "case_005_0000/" in warning]
+    assert "contours (RTSTRUCT) are not read" in contours
+    assert others == "not used, as they are no scans of a known format: imagesTs/case_005_0000/notes.txt"
 
 
 @pytest.mark.parametrize("name", ["case_001.gif", "case_001.nii.gz.bak", "sub"])

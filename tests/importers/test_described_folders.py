@@ -79,7 +79,7 @@ def test_files_that_nnunet_does_not_use_are_named(tmp_path: Path) -> None:
     (source / "imagesTr" / "notes.txt").write_text("")
     told = " ".join(propose_import(source, Wishes(fold=0)).remarks)
     assert "imagesVal/p9_0000.nii.gz" in told
-    assert "no format claims the names: imagesTr/notes.txt." in told
+    assert "no scans of a known format: imagesTr/notes.txt." in told
 
 
 def test_an_nnunet_folder_and_a_fold_of_its_splits(tmp_path: Path) -> None:

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from command import call
+from crossmatch import formats
 from crossmatch.dataset.dataset import open_dataset
+from crossmatch.importers.proposal import propose_import
+from crossmatch.importers.wishes import Wishes
 from folder_files import SHAPE, label, label_voxels, nnunet, pairs, scan
 from refusal import refuse
 from tiny import write_nifti
+from tiny_dicom import write_contours, write_series
 
 
 def _cut(source: Path) -> None:
@@ -198,7 +202,30 @@ def test_what_is_no_scan_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     (source / "notes.docx").write_text("x")
     (source / ".DS_Store").write_text("x")
     text = call(capsys, "import", "folder", source, tmp_path / "out")[1]
-    assert "Not used, as no format claims the names: notes.docx." in text
+    assert "Not used, as they are no scans of a known format: notes.docx." in text
+
+
+def test_what_lies_beside_the_slices_of_a_series_is_named(tmp_path: Path) -> None:
+    """Contours are often the only labels there are."""
+    source, names = tmp_path / "src", ("anna", "bert")
+    for name in names:
+        write_series(source / "scans" / name, np.random.default_rng(1).integers(0, 99, (12, 10, 4)).astype(np.int16))
+    image = formats.read(source / "scans" / "anna")
+    formats.write(source / "labels" / "anna.nii.gz", label_voxels((1,)), like=image)
+    write_contours(source / "scans" / "bert" / "RS.dcm")
+    (source / "scans" / "bert" / "liver.csv").write_text("1,2")
+    write_contours(source / "rt" / "RS.dcm")
+    proposal = propose_import(source, Wishes())
+    assert [case.name for case in proposal.cases] == list(names)
+    contours, others = proposal.remarks
+    assert "(RTSTRUCT) are not read" in contours
+    assert "rt/RS.dcm" in contours
+    assert "scans/bert/RS.dcm" in contours
+    assert "NIfTI or DICOM SEG" in contours
+    assert others == "Not used, as they are no scans of a known format: scans/bert/liver.csv."
+    (reason,) = proposal.left_out.values()  # the folder without a slice
+    assert "no DICOM image" in reason
+    assert "contours (RTSTRUCT) are not read, so they give no label: RS.dcm" in reason
 
 
 def test_channels_of_an_nnunet_folder_are_not_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

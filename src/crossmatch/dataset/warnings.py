@@ -7,7 +7,7 @@ from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.dataset.leaks import alike_names, equal_images
 from crossmatch.dataset.unread import unread
 from crossmatch.errors import listed
-from crossmatch.formats import in_mm
+from crossmatch.formats import in_mm, not_slices, unused_notes
 
 CLEARLY_COARSER = 2.0  # times the other voxel distances: how far slices lie apart where an axis is that of slices
 
@@ -46,10 +46,9 @@ def _learned_from_test(dataset: Dataset) -> list[str]:
 
 def _unused_files(dataset: Dataset) -> list[str]:
     """What lies beside the scans and is none: perhaps a scan under a name that nothing knows."""
-    if not dataset.unused:
-        return []
-    names = listed(path.relative_to(dataset.root) for path in dataset.unused)
-    return [f"not used, as their names are of no known format: {names}"]
+    series = [path for case in dataset.cases for path in case.images if path.is_dir()]
+    unused = [*dataset.unused, *(path for folder in series for path in not_slices(folder))]
+    return unused_notes(dataset.root, [path.relative_to(dataset.root) for path in unused])
 
 
 def _no_labels(cases: tuple[CasePrint, ...]) -> list[str]:

@@ -9,6 +9,7 @@ HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
 """
 
 from crossmatch.formats.codes import SegmentCode, parse_codes
+from crossmatch.formats.dicom_kind import unused_notes
 from crossmatch.formats.embedding import file_bytes, picture_bytes
 from crossmatch.formats.labels import read_label, read_label_grid, segments_of
 from crossmatch.formats.names import (
@@ -16,6 +17,7 @@ from crossmatch.formats.names import (
     holds_channels,
     maps_ending,
     mask_ending,
+    not_slices,
     parts,
     series_in,
     stands_alone,
@@ -74,6 +76,7 @@ __all__ = [
     "maps_ending",
     "mask_ending",
     "new_volume",
+    "not_slices",
     "noted_turn",
     "parse_codes",
     "parts",
@@ -94,5 +97,6 @@ __all__ = [
     "stands_alone",
     "stem",
     "unclaimed_in",
+    "unused_notes",
     "write",
 ]

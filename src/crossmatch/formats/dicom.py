@@ -17,6 +17,7 @@ import numpy as np
 from pydicom.misc import is_dicom
 
 from crossmatch.errors import UserError, listed
+from crossmatch.formats.dicom_kind import is_slice, unused_notes
 from crossmatch.formats.dicom_slice import ORIENTATION_TOLERANCE, Slice, read_header, read_pixels
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume, spacing_of
@@ -64,6 +65,11 @@ def find_all_series(folder: Path, other: Callable[[str], bool]) -> list[Path]:
         if any(is_dicom(path) for path in _candidates(Path(place)) if not other(path.name)):
             found.append(Path(place))
     return found
+
+
+def not_slices(folder: Path) -> list[Path]:
+    """The visible files of a series' folder that hold no slice: tables, contours, reports."""
+    return [path for path in _candidates(folder) if not is_slice(path)]
 
 
 def find_series(folder: str | os.PathLike[str]) -> Path:
@@ -121,7 +127,7 @@ def _affine(slices: list[Slice]) -> Array:
 def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
     """Find and check the slices of the one series in a folder, sorted along their normal; no pixel is read.
 
-    Files that are no DICOM images (a licence, DICOMDIR) are ignored.
+    Files that are no DICOM images (a licence, DICOMDIR) are ignored; `not_slices` names them.
 
     Raises:
         UserError: no DICOM file, a localiser, frames without a place, broken tags, two series, one slice only, slices
@@ -130,7 +136,9 @@ def read_slices(folder: str | os.PathLike[str]) -> list[Slice]:
     folder = Path(folder)
     slices = [one for path in _candidates(folder) for one in read_header(path)]
     if not slices:
-        raise UserError(f"{folder} holds no DICOM image: name the folder in which the files of the series lie.")
+        told = "; ".join(unused_notes(folder, [path.name for path in _candidates(folder)]))
+        way_out = f"name the folder in which the files of the series lie{told and f' ({told})'}"
+        raise UserError(f"{folder} holds no DICOM image: {way_out}.")
     if any(one.flat for one in slices):
         if len(slices) > 1:
             raise UserError(

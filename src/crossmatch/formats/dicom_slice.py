@@ -21,7 +21,7 @@ from crossmatch.formats.volume import Array
 
 ORIENTATION_TOLERANCE = 1e-3  # of a unit vector; chosen here: half a voxel over 512
 _NEEDED = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "ImagePositionPatient": 3}  # tag: numbers in it
-_UNREADABLE = (
+UNREADABLE = (
     *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError, OverflowError),
     *(MemoryError, struct.error, BytesLengthException),  # a length of 4 GB in a small file
 )
@@ -76,7 +76,7 @@ def read_header(path: Path) -> list[Slice]:
         if "Rows" not in data and "Image Storage" not in getattr(kind, "name", ""):  # a report, a directory, ...
             return []
         return _slices(path, data)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _damaged(path, error) from error
 
 
@@ -212,7 +212,7 @@ def read_pixels(slices: Sequence[Slice]) -> list[Array]:
         check_claim(path, claimed, compressed=bool(syntax.is_compressed))
         frames = data.pixel_array.reshape(-1, *size)  # without overlays in the bits that are not stored
         return [_rescaled(path, data, frames[one.frame], one.frame) for one in slices]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _damaged(path, error) from error
 
 

@@ -63,6 +63,14 @@ def unclaimed_in(folder: Path, series: bool = False) -> list[Path]:
     ]
 
 
+def not_slices(folder: Path) -> list[Path]:
+    """What lies in the folder of a DICOM series and is no slice of it, sorted: tables, contours, reports.
+
+    Each file is opened. What is hidden is left out, and so is what desktops leave there.
+    """
+    return [path for path in dicom.not_slices(folder) if path.name.lower() not in _JUNK]
+
+
 def parts(path: Path) -> list[Path]:
     """The files that a scan is read from: the one that is named, and what holds its voxels.
 

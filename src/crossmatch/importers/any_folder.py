@@ -11,7 +11,7 @@ from pathlib import Path
 from crossmatch import formats
 from crossmatch.dataset.dataset import SPLITS, Split
 from crossmatch.errors import UserError, listed
-from crossmatch.importers.patterns import ChosenFile, choose, scans_below, unclaimed_remark
+from crossmatch.importers.patterns import ChosenFile, choose, scans_below, unclaimed_remarks
 from crossmatch.importers.roles import SEQUENCES, Role, role_of
 from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
@@ -75,8 +75,7 @@ def find(source: Path, wishes: Wishes) -> Source:
     if any("__" in case.name for case in found.cases):
         found.patient_regex = PATIENT
         found.remarks.append("Cases are named FOLDER__FILE; a folder counts as one patient (--patient says otherwise).")
-    if unused:
-        found.remarks.append(unclaimed_remark(unused))
+    found.remarks += unclaimed_remarks(source, unused)
     if len(files) < len(scans):
         found.remarks.append(f"{len(scans) - len(files)} of {len(scans)} scans match no pattern and are not used.")
     return found

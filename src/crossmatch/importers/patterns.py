@@ -43,8 +43,11 @@ def scans_below(source: Path) -> tuple[list[Path], list[str]]:
         scans = [path for _, path in formats.files_in(folder)]
         found += scans
         taken = {path.name for path in scans}
-        if folder not in series:
-            unused += [str(path.relative_to(source)) for path in formats.unclaimed_in(folder) if path.is_file()]
+        left = formats.unclaimed_in(folder)
+        if folder in series:
+            aside = set(formats.not_slices(folder))
+            left = [path for path in left if path in aside]
+        unused += [str(path.relative_to(source)) for path in left if path.is_file()]
         seen.add(os.path.realpath(place))
         folders[:] = sorted(
             name
@@ -54,9 +57,9 @@ def scans_below(source: Path) -> tuple[list[Path], list[str]]:
     return found, unused
 
 
-def unclaimed_remark(names: list[str]) -> str:
-    """What an import says of files that are no scans."""
-    return f"Not used, as no format claims the names: {listed(names)}."
+def unclaimed_remarks(source: Path, names: list[str]) -> list[str]:
+    """What an import says of files of a source that are no scans."""
+    return [f"{told[0].upper()}{told[1:]}." for told in formats.unused_notes(source, names)]
 
 
 def unused_below(source: Path, used: Iterable[Path], why: str) -> list[str]:
@@ -70,7 +73,7 @@ def unused_below(source: Path, used: Iterable[Path], why: str) -> list[str]:
     rest = [str(path.relative_to(source)) for path in scans if os.path.normpath(path) not in known]
     others = [name for name in unclaimed if os.path.normpath(source / name) not in known]
     remarks = [f"Not used, {why}: {listed(sorted(rest))}."] if rest else []
-    return remarks + ([unclaimed_remark(others)] if others else [])
+    return remarks + unclaimed_remarks(source, others)
 
 
 def _unreadable(error: OSError) -> None:
