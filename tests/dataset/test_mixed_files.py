@@ -17,9 +17,13 @@ from tiny_dicom import write_contours, write_series
 SIZE = (18, 16)  # columns, rows
 
 
-def draw(path: Path, pixels: np.ndarray) -> Path:
+def draw(path: Path, pixels: np.ndarray, turn: int = 1) -> Path:
+    """Write a picture, with the note of a camera (EXIF) where it is to be turned."""
+    exif = Image.Exif()
+    if turn != 1:
+        exif[274] = turn
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    Image.fromarray(pixels).save(path, exif=exif)
     return path
 
 
@@ -89,6 +93,22 @@ def test_a_mask_of_another_size_and_a_mask_in_jpeg(tmp_path: Path) -> None:
     mask[4:9, 3:11] = 255
     draw(root / "labelsTr/case_0.jpg", mask)
     with pytest.raises(UserError, match=r"case_0\.jpg is a JPEG file, .*Save masks as PNG"):
+        check(root)
+
+
+def test_a_picture_that_a_note_turns_and_a_mask_or_channel_without_it_are_refused(tmp_path: Path) -> None:
+    root = write_colours(tmp_path / "data")
+    pixels = np.random.default_rng(0).integers(0, 200, (16, 18, 3)).astype(np.uint8)
+    draw(root / "imagesTr/case_0_0000.png", pixels, turn=3)
+    with pytest.raises(
+        UserError, match=r"case_0_0000\.png has a note that turns it .*labelsTr/case_0\.png has another"
+    ):
+        check(root)
+    draw(root / "labelsTr/case_0.png", np.eye(16, 18, dtype=np.uint8), turn=3)
+    check(root)
+    for n in range(3):
+        draw(root / f"imagesTr/case_1_000{n}.png", pixels[:, :, n], turn=3 if n == 1 else 1)
+    with pytest.raises(UserError, match=r"case_1_0001\.png has a note that turns it .*case_1_0000\.png has another"):
         check(root)
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -15,7 +16,8 @@ import torch
 from exporting import KINDS, Sliced, assert_same_masks, load_infer, run_of, write_scans
 from PIL import Image
 
-from crossmatch.export import infer
+from crossmatch import formats
+from crossmatch.export import infer, infer_pictures
 from crossmatch.export.description import describe
 from crossmatch.export.export_run import export_run, write_sums
 from crossmatch.export.infer_pictures import segment_picture
@@ -223,3 +225,15 @@ def test_slices_are_looked_up_as_in_training(old: int, new: int) -> None:
     line = torch.arange(old, dtype=torch.float32).view(1, 1, old, 1)
     wanted = _resize_nearest(line, (new, 1)).flatten().long().tolist()
     assert infer.nearest(old, new).tolist() == wanted
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_mask_of_a_picture_is_stored_as_that_is_with_the_note_of_its_camera(turn: int, tmp_path: Path) -> None:
+    pixels, exif = np.arange(12, dtype=np.uint8).reshape(3, 4), Image.Exif()
+    exif[274] = turn
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    infer_pictures.segment_picture(
+        SimpleNamespace(labels=lambda channels: channels[0][0]), [tmp_path / "a.png"], tmp_path / "b.png"
+    )
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "b.png")), pixels)
+    formats.refuse_other_turn(tmp_path / "b.png", tmp_path / "a.png")

@@ -97,8 +97,7 @@ def test_colours_are_three_channels_of_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_the_turn_of_a_camera_is_applied(tmp_path: Path, turn: int, ending: str) -> None:
-    exif = Image.Exif()
-    exif[274] = turn
+    exif = noted(turn)
     for name, pixels in (("grey", GREY), ("colours", COLOURS)):
         with Image.open(save(tmp_path / f"{name}.png", pixels, exif=exif)) as picture:
             expected = np.asarray(ImageOps.exif_transpose(picture))
@@ -109,6 +108,60 @@ def test_the_turn_of_a_camera_is_applied(tmp_path: Path, turn: int, ending: str)
         channels = formats.read_channels([path])
         np.testing.assert_array_equal(channels[0].voxels.T, expected if expected.ndim == 2 else expected[:, :, 0])
         assert formats.read_grid(path).shape == channels[0].shape
+
+
+def noted(turn: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[274] = turn
+    return exif
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_mask_is_stored_as_its_picture_is_with_the_same_note(tmp_path: Path, turn: int) -> None:
+    for pixels in (GREY, COLOURS):
+        image = formats.read_channels([save(tmp_path / "a.png", pixels, exif=noted(turn))])[0]
+        mask = np.arange(image.voxels.size, dtype=np.uint8).reshape(image.shape)
+        formats.write(tmp_path / "mask.png", mask, like=image)
+        np.testing.assert_array_equal(formats.read_label(tmp_path / "mask.png").voxels, mask)
+        with Image.open(tmp_path / "mask.png") as stored:
+            assert stored.size == (COLUMNS, ROWS)
+        assert pictures.noted_turn(tmp_path / "mask.png") == turn
+        formats.refuse_other_turn(tmp_path / "mask.png", tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("turns", "told"),
+    [
+        ((3, None), r"a\.png has a note that turns it \(EXIF orientation 3\), and .*b\.tif has another or none \(1\)"),
+        ((None, 2), r"b\.tif has a note that turns it \(EXIF orientation 2\), and .*a\.png has another or none \(1\)"),
+        ((8, 6), r"\(EXIF orientation \d\).* store both upright and without such a note"),
+        ((6, None), "how they lie on each other cannot be told"),
+        ((7, 7), None),
+        ((1, None), None),
+        ((0, None), None),  # no value that EXIF has
+    ],
+)
+def test_two_pictures_of_which_a_note_turns_one_are_refused(
+    tmp_path: Path, turns: tuple[int | None, int | None], told: str | None
+) -> None:
+    pair = [
+        save(tmp_path / name, GREY, **({} if turn is None else {"exif": noted(turn)}))
+        for name, turn in zip(("a.png", "b.tif"), turns, strict=True)
+    ]
+    if told is None:
+        formats.refuse_other_turn(pair[1], pair[0])
+        return
+    with pytest.raises(UserError, match=told):
+        formats.refuse_other_turn(pair[1], pair[0])
+
+
+def test_stored_sizes_tell_that_a_mask_was_drawn_on_the_picture_as_shown(tmp_path: Path) -> None:
+    image, mask = save(tmp_path / "a.jpg", GREY, exif=noted(6)), save(tmp_path / "b.png", GREY.T)
+    formats.refuse_other_turn(mask, image)
+    assert formats.read_grid(image).shape == formats.read_grid(mask).shape
+    square = save(tmp_path / "c.jpg", GREY[:, :3], exif=noted(6)), save(tmp_path / "d.png", GREY[:, :3])
+    with pytest.raises(UserError, match="cannot be told"):
+        formats.refuse_other_turn(*square)
 
 
 def palette_picture(path: Path, colours: list[tuple[int, int, int]]) -> np.ndarray:

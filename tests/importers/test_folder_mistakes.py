@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from command import call
 from crossmatch import formats
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.importers.proposal import propose_import
 from crossmatch.importers.wishes import Wishes
-from folder_files import SHAPE, label, label_voxels, nnunet, pairs, scan
+from folder_files import SHAPE, label, label_voxels, nnunet, pairs, photographs, scan
 from refusal import refuse
 from tiny import write_nifti
 from tiny_dicom import write_contours, write_series
@@ -234,3 +235,21 @@ def test_channels_of_an_nnunet_folder_are_not_asked_for(tmp_path: Path, capsys: 
     assert "--channels is not used here" in told
     stated = json.loads((source / "dataset.json").read_text())
     assert stated["channel_names"] == {"0": "CT"}
+
+
+def test_masks_of_photographs_that_a_note_turns(tmp_path, capsys):
+    """The mask of anna has the note of its photograph, that of bert has not."""
+    source, exif = photographs(tmp_path / "src", ["anna", "bert", "carl"]), Image.Exif()
+    exif[274] = 3
+    for name in ("photos/anna.jpg", "masks/anna.png", "photos/bert.jpg"):
+        pixels = np.asarray(Image.open(source / name)).copy()
+        Image.fromarray(pixels).save(source / name, exif=exif)
+    code, out, err = call(capsys, "import", "folder", source, tmp_path / "data")
+    assert code == 2
+    told = f"{source}/photos/bert.jpg has a note that turns it (EXIF orientation 3), and {source}/masks/bert.png"
+    assert told in " ".join((out + err).split())
+    assert {case.id for case in open_dataset(tmp_path / "data").cases} == {"anna", "carl"}
+    pixels = np.asarray(Image.open(source / "masks/anna.png"))
+    np.testing.assert_array_equal(
+        formats.read_label(tmp_path / "data/labelsTr/anna.png").voxels, pixels[::-1, ::-1].T // 255
+    )

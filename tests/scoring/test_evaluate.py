@@ -289,6 +289,16 @@ def test_another_grid_is_refused(folders: tuple[Path, Path]) -> None:
         evaluate(pred, ref)
 
 
+def test_a_mask_that_a_note_turns_and_a_reference_without_it_are_refused(tmp_path: Path) -> None:
+    turned = new_volume(np.eye(9, 8, dtype=np.uint8), native=3)  # of a picture that was stored upside down
+    formats.write(tmp_path / "pred/a.png", turned.voxels, turned)
+    formats.write(tmp_path / "ref/a.png", turned.voxels, new_volume(turned.voxels))
+    with pytest.raises(UserError, match=r"pred/a\.png has a note that turns it .*ref/a\.png has another or none"):
+        evaluate(tmp_path / "pred", tmp_path / "ref")
+    formats.write(tmp_path / "ref/a.png", turned.voxels, turned)
+    assert scores(evaluate(tmp_path / "pred", tmp_path / "ref"), "a", "label 1")["dice"] == 1
+
+
 def test_damaged_inputs_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pred, ref = folders
     save(pred / "b.nii.gz", anatomy() + 5)

@@ -146,7 +146,7 @@ def _scan(
     digest = hashlib.sha256()
     first: Volume | None = None
     for path in case.images:
-        for image in _read(path, problems):
+        for image in _read(path, case.images[0], problems):
             first = first or image
             doubtful.append((path.name, image.doubt))
             turn = turn_onto(first, image)
@@ -166,7 +166,7 @@ def _scan(
     label_sha256: str | None = None
     box: tuple[int, ...] | None = None
     onto_image: Turn | None = UNTURNED
-    label = _read_label(case.label, first, dataset.drawn, problems) if case.label is not None else None
+    label = _read_label(case, first, dataset.drawn, problems)
     if case.label is not None and label is not None:
         doubtful.append((case.label.name, label.doubt))
         onto_image = UNTURNED if first is None else turn_onto(first, label)
@@ -203,18 +203,27 @@ def _scan(
     return found, [], doubtful
 
 
-def _read(path: Path, problems: list[str]) -> list[Volume]:
-    """The channels in one file; none where it cannot be read."""
+def _read(path: Path, first: Path, problems: list[str]) -> list[Volume]:
+    """The channels in one file; none where it cannot be read, or may lie otherwise than the first."""
     try:
-        return formats.read_channels([path])
+        found = formats.read_channels([path])
+        if path != first:
+            formats.refuse_other_turn(path, first)
+        return found
     except UserError as error:
         problems.append(str(error).rstrip("."))
         return []
 
 
-def _read_label(path: Path, image: Volume | None, labels: dict[str, int], problems: list[str]) -> Volume | None:
+def _read_label(case: Case, image: Volume | None, labels: dict[str, int], problems: list[str]) -> Volume | None:
+    """The label of a case; None where it has none or there is a problem. `image` is None where it cannot be read."""
+    if case.label is None:
+        return None
     try:
-        return formats.read_label(path, None, labels) if image is None else read_beside(path, image, labels)
+        if image is None:
+            return formats.read_label(case.label, None, labels)
+        formats.refuse_other_turn(case.label, case.images[0])
+        return read_beside(case.label, image, labels)
     except UserError as error:
         problems.append(str(error).rstrip("."))
         return None

@@ -5,6 +5,18 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.Image import Transpose
+
+_ORIENTATION = 274  # tag of EXIF: how the camera was held
+_BACK = {  # value of it -> what undoes the turn
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_90,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_270,
+}
 
 
 def segment_picture(model: Any, paths: list[Path], target: Path) -> None:
@@ -29,4 +41,9 @@ def segment_picture(model: Any, paths: list[Path], target: Path) -> None:
         grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
         image = image.convert("L" if grey else "RGB") if image.mode in ("1", "LA") or not grey else image
         channels += [(v.T, None, None) for v in np.moveaxis(np.asarray(image).reshape(*image.size[::-1], -1), 2, 0)]
-    Image.fromarray(np.ascontiguousarray(model.labels(channels).T)).save(target)
+    mask, note = Image.fromarray(np.ascontiguousarray(model.labels(channels).T)), Image.Exif()
+    with Image.open(paths[0]) as opened:
+        turn = opened.getexif().get(_ORIENTATION)
+    if turn in _BACK:  # the mask is stored as its picture is, with the same note
+        mask, note[_ORIENTATION] = mask.transpose(_BACK[turn]), turn
+    mask.save(target, exif=note)

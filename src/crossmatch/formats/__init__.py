@@ -11,7 +11,7 @@ HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
 from crossmatch.formats.codes import SegmentCode, parse_codes
 from crossmatch.formats.dicom_kind import unused_notes
 from crossmatch.formats.embedding import file_bytes, picture_bytes
-from crossmatch.formats.labels import read_label, read_label_grid, segments_of
+from crossmatch.formats.labels import read_label, read_label_grid, refuse_other_turn, segments_of
 from crossmatch.formats.names import (
     files_in,
     holds_channels,
@@ -24,7 +24,6 @@ from crossmatch.formats.names import (
     stem,
     unclaimed_in,
 )
-from crossmatch.formats.pictures import noted_turn
 from crossmatch.formats.placement import doubts, in_mm, refuse_implausible, settled
 from crossmatch.formats.registry import (
     DEFAULT_ENDING,
@@ -77,7 +76,6 @@ __all__ = [
     "mask_ending",
     "new_volume",
     "not_slices",
-    "noted_turn",
     "parse_codes",
     "parts",
     "picture_bytes",
@@ -89,6 +87,7 @@ __all__ = [
     "read_label_grid",
     "read_stack",
     "refuse_implausible",
+    "refuse_other_turn",
     "same_grid",
     "segments_of",
     "series_in",

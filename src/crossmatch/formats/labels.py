@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossmatch.errors import UserError
 from crossmatch.formats import dicom_seg, pictures, slicer
 from crossmatch.formats.placement import settled
 from crossmatch.formats.registry import ending, format_of, opening, read, read_grid
@@ -67,6 +68,35 @@ def segments_of(path: str | os.PathLike[str]) -> list[Segment]:
         return []
     with opening(path):
         return reader(path)
+
+
+def refuse_other_turn(path: str | os.PathLike[str], image: str | os.PathLike[str]) -> None:
+    """Refuse two pictures that may lie differently: a camera's note (EXIF) turns the one and not the other.
+
+    Many programs draw on the pixels as they are stored, others on the picture as it is shown, and few of them say so.
+    Where the note swaps rows and columns, unequal stored sizes tell that it was the picture as shown.
+
+    Args:
+        path: a label, or a further channel; image: what it lies on. Files of other formats pass.
+
+    Raises:
+        UserError: unequal notes and equal stored sizes, or a picture that cannot be read.
+    """
+    turns: dict[Path, int] = {}
+    sizes = []
+    for file in map(Path, (image, path)):
+        if format_of(file) is not pictures:
+            return
+        shape = read_grid(file).shape
+        with opening(file):
+            turns[file] = pictures.noted_turn(file)
+        sizes.append(shape[::-1] if turns[file] in pictures.SWAPPED else shape)
+    (one, turn), (other, another) = sorted(turns.items(), key=lambda found: found[1] == 1)
+    if turn != another and sizes[0] == sizes[1]:
+        raise UserError(
+            f"{one} has a note that turns it (EXIF orientation {turn}), and {other} has another or none ({another}), "
+            "so how they lie on each other cannot be told: store both upright and without such a note."
+        )
 
 
 def read_label_grid(path: str | os.PathLike[str], image: Grid | Volume) -> Grid:

@@ -9,6 +9,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +37,8 @@ MAX_PIXELS = 89_478_485  # of a picture, about 9,459 x 9,459: from here on Pillo
 _GREY_MODES = {"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I", "F"}
 _MODES = _GREY_MODES | {"P", "PA", "RGB", "RGBA"}
 _ORIENTATION = 274  # tag of EXIF: how the camera was held
-_SWAPPED = (5, 6, 7, 8)  # values of it that swap columns and rows
+SWAPPED = (5, 6, 7, 8)  # values of it that swap columns and rows
+_BACK = {6: 8, 8: 6}  # the value that undoes another, where it is not the same
 _WIDTH, _LENGTH, _PHOTOMETRIC, _SAMPLE_FORMAT = 256, 257, 262, 339  # tags of TIFF
 _STEPS = {"L;2": 85, "L;4": 17, "L;2I": 85, "L;4I": 17}  # by which Pillow spreads 2 and 4 bits over 0 to 255
 
@@ -57,12 +59,13 @@ def read(path: Path) -> list[Volume]:
             picture.verify()  # checksums to the end of the file, which reading the pixels passes over
     with _opened(path) as picture:
         if _channels(picture) == 1:
-            return [new_volume(_upright(picture, _grey(path, picture)).T)]
+            return [_volume(picture, _grey(path, picture))]
         transparent = picture.has_transparency_data
         colours = np.asarray(picture.convert("RGBA" if transparent else "RGB"))
         if transparent:
             _check_opaque(path, colours[:, :, 3])
-        return [new_volume(np.ascontiguousarray(_upright(picture, colours[:, :, n]).T)) for n in range(3)]
+        channels = [_volume(picture, colours[:, :, n]) for n in range(3)]
+        return [replace(one, voxels=np.ascontiguousarray(one.voxels)) for one in channels]
 
 
 def read_grid(path: Path) -> Grid:
@@ -72,14 +75,14 @@ def read_grid(path: Path) -> Grid:
         if picture.format == "TIFF":  # Pillow has turned the size of these, and of these alone
             tags = getattr(picture, "tag_v2", {})
             across, down = tags[_WIDTH], tags[_LENGTH]
-        shape = (down, across) if picture.getexif().get(_ORIENTATION) in _SWAPPED else (across, down)
+        shape = (down, across) if _turn(picture) in SWAPPED else (across, down)
         return Grid(shape, np.eye(4), None, _channels(picture))
 
 
 def noted_turn(path: Path) -> int:
     """How a camera noted that a picture is to be turned: EXIF's orientation, 1 to 8; 1, upright, without a note."""
     with _opened(path) as picture:
-        return int(picture.getexif().get(_ORIENTATION, 1))
+        return _turn(picture)
 
 
 def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
@@ -91,7 +94,7 @@ def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
     with _opened(path) as picture:
         lossy = picture.format in ("JPEG", "MPO")
         if picture.mode == "P" and _channels(picture) == 3:
-            return new_volume(_upright(picture, np.asarray(picture)).T)
+            return _volume(picture, np.asarray(picture))
     first, *others = read(path)
     if not all(np.array_equal(first.voxels, other.voxels) for other in others):
         raise UserError(
@@ -110,6 +113,8 @@ def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
     """Write label values (x, y) as a grey PNG file: of 8 bits, or of 16 where their type or values need them.
 
+    Beside a picture with the note of a camera, the file is turned as that one is stored, and has the same note.
+
     Raises:
         UserError: a volume, maps, fractions, negative numbers or numbers above 65535.
     """
@@ -120,7 +125,12 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
             "(x, y) of whole numbers from 0 to 65535; choose NIfTI or NRRD."
         )
     depth = np.uint8 if high < 256 and voxels.dtype != np.uint16 else np.uint16
-    _pillow().fromarray(np.ascontiguousarray(voxels.T.astype(depth))).save(path, format="PNG")
+    turn, pillow = like.native if isinstance(like.native, int) else 1, _pillow()
+    note = pillow.Exif()
+    if turn != 1:
+        note[_ORIENTATION] = turn
+    pixels = _turned(voxels.T.astype(depth), _BACK.get(turn, turn))
+    pillow.fromarray(np.ascontiguousarray(pixels)).save(path, format="PNG", exif=note)
 
 
 @cache
@@ -210,10 +220,20 @@ def _check_opaque(path: Path, alpha: Array) -> None:
         )
 
 
-def _upright(picture: "Image", pixels: Array) -> Array:
-    """(rows, columns) turned as EXIF says: 1 to 8 are the eight turns and flips of a square."""
-    turn = picture.getexif().get(_ORIENTATION, 1)
-    if turn in _SWAPPED:
+def _volume(picture: "Image", pixels: Array) -> Volume:
+    """(rows, columns) as stored, turned as EXIF says; `write` finds the turn in `native`."""
+    turn = _turn(picture)
+    return new_volume(_turned(pixels, turn).T, native=turn)
+
+
+def _turn(picture: "Image") -> int:
+    found = picture.getexif().get(_ORIENTATION, 1)
+    return int(found) if found in range(1, 9) else 1
+
+
+def _turned(pixels: Array, turn: int) -> Array:
+    """(rows, columns) turned: 1 to 8 are the eight turns and flips of a square."""
+    if turn in SWAPPED:
         pixels = pixels.T
     if turn in (3, 4, 7, 8):
         pixels = pixels[::-1]

@@ -82,7 +82,7 @@ def write_image(folder: Path, case: SourceCase, *, test: bool, link: bool) -> st
 
     Raises:
         UserError: a file that cannot be read, a mask of another size than its image or with other values than 0 and
-            255, an image that a camera's note (EXIF) turns while its mask has no such note.
+            255, an image that a camera's note (EXIF) may turn otherwise than its mask.
     """
     part, (image,) = "Ts" if test else "Tr", case.images
     target = folder / f"images{part}" / f"{case.name}_0000{formats.ending(image)}"
@@ -100,12 +100,7 @@ def _write_mask(folder: Path, case: SourceCase, grid: formats.Grid) -> str | Non
     (image,), path = case.images, case.label
     assert path is not None
     mask = formats.read_label(path)
-    turns = formats.noted_turn(image), formats.noted_turn(path)
-    if turns[0] != turns[1]:
-        raise UserError(
-            f"{image} has a note that turns it (EXIF orientation {turns[0]}), and its mask has another or none "
-            f"({turns[1]}): store the image as its mask is, upright and without such a note"
-        )
+    formats.refuse_other_turn(path, image)
     if mask.shape != grid.shape:
         raise UserError(f"{path} has {_by(mask.shape)} pixels, its image {_by(grid.shape)}")
     values = np.unique(mask.voxels).tolist()

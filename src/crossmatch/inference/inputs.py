@@ -91,6 +91,7 @@ def _scan(name: str, paths: tuple[Path, ...], run: Run, recipe: Recipe) -> Scan:
             f"({', '.join(names)}): save it as the training images are, or choose another run."
         )
     for path, other in zip(paths[1:], others, strict=True):
+        formats.refuse_other_turn(path, paths[0])
         if turn_onto(grid, other) is None:
             raise UserError(
                 f"The channels of {name} lie on different grids. {path} against {paths[0].name}: "

@@ -173,6 +173,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _grid_of_both(predicted: Path, reference: Path) -> Grid:
     """The one voxel grid that both files lie on, as the reference gives it; no voxel is read."""
+    formats.refuse_other_turn(predicted, reference)
     theirs = grid_beside(reference, formats.read_grid(predicted))
     ours = grid_beside(predicted, theirs)
     if turn_onto(theirs, ours) is None:
