@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossmatch.dataset.check import check
+from crossmatch.dataset.check import check, load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from tiny import write_dataset, write_nifti
@@ -162,6 +162,25 @@ def test_a_changed_data_file_of_a_pair_makes_the_fingerprint_stale(tmp_path: Pat
     with (root / "imagesTr/case_001_0000.img").open("ab") as file:
         file.write(b"\0")
     assert read_fresh(open_dataset(root)) is None
+
+
+def test_a_changed_data_file_of_any_name_makes_the_fingerprint_stale(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path, n_train=1, n_val=0, n_test=0, subsets=())
+    (root / "labelsTr/case_001.nii.gz").unlink()
+    header = {
+        "space": "LPS",
+        "space directions": np.diag([1.5, 1.5, 8.0]),
+        "space origin": [0, 0, 0],
+        "encoding": "raw",
+    }
+    nrrd.write(str(root / "labelsTr/case_001.nhdr"), np.ones((16, 14, 4), np.uint8), header, detached_header=True)
+    stated = (root / "labelsTr/case_001.nhdr").read_text()
+    (root / "labelsTr/case_001.nhdr").write_text(stated.replace("case_001.raw", "drawn by anna.raw"))
+    voxels = (root / "labelsTr/case_001.raw").rename(root / "labelsTr/drawn by anna.raw")
+    before = check(root)
+    voxels.write_bytes(bytes(16 * 14 * 4))
+    after = load_fingerprint(open_dataset(root))
+    assert (before.cases[0].label_voxels, after.cases[0].label_voxels) == ((0, 896, 0), (896, 0, 0))
 
 
 def test_one_name_and_two_endings(tmp_path: Path) -> None:

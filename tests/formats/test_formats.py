@@ -256,3 +256,33 @@ def test_what_lies_beside_scans_is_told_apart(tmp_path: Path, ending: str) -> No
 def test_every_file_of_a_scan_is_known(tmp_path: Path, ending: str) -> None:
     path = write_sample(tmp_path / f"a{ending}", ending)
     assert sorted(formats.parts(path)) == sorted(tmp_path.iterdir())
+
+
+def name_data_file(path: Path, name: str) -> Path:
+    """Let a header name another data file, which becomes that one's name."""
+    (old,) = (part for part in formats.parts(path) if part != path)
+    path.write_text(path.read_text().replace(old.name, name))
+    return old.rename(path.parent / name)
+
+
+@pytest.mark.parametrize("ending", [".nhdr", ".seg.nhdr", ".mhd"])
+def test_the_file_with_the_voxels_has_the_name_that_the_header_gives(tmp_path: Path, ending: str) -> None:
+    path = write_sample(tmp_path / f"a{ending}", ending)
+    before = formats.read(path).voxels
+    other = name_data_file(path, "the voxels.bin")
+    np.testing.assert_array_equal(formats.read(path).voxels, before)
+    (tmp_path / f"a{ending[:-4]}.raw").touch()  # of the usual name, and no part of this scan
+    assert formats.parts(path) == [path, other]
+    assert not formats.stands_alone(path)
+    assert [one.name for one in formats.unclaimed_in(tmp_path)] == [f"a{ending[:-4]}.raw"]
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".seg.nrrd", ".mha"])
+def test_the_ending_of_one_file_does_not_say_that_it_holds_the_voxels(tmp_path: Path, ending: str) -> None:
+    detached = {".nrrd": ".nhdr", ".seg.nrrd": ".seg.nhdr", ".mha": ".mhd"}[ending]
+    written = write_sample(tmp_path / f"a{detached}", detached)
+    (other,) = formats.parts(written)[1:]
+    path = written.rename(tmp_path / f"a{ending}")
+    formats.read(path)
+    assert formats.parts(path) == [path, other]
+    assert not formats.stands_alone(path)

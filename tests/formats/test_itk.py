@@ -49,6 +49,22 @@ def test_itk_reads_a_mask_on_the_grid_of_its_scan(tmp_path: Path) -> None:
     np.testing.assert_allclose(mask.GetDirection(), image().GetDirection(), atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("LIST", r"a\.mhd keeps its voxels in several files \(LIST\): save it as \.mha"),
+        ("a%d.raw 1 3 1", r"in several files \(a%d\.raw 1 3 1\)"),
+        ("sub/a.raw", r"keeps its voxels in sub/a\.raw: put that file beside it, and name it without a folder"),
+    ],
+)
+def test_voxels_in_several_files_or_elsewhere_are_refused(tmp_path: Path, name: str, told: str) -> None:
+    itk.WriteImage(image(), str(tmp_path / "a.mhd"))
+    (tmp_path / "a.mhd").write_text((tmp_path / "a.mhd").read_text().replace("a.raw", name))
+    for reader in (formats.read, formats.read_grid):
+        with pytest.raises(UserError, match=told):
+            reader(tmp_path / "a.mhd")
+
+
 def test_several_channels_of_one_file(tmp_path: Path) -> None:
     colours = np.random.default_rng(1).integers(0, 255, (3, 4, 5, 2)).astype(np.uint8)  # (z, y, x, channel)
     itk.WriteImage(image(colours, vector=True), str(tmp_path / "a.mha"))

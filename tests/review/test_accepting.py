@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
 from reviewable import box, predicted, untrained_run
@@ -177,6 +178,16 @@ def test_a_label_of_another_format_makes_way(desk, data) -> None:
     assert not old.exists()
     assert (data / "review" / "replaced" / "case_002.1.seg.nrrd").is_file()
     open_dataset(data)
+
+
+def test_a_label_with_its_voxels_in_a_second_file_is_kept_with_it(desk, data) -> None:
+    old, voxels = data / "labelsTr" / "case_002.nhdr", box((16, 14, 4), 2)
+    header = {"space": "LPS", "space directions": np.diag([1.5, 1.5, 8.0]), "space origin": [0, 0, 0]}
+    nrrd.write(str(old), voxels, header, detached_header=True)
+    written = accept(desk, drawn(desk), may_replace=True)
+    assert written.replaced == data / "review" / "replaced" / "case_002.1.files" / "case_002.nhdr"
+    np.testing.assert_array_equal(formats.read(written.replaced).voxels, voxels)
+    assert [path.name for path in (data / "labelsTr").glob("case_002.*")] == ["case_002.nii.gz"]
 
 
 def test_a_label_that_appeared_meanwhile_is_not_overwritten(desk, data) -> None:

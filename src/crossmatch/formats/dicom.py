@@ -25,7 +25,6 @@ from crossmatch.formats.volume import Array, Grid, Volume, new_volume, spacing_o
 NAME = "DICOM"
 ENDINGS: tuple[str, ...] = ()  # of files: a scan is a folder
 WRITTEN: tuple[str, ...] = ()
-COMPANIONS: Mapping[str, tuple[str, ...]] = {}
 PLACED, CHANNELS, MAPS = True, False, False
 DAMAGED: tuple[type[Exception], ...] = ()  # told file by file
 

@@ -26,7 +26,6 @@ from crossmatch.formats.volume import Array, Grid, Volume, new_volume, spacing_o
 NAME = "DICOM segmentation"
 ENDINGS = (".seg.dcm",)
 WRITTEN = (".seg.dcm",)
-COMPANIONS: Mapping[str, tuple[str, ...]] = {}
 PLACED, CHANNELS, MAPS = True, False, False
 DAMAGED = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, RuntimeError, InvalidDicomError)
 

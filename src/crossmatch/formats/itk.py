@@ -4,6 +4,8 @@ reads truncated files of these formats without an error.
 Shapes and affines as in volume.py. ITK places voxels in LPS+, the affine here is RAS+.
 """
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,23 @@ from crossmatch.formats.volume import Array, Grid, Volume, new_volume, places_vo
 NAME = "MetaImage"
 ENDINGS = (".mha", ".mhd")
 WRITTEN = (".mha",)
-COMPANIONS = {".mhd": (".raw", ".zraw")}
 PLACED, CHANNELS, MAPS = True, True, True
 DAMAGED = (RuntimeError, OSError, EOFError, ValueError)  # SimpleITK raises RuntimeError on files it cannot read
 
 _READER = "MetaImageIO"
+_DATA_FILE = re.compile(rb"^[ \t]*ElementDataFile[ \t]*[=:][ \t]*(.*?)\s*$", re.MULTILINE)  # the header's last line
+_HEADER_BYTES = 65536  # in which it ends
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def companions(path: Path) -> list[str]:
+    """The name of the file that holds the voxels of another, as its header gives it."""
+    with path.open("rb") as file:
+        found = _DATA_FILE.search(file.read(_HEADER_BYTES))
+    if found is None:
+        raise ValueError("its header does not say in which file its voxels lie")
+    name = os.fsdecode(found[1])
+    return [] if name.lower() == "local" else [name]
 
 
 def read(path: Path) -> list[Volume]:
@@ -31,7 +44,8 @@ def read(path: Path) -> list[Volume]:
     MetaImage always names a spacing; 1 mm along every axis may mean that nobody knew it.
 
     Raises:
-        UserError: SimpleITK is missing, not 2D or 3D, no real numbers, an affine that places voxels nowhere.
+        UserError: SimpleITK is missing, not 2D or 3D, no real numbers, an affine that places voxels nowhere, voxels in
+            several files or in another folder.
     """
     itk = needed("SimpleITK", "itk", path)
     grid = read_grid(path)
@@ -51,6 +65,13 @@ def read_grid(path: Path) -> Grid:
     reader.SetImageIO(_READER)  # by name, as it would not know an ending in capitals
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
+    for name in companions(path):
+        if name.startswith("LIST") or "%" in name:
+            raise UserError(f"{path} keeps its voxels in several files ({name}): save it as .mha, which is one file.")
+        if Path(name).name != name:
+            raise UserError(
+                f"{path} keeps its voxels in {name}: put that file beside it, and name it without a folder."
+            )
     shape = tuple(int(n) for n in reader.GetSize())
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]

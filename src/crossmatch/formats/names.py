@@ -2,15 +2,21 @@
 
 import os
 import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from crossmatch.errors import UserError
-from crossmatch.formats import dicom, dicom_seg
+from crossmatch.formats import dicom, dicom_seg, itk, nifti, nrrd, slicer
 from crossmatch.formats.registry import BY_ENDING, DEFAULT_ENDING, FORMATS, claimed
 from crossmatch.formats.volume import Grid
 
 _JUNK = (".ds_store", "thumbs.db", "desktop.ini")  # what desktops leave in every folder; in lower case
 _COPIES = "._"  # how the names begin of what macOS writes beside each file on foreign disks
+_COMPANIONS: dict[str, Callable[[Path], list[str]]] = {
+    **{ending: each.companions for each in (nifti, nrrd, itk) for ending in each.ENDINGS},
+    **dict.fromkeys(slicer.ENDINGS, nrrd.companions),
+}
 _OURS = ".crossmatch-"  # how the names of hidden folders begin in which files are being written
 
 
@@ -55,7 +61,7 @@ def unclaimed_in(folder: Path, series: bool = False) -> list[Path]:
     left = [name for name in names if name.startswith(".") or claimed(name) is None]
     if not left:
         return []
-    belonging = {other.lower() for name in names for other in _companions(name)}
+    belonging = {other.name.lower() for name in names for other in _companions(folder / name)}
     return [
         folder / name
         for name in left
@@ -74,16 +80,16 @@ def not_slices(folder: Path) -> list[Path]:
 def parts(path: Path) -> list[Path]:
     """The files that a scan is read from: the one that is named, and what holds its voxels.
 
-    Of a format in which a file is a whole scan nothing is looked up. Of a DICOM series these are the folder's files.
+    A header is read for the name of the file with its voxels. Of a DICOM series these are the folder's files.
     """
     if claimed(path.name) is None and path.is_dir():
         return sorted(each for each in path.iterdir() if each.is_file())
-    return [path, *(other for name in _companions(path.name) if (other := path.with_name(name)).is_file())]
+    return [path, *(other for other in _companions(path) if other.is_file())]
 
 
 def stands_alone(path: Path) -> bool:
     """Whether one file holds the whole scan, so that it can be copied under another name."""
-    return not _companions(path.name) and not path.is_dir()
+    return not _companions(path) and not path.is_dir()
 
 
 def mask_ending(path: Path, asked: str | None, grid: Grid) -> str:
@@ -125,10 +131,18 @@ def holds_channels(path: Path) -> bool:
     return found is not None and BY_ENDING[found].CHANNELS
 
 
-def _companions(name: str) -> list[str]:
-    """The names that a file with the voxels of another can have."""
-    found = claimed(name)
-    return [name[: -len(found)] + each for each in BY_ENDING[found].COMPANIONS.get(found, ())] if found else []
+def _companions(path: Path) -> list[Path]:
+    """The files beside it that the voxels of a file may lie in; none where it cannot be read, which its format tells.
+
+    Readers refuse a file that names one of another folder.
+    """
+    ending = claimed(path.name) or ""
+    if ending not in _COMPANIONS:
+        return []
+    with suppress(UserError, *BY_ENDING[ending].DAMAGED):
+        names = _COMPANIONS[ending](path)
+        return [path.with_name(name) for name in names if name == Path(name).name != path.name]
+    return []
 
 
 def _spelled(name: str) -> str:

@@ -25,12 +25,16 @@ from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 NAME = "NIfTI"
 ENDINGS = (".nii.gz", ".nii", ".hdr")
 WRITTEN = (".nii.gz", ".nii")
-COMPANIONS = {".hdr": (".img", ".img.gz")}
 PLACED, CHANNELS, MAPS = True, False, True
 DAMAGED = (
     *(OSError, EOFError, ValueError, OverflowError, KeyError),
     *(zlib.error, gzip.BadGzipFile, ImageFileError, HeaderDataError),
 )
+
+
+def companions(path: Path) -> list[str]:
+    """The names that the file with the voxels of another can have."""
+    return [path.with_suffix(each).name for each in (".img", ".img.gz")] if path.suffix.lower() == ".hdr" else []
 
 
 def read(path: Path) -> list[Volume]:
@@ -130,7 +134,7 @@ def _open(path: Path) -> Any:  # Any: nibabel is untyped
     Raises:
         ValueError: the header claims more voxels than the file can hold.
     """
-    voxels = [each for ending in COMPANIONS[".hdr"] if (each := path.with_suffix(ending)).exists()]
+    voxels = [name for name in companions(path) if path.with_name(name).exists()]
     if path.suffix.lower() == ".hdr" and path.is_file() and not voxels:
         raise UserError(f"{path} keeps its voxels in {path.stem}.img, which does not exist: copy both.")
     image: Any = _loaded(path)

@@ -15,13 +15,12 @@ import nrrd
 import numpy as np
 
 from crossmatch.errors import UserError
-from crossmatch.formats.nrrd_voxels import read_voxels
+from crossmatch.formats.nrrd_voxels import data_file, read_voxels
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume, places_voxels, spacing_of
 
 NAME = "NRRD"
 ENDINGS = (".nrrd", ".nhdr")
 WRITTEN = (".nrrd",)
-COMPANIONS = {".nhdr": (".raw", ".raw.gz", ".raw.bz2", ".gz")}
 PLACED, CHANNELS, MAPS = True, False, True
 DAMAGED = (nrrd.NRRDError, OSError, EOFError, ValueError, LookupError, TypeError, StopIteration, zlib.error)
 
@@ -40,6 +39,12 @@ _MILLIMETRES = {"mm", ""}
 _SPATIAL_KINDS = {"domain", "space", "none", "???"}  # of an axis; others hold colours, vectors or time points
 _TYPES = {"float32": "float", "float64": "double"}  # NumPy's names of integer types are NRRD's too
 _COMPRESSION = 1  # of 9: labels shrink hardly further, and writing is several times as fast
+
+
+def companions(path: Path) -> list[str]:
+    """The name of the file that holds the voxels of another, as its header gives it."""
+    found = data_file(nrrd.read_header(str(path)))
+    return [] if found is None else [found]
 
 
 def read(path: Path) -> list[Volume]:

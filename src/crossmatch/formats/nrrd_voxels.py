@@ -41,11 +41,11 @@ def read_voxels(path: Path) -> tuple[Array, dict[str, Any]]:
     """
     with path.open("rb") as file:
         header: dict[str, Any] = nrrd.read_header(file)
-        detached = header.get("data file", header.get("datafile"))
+        detached = data_file(header)
         if detached is None:
             return _read(path, file, header, detached=False), header
-    other = path.parent / str(detached)
-    if Path(str(detached)).name != str(detached):
+    other = path.parent / detached
+    if Path(detached).name != detached:
         raise UserError(
             f"{path} keeps its voxels in {detached}: put that file beside it, and name it without a folder."
         )
@@ -53,6 +53,12 @@ def read_voxels(path: Path) -> tuple[Array, dict[str, Any]]:
         raise UserError(f"{path} keeps its voxels in {other}, which does not exist: copy both.")
     with other.open("rb") as file:
         return _read(other, file, header, detached=True), header
+
+
+def data_file(header: dict[str, Any]) -> str | None:
+    """The file that holds the voxels of a header, as it names it; None where they follow the header."""
+    found = header.get("data file", header.get("datafile"))
+    return None if found is None else str(found)
 
 
 def _read(path: Path, file: IO[bytes], header: dict[str, Any], detached: bool) -> Array:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 NAME = "PNG, JPEG, TIFF or BMP"
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 WRITTEN = (".png",)  # the others blur labels, or are read by fewer programs
-COMPANIONS: Mapping[str, tuple[str, ...]] = {}
 PLACED, CHANNELS, MAPS = False, True, False
 DAMAGED = (
     *(OSError, EOFError, ValueError, SyntaxError, LookupError, TypeError, AttributeError, OverflowError),

@@ -38,10 +38,6 @@ class Format(Protocol):
         """Those that can be written, the usual one first; none where masks are written as `DEFAULT_ENDING`."""
 
     @property
-    def COMPANIONS(self) -> Mapping[str, tuple[str, ...]]:
-        """Ending -> those of the files that hold its voxels and have the same name: .hdr -> .img."""
-
-    @property
     def PLACED(self) -> bool:
         """Whether files can say where their voxels lie."""
 

@@ -19,7 +19,6 @@ from crossmatch.formats.volume import Array, Grid, Volume
 NAME = "NRRD segmentation"
 ENDINGS = (".seg.nrrd", ".seg.nhdr")
 WRITTEN: tuple[str, ...] = ()
-COMPANIONS = {".seg.nhdr": (".seg.raw", ".seg.raw.gz", ".raw", ".raw.gz")}
 PLACED, CHANNELS, MAPS = True, False, False
 DAMAGED = nrrd.DAMAGED
 

@@ -154,21 +154,24 @@ def _ending(root: Path, opened: OpenCase, old: Path | None) -> str:
 
 
 def _keep(root: Path, name: str, old: Path) -> Path:
-    """Copy a label that is about to be replaced, under the next free number."""
+    """Copy a label that is about to be replaced, under the next free number.
+
+    One with its voxels in a second file gets a folder, in which both keep their names: the one names the other.
+    """
     folder = root / FOLDER / REPLACED
     folder.mkdir(parents=True, exist_ok=True)
-    ending = formats.ending(old)
+    tail = formats.ending(old) if formats.stands_alone(old) else f".files/{old.name}"
     number = 1
     while list(folder.glob(f"{_literal(name)}.{number}.*")):
         number += 1
-    last = folder / f"{name}.{number - 1}{ending}"
+    last = folder / f"{name}.{number - 1}{tail}"
     if last.is_file() and _equal_parts(last, old):
         return last  # a process that was killed kept it
+    kept = folder / f"{name}.{number}{tail}"
     for part in formats.parts(old):
-        tail = part.name[len(old.name) - len(ending) :]
-        with written_aside(folder / f"{name}.{number}{tail}") as aside:
+        with written_aside(kept if part == old else kept.with_name(part.name)) as aside:
             shutil.copyfile(part, aside)
-    return folder / f"{name}.{number}{ending}"
+    return kept
 
 
 def _equal_parts(kept: Path, old: Path) -> bool:

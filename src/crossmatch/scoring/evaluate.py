@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch import formats
-from crossmatch.atomic import check_writable, file_sha256, write_json, write_text
+from crossmatch.atomic import check_writable, write_json, write_text
 from crossmatch.dataset.layout import IGNORE, read_description
 from crossmatch.dataset.orientation import difference, grid_beside, put_onto, read_beside, turn_onto
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.classes import scored_classes
 from crossmatch.scoring.largest import largest_components_of
-from crossmatch.scoring.mask_files import edited, origin_of
+from crossmatch.scoring.mask_files import edited, mask_sha256, origin_of
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
@@ -70,7 +70,7 @@ def evaluate(
     grids = {case: _grid_of_both(predicted, reference) for case, (predicted, reference) in pairs.items()}
     for doubt in formats.doubts((case, grid.doubt) for case, grid in grids.items()):
         warn(doubt)
-    digests = {case: file_sha256(predicted) for case, (predicted, _) in pairs.items()}  # before they are read
+    digests = {case: mask_sha256(predicted) for case, (predicted, _) in pairs.items()}  # before they are read
     folder = (ref if ref.is_dir() else ref.parent).resolve()
     dataset = threshold = None
     if (folder.parent / "dataset.json").is_file():

@@ -40,6 +40,11 @@ def edited(
     return () if written is None else tuple(case for case in masks if known[case] not in (None, digests[case]))
 
 
+def mask_sha256(mask: Path) -> str:
+    """The digest of a mask, or those of its files where its voxels lie in a second one."""
+    return " ".join(file_sha256(part) for part in formats.parts(mask))
+
+
 def written_since(scored: Mapping[str, str], folder: Path) -> str | None:
     """A sentence that names the masks whose scores are of an earlier file; None: there is none, or it isn't known.
 
@@ -48,7 +53,7 @@ def written_since(scored: Mapping[str, str], folder: Path) -> str | None:
         folder: of the masks.
     """
     masks = dict(formats.files_in(folder)) if scored and folder.is_dir() else {}
-    changed = [case for case, known in scored.items() if case in masks and file_sha256(masks[case]) != known]
+    changed = [case for case, known in scored.items() if case in masks and mask_sha256(masks[case]) != known]
     if not changed:
         return None
     return f"Masks written since they were scored ({len(changed)}): {listed(changed)}. Evaluate again."
