@@ -14,6 +14,7 @@ from crossmatch.inference.inputs import group_channels
 from crossmatch.inference.predict import Options, predict
 from crossmatch.inference.rank import rank
 from tiny import write_dataset
+from tiny_dicom import write_series
 from untrained import untrained_run
 
 ONE, TWO = ("CT",), ("t1", "flair")
@@ -179,9 +180,36 @@ def test_scans_in_deeper_folders_are_named(tmp_path: Path) -> None:
     """A folder that holds scans itself is read alone."""
     folder, told = touch(tmp_path, "top.nii.gz", "sub/inner.nii.gz", "sub/n3/ct.nii", "sub/notes.txt"), list[str]()
     assert list(group_channels(folder, ONE, told.append)) == ["top"]
-    (text,) = told
+    unclaimed, text = told
+    assert unclaimed.endswith("as their names are of no known format: sub/notes.txt")
     assert text.startswith("in folders below ")
     assert "sub/inner.nii.gz, sub/n3/ct.nii; give each" in text
+
+
+def test_files_that_give_no_mask_are_named(tmp_path: Path) -> None:
+    strange = ("bert.mgz", "carl.nii.bz2", "dora.nii.gz.part", "emil.h5")
+    folder, told = touch(tmp_path / "in", "anna.nii.gz", "zoe.hdr", "zoe.img", ".DS_Store", *strange), list[str]()
+    (folder / "lost").symlink_to(tmp_path / "nowhere")
+    assert list(group_channels(folder, ONE, told.append)) == ["anna", "zoe"]
+    assert told == [
+        f"in {folder} and not used, as their names are of no known format: "
+        "bert.mgz, carl.nii.bz2, dora.nii.gz.part, emil.h5, lost"
+    ]
+    told.clear()
+    names = ("zoe/t1.nii.gz", "zoe/flair.nii.gz", "zoe/t2.nii.gz", "zoe/seg.nii.gz", "zoe/zoe.txt")
+    assert list(group_channels(touch(tmp_path / "two", *names), TWO, told.append)) == ["zoe"]
+    assert [text.rpartition(": ")[2] for text in told] == ["zoe/zoe.txt", "zoe/seg.nii.gz, zoe/t2.nii.gz"]
+
+
+def test_a_link_to_a_series_is_a_case_and_a_circle_of_links_ends(tmp_path: Path) -> None:
+    for place in ("scans/anna", "archive/zoe"):
+        write_series(tmp_path / place, np.arange(60, dtype=np.int16).reshape(5, 4, 3))
+    scans, told = tmp_path / "scans", list[str]()
+    (scans / "a link").symlink_to(scans / "anna")
+    (scans / "circle").symlink_to(scans)
+    (scans / "zoe").symlink_to(tmp_path / "archive/zoe")
+    assert group_channels(scans, ONE, told.append) == {"anna": (scans / "anna",), "zoe": (scans / "zoe",)}
+    assert told == []
 
 
 def test_what_is_strange_or_old_is_told_also_where_a_scan_fails(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
 from crossmatch.formats.codes import SegmentCode, parse_codes
 from crossmatch.formats.dicom_kind import unused_notes
 from crossmatch.formats.embedding import file_bytes, picture_bytes
+from crossmatch.formats.folders import folders_below
 from crossmatch.formats.labels import read_label, read_label_grid, refuse_other_turn, segments_of
 from crossmatch.formats.names import (
     files_in,
@@ -70,6 +71,7 @@ __all__ = [
     "file_bytes",
     "files_in",
     "first_voxel",
+    "folders_below",
     "holds_channels",
     "in_mm",
     "maps_ending",

@@ -19,6 +19,7 @@ from pydicom.misc import is_dicom
 from crossmatch.errors import UserError, listed
 from crossmatch.formats.dicom_kind import is_slice, unused_notes
 from crossmatch.formats.dicom_slice import ORIENTATION_TOLERANCE, Slice, read_header, read_pixels
+from crossmatch.formats.folders import folders_below
 from crossmatch.formats.seal import refuse_sealed
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume, spacing_of
 
@@ -54,16 +55,15 @@ def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) ->
 
 
 def find_all_series(folder: Path, other: Callable[[str], bool]) -> list[Path]:
-    """Every folder that holds DICOM files: `folder` itself and those below it, sorted; hidden ones are left out.
+    """Every folder that holds DICOM files: `folder` itself and those below it, as `folders_below` gives them.
 
     `other` tells by its name whether a file is of another format and need not be opened.
     """
-    found = []
-    for place, below, _ in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        if any(is_dicom(path) for path in _candidates(Path(place)) if not other(path.name)):
-            found.append(Path(place))
-    return found
+    return [
+        place
+        for place, _ in folders_below(folder)
+        if any(is_dicom(path) for path in _candidates(place) if not other(path.name))
+    ]
 
 
 def not_slices(folder: Path) -> list[Path]:

@@ -26,10 +26,7 @@ class ChosenFile(NamedTuple):
 
 
 def scans_below(source: Path) -> tuple[list[Path], list[str]]:
-    """Every scan below a folder, a DICOM series being one, and the names of files that are none.
-
-    Links to folders are followed once.
-    """
+    """Every scan below a folder, a DICOM series being one, and the names of files that are none."""
     if not source.is_dir():
         raise UserError(
             f"{source} {'is a file' if source.exists() else 'does not exist'}: name the folder of the scans."
@@ -37,9 +34,7 @@ def scans_below(source: Path) -> tuple[list[Path], list[str]]:
     found = [path for _, path in formats.series_in(source)]
     series = set(found)
     unused: list[str] = []
-    seen: set[str] = set()
-    for place, folders, _ in os.walk(source, followlinks=True, onerror=_unreadable):
-        folder = Path(place)
+    for folder, below in formats.folders_below(source):
         scans = [path for _, path in formats.files_in(folder)]
         found += scans
         taken = {path.name for path in scans}
@@ -47,13 +42,8 @@ def scans_below(source: Path) -> tuple[list[Path], list[str]]:
         if folder in series:
             aside = set(formats.not_slices(folder))
             left = [path for path in left if path in aside]
-        unused += [str(path.relative_to(source)) for path in left if path.is_file()]
-        seen.add(os.path.realpath(place))
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in taken and not name.startswith(".") and os.path.realpath(folder / name) not in seen
-        )
+        unused += [str(path.relative_to(source)) for path in left if not path.is_dir()]
+        below[:] = [name for name in below if name not in taken]
     return found, unused
 
 
@@ -74,10 +64,6 @@ def unused_below(source: Path, used: Iterable[Path], why: str) -> list[str]:
     others = [name for name in unclaimed if os.path.normpath(source / name) not in known]
     remarks = [f"Not used, {why}: {listed(sorted(rest))}."] if rest else []
     return remarks + unclaimed_remarks(source, others)
-
-
-def _unreadable(error: OSError) -> None:
-    raise UserError(f"{error.filename} cannot be read ({error.strerror}): change its permissions, or remove it.")
 
 
 def choose(source: Path, scans: Iterable[Path], wishes: Wishes) -> list[ChosenFile]:

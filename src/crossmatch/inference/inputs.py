@@ -3,9 +3,8 @@
 Shapes: *S is a scan in its file's axis order.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,7 +131,7 @@ def group_channels(
     Args:
         source: a file (of any channel of a case), or a folder; hidden files are left out.
         names: of the channels that the network takes.
-        warn: is told of files that are labels by their names, beside the scan of that name, and passed over.
+        warn: is told of all files of a folder that are not used.
 
     Raises:
         UserError: no such place, no image there, or a case with another number of channels.
@@ -145,6 +144,9 @@ def group_channels(
         formats.ending(source)  # a UserError where no format claims the file
         chosen, _ = _split(str(formats.stem(source)), channels)
     folder = source if source.is_dir() else source.parent
+    scans, unclaimed = scans_below(folder) if chosen is None else ([], [])
+    if unclaimed:
+        warn(f"in {folder} and not used, as their names are of no known format: {listed(unclaimed)}")
     if channels == 1:
         _refuse_numbers(folder, chosen)
     if chosen is not None and channels == 1:
@@ -162,9 +164,10 @@ def group_channels(
     numbered = any(_CHANNEL.fullmatch(str(formats.stem(path))) for files in found.values() for path in files.values())
     alone = channels == 1 or any(formats.holds_channels(path) for files in found.values() for path in files.values())
     if chosen is None and (not found or not (numbered or alone)):
-        return _by_words(folder, names)
-    if chosen is None:
-        _warn_of_deeper(folder, found, warn)
+        return _by_words(folder, names, scans, warn)
+    used = {path for files in found.values() for path in files.values()}
+    if deeper := [str(path.relative_to(folder)) for path in scans if path not in used]:
+        warn(f"in folders below {folder}, so not used: {listed(sorted(deeper))}; give each of these folders by itself")
     if chosen is None and (labels := _labels_among(found)):
         warn(f"labels by their names are passed over: {listed(labels)}")
         found = {case: files for case, files in found.items() if case not in labels}
@@ -181,16 +184,6 @@ def group_channels(
     return {case: tuple(files[k] for k in sorted(files)) for case, files in found.items()}
 
 
-def _warn_of_deeper(folder: Path, found: Mapping[str, dict[int, Path]], warn: Callable[[str], None]) -> None:
-    """Name the scans of folders below one that holds scans itself: they are not used."""
-    used = {path for files in found.values() for path in files.values()}
-    below = (Path(place) for place, _, _ in os.walk(folder) if Path(place) not in (folder, *used))  # series are folders
-    scans = sorted(path for place in below if place.name[0] != "." for _, path in formats.files_in(place))
-    deeper = [str(path.relative_to(folder)) for path in scans]
-    if deeper:
-        warn(f"in folders below {folder}, so not used: {listed(deeper)}; give each of these folders by itself")
-
-
 def _labels_among(names: Iterable[str]) -> list[str]:
     """Names that say label, beside the same name without that word: anna_seg beside anna."""
     roles = {name: role_of((), name, ()) for name in names}
@@ -198,9 +191,11 @@ def _labels_among(names: Iterable[str]) -> list[str]:
     return [name for name, role in roles.items() if role.label and role.key in keys]
 
 
-def _by_words(folder: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+def _by_words(
+    folder: Path, names: Sequence[str], scans: Sequence[Path], warn: Callable[[str], None]
+) -> dict[str, tuple[Path, ...]]:
     """The scans of a folder of any layout, channels told apart by their names; labels are passed over."""
-    if not scans_below(folder)[0]:
+    if not scans:
         raise UserError(f"{folder} holds no image: put files named CASE_0000{DEFAULT_ENDING} into it.")
     try:
         found = find(folder, Wishes(channels=tuple(names)))
@@ -217,6 +212,9 @@ def _by_words(folder: Path, names: Sequence[str]) -> dict[str, tuple[Path, ...]]
             f"The network takes {', '.join(names)}: add or rename files, CASE_0000{DEFAULT_ENDING} being the first of "
             "them, or move others out."
         )
+    used = {path for case in found.cases for path in case.images}
+    if others := [str(path.relative_to(folder)) for path in scans if path not in used]:
+        warn(f"labels or other channels by their names are passed over: {listed(sorted(others))}")
     return {case.name: case.images for case in found.cases}
 
 

@@ -132,7 +132,9 @@ def _new_scans(
     found: dict[tuple[str, str], tuple[str, tuple[Path, ...]]] = {}
     for folder in scans:
         try:
-            groups = group_channels(folder.absolute(), run.data["channels"])
+            groups = group_channels(
+                folder.absolute(), run.data["channels"], lambda text: notes.append(f"{text[0].upper()}{text[1:]}.")
+            )
         except UserError as error:
             notes.append(str(error))
             continue
