@@ -55,9 +55,20 @@ def test_segments_get_the_values_of_their_names(tmp_path: Path) -> None:
     np.testing.assert_array_equal(formats.read_label(path).voxels, layer((LIVER, 2), (TUMOUR, 1)))  # no names to go by
 
 
-def test_names_that_are_no_labels_leave_the_values(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.seg.nrrd", EXPECTED, [("Segment_1", 1, 0), ("Segment_2", 2, 0)])
-    np.testing.assert_array_equal(formats.read_label(path, labels=LABELS).voxels, EXPECTED)
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (("Segment_1", "Segment_4"), LABELS),
+        (("segment 1", ""), LABELS),
+        (("Label_1", "2"), LABELS),
+        (("spleen", "kidney"), {"background": 0, "label_1": 1, "label 2": 2}),  # of an import, and of evaluate
+    ],
+)
+def test_where_nobody_gave_names_the_values_stay(
+    tmp_path: Path, names: tuple[str, str], labels: dict[str, int]
+) -> None:
+    path = save(tmp_path / "a.seg.nrrd", EXPECTED, [(name, value, 0) for value, name in enumerate(names, start=1)])
+    np.testing.assert_array_equal(formats.read_label(path, labels=labels).voxels, EXPECTED)
 
 
 def test_layers_are_flattened_where_they_do_not_overlap(tmp_path: Path) -> None:
@@ -78,9 +89,15 @@ def test_layers_are_flattened_where_they_do_not_overlap(tmp_path: Path) -> None:
             [("liver", 1, 0), ("vessel", 2, 0)],
             r"has the segments vessel, which are no labels \(backgr",
         ),
-        ([("a", 1, 0), ("b", 1, 0)], "has the segments a and b with one label value, 1: give every segment the name"),
-        ([("a", 1, 0)], "has voxels of a value that no segment has"),
-        ([("a", 1, 0), ("b", 2, 3)], "has 1 layers, and b lies on layer 3"),
+        (
+            [("spleen", 1, 0), ("Segment_2", 2, 0)],
+            r"has the segments spleen, Segment_2, which are no labels \(background, liver, tumour\): rename or remove "
+            r"them in 3D Slicer, or give the labels these names in dataset\.json",
+        ),
+        ([("Label_2", 1, 0), ("Label_1", 2, 0)], "has the segments Label_2, Label_1, which are no labels"),
+        ([("liver", 1, 0), ("Liver", 1, 0)], "has the segments liver and Liver with one label value, 1: give every"),
+        ([("liver", 1, 0)], "has voxels of a value that no segment has"),
+        ([("liver", 1, 0), ("tumour", 2, 3)], "has 1 layers, and tumour lies on layer 3"),
     ],
 )
 def test_what_cannot_be_told_is_refused(tmp_path: Path, segments: list[tuple[str, int, int]], message: str) -> None:

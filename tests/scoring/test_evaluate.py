@@ -442,6 +442,20 @@ def test_a_cropped_segmentation_stored_with_other_axes_is_a_reference(tmp_path: 
     assert evaluate(tmp_path / "references", tmp_path / "masks", labels=LABELS).case_means() == {"a": 1}
 
 
+def test_a_segment_of_another_organ_is_no_reference(folders: tuple[Path, Path]) -> None:
+    """Its number is that of a class, but not its name; without names of classes, numbers are all there is."""
+    pred, ref = folders
+    header: dict[str, object] = {"space": "RAS", "space directions": GRID[:3, :3], "space origin": [0, 0, 0]}
+    for n, name in enumerate(("aorta", "spleen")):
+        header |= {f"Segment{n}_ID": f"S{n}", f"Segment{n}_Name": name, f"Segment{n}_LabelValue": str(n + 1)}
+    (ref / "a.nii.gz").unlink()
+    nrrd.write(str(ref / "a.seg.nrrd"), anatomy(), header)
+    with pytest.raises(UserError, match=r"a\.seg\.nrrd has the segments aorta, spleen, which are no labels"):
+        evaluate(pred, ref)
+    (ref.parent / "dataset.json").unlink()
+    assert scores(evaluate(pred, ref), "a", "label 2")["dice"] == 1
+
+
 def test_the_largest_component_of_each_class(folders: tuple[Path, Path], tmp_path: Path) -> None:
     """Islands of both classes far from the block cost Dice, and nothing where only the largest part is scored."""
     pred, ref = folders
