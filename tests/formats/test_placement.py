@@ -35,6 +35,43 @@ def read(path: Path) -> formats.Volume:
     return volume
 
 
+STEPS = np.diag([-1.5, -1.5, 3.0, 1.0])
+MIRRORED = "its sform and its qform are mirror images of each other; the sform is taken"
+OTHER = "its sform and its qform let axes run in other directions; the sform is taken"
+
+
+@pytest.mark.parametrize(
+    ("qform", "codes", "doubt"),
+    [
+        (STEPS, (1, 1), None),
+        (STEPS + np.eye(4, k=3) * 7, (1, 1), None),
+        (np.diag([1.5, -1.5, 3.0, 1.0]), (1, 1), MIRRORED),
+        (np.diag([1.5, -1.5, 3.0, 1.0]), (2, 1), MIRRORED),
+        (np.diag([1.5, -1.5, 3.0, 1.0]), (1, 0), None),
+        (np.diag([1.5, -1.5, 3.0, 1.0]), (0, 1), None),
+        (np.diag([1.5, 1.5, 3.0, 1.0]), (1, 1), OTHER),
+        (np.diag([1.5, 1.5, 3.0, 1.0]), (2, 1), None),  # turned into another position, as animals are
+    ],
+)
+def test_sform_and_qform_are_compared(
+    tmp_path: Path, qform: np.ndarray, codes: tuple[int, int], doubt: str | None
+) -> None:
+    image = nib.Nifti1Image(VOXELS, None)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(STEPS, codes[0])
+    image.set_qform(qform, codes[1])
+    nib.save(image, tmp_path / "a.nii")
+    volume = read(tmp_path / "a.nii")
+    assert (volume.doubt, volume.spacing_mm) == (doubt, (1.5, 1.5, 3))
+    np.testing.assert_array_equal(volume.affine, STEPS if codes[0] else qform)
+
+
+@pytest.mark.parametrize("zooms", [(0, 1.5, 3), (np.nan, 1.5, 3), (-1.5, 1.5, 3)])
+def test_a_qform_that_is_none_is_no_other_opinion(tmp_path: Path, zooms: tuple[float, ...]) -> None:
+    path = nifti(tmp_path / "a.nii", STEPS, zooms, ("<h", 252, 1))
+    assert "qform" not in str(read(path).doubt)
+
+
 NO_FORMS, QFORM = ("<hh", 252, 0, 0), ("<hh", 252, 1, 0)
 
 

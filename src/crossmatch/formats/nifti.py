@@ -18,7 +18,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from crossmatch.errors import UserError
-from crossmatch.formats.nifti_header import in_millimetres, in_unit, refuse_header, stated_spacing_mm
+from crossmatch.formats.nifti_header import doubt_of_forms, in_millimetres, in_unit, refuse_header, stated_spacing_mm
 from crossmatch.formats.sizes import check_claim, read_to_end
 from crossmatch.formats.volume import Array, Grid, Volume, places_voxels
 
@@ -85,7 +85,7 @@ def _volume(path: Path, image: Any, voxels: Array) -> Volume:
     if header.get_data_shape() != shape:  # it forgets the zooms of further axes, which the qform of a 2D file uses
         header.set_data_shape(shape)
     spacing = stated_spacing_mm(path, header)
-    return Volume(voxels, _affine(path, image), spacing, header, oriented=_oriented(header))
+    return Volume(voxels, _affine(path, image), spacing, header, _oriented(header), doubt_of_forms(header))
 
 
 def read_grid(path: Path) -> Grid:
@@ -95,7 +95,8 @@ def read_grid(path: Path) -> Grid:
     shape = _spatial_shape(path, image.header)
     header = image.header.copy()
     header.set_data_shape(shape)
-    return Grid(shape, _affine(path, image), stated_spacing_mm(path, header), oriented=_oriented(header))
+    affine, spacing = _affine(path, image), stated_spacing_mm(path, header)
+    return Grid(shape, affine, spacing, oriented=_oriented(header), doubt=doubt_of_forms(header))
 
 
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.openers import ImageOpener
+from nibabel.spatialimages import HeaderDataError
 
 from crossmatch.errors import UserError
 from crossmatch.formats.volume import Array
@@ -16,6 +17,7 @@ from crossmatch.formats.volume import Array
 _KINDS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the size that a header states
 _SINGLE = {b"n+1": 352, b"n+2": 544}  # magic of a single file: the first byte at which its voxels can begin
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by the code of space in xyzt_units; 0: unknown
+_ALONG = 0.7  # least cosine between directions that count as one: 45 degrees
 _UNKNOWN, _SPACE = 0, 7  # code; bits of xyzt_units, whose others are of time
 
 
@@ -56,6 +58,29 @@ def stated_spacing_mm(path: Path, header: Any) -> tuple[float, ...] | None:
     if unit_code(header) == _UNKNOWN and all(zoom == 1 for zoom in zooms):
         return None
     return tuple(zoom * mm_per_unit(header) for zoom in zooms)
+
+
+def doubt_of_forms(header: Any) -> str | None:
+    """What sform and qform say against each other of a volume, in words; the sform is the one that is used.
+
+    One may place a scan in a room, the other in an atlas or a corrected position, by another code: then it may be
+    turned, but never mirrored.
+    """
+    codes = [int(header["sform_code"]), int(header["qform_code"])]
+    if min(codes) <= 0 or len(header.get_data_shape()) != 3:
+        return None
+    try:
+        axes = [np.asarray(form[:3, :3], np.float64) for form in (header.get_sform(), header.get_qform())]
+    except (ValueError, HeaderDataError):  # a quaternion that is none, or a negative voxel size
+        return None
+    if not all(np.isfinite(one).all() and np.linalg.norm(one, axis=0).all() for one in axes):
+        return None
+    sform, qform = (one / np.linalg.norm(one, axis=0) for one in axes)
+    if np.linalg.det(sform) * np.linalg.det(qform) < 0:
+        return "its sform and its qform are mirror images of each other; the sform is taken"
+    if codes[0] == codes[1] and (sform * qform).sum(0).min() < _ALONG:
+        return "its sform and its qform let axes run in other directions; the sform is taken"
+    return None
 
 
 def unit_code(header: Any) -> int:

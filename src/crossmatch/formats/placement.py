@@ -30,7 +30,8 @@ def settled(path: Path, found: Placed) -> Placed:
 
     Args:
         path: of the file, for messages.
-        found: as the format reads it; its `spacing_mm` is what the file states beside its affine, or None.
+        found: as the format reads it; its `spacing_mm` is what the file states beside its affine, or None. A `doubt` of
+            the format stays.
 
     Raises:
         UserError: an impossible voxel size.
@@ -53,7 +54,7 @@ def settled(path: Path, found: Placed) -> Placed:
         refuse_implausible(str(path), size)
         if leaning := _leaning(found.affine, ndim):
             size, doubt = None, f"{leaning}, so distances in millimetres are left out"
-    return replace(found, spacing_mm=size, doubt=doubt)
+    return replace(found, spacing_mm=size, doubt="; ".join(filter(None, (found.doubt, doubt))) or None)
 
 
 def refuse_implausible(what: str, spacing_mm: Sequence[float]) -> None:
