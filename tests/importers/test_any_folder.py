@@ -141,6 +141,26 @@ def test_patterns_say_what_names_do_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "wishes",
+    [
+        {},
+        {"images": "scans", "labels": "labels"},
+        {"images": "scans/*/zo\u00eb.nii.gz", "labels": "labels/*/zoe\u0308.nii.gz"},
+    ],
+)
+def test_folders_pair_whichever_way_their_accents_are_stored(tmp_path: Path, wishes: dict[str, str]) -> None:
+    composed, decomposed = "Zo\u00eb", "Zoe\u0308"
+    scan(tmp_path / "scans" / decomposed / "zoe\u0308.nii.gz")
+    label(tmp_path / "labels" / composed / "zo\u00eb.nii.gz")
+    scan(tmp_path / "scans" / "anna" / "zo\u00eb.nii.gz")
+    label(tmp_path / "labels" / "anna" / "zo\u00eb.nii.gz")
+    proposal = propose_import(tmp_path, Wishes(**wishes))
+    assert proposal.left_out == {}
+    assert [case.label is not None for case in proposal.cases] == [True, True]
+    assert all(composed in case.name for case in proposal.cases if "anna" not in case.name)
+
+
+@pytest.mark.parametrize(
     ("asked", "unused"),
     [
         ((), ["p1/p1_t2.nii.gz", "p2/p2.nii.gz"]),

@@ -23,11 +23,11 @@ _OURS = ".crossmatch-"  # how the names of hidden folders begin in which files a
 def stem(path: str | os.PathLike[str]) -> str | None:
     """The name of a file without its ending; None where no format claims it.
 
-    Accented letters come in one spelling (NFC): some file systems store them decomposed.
+    Accented letters come in one spelling, see `spelled`.
     """
     name = os.path.basename(path)
     found = claimed(name)
-    return _spelled(name[: -len(found)]) if found else None
+    return spelled(name[: -len(found)]) if found else None
 
 
 def files_in(folder: Path, series: bool = False) -> list[tuple[str, Path]]:
@@ -37,7 +37,7 @@ def files_in(folder: Path, series: bool = False) -> list[tuple[str, Path]]:
     """
     with os.scandir(folder) as entries:
         found = [(entry.name, series and entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
-    named = [(_spelled(name) if is_series else stem(name), folder / name) for name, is_series in sorted(found)]
+    named = [(spelled(name) if is_series else stem(name), folder / name) for name, is_series in sorted(found)]
     return [(name, path) for name, path in named if name is not None]
 
 
@@ -48,7 +48,7 @@ def series_in(folder: Path) -> list[tuple[str, Path]]:
     """
     found = dicom.find_all_series(folder, other=lambda name: claimed(name) is not None)
     ways = [path.relative_to(folder).parts or (folder.resolve().name,) for path in found]
-    return [(_spelled("_".join(way)), path) for way, path in zip(ways, found, strict=True)]
+    return [(spelled("_".join(way)), path) for way, path in zip(ways, found, strict=True)]
 
 
 def unclaimed_in(folder: Path, series: bool = False) -> list[Path]:
@@ -145,5 +145,6 @@ def _companions(path: Path) -> list[Path]:
     return []
 
 
-def _spelled(name: str) -> str:
+def spelled(name: str) -> str:
+    """A name with its accented letters in one spelling (NFC): some file systems store them decomposed."""
     return unicodedata.normalize("NFC", name)

@@ -147,7 +147,7 @@ def _grouped(
         groups[role.key].append((file, role))
     cases: dict[tuple[str, ...], SourceCase] = {}
     for key, group in groups.items():
-        name = " ".join("__".join(group[0][1].parts or key).split()) or group[0][0].path.parent.name
+        name = " ".join("__".join(group[0][1].parts or key).split()) or formats.spelled(group[0][0].path.parent.name)
         by_channel: dict[str | None, list[Path]] = defaultdict(list)
         for file, role in group:
             by_channel[role.channel if channels else None].append(file.path)

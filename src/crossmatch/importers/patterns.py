@@ -69,7 +69,7 @@ def unused_below(source: Path, used: Iterable[Path], why: str) -> list[str]:
 def choose(source: Path, scans: Iterable[Path], wishes: Wishes) -> list[ChosenFile]:
     """The files that the patterns name, with what they say of each; all of them where there is no pattern."""
     chosen: dict[Path, ChosenFile] = {}
-    parts = {path: (*path.relative_to(source).parts[:-1], formats.stem(path) or path.name) for path in scans}
+    parts = {path: _parts(path, source) for path in scans}
     patterns = (("--test", wishes.test), ("--images", wishes.images), ("--labels", wishes.labels))
     for option, pattern in patterns:
         if pattern is None:
@@ -94,16 +94,22 @@ def choose(source: Path, scans: Iterable[Path], wishes: Wishes) -> list[ChosenFi
     return [chosen[path] for path in scans if path in chosen]
 
 
+def _parts(path: Path, above: Path) -> tuple[str, ...]:
+    """The folders of a file below another, and its stem; accented letters in one spelling."""
+    return tuple(map(formats.spelled, (*path.relative_to(above).parts[:-1], formats.stem(path) or path.name)))
+
+
 def _told(source: Path, path: Path, pattern: str) -> tuple[str, ...] | None:
     """What a pattern leaves open in a path, which tells the case; None where it does not match."""
-    pattern = pattern.rstrip("/").removeprefix("./")
+    source, path = Path(formats.spelled(str(source))), Path(formats.spelled(str(path)))
+    pattern = formats.spelled(pattern).rstrip("/").removeprefix("./")
     if not re.search(r"[*?\[]", pattern):
         place = source / pattern
         if path == place:
             return (formats.stem(path) or path.name,)
         if not path.is_relative_to(place):
             return None
-        return (*path.relative_to(place).parts[:-1], formats.stem(path) or path.name)
+        return _parts(path, place)
     any_ending = pattern.endswith(".*")
     pieces = re.split(r"(\*\*/|\*|\?|\[[^]]+\])", pattern.removesuffix(".*"))
     open_places = {"**/": "(?:(.*)/)?", "*": "([^/]*)", "?": "([^/])"}
