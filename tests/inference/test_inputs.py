@@ -14,7 +14,7 @@ from crossmatch.inference.inputs import group_channels
 from crossmatch.inference.predict import Options, predict
 from crossmatch.inference.rank import rank
 from tiny import write_dataset
-from tiny_dicom import write_series
+from tiny_dicom import write_contours, write_series
 from untrained import untrained_run
 
 ONE, TWO = ("CT",), ("t1", "flair")
@@ -181,7 +181,7 @@ def test_scans_in_deeper_folders_are_named(tmp_path: Path) -> None:
     folder, told = touch(tmp_path, "top.nii.gz", "sub/inner.nii.gz", "sub/n3/ct.nii", "sub/notes.txt"), list[str]()
     assert list(group_channels(folder, ONE, told.append)) == ["top"]
     unclaimed, text = told
-    assert unclaimed.endswith("as their names are of no known format: sub/notes.txt")
+    assert unclaimed.endswith("not used, as they are no scans of a known format: sub/notes.txt")
     assert text.startswith("in folders below ")
     assert "sub/inner.nii.gz, sub/n3/ct.nii; give each" in text
 
@@ -192,7 +192,7 @@ def test_files_that_give_no_mask_are_named(tmp_path: Path) -> None:
     (folder / "lost").symlink_to(tmp_path / "nowhere")
     assert list(group_channels(folder, ONE, told.append)) == ["anna", "zoe"]
     assert told == [
-        f"in {folder} and not used, as their names are of no known format: "
+        f"in {folder}: not used, as they are no scans of a known format: "
         "bert.mgz, carl.nii.bz2, dora.nii.gz.part, emil.h5, lost"
     ]
     told.clear()
@@ -210,6 +210,11 @@ def test_a_link_to_a_series_is_a_case_and_a_circle_of_links_ends(tmp_path: Path)
     (scans / "zoe").symlink_to(tmp_path / "archive/zoe")
     assert group_channels(scans, ONE, told.append) == {"anna": (scans / "anna",), "zoe": (scans / "zoe",)}
     assert told == []
+    write_contours(scans / "anna" / "RS.dcm")
+    assert list(group_channels(scans, ONE, told.append)) == ["anna", "zoe"]
+    (contours,) = told
+    assert contours.startswith(f"in {scans}: contours (RTSTRUCT) are not read")
+    assert "anna/RS.dcm" in contours
 
 
 def test_what_is_strange_or_old_is_told_also_where_a_scan_fails(tmp_path: Path) -> None:

@@ -145,8 +145,8 @@ def group_channels(
         chosen, _ = _split(str(formats.stem(source)), channels)
     folder = source if source.is_dir() else source.parent
     scans, unclaimed = scans_below(folder) if chosen is None else ([], [])
-    if unclaimed:
-        warn(f"in {folder} and not used, as their names are of no known format: {listed(unclaimed)}")
+    for told in formats.unused_notes(folder, unclaimed):
+        warn(f"in {folder}: {told}")
     if channels == 1:
         _refuse_numbers(folder, chosen)
     if chosen is not None and channels == 1:
