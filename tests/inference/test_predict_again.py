@@ -189,6 +189,18 @@ def test_masks_of_other_weights_in_a_file_of_the_same_name_are_refused(run: Path
         predict(run, scan.parent, out)
 
 
+def test_a_mask_that_a_killed_call_did_not_record_is_recorded_by_the_next_one(run: Path, tmp_path: Path) -> None:
+    """Then a later change by hand is seen."""
+    out = tmp_path / "out"
+    scan = write_scan(tmp_path / "scans" / "anna_0000.nii.gz", 1)
+    predicted(run, scan.parent, out)
+    whole = json.loads((out / "prediction.json").read_text())
+    (out / "prediction.json").write_text(json.dumps({**whole, "masks": {}}))
+    _, told = predicted(run, scan.parent, out)
+    assert told == []
+    assert json.loads((out / "prediction.json").read_text()) == whole
+
+
 @pytest.mark.parametrize("place", ["imagesTr", "imagesTs"])
 def test_masks_do_not_go_among_images(
     data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str

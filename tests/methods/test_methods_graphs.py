@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from tape import Tape, record
-from tiny_methods import build, noise, teacher
+from tiny_methods import build, noise, trained_teacher
 
 from crossmatch.batches.batch import Batch
 from crossmatch.methods import METHODS, Method
@@ -72,10 +72,10 @@ def test_a_replayed_step_is_the_plain_step(name, optimizer, data, tmp_path, monk
     settings += [f"train.optimizer={optimizer}", "train.ema=0.9"]
     if name == "crossmatch":  # each size is captured
         settings += ["data.early_size=[8, 8]", "data.early_share=0.5"]
-    settings += {
-        "distillation": [f"method.teacher={teacher(2, channels=1)}"],
-        "bcp": ["method.pretraining=0.5"],  # both stages are captured
-    }.get(name, [])
+    if name == "bcp":  # both stages are captured
+        settings += ["method.pretraining=0.5"]
+    if name == "distillation":
+        settings += [f"method.teacher={trained_teacher(data)}"]
     chosen = load_recipe("phantom", settings)
     assert fit(chosen, data, tmp_path / "plain", Quiet()) == STEPS
     tapes: list[Tape] = []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_methods import teacher
+from tiny_methods import trained_teacher
 
 from crossmatch.methods import METHODS
 from crossmatch.recipes.load import load_recipe
@@ -23,7 +23,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_stop_changes_nothing(name: str, data: Path, tmp_path: Path) -> None:
     settings = [*TINY, "train.steps=6", "train.log_every=1", f"method.name={name}"]
     if name == "distillation":
-        settings.append(f"method.teacher={teacher(2, channels=1)}")
+        settings.append(f"method.teacher={trained_teacher(data)}")
     chosen = load_recipe("phantom", settings)
     assert fit(chosen, data, tmp_path / "whole", Quiet()) == 6
     assert fit(chosen, data, tmp_path / "parts", Quiet(interrupt_at=3)) == 3

@@ -11,14 +11,17 @@ from crossmatch.batches.batch import Batch, Unlabelled
 from crossmatch.methods import METHODS, Method
 from crossmatch.methods.losses import DiceSettings
 from crossmatch.networks import NETWORKS
+from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.machine import Machine
 from crossmatch.runs.run import create_run
+from crossmatch.training.fit import fit
 from crossmatch.training.teacher import load_teacher
+from train_tiny import TINY, Quiet
 from untrained import save_untrained, small_recipe
 
 # (network, axes) -> voxels of an image; a V-Net takes multiples of 16
 SIZES = {("unet", 2): (16, 12), ("unet", 3): (8, 12, 6), ("vnet", 2): (64, 32), ("vnet", 3): (16, 32, 16)}
-RUNS = tempfile.TemporaryDirectory()  # of `teacher`; gone with the process
+RUNS = tempfile.TemporaryDirectory()  # of teachers; gone with the process
 # Settings under which a network that has learned nothing yet is sure enough to teach, with a weight that shows.
 SURE = {
     "supervised": {},
@@ -84,6 +87,14 @@ def teacher(dims: int, channels: int = 2, classes: int = 3) -> str:
         )
         save_untrained(run, "last", seed=1)
     return str(run.folder)
+
+
+def trained_teacher(data: Path) -> str:
+    """The folder of a run of one step on a dataset: a teacher for runs on the same data."""
+    folder = Path(tempfile.mkdtemp(dir=RUNS.name)) / "run"
+    with torch.random.fork_rng():
+        fit(load_recipe("phantom", [*TINY, "train.steps=1", "method.name=supervised"]), data, folder, Quiet())
+    return str(folder)
 
 
 def noise(dims: int, network: str = "unet", labelled: int = 2, unlabelled: int = 3) -> Batch:

@@ -105,6 +105,8 @@ def known_sources(
     _remove_outdated(target, [scan for scan, _ in scans if scan.name not in same], warn)
     present = {scan.name: same.get(scan.name) or _current(target, scan.files) for scan, _ in scans}
     masks = {name: mask for name, mask in masks.items() if name in same or name not in present}
+    # a call that was killed, or of an earlier version, has written masks and did not record them
+    masks |= {scan.name: file_state(target, made[0]) for scan, made in scans if scan.name in same.keys() - masks.keys()}
     kept = {scan.name: same[scan.name] for scan, made in scans if scan.name in same and all(map(Path.is_file, made))}
     sources = Sources(target, facts, recorded | present, masks, kept)
     try:
