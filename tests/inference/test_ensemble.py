@@ -88,6 +88,7 @@ def test_a_run_that_is_named_twice_or_checkpoints_by_file_are_refused(tmp_path: 
     ("changes", "told"),
     [
         (("data.normalise=percentile",), "data.normalise is 'minmax' and 'percentile'"),
+        (("data.interpolation=linear",), "data.interpolation is 'nearest' and 'linear'"),
         ((*PATCHES,), "data.sampling is 'resize' and 'patch'"),
         (("data.size=[32, 32]",), r"data.size is \(16, 16\) and \(32, 32\)"),
     ],

@@ -9,6 +9,8 @@ from crossmatch.formats import Grid
 from crossmatch.runs.differences import changes
 from crossmatch.runs.run import Run
 
+_PREPARING = ("normalise", "sampling", "interpolation", "size", "spacing_mm")  # of `DataSettings`: what a network sees
+
 
 def differences(first: Run, other: Run) -> list[str]:
     """In words, how labels, channels or the preparation of scans differ: ``labels.RV is 1 and 2``."""
@@ -23,7 +25,7 @@ def _preparation(run: Run, first: Run) -> dict[str, Any]:
         "channels": data["channels"],
         "slice_axis": data["slice_axis"] if recipe.dims == 2 else None,
         "orientation": _axes(run, first),
-        "data": {key: getattr(recipe.data, key) for key in ("normalise", "sampling", "size", "spacing_mm")},
+        "data": {key: getattr(recipe.data, key) for key in _PREPARING},
         "predict.resize": recipe.predict.resize,
     }
 
