@@ -121,3 +121,13 @@ def test_rows_against_the_best_of_their_number_of_labels() -> None:
 def test_means_that_differ_by_rounding_alone_are_equal() -> None:
     rows = aggregate([result("a", cases(0.3, 0.6)), result("b", cases(0.1 + 0.2, 0.6 + 1e-15))])
     assert sorted(comparison.p or 0 for comparison in compare(rows)) == [0, 1]
+
+
+def test_the_best_row_is_best_over_patients_as_first_is() -> None:
+    """Three of seven cases are of one patient: x leads over cases, y over patients."""
+    patients = dict(zip("abcdefg", "pppqrst", strict=True))
+    x = result("x", cases(0.9, 0.9, 0.9, 0.7, 0.7, 0.7, 0.7), patients=patients)
+    y = result("y", cases(0.7, 0.7, 0.7, 0.74, 0.74, 0.74, 0.8), patients=patients)
+    found = dict(zip("xy", compare(aggregate([x, y])), strict=True))
+    assert found["y"].best
+    assert not found["x"].best

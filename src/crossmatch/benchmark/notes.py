@@ -123,8 +123,9 @@ def _test(table: Sequence[Line]) -> Iterator[str]:
     patients = sorted({line.comparison.patients for line in tested})
     text = (
         "p: paired two-sided Wilcoxon signed-rank test of the patients' Dice (mean of a patient's cases and of the "
-        f"seeds on the same data set) against the best row of the same number of labels, {_range(patients)} "
-        "patients in common; Holm's correction over the other rows. It is about patients, not about seeds."
+        "seeds on the same data set) against the row of the same number of labels with the best mean over patients, "
+        f"{_range(patients)} patients in common; Holm's correction over the other rows. It is about patients, not "
+        "about seeds."
     )
     for labelled, group in _by_labels(tested).items():
         fewest = max(line.comparison.patients for line in group)

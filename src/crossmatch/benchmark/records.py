@@ -22,8 +22,8 @@ TEST = {
     "test": "Wilcoxon signed-rank, two-sided, exact; ties share mean ranks, pairs without a difference are left out",
     "runs": "those with a seed and data that all rows of the same number of labels have: test.seeds",
     "unit": "a patient of a data set: mean Dice of the patient's cases and of the seeds trained on that data set",
-    "against": "the row of the same number of labels with the highest mean Dice over these runs",
-    "first": "share of bootstrap samples over runs and patients in which the row's mean Dice is the highest",
+    "against": "the row of the same number of labels with the highest mean over the units of these runs",
+    "first": "share of bootstrap samples over runs and patients in which the row's mean over units is the highest",
     "correction": "Holm, over the other rows of the same number of labels",
 }
 STATISTICS = {

@@ -36,7 +36,11 @@ class Comparison(NamedTuple):
 
 
 def compare(rows: Sequence[Row]) -> list[Comparison]:
-    """A comparison for each row, in their order. The best row has the highest mean Dice over the shared runs."""
+    """A comparison for each row, in their order.
+
+    The best row has the highest mean over the patients of the shared runs. Where patients have unequal numbers of
+    cases, that need not be the highest mean over cases, which the table shows.
+    """
     found: dict[int, Comparison] = {}
     for labelled in dict.fromkeys(row.labelled for row in rows):
         group = [place for place, row in enumerate(rows) if row.labelled == labelled]
@@ -46,7 +50,7 @@ def compare(rows: Sequence[Row]) -> list[Comparison]:
             continue
         seeds = tuple(result.seed for result in shared[0])
         dice = {place: patient_dice(results) for place, results in zip(group, shared, strict=True)}
-        means = {place: _mean_dice(results) for place, results in zip(group, shared, strict=True)}
+        means = {place: float(np.mean(list(of_patients.values()))) for place, of_patients in dice.items()}
         best = max(group, key=means.__getitem__)
         chances = first_of(shared) if len(group) > 1 else [None]
         first = dict(zip(group, chances, strict=True))
@@ -93,7 +97,3 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
         least = max(least, min(1.0, value * (len(order) - rank)))
         corrected[place] = least
     return corrected
-
-
-def _mean_dice(results: Sequence[Result]) -> float:
-    return float(np.mean([result.evaluation.statistics()["dice"].mean for result in results]))
