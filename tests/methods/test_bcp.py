@@ -14,6 +14,8 @@ from crossmatch.methods.bcp import EDGE, draw_box, halves, pairs, region_loss
 from crossmatch.methods.components import largest_components
 from crossmatch.methods.losses import DiceSettings, supervised_loss
 from crossmatch.recipes.load import load_recipe
+from crossmatch.runs.logbook import read_metrics
+from crossmatch.runs.run import open_run
 from crossmatch.training.fit import fit
 from tiny import write_dataset
 from train_tiny import TINY, Quiet, weights
@@ -233,3 +235,19 @@ def test_a_run_resumes_bit_for_bit_before_at_and_after_the_change_of_stage(data:
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
     assert any((whole[key] != whole[key.replace("/teacher.", "/")]).any() for key in whole if "/teacher." in key)
+
+
+@pytest.mark.parametrize("name", ["bcp", "sdcl", "cml"])
+def test_a_longer_run_does_not_train_on_labelled_images_alone_again(name, tmp_path):
+    """Half of 4 steps is pre-training; half of 16 would be 8."""
+    data = write_dataset(tmp_path / "data", n_train=3, n_val=0)
+    settings = [*TINY, f"method.name={name}", "method.pretraining=0.5", "train.steps=4", "train.log_every=1"]
+    recipe, out = load_recipe("phantom", settings), tmp_path / "run"
+    assert fit(recipe, data, out, Quiet()) == 4
+    display = Quiet()
+    assert fit(recipe, data, out, display, resume=True, extend_to=16) == 16
+    assert "The first stage is over and does not come again" in " ".join(display.warnings)
+    pseudo = {line["step"]: line["train"]["pseudo"] for line in read_metrics(out / "metrics.jsonl") if "train" in line}
+    assert [step for step, value in pseudo.items() if value == 0] == [1, 2]
+    assert len(pseudo) == 16
+    assert open_run(out).recipe.method.settings.begins(16) == 2

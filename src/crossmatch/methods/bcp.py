@@ -7,7 +7,7 @@ github.com/DeepMed-Lab-ECNU/BCP, code/ACDC_BCP_train.py, commit 7879f98.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
 from pydantic import Field
@@ -28,7 +28,22 @@ ROUNDING = 1e-9  # shares of a run and of an axis are rounded
 EDGE = 2 / 3  # of the box, as a share of each axis: the paper's beta
 
 
-class BCPSettings(MethodSettings):
+class StagedSettings(MethodSettings):
+    """Settings of methods that learn from labelled images alone at first."""
+
+    pretraining: BelowOne = 0.25
+    """Share of the run that trains on labelled images alone."""
+
+    def begins(self, steps: int) -> int:
+        """The first step, counted from 0, that learns from unlabelled images too, in a run of `steps`."""
+        return round(self.pretraining * steps)
+
+    def extended(self, before: int, steps: int) -> Self:
+        """Pre-training keeps its steps, so that self-training goes on with the teacher that it has."""
+        return self.model_copy(update={"pretraining": self.pretraining * before / steps})
+
+
+class BCPSettings(StagedSettings):
     """Lengths and weights. The defaults are the released constants."""
 
     pretraining: BelowOne = 0.25
@@ -136,7 +151,7 @@ class BCP(Method):
 
     def before_step(self, step: int, steps: int) -> None:
         """Choose the stage. When self-training begins, the teacher becomes a copy of the student."""
-        begins = round(self.settings.pretraining * steps)
+        begins = self.settings.begins(steps)
         self.stage = int(step >= begins)
         if step == begins:
             self.teacher.network.load_state_dict(self.network.state_dict())

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossmatch.batches.batch import Batch
-from crossmatch.methods.bcp import draw_box, halves, pairs, sum_of
+from crossmatch.methods.bcp import StagedSettings, draw_box, halves, pairs, sum_of
 from crossmatch.methods.components import largest_components
 from crossmatch.methods.losses import DiceSettings, supervised_loss
-from crossmatch.methods.method import Method, MethodSettings
+from crossmatch.methods.method import Method
 from crossmatch.methods.pseudo import cutmix, pseudo_label
 from crossmatch.networks.layers import other_upsamplings
 from crossmatch.networks.segmenter import Segmenter
@@ -25,7 +25,7 @@ from crossmatch.settings import BelowOne, Fraction, NonNegative
 POWER = 1  # exponent in Dice's denominator, released
 
 
-class CMLSettings(MethodSettings):
+class CMLSettings(StagedSettings):
     """Lengths and weights. The defaults are the released constants of ACDC."""
 
     pretraining: BelowOne = 0.25
@@ -84,7 +84,7 @@ class CML(Method):
 
     def before_step(self, step: int, steps: int) -> None:
         """Choose the stage."""
-        self.stage = int(step >= round(self.settings.pretraining * steps))
+        self.stage = int(step >= self.settings.begins(steps))
 
     def loss(self, batch: Batch, progress: Tensor) -> dict[str, Tensor]:
         """``sup``: L_l; ``pseudo``: L_u, 0 while pre-training; ``discrepancy``: L_dis."""

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,10 @@ class MethodSettings(Settings):
     def rate_share(self, progress: float) -> float | None:
         """Share of ``train.learning_rate`` that a step has, from its progress in [0, 1); None: the recipe's decay."""
         return None
+
+    def extended(self, before: int, steps: int) -> Self:
+        """The settings of a run of `before` steps that goes on to `steps`: stages that are over must not come again."""
+        return self
 
 
 class Method(nn.Module, ABC):

@@ -22,12 +22,16 @@ def extend_run(run: Run, steps: int) -> tuple[Run, str]:
     if steps <= before:
         raise UserError(f"The run {run.folder} has done {done} steps: --steps must be more to go on.")
     train = run.recipe.train.model_copy(update={"steps": steps})
-    recipe = run.recipe.model_copy(update={"train": train})
+    settings = run.recipe.method.settings.extended(before, steps)
+    method = run.recipe.method.model_copy(update={"settings": settings})
+    recipe = run.recipe.model_copy(update={"train": train, "method": method})
     rate = recipe.learning_rate(before / steps)
     told = (
         f"from step {before} on, the run continues as one of {steps} steps: the learning rate starts again at "
         f"{rate:.3g} and falls until step {steps}; warm-ups and thresholds follow the share of {steps} steps"
     )
+    if settings != run.recipe.method.settings:
+        told += ". The first stage is over and does not come again"
     if recipe.early_steps > before:
         told += f". Images are small again (data.early_size) until step {recipe.early_steps}"
     record: RunRecord = {**run.record, "recipe": recipe.model_dump(mode="json")}
