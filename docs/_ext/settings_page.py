@@ -63,7 +63,11 @@ def _groups(model: type[Settings], prefix: str, title: str, inner_title: str) ->
     types = {key: field.annotation for key, field in model.model_fields.items()}
     inner = {key: kind for key, kind in types.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
     meanings = _meanings(model)
-    rows = [_row(prefix + k, field, meanings.get(k, "")) for k, field in model.model_fields.items() if k not in inner]
+    rows = [
+        _row(prefix + k, field, meanings.get(k, ""))
+        for k, field in model.model_fields.items()
+        if k not in inner and not field.exclude
+    ]
     if rows or not inner:
         yield Group(title, inspect.cleandoc(model.__doc__ or "") if rows else "No settings of its own.", rows)
     for key, group in inner.items():

@@ -117,6 +117,8 @@ def train(
             lambda place: make_plan(place, minutes=minutes, changes=settings, device=device).proposal.recipe,
         )
     with _showing(progress, wanted.recipe) as display:
+        for note in wanted.notes:
+            display.warn(note)
         done = fit(
             wanted.recipe,
             wanted.data,

@@ -209,6 +209,20 @@ class TestFrom:
         assert all(torch.allclose(old[name], new[name], atol=1e-6) for name in trained)
         assert open_run(tmp_path / "new").record["begun_from"] == str(run.resolve())
 
+    def test_another_method_has_the_settings_of_its_table(self, run, tmp_path, capsys):
+        """Also where a setting has no effect, which is told; a run of an earlier version asks for the recipe."""
+        words = ["--from", run, "--set", "method.name=fixmatch", "--set", "data.foreground_steps=1", "--steps", "1"]
+        code, told, err = call(capsys, "train", *words, "--out", tmp_path / "new")
+        assert code == 0, err
+        assert "data.foreground_steps has no effect: data.foreground is 0" in " ".join((told + err).split())
+        assert open_run(tmp_path / "new").recipe.method == load_recipe("phantom", ["method.name=fixmatch"]).method
+        old = copied(run, tmp_path / "old")
+        record = json.loads((old / "run.json").read_text())
+        del record["methods"]
+        (old / "run.json").write_text(json.dumps(record))
+        words[1] = old
+        assert "name the recipe too" in refuse(capsys, tmp_path, "train", *words, "--out", tmp_path / "newer")
+
     def test_labels_and_channels_go_by_name(self, run, tmp_path, capsys):
         """RV, MYO of one channel become MYO with a second channel: its rows and columns are those of MYO and C0."""
         data = write_dataset(tmp_path / "data", n_train=3, shape=(32, 28, 4), channels=2, classes=2)

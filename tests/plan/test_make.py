@@ -100,7 +100,7 @@ def test_changes_count_more_than_rules():
     assert (proposal.recipe.method.name, proposal.recipe.train.steps) == ("fixmatch", 9)
     assert proposal.recipe.method.settings.threshold == 0.75  # from own_3d
     assert proposal.recipe.train.validate_every == 1  # of 9 steps
-    assert "crossmatch" in proposal.others
+    assert "crossmatch" in proposal.recipe.methods
     assert [proposal.reasons[key] for key in ("data.size", "method.name", "train.steps")] == [GIVEN] * 3
 
 

@@ -52,6 +52,24 @@ def test_other_methods_have_the_settings_of_their_tables() -> None:
     assert load_recipe("acdc_3", ["method.name=fixmatch"]).method.settings.threshold == 0.95
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loaded_recipe_sets_other_methods_as_its_file_does(method: str) -> None:
+    """Also on a second change, back to the first method."""
+    changes = {"method.name": method, **({"method.teacher": "RUN"} if method == "distillation" else {})}
+    whole = load_recipe("phantom")
+    assert load_recipe(whole, changes).method == load_recipe("phantom", changes).method
+    there = load_recipe(whole, {"method.name": "fixmatch"})
+    assert load_recipe(there, changes).method == load_recipe("phantom", changes).method
+    assert load_recipe(load_recipe(whole, changes), {"method.name": "crossmatch"}).method == whole.method
+
+
+def test_tables_of_other_methods_are_no_part_of_a_run() -> None:
+    recipe = load_recipe("phantom")
+    assert recipe.methods["fixmatch"]["threshold"] == 0.5
+    assert "crossmatch" not in recipe.methods
+    assert "methods" not in recipe.settings()
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_no_recipe_mirrors_what_its_weak_views_keep_apart(name: str) -> None:
     assert mirrored_sides(load_recipe(name, ["method.name=supervised_strong"])) == []

@@ -12,6 +12,7 @@ from pathlib import Path
 from crossmatch.benchmark.results import GridPoint
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
+from crossmatch.recipes.idle import idle
 from crossmatch.recipes.load import load_recipe
 from crossmatch.recipes.schema import Recipe
 
@@ -102,7 +103,23 @@ def plan_cells(
             if other.folder == cell.folder or (other.recipe == cell.recipe and other.fold == cell.fold)
         ]:
             raise UserError(f"These two are the same run: {alike[0]}; {cell}. Give each value of --grid once.")
+    _refuse_idle(cells, keys, given)
     return cells
+
+
+def _refuse_idle(cells: Sequence[Cell], grid: Sequence[str], given: Sequence[str]) -> None:
+    """Refuse a setting that changes no cell, or a grid over what changes no cell of one of the methods."""
+    found = [(cell.method, idle(cell.recipe, (*grid, *given))) for cell in cells]
+    for key in given:
+        if all(key in each for _, each in found):
+            raise UserError(f"--set {key} has no effect: {found[0][1][key]}. Leave it out.")
+    for key, method in itertools.product(grid, dict.fromkeys(cell.method for cell in cells)):
+        of_method = [each for name, each in found if name == method]
+        if all(key in each for each in of_method):
+            raise UserError(
+                f"--grid {key} has no effect with {method}: {of_method[0][key]}. Leave {method} out, and run it in a "
+                "benchmark without this grid."
+            )
 
 
 def parse_grid(text: str) -> tuple[str, list[str]]:

@@ -93,6 +93,8 @@ def train(
         text += f" (the first {chosen.early_steps}: {early}, about {chosen.growth:.2g} times as fast)"
     console.print(text, soft_wrap=True, highlight=False)
     with TrainingDisplay(console, chosen.method.name, chosen.work) as display:
+        for note in wanted.notes:
+            display.warn(note)
         done = fit(
             chosen,
             wanted.data,

@@ -14,7 +14,7 @@ from crossmatch.plan.facts import Facts
 from crossmatch.plan.levels import Level, patch_size, slice_size, unet_levels
 from crossmatch.plan.rules import Chosen
 from crossmatch.recipes.files import read_tree
-from crossmatch.recipes.load import load_recipe
+from crossmatch.recipes.load import load_recipe, whole_tree
 from crossmatch.recipes.schema import Recipe
 from crossmatch.recipes.toml import to_toml
 
@@ -32,12 +32,11 @@ class Proposal:
     recipe: Recipe
     level: Level
     reasons: dict[str, str]  # dotted key -> why
-    others: dict[str, dict[str, Any]]  # settings of the methods that were not chosen
 
     def toml(self, head: str) -> str:
         """The recipe as a file, `head` as a comment at its top."""
-        tree = {**self.recipe.model_dump(mode="json"), "methods": self.others}
-        return "".join(f"# {line}\n" for line in head.splitlines()) + to_toml(tree, self.reasons) + "\n"
+        whole = to_toml(whole_tree(self.recipe), self.reasons)
+        return "".join(f"# {line}\n" for line in head.splitlines()) + whole + "\n"
 
     def lines(self) -> list[str]:
         """``key = value: reason``, one a choice."""
@@ -113,8 +112,7 @@ def propose(
     recipe = load_recipe(tree, changes)
     reasons = {key: choice.reason for key, choice in chosen.items()}
     reasons |= {key: GIVEN for key in changes if not key.startswith("methods.")}
-    others.pop(recipe.method.name, None)
-    return Proposal(recipe, level, reasons, others)
+    return Proposal(recipe, level, reasons)
 
 
 def _geometry(facts: Facts, level: Level, dims: int, why: str, chosen: dict[str, Chosen[Any]]) -> float:

@@ -21,10 +21,13 @@ def recipe_text(recipe: str) -> str:
     Raises:
         UserError: as `load_recipe`.
     """
-    tree = load_recipe(recipe).model_dump(mode="json")
-    if others := read_tree(recipe).get("methods"):
-        tree["methods"] = others
-    return to_toml(tree) + "\n"
+    return to_toml(whole_tree(load_recipe(recipe))) + "\n"
+
+
+def whole_tree(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as a tree of plain values, with the tables of other methods where it has any."""
+    tree = recipe.model_dump(mode="json")
+    return {**tree, "methods": copy.deepcopy(recipe.methods)} if recipe.methods else tree
 
 
 def load_recipe(
@@ -43,18 +46,16 @@ def load_recipe(
     """
     origin = "given" if isinstance(recipe, Recipe | Mapping) else os.fspath(recipe)
     if isinstance(recipe, Recipe):
-        tree = recipe.model_dump(mode="json")
+        tree = whole_tree(recipe)
     else:
         tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else read_tree(origin)
-    if isinstance(overrides, Mapping):
-        changes = [(key.split("."), value) for key, value in overrides.items()]
-    else:
-        changes = [parse_change(text) for text in overrides]
+    changes = parsed(overrides)
     for group in CHOICES:
         for name in [value for keys, value in changes if keys == [group, "name"]][-1:]:
             tree = extend(tree, {group: {"name": name}})
-    tree.pop("methods", None)
     chosen = tree.get("method", {}).get("name", CHOICES["method"].default)
+    if "methods" in tree:
+        tree["methods"] = {name: table for name, table in tree["methods"].items() if name != chosen}
     changes = _of_one_method(changes, chosen)
     for keys, value in changes:
         node = tree
@@ -86,6 +87,13 @@ def _of_one_method(changes: list[tuple[list[str], Any]], name: str) -> list[tupl
         elif keys[1] == name:
             kept.append((["method", *keys[2:]], value))
     return kept
+
+
+def parsed(changes: Sequence[str] | Mapping[str, object]) -> list[tuple[list[str], Any]]:
+    """Changes of a recipe in either form, as the parts of each key and the value."""
+    if isinstance(changes, Mapping):
+        return [(key.split("."), value) for key, value in changes.items()]
+    return [parse_change(text) for text in changes]
 
 
 def parse_change(text: str) -> tuple[list[str], Any]:

@@ -124,6 +124,8 @@ class Recipe(Settings):
     """The optimisation."""
     predict: PredictSettings = PredictSettings()
     """How masks are made."""
+    methods: dict[str, dict[str, Any]] = Field({}, exclude=True)
+    """How other methods are set: tables `[methods.NAME]`, which hold once `method.name` is NAME. No part of the run."""
 
     @field_validator(*CHOICES, mode="before")
     @classmethod
@@ -162,6 +164,12 @@ class Recipe(Settings):
                 f"instead) where data.normalise is {self.data.normalise}"
             )
         return self
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the run is the same; how other methods would be set does not count."""
+        if not isinstance(other, Recipe):
+            return NotImplemented
+        return all(getattr(self, key) == getattr(other, key) for key in Recipe.model_fields.keys() - {"methods"})
 
     def settings(self) -> dict[str, Any]:
         """All that decides what a run does, as plain values: without the remarks, and where voxels are kept."""

@@ -82,6 +82,7 @@ class RunRecord(TypedDict):
     """The content of run.json."""
 
     recipe: dict[str, Any]
+    methods: NotRequired[dict[str, dict[str, Any]]]  # how the recipe sets other methods, see `Recipe.methods`
     data: DataFacts
     code: Code
     versions: dict[str, str]

@@ -119,14 +119,18 @@ def open_run(folder: Path) -> Run:
         record = parse_json(read_packed(folder, FACTS), RunRecord, told, "pack the run again")
         if "packed" not in record:
             raise UserError(f"{told} is not that of a packed model: use a file as `crossmatch pack` wrote it.")
-        return Run(folder, parse_recipe(record["recipe"], told), record)
+        return Run(folder, _recipe(record, told), record)
     if not path.is_file():
         raise UserError(
             f"{folder} is no run: it has no run.json. Give the folder that `crossmatch train --out` wrote, or a file "
             "that `crossmatch pack` wrote."
         )
     record = read_json(path, RunRecord, "restore it from a copy, or train again")
-    return Run(folder, parse_recipe(record["recipe"], str(path)), record)
+    return Run(folder, _recipe(record, str(path)), record)
+
+
+def _recipe(record: RunRecord, told: str) -> Recipe:
+    return parse_recipe({**record["recipe"], "methods": record.get("methods", {})}, told)
 
 
 CALIBRATIONS = "calibration"  # the folder of what estimates of quality are fitted on
@@ -155,6 +159,7 @@ def new_record(recipe: Recipe, data: DataFacts, machine: Machine) -> RunRecord:
     """What run.json says of a run that is made now."""
     return {
         "recipe": recipe.model_dump(mode="json"),
+        "methods": recipe.methods,
         "data": data,
         "code": {
             "crossmatch": version("crossmatch"),

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from crossmatch.errors import UserError
-from crossmatch.recipes.load import load_recipe
+from crossmatch.errors import UserError, quoted
+from crossmatch.recipes.idle import idle
+from crossmatch.recipes.load import load_recipe, parsed
 from crossmatch.recipes.schema import Recipe
-from crossmatch.runs.run import open_run
+from crossmatch.runs.run import Run, open_run
 
 AUTO = "auto"  # in the place of a recipe's name: planned from the data
 Named = str | os.PathLike[str] | Recipe | None  # a recipe's name, file or itself; None: not given
@@ -23,6 +24,7 @@ class Wanted(NamedTuple):
     data: Path
     extend_to: int | None = None  # steps
     flags: tuple[str, ...] = ()  # that the run was started with
+    notes: tuple[str, ...] = ()  # warnings about changes
 
 
 def going_on(
@@ -67,7 +69,21 @@ def new_run(
     if recipe is None:
         if other is None:
             raise UserError(f"Name a recipe: {AUTO}, one of `crossmatch recipes`, or a .toml file.")
-        return Wanted(str(begin_from), load_recipe(other.recipe, changes), data)
-    if recipe == AUTO:
-        return Wanted(AUTO, plan(data), data)
-    return Wanted(str(recipe), load_recipe(recipe, changes), data)
+        chosen, name = _changed(other, changes), str(begin_from)
+    elif recipe == AUTO:
+        chosen, name = plan(data), AUTO
+    else:
+        chosen, name = load_recipe(recipe, changes), str(recipe)
+    without = idle(chosen, (".".join(keys) for keys, _ in parsed(changes)))
+    return Wanted(name, chosen, data, notes=tuple(f"{key} has no effect: {why}" for key, why in without.items()))
+
+
+def _changed(run: Run, changes: Changes) -> Recipe:
+    """A run's recipe with changes; another method only where the run knows how its recipe sets it."""
+    recipe = load_recipe(run.recipe, changes)
+    if recipe.method.name != run.recipe.method.name and "methods" not in run.record:
+        raise UserError(
+            f"{run.folder} was made by an earlier version and does not say how its recipe sets {recipe.method.name}: "
+            f"name the recipe too, as in `crossmatch train RECIPE --from {quoted(run.folder)}`."
+        )
+    return recipe
