@@ -112,7 +112,7 @@ def test_a_recipe_may_be_a_name_a_file_or_an_object(tmp_path: Path, data: Path) 
     recipe = load_recipe("phantom", ["method.name=supervised"])
     for number, given in enumerate((file, recipe)):
         changes = {**SETTINGS, "method__name": "supervised", "train__steps": 1}
-        with pytest.warns(UserWarning, match=r"train\.batch\.unlabelled has no effect: supervised learns from labelled"):
+        with pytest.warns(UserWarning, match=r"train\.batch\.unlabelled has no effect: supervised learns"):
             model = crossmatch.train(given, data, str(tmp_path / str(number)), progress=False, **changes)
         assert model.recipe.model_copy(update={"about": ""}) == load_recipe(
             "phantom", [*TINY, "method.name=supervised", "train.steps=1", "about="]
