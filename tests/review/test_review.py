@@ -393,6 +393,36 @@ def test_nothing_to_review(tmp_path) -> None:
         review(run, browser=False)
 
 
+def test_data_that_number_or_name_their_labels_otherwise_are_refused(run, data, capsys) -> None:
+    """Nothing is shown, so that no mask can be accepted as a label of another class."""
+    path = data / "dataset.json"
+    stated = json.loads(path.read_text())
+    desk = desk_of(run, data)
+    others = ({"background": 0, "MYO": 1, "RV": 2}, {"background": 0, "RV": 1, "wall": 2}, {"background": 0, "RV": 1})
+    for labels in others:
+        path.write_text(json.dumps({**stated, "labels": labels}))
+        with pytest.raises(UserError, match=r"learned 0 background, 1 RV, 2 MYO: .* labels of other classes"):
+            desk_of(run, data)
+        with pytest.raises(UserError, match="labels of other classes"):
+            desk.refresh()
+    code, _, error = call(capsys, "review", run, "--no-browser")
+    assert code == 2
+    assert "with --data" in error
+    assert f"crossmatch train --from {run} --data {data} --out" in " ".join(error.split())
+    path.write_text(json.dumps({**stated, "labels": {"0": "background", "1": "RV", "2": "MYO", "3": "ignore"}}))
+    assert names(desk_of(run, data))  # the same labels in the older spelling, and voxels that count nowhere
+
+
+def test_masks_of_a_run_with_other_labels_are_not_shown(run, data) -> None:
+    origin = run / "unlabelled" / "prediction.json"
+    facts = json.loads(origin.read_text())
+    for labels, shown in ((dict(open_run(run).data["labels"]), True), ({"background": 0, "MYO": 1, "RV": 2}, False)):
+        origin.write_text(json.dumps({**facts, "data": {"labels": labels}}))
+        desk = desk_of(run, data)
+        assert (desk.case("unlabelled:case_003").mask is not None) == shown
+        assert any("are of a run with other labels" in note for note in desk.gathered.notes) != shown
+
+
 def test_no_browser_there(run, monkeypatch) -> None:
     lines: list[str] = []
 
