@@ -80,7 +80,9 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
         cases[f"{kind}:{case.id}"] = ReviewCase(f"{kind}:{case.id}", case.id, kind, case.images, reference, mask)
     images = list_cases(root, read_description(root)).images
     seen |= {key_of(path.absolute()) for paths in images.values() for path in paths}  # no test case is a new scan
-    places_next = {key_of(Path(one.images[0])): n for n, one in enumerate(read_ranking(run), start=1)}
+    ranked, doubt = read_ranking(run)
+    notes += [] if doubt is None else [doubt]
+    places_next = {key_of(Path(one.images[0])): n for n, one in enumerate(ranked, start=1)}
     new, hidden = _new_scans(run, folders, scans, seen, places, notes)
     joined = [  # not where it is in no list of a split yet, as a killed process leaves it: then it joins once more
         case
