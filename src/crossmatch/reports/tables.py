@@ -8,7 +8,8 @@ from typing import Any
 
 from crossmatch.inference.estimates import CaseQuality
 from crossmatch.reports.curves import COLOURS
-from crossmatch.scoring.scores import SHARES, THRESHOLDED, Evaluation, Statistic
+from crossmatch.scoring.scores import SHARES, THRESHOLDED, Evaluation
+from crossmatch.scoring.statistic import Statistic
 
 NAMES = {
     "dice": "Dice",

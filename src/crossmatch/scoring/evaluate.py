@@ -18,8 +18,9 @@ from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.classes import scored_classes
 from crossmatch.scoring.largest import largest_components_of
-from crossmatch.scoring.mask_files import edited, mask_sha256, origin_of
+from crossmatch.scoring.mask_files import edited, origin_of
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
+from crossmatch.scoring.scored_files import digest_of, places_of
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
 
@@ -70,7 +71,9 @@ def evaluate(
     grids = {case: _grid_of_both(predicted, reference) for case, (predicted, reference) in pairs.items()}
     for doubt in formats.doubts((case, grid.doubt) for case, grid in grids.items()):
         warn(doubt)
-    digests = {case: mask_sha256(predicted) for case, (predicted, _) in pairs.items()}  # before they are read
+    digests, of_references = (
+        {case: digest_of(both[k]) for case, both in pairs.items()} for k in (0, 1)
+    )  # not read yet
     folder = (ref if ref.is_dir() else ref.parent).resolve()
     dataset = threshold = None
     if (folder.parent / "dataset.json").is_file():
@@ -104,7 +107,9 @@ def evaluate(
         largest_component=largest_component,
         jaccard_threshold=threshold,
         masks_sha256=digests,
+        references_sha256=of_references,
         edited=edited({case: predicted for case, (predicted, _) in pairs.items()}, digests, written),
+        places=None if out is None else places_of(out, pred, ref),
     )
     if out is not None:
         write_json(out / "summary.json", evaluation.to_json())
