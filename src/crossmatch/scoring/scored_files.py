@@ -32,10 +32,21 @@ def changed_since(scored: Mapping[str, str], place: Path | None) -> list[str]:
         scored: case -> digest of the file that was scored. One that is not there any more is passed over.
         place: the folder of the files, or the one file.
     """
-    if not scored or place is None:
-        return []
-    there = dict(formats.files_in(place)) if place.is_dir() else dict.fromkeys(scored, place) if place.is_file() else {}
-    return [case for case, known in scored.items() if case in there and digest_of(there[case]) != known]
+    there = {} if place is None else _there(scored, place)
+    return [case for case, path in there.items() if digest_of(path) != scored[case]]
+
+
+def is_unchanged(scored: Mapping[str, str], place: Path) -> bool:
+    """Whether all files that were scored, if these are known, lie in a place as they were. Arguments as above."""
+    there = _there(scored, place)
+    return bool(scored) and set(there) == set(scored) and not changed_since(scored, place)
+
+
+def _there(scored: Mapping[str, str], place: Path) -> dict[str, Path]:
+    """The files of the scored cases in a folder, or the one file."""
+    if not place.is_dir():
+        return dict.fromkeys(scored, place) if place.is_file() else {}
+    return {case: path for case, path in formats.files_in(place) if case in scored} if scored else {}
 
 
 def told_since(evaluation: Evaluation, masks: Path | None, references: Path | None) -> list[str]:
