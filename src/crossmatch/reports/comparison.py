@@ -1,6 +1,6 @@
 """The page of several runs beside each other: scores, the same slices, case by case, curves, settings that differ."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -157,6 +157,11 @@ def _doubts(
     how = {run.name: _how_scored(run.evaluation) for run in scored if run.evaluation is not None}
     if len(set(how.values())) > 1:
         told.append(f"Scored in different ways: {listed((f'{name} {way}' for name, way in how.items()), '; ')}.")
+    classes = {run.name: run.evaluation.labels for run in scored if run.evaluation is not None}
+    if any(labels != next(iter(classes.values())) for labels in classes.values()):
+        names = listed((f"{name} {_numbered(labels)}" for name, labels in classes.items()), "; ")
+        way_out = "Evaluate all runs against references with one dataset.json beside their folder."
+        told.append(f"Scored with other class names or numbers: {names}. {way_out}")
     if against := other_references(scored, shared):
         told.append(
             f"Scored against different references ({len(against)}): {listed(against)}. Evaluate all runs again."
@@ -174,6 +179,11 @@ def _doubts(
 def _how_scored(evaluation: Evaluation) -> str:
     """Which of a run's masks were scored, and how much of them."""
     return f"by its {(evaluation.prediction or {}).get('checkpoint', 'last')} checkpoint{evaluation.otherwise}"
+
+
+def _numbered(labels: Mapping[str, int]) -> str:
+    """``1 RV, 2 MYO``"""
+    return listed(f"{value} {name}" for name, value in labels.items())
 
 
 def _settings(runs: Sequence[Compared]) -> str:
