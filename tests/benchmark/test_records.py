@@ -56,6 +56,7 @@ def test_json() -> None:
     first = found["cells"][0]
     assert (first["seed"], first["checkpoint"], first["fingerprint"], first["step"]) == (3, "last", "f0", 100)
     assert first["cases"][1] == {"case": "b", "patient": "p1", "dice": 0.7}
+    assert first["evaluation"]["places"] is None, "no place on this machine"
     assert first["training"]["code"]["commit"] == "0123456789ab"
     assert first["training"]["device"]["name"] == "some CPU"
     assert first["mean"]["dice"]["cases"] == 2

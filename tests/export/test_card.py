@@ -13,7 +13,7 @@ from crossmatch.export.scored import interval
 from crossmatch.inference.predict import Options, predict
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.evaluate import evaluate
-from crossmatch.scoring.scores import Statistic
+from crossmatch.scoring.statistic import Statistic
 from tiny import write_dataset
 from untrained import save_untrained, untrained_run
 
@@ -123,3 +123,16 @@ def test_intervals_by_hand() -> None:
     assert interval(Statistic(0.9, 0.4, 2, 0), 1) == (0.0, 1)
     assert interval(Statistic(0.9, math.nan, 1, 0)) is None
     assert interval(Statistic(math.nan, math.nan, 0, 3)) is None
+
+
+def test_scores_against_references_that_were_changed_since_are_left_out(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run.parent, tmp_path / "place")
+    moved, told = tmp_path / "place" / "run", list[str]()
+    assert "There are no test scores" not in card(moved, tmp_path / "model", warn=told.append)
+    assert not any("left out" in text for text in told)
+    labels = tmp_path / "place" / "data" / "labelsTs"
+    (labels / "case_007.nii.gz").write_bytes((labels / "case_008.nii.gz").read_bytes())
+    text = card(moved, tmp_path / "again", warn=told.append)
+    assert "There are no test scores of these weights" in text
+    assert "model-index" not in text
+    assert "are left out: references of case_007 were written since masks were scored" in told[-1]

@@ -326,7 +326,7 @@ def test_rank_names_unlabelled_scans_once(run: Path, data: Path, tmp_path: Path)
     assert found[0].reason.startswith(trusted)
     assert not {one.case for one in found} & {*record["data"]["labelled"], *record["data"]["validation"]}
     shutil.copy(tmp_path / "next" / "rank.json", run)
-    assert read_ranking(open_run(run)) == found
+    assert read_ranking(open_run(run)) == (found, None)
     stored = json.loads((tmp_path / "next" / "rank.json").read_text())
     assert [one["case"] for one in stored["next"]] == [one.case for one in found]
     assert (tmp_path / "next" / "rank.csv").read_text().count("\n") == len(found) + 1
@@ -361,7 +361,7 @@ def test_scans_without_usable_voxels_are_not_ranked_but_named(
         write_nifti(scans / f"{name}.nii.gz", voxels)
     codes = [call(capsys, *words)[0] for words in (("predict", run, scans, tmp_path / "masks"), ("rank", run, scans))]
     assert codes == [2, 2]
-    (found,) = read_ranking(open_run(run))
+    (found,), _ = read_ranking(open_run(run))
     assert found.case == "fine"
     assert np.isfinite(found.distance)
     (run / "rank.csv").unlink()

@@ -101,7 +101,9 @@ def test_names_are_no_formulas(folder: Path) -> None:
 
 def test_scans_to_label_next_are_no_formulas(tmp_path: Path) -> None:
     run = untrained_run(tmp_path / "run", write_dataset(tmp_path / "data"))
-    write_ranking(tmp_path, run, [Ranked("=c", "+p", (), 0.5, 0.4, 0.6, 0.5, 1, None, "@x is small.", ())])
+    write_ranking(
+        tmp_path, run, "last", "ab" * 32, [Ranked("=c", "+p", (), 0.5, 0.4, 0.6, 0.5, 1, None, "@x is small.", ())]
+    )
     assert (tmp_path / "rank.csv").read_text().splitlines()[1] == "1,'=c,'+p,0.5,0.4,0.6,0.5,1,,'@x is small."
 
 

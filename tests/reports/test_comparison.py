@@ -169,6 +169,43 @@ def test_scores_of_masks_that_were_written_since_are_named(runs, tmp_path):
     assert f"Masks written since they were scored (1): {formats.stem(mask)}. Evaluate again." in text
 
 
+def test_runs_that_were_scored_against_different_references_are_told(runs, tmp_path, data):
+    assert "eferences" not in Page(write_comparison(runs, tmp_path / "page.html")).text.replace("the reference's", "")
+    reference = data / "labelsTs" / "case_006.nii.gz"
+    like = formats.read(reference)
+    formats.write(reference, np.roll(like.voxels, 1, axis=0), like)
+    text = Page(write_comparison(runs, tmp_path / "page.html")).text
+    since = "References written since masks were scored against them (1): case_006. Evaluate again."
+    assert f"first: {since}" in text
+    assert "different references" not in text  # both knew the earlier one
+    evaluate(runs[1] / "test", data / "labelsTs", runs[1] / "test")
+    text = Page(write_comparison(runs, tmp_path / "page.html")).text
+    assert f"first: {since}" in text
+    assert f"second: {since}" not in text
+    assert "Scored against different references (1): case_006. Evaluate all runs again." in text
+    change(runs[0] / "test/summary.json", "references_sha256", value={})  # as earlier versions wrote it
+    text = Page(write_comparison(runs, tmp_path / "page.html")).text
+    assert "different references" not in text
+    assert since not in text
+
+
+def test_a_run_that_was_scored_with_other_class_names_has_dashes(runs, tmp_path, data):
+    """Its references had no dataset.json beside them; nothing was empty."""
+    (tmp_path / "alone").mkdir()
+    (data / "labelsTs").rename(tmp_path / "alone" / "labelsTs")
+    (runs[1] / "test" / "summary.json").unlink()
+    (runs[1] / "test" / "cases.csv").unlink()
+    evaluate(runs[1] / "test", tmp_path / "alone" / "labelsTs", runs[1] / "test")
+    page = Page(write_comparison(runs, tmp_path / "both.html"))
+    rows = [row for row in page.rows if row[0] in ("first", "second") and len(row) > 4]
+    assert [row[2:4] for row in rows] == [rows[0][2:4], ["–", "–"]]
+    assert "–" not in rows[0][2:4]
+    assert all(re.fullmatch(r"\d+\.\d ± .*", row[1]) for row in rows), "the mean over all classes"
+    told = "Scored with other class names or numbers: first 1 RV, 2 MYO; second 1 label 1, 2 label 2. Evaluate all runs"
+    assert told in page.text
+    assert "one of the two masks is empty" not in page.source
+
+
 def test_cases_of_one_name_from_different_scans_are_not_compared(runs, tmp_path):
     for run, digest in zip(runs, ("aa", "bb"), strict=True):
         scans = {f"case_00{n}": [{"path": "x", "sha256": digest if n == 5 else "cc"}] for n in (5, 6, 7, 8)}

@@ -215,6 +215,41 @@ def test_scores_of_masks_that_were_written_since_are_named(evaluated):
     assert "Masks written since they were scored (1): case_007. Evaluate again." in text
 
 
+def test_references_that_were_written_since_are_named(evaluated, data, tmp_path):
+    """Where the evaluation recorded them, and where all was moved; results that know no digests say nothing."""
+    assert "References written since" not in Page(write_report(evaluated)).text
+    shift(data / "labelsTs" / "case_007.nii.gz")
+    (data / "labelsTs" / "case_006.nii.gz").touch()
+    told = "References written since masks were scored against them (1): case_007. Evaluate again."
+    assert told in Page(write_report(evaluated)).text
+    tmp_path.joinpath("moved").mkdir()
+    moved = evaluated.rename(tmp_path / "moved" / "run")
+    assert told in Page(write_report(moved)).text, "the run knows its data"
+    data.rename(tmp_path / "moved" / "data")
+    assert told in Page(write_report(moved)).text, "beside the run, as before"
+    summary = moved / "test" / "summary.json"
+    stored = json.loads(summary.read_text())
+    summary.write_text(json.dumps({key: stored[key] for key in stored if key not in ("references_sha256", "places")}))
+    assert "References written since" not in Page(write_report(moved)).text
+
+
+def test_one_reference_that_was_written_since_is_named(tmp_path, data):
+    """Of an evaluation of two files, whose reference is of no dataset."""
+    run = write_run(tmp_path / "run", data, log())
+    write_predictions(data, run / "test")
+    reference = tmp_path / "case_005.nii.gz"
+    reference.write_bytes((data / "labelsTs" / reference.name).read_bytes())
+    evaluate(run / "test" / reference.name, reference, run / "test")
+    assert "References written since" not in Page(write_report(run)).text
+    shift(reference)
+    assert "References written since masks were scored against them (1): case_005." in Page(write_report(run)).text
+
+
+def shift(path: Path) -> None:
+    like = formats.read(path)
+    formats.write(path, np.roll(like.voxels, 1, axis=0), like)
+
+
 def test_evaluation_kept_elsewhere(tmp_path, data):
     run = write_run(tmp_path / "run", data, log())
     write_predictions(data, tmp_path / "masks")

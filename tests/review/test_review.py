@@ -21,7 +21,7 @@ from command import call
 from crossmatch import review as package
 from crossmatch.atomic import file_sha256
 from crossmatch.errors import UserError
-from crossmatch.inference.origin import file_state
+from crossmatch.inference.origin import file_state, weights_digest
 from crossmatch.inference.ranking import Ranked, write_ranking
 from crossmatch.review import review
 from crossmatch.review.case_list import Wish, neighbours, page_of
@@ -32,6 +32,7 @@ from crossmatch.review.shown_cases import ReviewCase
 from crossmatch.runs.run import open_run
 from tiny import write_dataset, write_nifti
 from tiny_dicom import write_series
+from untrained import save_untrained
 
 CLASSES = ["RV", "MYO"]
 
@@ -88,8 +89,9 @@ def test_columns_and_filters(run, data) -> None:
 def test_the_scans_to_label_next_stand_in_their_order(run, data) -> None:
     assert {row["next"] for row in asked_rows(run, data)} == {None}
     scans = [run_data(data, name) for name in ("case_003", "case_005")]
-    write_ranking(run, open_run(run), [ranked(path) for path in scans])
+    write_ranking(run, open_run(run), "last", digest(run), [ranked(path) for path in scans])
     desk = desk_of(run, data)
+    assert not desk.gathered.notes
     assert names(desk, sort="next")[:2] == ["case_003", "case_005"]
     assert names(desk, sort="next", down=True)[:2] == ["case_005", "case_003"]
     with served(desk) as server:
@@ -97,6 +99,38 @@ def test_the_scans_to_label_next_stand_in_their_order(run, data) -> None:
     (run / "rank.json").write_text("{}")
     with pytest.raises(UserError, match="crossmatch rank"):
         desk_of(run, data)
+
+
+def test_an_order_of_earlier_weights_is_not_shown(run, data) -> None:
+    """The run went on since; `best`, which it was ranked with, stayed."""
+    opened, scans = open_run(run), [ranked(run_data(data, "case_003"))]
+    save_untrained(opened, "best", seed=1)
+    write_ranking(run, opened, "best", digest(run, "best"), scans)
+    save_untrained(opened, "last", seed=2)
+    assert desk_of(run, data).case("unlabelled:case_003").label_next == 1
+    write_ranking(run, opened, "last", digest(run), scans)
+    assert desk_of(run, data).case("unlabelled:case_003").label_next == 1
+    save_untrained(opened, "last", seed=3)
+    desk = desk_of(run, data)
+    assert desk.case("unlabelled:case_003").label_next is None
+    (note,) = desk.gathered.notes
+    assert note.endswith(f"were chosen with earlier weights, so they are not shown. Rank again: crossmatch rank {run}")
+
+
+def test_an_order_of_unknown_weights_is_shown_and_told(run, data) -> None:
+    """Of a rank.json of an earlier version, and where the checkpoint is gone."""
+    write_ranking(run, open_run(run), "last", digest(run), [ranked(run_data(data, "case_003"))])
+    stored = json.loads((run / "rank.json").read_text())
+    (run / "checkpoints" / "last.safetensors").unlink()
+    for keys, why in ((set(stored), "weights that are gone"), ({"run", "next"}, "not say with which weights")):
+        (run / "rank.json").write_text(json.dumps({key: stored[key] for key in keys}))
+        desk = desk_of(run, data)
+        assert desk.case("unlabelled:case_003").label_next == 1
+        assert [why in note for note in desk.gathered.notes] == [True]
+
+
+def digest(run: Path, checkpoint: str = "last") -> str:
+    return weights_digest(open_run(run).load_network(checkpoint)[1].network)
 
 
 def asked_rows(run, data) -> list[dict]:
@@ -391,6 +425,36 @@ def test_nothing_to_review(tmp_path) -> None:
     run = untrained_run(tmp_path / "run", data).folder
     with pytest.raises(UserError, match="has no unlabelled and no validation case"):
         review(run, browser=False)
+
+
+def test_data_that_number_or_name_their_labels_otherwise_are_refused(run, data, capsys) -> None:
+    """Nothing is shown, so that no mask can be accepted as a label of another class."""
+    path = data / "dataset.json"
+    stated = json.loads(path.read_text())
+    desk = desk_of(run, data)
+    others = ({"background": 0, "MYO": 1, "RV": 2}, {"background": 0, "RV": 1, "wall": 2}, {"background": 0, "RV": 1})
+    for labels in others:
+        path.write_text(json.dumps({**stated, "labels": labels}))
+        with pytest.raises(UserError, match=r"learned 0 background, 1 RV, 2 MYO: .* labels of other classes"):
+            desk_of(run, data)
+        with pytest.raises(UserError, match="labels of other classes"):
+            desk.refresh()
+    code, _, error = call(capsys, "review", run, "--no-browser")
+    assert code == 2
+    assert "with --data" in error
+    assert f"crossmatch train --from {run} --data {data} --out" in " ".join(error.split())
+    path.write_text(json.dumps({**stated, "labels": {"0": "background", "1": "RV", "2": "MYO", "3": "ignore"}}))
+    assert names(desk_of(run, data))  # the same labels in the older spelling, and voxels that count nowhere
+
+
+def test_masks_of_a_run_with_other_labels_are_not_shown(run, data) -> None:
+    origin = run / "unlabelled" / "prediction.json"
+    facts = json.loads(origin.read_text())
+    for labels, shown in ((dict(open_run(run).data["labels"]), True), ({"background": 0, "MYO": 1, "RV": 2}, False)):
+        origin.write_text(json.dumps({**facts, "data": {"labels": labels}}))
+        desk = desk_of(run, data)
+        assert (desk.case("unlabelled:case_003").mask is not None) == shown
+        assert any("are of a run with other labels" in note for note in desk.gathered.notes) != shown
 
 
 def test_no_browser_there(run, monkeypatch) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from command import call
 from crossmatch import formats
 from crossmatch.errors import UserError
 from crossmatch.formats import new_volume
@@ -173,6 +174,53 @@ def test_a_repeat_replaces_its_results_and_nothing_else(folders: tuple[Path, Pat
             evaluate(other, ref, theirs.parent)
         assert [path.name for path in theirs.parent.iterdir()] == [name]
         assert theirs.read_text() == "{}"
+
+
+def test_results_of_other_folders_of_the_same_names_are_not_replaced(tmp_path: Path, capsys) -> None:
+    """Other references of the same masks, and other masks in one folder of results."""
+    for run, shift in (("r1", 0), ("r2", 1)):
+        save(tmp_path / run / "labels" / "a.nii.gz", anatomy(shift))
+        save(tmp_path / run / "masks" / "a.nii.gz", anatomy(shift))
+    first, second = tmp_path / "r1", tmp_path / "r2"
+    for words in (
+        [(first / "masks", run / "labels") for run in (first, second)],
+        [(run / "masks", run / "labels", "--out", tmp_path / "results") for run in (first, second)],
+    ):
+        assert call(capsys, "evaluate", *words[0])[0] == 0
+        written = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+        code, _, error = call(capsys, "evaluate", *words[1])
+        assert code == 2
+        told = f"already holds the evaluation of {first / 'masks'} against {first / 'labels'}: name another folder"
+        assert told in " ".join(error.split())
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == written
+
+
+def test_results_of_the_same_folders_are_replaced_wherever_they_lie(tmp_path: Path) -> None:
+    """After corrections, moved together, one moved with its files as they were, and by results of earlier versions."""
+    place = tmp_path / "place"
+    masks, labels, results = place / "masks", place / "data" / "labels", place / "results"
+    save(masks / "a.nii.gz", anatomy())
+    save(labels / "a.nii.gz", anatomy())
+    evaluate(masks, labels, results)
+    save(masks / "a.nii.gz", anatomy(1))
+    save(labels / "a.nii.gz", anatomy(1))
+    evaluate(masks, labels, results)
+    moved = place.rename(tmp_path / "moved")
+    save(moved / "masks" / "a.nii.gz", anatomy(2))
+    (tmp_path / "link").symlink_to(moved)
+    evaluate(tmp_path / "link" / "masks", moved / "data" / "labels", tmp_path / "link" / "results")
+    alone = (moved / "data").rename(tmp_path / "alone") / "labels"
+    save(moved / "masks" / "a.nii.gz", anatomy(1))
+    evaluate(moved / "masks", alone, moved / "results")
+    (moved / "elsewhere").mkdir()
+    alone = alone.rename(moved / "elsewhere" / "labels")
+    save(alone / "a.nii.gz", anatomy())
+    with pytest.raises(UserError, match="already holds the evaluation of"):
+        evaluate(moved / "masks", alone, moved / "results")
+    summary = moved / "results" / "summary.json"
+    stored = json.loads(summary.read_text())
+    summary.write_text(json.dumps({key: stored[key] for key in stored if key != "places"}))
+    evaluate(moved / "masks", alone, moved / "results")
 
 
 def test_table_fits_a_narrow_terminal(folders: tuple[Path, Path]) -> None:

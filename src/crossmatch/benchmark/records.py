@@ -14,7 +14,7 @@ from crossmatch.benchmark.lines import Line
 from crossmatch.benchmark.published import Published
 from crossmatch.benchmark.results import Result
 from crossmatch.errors import no_formula
-from crossmatch.scoring.scores import plain
+from crossmatch.scoring.statistic import plain
 from crossmatch.scoring.stored import CONVENTIONS
 
 FORMAT = "crossmatch benchmark 1"
@@ -116,9 +116,9 @@ def _report(known: Published | None) -> dict[str, Any]:
 def _cell(result: Result) -> dict[str, Any]:
     """One run: what was trained where, its statistics over test cases, the Dice of each of them, and its evaluation.
 
-    The evaluation has the form of summary.json: `known` reads it back.
+    The evaluation has the form of summary.json: `known` reads it back. It does not say where files of this machine lie.
     """
-    evaluation = result.evaluation.to_json()
+    evaluation = {**result.evaluation.to_json(), "places": None}
     return {
         "labelled": result.labelled,
         "method": result.method,

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from scipy.stats import t
 
 from crossmatch.errors import listed
-from crossmatch.reports.evaluated import UNLABELLED, known_cases
+from crossmatch.reports.evaluated import UNLABELLED, known_cases, references_of
 from crossmatch.runs.run import Run
-from crossmatch.scoring.scores import Evaluation, Statistic, load_evaluation
+from crossmatch.scoring.scored_files import changed_since
+from crossmatch.scoring.scores import Evaluation, load_evaluation
+from crossmatch.scoring.statistic import Statistic
 
 LEVEL = 0.95
 
@@ -37,7 +39,8 @@ def evaluations_of(
 ) -> list[Scored]:
     """What is known of these weights: RUN/*/summary.json and further summaries.
 
-    Those of other weights, and of masks that were changed by hand, are left out.
+    Those of other weights, of masks that were changed by hand, and against references that were changed since, are left
+    out.
 
     Args:
         run: the folder is looked through, and its record says which cases it learned from.
@@ -54,10 +57,16 @@ def evaluations_of(
         evaluation = load_evaluation(place)
         if (evaluation.prediction or {}).get("weights_sha256") != weights_sha256:
             continue
+        references = references_of(run, evaluation, place if place.is_dir() else place.parent)
         if evaluation.edited:
             warn(
                 f"scores in {place} are left out: masks of {listed(evaluation.edited)} are not as predict wrote them. "
                 "Remove these masks, predict and evaluate again"
+            )
+        elif changed := changed_since(evaluation.references_sha256, references):
+            warn(
+                f"scores in {place} are left out: references of {listed(changed)} were written since masks were scored "
+                "against them. Evaluate again"
             )
         else:
             what = _what(run, evaluation)

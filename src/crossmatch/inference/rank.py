@@ -47,6 +47,7 @@ class Looked:
     verdicts: list[dict[str, object]]
     scans: Sequence[ScanToLabel] = ()  # N, without those whose voxels cannot be used
     failed: Sequence[UserError] = ()  # why they cannot
+    weights_sha256: str = ""  # of the network
 
 
 def rank(
@@ -133,7 +134,7 @@ def rank(
                 flags=tuple(verdict["flags"]),  # type: ignore[arg-type]
             )
         )
-    write_ranking(target, opened, found)
+    write_ranking(target, opened, checkpoint, looked.weights_sha256, found)
     if failed:
         raise UserError(told.format(f"The others are ranked in {target / RANKING_TABLE}."))
     return found
@@ -157,7 +158,8 @@ def look(
     assert views is not None
     total, done, found = sum(map(len, groups)), 0, []
     with memory_advice("Use --device cpu."):
-        calibration = calibration_of([run], predictor, weights_digest(loaded.network), progress)
+        digest = weights_digest(loaded.network)
+        calibration = calibration_of([run], predictor, digest, progress)
         for group in groups:
             verdicts, features, scans, failed = [], [], list[ScanToLabel](), list[UserError]()
             for one in group:
@@ -175,7 +177,7 @@ def look(
                 features.append(sums.features)
                 scans.append(one)
             uncertainty = np.array([_uncertainty(one) for one in verdicts])
-            found.append(Looked(uncertainty, np.array(features), verdicts, scans, failed))
+            found.append(Looked(uncertainty, np.array(features), verdicts, scans, failed, digest))
     progress(total, total)
     return found
 

@@ -5,11 +5,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NotRequired
 
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 from crossmatch.atomic import read_json, write_json, write_text
-from crossmatch.errors import no_formula
+from crossmatch.errors import UserError, no_formula, quoted
+from crossmatch.inference.origin import weights_digest
+from crossmatch.runs.checkpoint import load_checkpoint
 from crossmatch.runs.run import Run
 
 RANKING, RANKING_TABLE = "rank.json", "rank.csv"
@@ -47,11 +50,19 @@ class StoredRanking(TypedDict):
     """The content of rank.json."""
 
     run: str
+    checkpoint: NotRequired[str]  # ``last``, ``best`` or a path; earlier versions recorded neither this
+    weights_sha256: NotRequired[str]  # nor the weights that it held
     next: list[Ranked]
 
 
-def write_ranking(folder: Path, run: Run, found: Sequence[Ranked]) -> None:
-    """Write the two files into a folder."""
+def write_ranking(folder: Path, run: Run, checkpoint: str, weights_sha256: str, found: Sequence[Ranked]) -> None:
+    """Write the two files into a folder.
+
+    Args:
+        folder: made if missing; run: that ranked.
+        checkpoint: ``last``, ``best`` or a path; weights_sha256: of the network that it held.
+        found: the scans, the first to label first.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["number", "case", "patient", "dice", "low", "high", "agreement", "place", "distance", "reason"])
@@ -61,19 +72,40 @@ def write_ranking(folder: Path, run: Run, found: Sequence[Ranked]) -> None:
         rows.writerow([number, case, patient, *map(shown, numbers), reason])
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / RANKING_TABLE, text.getvalue())
-    write_json(folder / RANKING, {"run": run.folder.resolve().name, "next": [asdict(one) for one in found]})
+    named = checkpoint if checkpoint in ("last", "best") else str(Path(checkpoint).absolute())
+    by = {"run": run.folder.resolve().name, "checkpoint": named, "weights_sha256": weights_sha256}
+    write_json(folder / RANKING, {**by, "next": [asdict(one) for one in found]})
 
 
-def read_ranking(run: Run) -> list[Ranked]:
-    """The scans to label next that lie in the run's folder; none where nothing was ranked.
+def read_ranking(run: Run) -> tuple[list[Ranked], str | None]:
+    """The scans to label next by the run's folder, and a sentence where they are not, or may not be, those of today.
+
+    They are none where nothing was ranked, and where the checkpoint holds other weights now.
 
     Raises:
         UserError: rank.json is damaged.
     """
     path = run.folder / RANKING
-    return (
-        read_json(path, StoredRanking, "remove it; `crossmatch rank` makes it again")["next"] if path.is_file() else []
-    )
+    if not path.is_file():
+        return [], None
+    stored = read_json(path, StoredRanking, "remove it; `crossmatch rank` makes it again")
+    checkpoint, known = stored.get("checkpoint", "last"), stored.get("weights_sha256")
+    chosen = "" if checkpoint == "last" else f" --checkpoint {quoted(Path(checkpoint))}"
+    again = f"crossmatch rank {quoted(run.folder)}{chosen}"
+    try:
+        now = None if known is None else weights_digest(load_checkpoint(run.checkpoint(checkpoint), False).network)
+    except UserError:
+        now = None
+    if now is None:
+        why = "does not say with which weights it was made" if known is None else "was made with weights that are gone"
+        told = f"{path} {why}, so nobody knows whether these would choose the same scans now. To choose anew: {again}"
+        return stored["next"], told
+    if now != known:
+        return (
+            [],
+            f"The scans to label next were chosen with earlier weights, so they are not shown. Rank again: {again}",
+        )
+    return stored["next"], None
 
 
 def shown(value: object) -> str:

@@ -9,6 +9,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats import files_in
 from crossmatch.reports.comparison import check_comparable, render_comparison, run_names
 from crossmatch.reports.document import GENERATOR
+from crossmatch.reports.evaluated import references_of
 from crossmatch.reports.page import render
 from crossmatch.reports.pairs import Compared
 from crossmatch.reports.scans import ORIGIN
@@ -47,8 +48,10 @@ def write_comparison(run_folders: Sequence[Path], out: Path) -> Path:
     for name, run in zip(run_names(run_folders), runs, strict=True):
         found = _newest(run.folder)
         scores = None if found is None else load_evaluation(found)
-        masks = None if found is None or scores is None else _predictions(found.parent, scores)
-        compared.append(Compared(name, run, read_metrics(run.metrics), scores, masks))
+        masks = references = None
+        if found is not None and scores is not None:
+            masks, references = _predictions(found.parent, scores), references_of(run, scores, found.parent)
+        compared.append(Compared(name, run, read_metrics(run.metrics), scores, masks, references))
     write_text(out, render_comparison(compared))
     return out
 
@@ -89,11 +92,13 @@ def write_report(
     found = evaluation or _of_folder(predictions) or _newest(run_folder)
     scores = None if found is None else load_evaluation(found)
     masks: Path | None = None  # that were evaluated
+    references: Path | None = None  # of these
     if found is not None and scores is not None:
         own = found if found.is_dir() else found.parent
         masks = predictions if predictions is not None and evaluation is not None else _predictions(own, scores)
+        references = references_of(run, scores, own)
     shown = Viewer({name: value for name, value in run.data["labels"].items() if value}) if viewer else None
-    write_text(out, render(run, scores, masks, _unscored(run, scores, masks, predictions), shown))
+    write_text(out, render(run, scores, masks, references, _unscored(run, scores, masks, predictions), shown))
     if is_tracked(run_folder):
         log_report(run_folder, out)
     return out

@@ -1,6 +1,6 @@
 """The page of several runs beside each other: scores, the same slices, case by case, curves, settings that differ."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from crossmatch.reports.pairs import (
     chosen_pairs,
     differences,
     differences_table,
+    other_references,
     pairs_drawing,
     pairs_table,
     shared_cases,
@@ -22,7 +23,7 @@ from crossmatch.reports.pairs import (
 from crossmatch.reports.tables import runs_table, scores_of_runs
 from crossmatch.runs.differences import flat
 from crossmatch.runs.run import Run
-from crossmatch.scoring.mask_files import written_since
+from crossmatch.scoring.scored_files import told_since
 from crossmatch.scoring.scores import Evaluation
 
 
@@ -152,11 +153,19 @@ def _doubts(
             told.append(f"{run.name} was tested on cases whose labels it had used: {listed(labels)}.")
         if images := [case for case, kind in known.items() if kind == UNLABELLED]:
             told.append(f"{run.name} was tested on cases whose images it had learned from: {listed(images)}.")
-        if run.masks is not None and (changed := written_since(run.evaluation.masks_sha256, run.masks)):
-            told.append(f"{run.name}: {changed}")
+        told += [f"{run.name}: {changed}" for changed in told_since(run.evaluation, run.masks, run.references)]
     how = {run.name: _how_scored(run.evaluation) for run in scored if run.evaluation is not None}
     if len(set(how.values())) > 1:
         told.append(f"Scored in different ways: {listed((f'{name} {way}' for name, way in how.items()), '; ')}.")
+    classes = {run.name: run.evaluation.labels for run in scored if run.evaluation is not None}
+    if any(labels != next(iter(classes.values())) for labels in classes.values()):
+        names = listed((f"{name} {_numbered(labels)}" for name, labels in classes.items()), "; ")
+        way_out = "Evaluate all runs against references with one dataset.json beside their folder."
+        told.append(f"Scored with other class names or numbers: {names}. {way_out}")
+    if against := other_references(scored, shared):
+        told.append(
+            f"Scored against different references ({len(against)}): {listed(against)}. Evaluate all runs again."
+        )
     if other:
         told.append(f"Of the same name but made from different scans, so not compared: {listed(other)}.")
     if len(scored) > 1 and not shared:
@@ -170,6 +179,11 @@ def _doubts(
 def _how_scored(evaluation: Evaluation) -> str:
     """Which of a run's masks were scored, and how much of them."""
     return f"by its {(evaluation.prediction or {}).get('checkpoint', 'last')} checkpoint{evaluation.otherwise}"
+
+
+def _numbered(labels: Mapping[str, int]) -> str:
+    """``1 RV, 2 MYO``"""
+    return listed(f"{value} {name}" for name, value in labels.items())
 
 
 def _settings(runs: Sequence[Compared]) -> str:

@@ -29,6 +29,18 @@ def known_cases(run: Run, evaluation: Evaluation) -> dict[str, str]:
     return {case: used[case] for case in evaluation.case_means() if case in used}
 
 
+def references_of(run: Run, evaluation: Evaluation, results: Path) -> Path | None:
+    """Where the references of an evaluation lie: as it was recorded, else in the run's dataset; None: nowhere.
+
+    Args:
+        results: the folder of the summary.json.
+    """
+    known = [] if evaluation.places is None else [results.resolve() / evaluation.places["references"]]
+    if evaluation.dataset == run.data["name"]:
+        known.append(Path(run.data["root"]) / evaluation.references)
+    return next((place for place in known if place.exists()), None)
+
+
 def _unlabelled_cases(run: Run) -> set[str]:
     """The cases whose images the run learned from without labels; none where its dataset is gone, or has others now."""
     if not run.recipe.method_class.needs_unlabelled or run.is_packed:
@@ -69,8 +81,12 @@ def no_evaluation(run: Run) -> str:
     )
 
 
-def evaluation_section(run: Run, evaluation: Evaluation) -> str:
-    """Scores over cases and of each case; cases that the run learned from or was chosen by are marked."""
+def evaluation_section(run: Run, evaluation: Evaluation, since: Sequence[str]) -> str:
+    """Scores over cases and of each case; cases that the run learned from or was chosen by are marked.
+
+    Args:
+        since: sentences about files that were written since they were scored.
+    """
     cases = len(evaluation.case_means())
     made, origin = evaluation.prediction, ""
     if made and {"run", "checkpoint", "step", "flips"} <= made.keys():
@@ -85,7 +101,7 @@ def evaluation_section(run: Run, evaluation: Evaluation) -> str:
         "mean ± standard deviation."
     )
     known = known_cases(run, evaluation)
-    notes = notices([f"{note}." for note in evaluation.notes()] + _about_known(known, cases))
+    notes = notices([f"{note}." for note in evaluation.notes()] + _about_known(known, cases) + [*since])
     folded = "" if cases > OPEN_CASES else " open"
     return (
         f'<section><h2>Evaluation</h2><p class="aside">{escape(text + origin)}</p>{notes}'

@@ -17,7 +17,7 @@ from crossmatch.reports.unscored import Unscored
 from crossmatch.reports.viewer import Viewer
 from crossmatch.runs.logbook import LoggedLine, read_metrics
 from crossmatch.runs.run import Run
-from crossmatch.scoring.mask_files import written_since
+from crossmatch.scoring.scored_files import told_since
 from crossmatch.scoring.scores import Evaluation
 
 AFTER_STATE = 3  # sections: what is said of the whole page stands behind its head
@@ -27,6 +27,7 @@ def render(
     run: Run,
     evaluation: Evaluation | None,
     predictions: Path | None,
+    references: Path | None,
     unscored: Sequence[Unscored],
     viewer: Viewer | None = None,
 ) -> str:
@@ -34,7 +35,8 @@ def render(
 
     Args:
         run: finished or not.
-        evaluation: of its predictions, if there is one; predictions: the evaluated masks.
+        evaluation: of its predictions, if there is one; predictions: the evaluated masks; references: of these, where
+            they can be found.
         unscored: masks without a reference, folder by folder.
         viewer: takes in the cases with pictures, and goes into the page; None: no viewer.
     """
@@ -42,10 +44,9 @@ def render(
     name = run.folder.resolve().name
     body = [header(run, escape(name)), key_numbers(run, lines, evaluation), state(run, lines)]
     if evaluation is not None:
-        body.append(evaluation_section(run, evaluation))
+        body.append(evaluation_section(run, evaluation, told_since(evaluation, predictions, references)))
         if predictions is not None:
             figures, notes = case_figures(run, evaluation, predictions, viewer)
-            notes += filter(None, [written_since(evaluation.masks_sha256, predictions)])
             content = [notices(notes), *figures.values()]
             layers = ("reference", "prediction")
             body.append(pictures_section("Best, median and worst case", evaluation.labels, content, layers))

@@ -28,6 +28,7 @@ class Compared:
     Attributes:
         name: what tells it from the others: its folder's name, with as much of the path as is needed.
         evaluation, masks: of its predictions, where it has one; their folder.
+        references: that masks were scored against, where they can be found.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Compared:
     lines: list[LoggedLine]
     evaluation: Evaluation | None
     masks: Path | None
+    references: Path | None = None
 
     def digests(self) -> dict[str, list[str]]:
         """Case -> SHA-256 of the files that its mask was made from, where they are recorded."""
@@ -54,6 +56,12 @@ def shared_cases(runs: Sequence[Compared]) -> tuple[list[str], list[str]]:
     digests = [run.digests() for run in runs if run.evaluation is not None]
     other = [case for case in names if len({tuple(found[case]) for found in digests if case in found}) > 1]
     return sorted(names - set(other)), sorted(other)
+
+
+def other_references(runs: Sequence[Compared], cases: Sequence[str]) -> list[str]:
+    """The cases that runs were scored on against different references, as far as the evaluations say against which."""
+    digests = [run.evaluation.references_sha256 for run in runs if run.evaluation is not None]
+    return [case for case in cases if len({found[case] for found in digests if case in found}) > 1]
 
 
 def differences(runs: Sequence[Compared], cases: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from crossmatch.inference.estimates import CaseQuality
 from crossmatch.reports.curves import COLOURS
-from crossmatch.scoring.scores import SHARES, THRESHOLDED, Evaluation, Statistic
+from crossmatch.scoring.scores import SHARES, THRESHOLDED, Evaluation
+from crossmatch.scoring.statistic import Statistic
 
 NAMES = {
     "dice": "Dice",
@@ -135,9 +136,11 @@ def scores_of_runs(evaluations: Mapping[str, Evaluation]) -> str:
     rows = []
     for name, evaluation in evaluations.items():
         overall = evaluation.statistics()
-        dice = [overall["dice"]] if several else []
-        dice += [evaluation.statistics(label)["dice"] for label in first.labels]
-        cells = "".join(f'<td class="n">{_statistic("dice", each)}</td>' for each in dice)
+        dice = [_statistic("dice", overall["dice"])] if several else []
+        for label, value in first.labels.items():
+            known = evaluation.labels.get(label) == value  # else nothing was scored under this name
+            dice.append(_statistic("dice", evaluation.statistics(label)["dice"]) if known else "–")
+        cells = "".join(f'<td class="n">{each}</td>' for each in dice)
         cells += "".join(
             f'<td class="n">{_statistic(metric, overall[metric]) if metric in overall else "–"}</td>'
             for metric in shown

@@ -66,6 +66,7 @@ class MaskFolders:
         self.used: set[Path] = set()  # masks that `of` gave
         self.scans: dict[Key, tuple[str, tuple[Path, ...]]] = {}  # first file -> name and all files of a scan
         self.calibration: str | None = None
+        self._labels = run.data["labels"]
         own = [path.parent for path in run.folder.glob(f"*/{ORIGIN}")]
         for folder in sorted(dict.fromkeys([*own, *named]), key=_age):
             try:
@@ -103,6 +104,10 @@ class MaskFolders:
             masks = MASKS.validate_python(facts.pop("masks", {}))
         except ValidationError:
             raise UserError(f"{folder / ORIGIN} is damaged: predict again into another folder.") from None
+        data = facts.get("data")
+        labels = data.get("labels", self._labels) if isinstance(data, dict) else self._labels
+        if labels != self._labels:
+            raise UserError(f"The masks in {folder} are of a run with other labels, so they are not shown.")
         quality = self._quality(folder)
         maps = folder / "uncertainty"
         uncertain = dict(formats.files_in(maps)) if maps.is_dir() else {}

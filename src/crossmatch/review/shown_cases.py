@@ -9,7 +9,7 @@ from typing import Literal
 from crossmatch import formats
 from crossmatch.dataset.dataset import Dataset, open_dataset
 from crossmatch.dataset.layout import list_cases, read_description
-from crossmatch.errors import UserError, listed
+from crossmatch.errors import UserError, listed, quoted
 from crossmatch.inference.inputs import group_channels
 from crossmatch.inference.ranking import read_ranking
 from crossmatch.review.found_masks import FoundMask, MaskFolders, key_of
@@ -60,9 +60,10 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
         scans: folders of new scans; places: what may be shown.
 
     Raises:
-        UserError: the dataset is gone or has problems.
+        UserError: the dataset is gone, has problems, or numbers or names its labels otherwise than the run.
     """
     dataset = open_dataset(root, ("train", "val"))
+    _refuse_other_labels(run, dataset)
     folders = MaskFolders(run, masks)
     notes = list(folders.notes)
     known = set(run.data["labelled"])
@@ -79,7 +80,9 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
         cases[f"{kind}:{case.id}"] = ReviewCase(f"{kind}:{case.id}", case.id, kind, case.images, reference, mask)
     images = list_cases(root, read_description(root)).images
     seen |= {key_of(path.absolute()) for paths in images.values() for path in paths}  # no test case is a new scan
-    places_next = {key_of(Path(one.images[0])): n for n, one in enumerate(read_ranking(run), start=1)}
+    ranked, doubt = read_ranking(run)
+    notes += [] if doubt is None else [doubt]
+    places_next = {key_of(Path(one.images[0])): n for n, one in enumerate(ranked, start=1)}
     new, hidden = _new_scans(run, folders, scans, seen, places, notes)
     joined = [  # not where it is in no list of a split yet, as a killed process leaves it: then it joins once more
         case
@@ -98,6 +101,20 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
             f"Masks of scans in other folders are not shown. Start with --scans to show those of {listed(hidden)}."
         )
     return Gathered(cases, dataset, tuple(notes), folders.calibration, tuple(joined))
+
+
+def _refuse_other_labels(run: Run, dataset: Dataset) -> None:
+    """A UserError where a value means another class to the run: its masks would become labels of another class."""
+    ours, theirs = run.data["labels"], dataset.labels
+    if ours == theirs:
+        return
+    told, wanted = (", ".join(f"{value} {name}" for name, value in each.items()) for each in (theirs, ours))
+    raise UserError(
+        f"{dataset.root / 'dataset.json'} has the labels {told}, and the run {run.folder} learned {wanted}: accepted "
+        "masks would be labels of other classes. Name the dataset that the run learned from with --data, or train on "
+        f"these labels and review that run: crossmatch train --from {quoted(run.folder)} --data {quoted(dataset.root)} "
+        "--out another folder."
+    )
 
 
 def state_of(path: Path) -> FileState | None:

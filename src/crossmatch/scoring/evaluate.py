@@ -18,8 +18,10 @@ from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Grid, Volume
 from crossmatch.scoring.classes import scored_classes
 from crossmatch.scoring.largest import largest_components_of
-from crossmatch.scoring.mask_files import edited, mask_sha256, origin_of
+from crossmatch.scoring.mask_files import edited, origin_of
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
+from crossmatch.scoring.results_folder import name_of, refuse_others
+from crossmatch.scoring.scored_files import digest_of, places_of
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
 
@@ -61,7 +63,7 @@ def evaluate(
     pred, ref, out = Path(pred), Path(ref), None if out is None else Path(out)
     prediction, written = origin_of(pred)
     if out is not None:
-        _refuse_others(out, pred, ref, prediction, largest_component)
+        refuse_others(out, pred, ref, prediction, largest_component)
         check_writable(out)
     pairs, missing, extra = _pairs(pred, ref)
     if missing and (not partial or not pairs):
@@ -70,7 +72,9 @@ def evaluate(
     grids = {case: _grid_of_both(predicted, reference) for case, (predicted, reference) in pairs.items()}
     for doubt in formats.doubts((case, grid.doubt) for case, grid in grids.items()):
         warn(doubt)
-    digests = {case: mask_sha256(predicted) for case, (predicted, _) in pairs.items()}  # before they are read
+    digests, of_references = (
+        {case: digest_of(both[k]) for case, both in pairs.items()} for k in (0, 1)
+    )  # not read yet
     folder = (ref if ref.is_dir() else ref.parent).resolve()
     dataset = threshold = None
     if (folder.parent / "dataset.json").is_file():
@@ -95,8 +99,8 @@ def evaluate(
     evaluation = Evaluation(
         rows=tuple(rows),
         labels=classes,
-        predictions=_name(pred),
-        references=_name(ref),
+        predictions=name_of(pred),
+        references=name_of(ref),
         dataset=dataset,
         missing=tuple(missing),
         extra=tuple(extra),
@@ -104,31 +108,14 @@ def evaluate(
         largest_component=largest_component,
         jaccard_threshold=threshold,
         masks_sha256=digests,
+        references_sha256=of_references,
         edited=edited({case: predicted for case, (predicted, _) in pairs.items()}, digests, written),
+        places=None if out is None else places_of(out, pred, ref),
     )
     if out is not None:
         write_json(out / "summary.json", evaluation.to_json())
         write_text(out / "cases.csv", evaluation.to_csv())
     return evaluation
-
-
-def _refuse_others(out: Path, pred: Path, ref: Path, prediction: Prediction | None, largest_component: bool) -> None:
-    """A UserError unless `out` is free, or holds what an earlier evaluation of the same folders and kind wrote."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file: name a folder for cases.csv and summary.json.")
-    found = [name for name in ("cases.csv", "summary.json") if (out / name).exists()]
-    if not found:
-        return
-    try:
-        before = load_evaluation(out)
-        what = f"the evaluation of {before.predictions} against {before.references}{before.of_what}"
-        same = (before.predictions, before.references) == (_name(pred), _name(ref))
-        same &= out.resolve() == pred.resolve() or before.prediction == prediction
-        same &= before.largest_component == largest_component
-    except UserError:
-        what, same = " and ".join(found), False
-    if not same:
-        raise UserError(f"{out} already holds {what}: name another folder with --out, nothing is overwritten.")
 
 
 def _refuse_other_values(classes: Mapping[str, int], prediction: Prediction | None, pred: Path) -> None:
@@ -138,10 +125,6 @@ def _refuse_other_values(classes: Mapping[str, int], prediction: Prediction | No
     if wrong:
         told = f"{listed(wrong)} in the masks of {pred} have other values than in the references"
         raise UserError(f"{told}: number the classes in both dataset.json alike.")
-
-
-def _name(path: Path) -> str:
-    return path.resolve().name
 
 
 def _pairs(pred: Path, ref: Path) -> tuple[dict[str, tuple[Path, Path]], list[str], list[str]]:

@@ -1,11 +1,10 @@
-"""Which masks an evaluation scores, which of them predict did not write as they are, and which were written since."""
+"""Where the masks of an evaluation come from, and which of them are not as predict wrote them."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from crossmatch import formats
-from crossmatch.atomic import file_sha256, read_json
-from crossmatch.errors import listed
+from crossmatch.atomic import read_json
 from crossmatch.scoring.stored import Prediction
 
 
@@ -38,22 +37,3 @@ def edited(
     """
     known = {case: (written or {}).get(formats.stem(mask) or "", "") for case, mask in masks.items()}
     return () if written is None else tuple(case for case in masks if known[case] not in (None, digests[case]))
-
-
-def mask_sha256(mask: Path) -> str:
-    """The digest of a mask, or those of its files where its voxels lie in a second one."""
-    return " ".join(file_sha256(part) for part in formats.parts(mask))
-
-
-def written_since(scored: Mapping[str, str], folder: Path) -> str | None:
-    """A sentence that names the masks whose scores are of an earlier file; None: there is none, or it isn't known.
-
-    Args:
-        scored: case -> digest of the mask that was scored. A mask that is not in the folder any more is passed over.
-        folder: of the masks.
-    """
-    masks = dict(formats.files_in(folder)) if scored and folder.is_dir() else {}
-    changed = [case for case, known in scored.items() if case in masks and mask_sha256(masks[case]) != known]
-    if not changed:
-        return None
-    return f"Masks written since they were scored ({len(changed)}): {listed(changed)}. Evaluate again."

@@ -8,35 +8,26 @@ import io
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from crossmatch.atomic import read_json
 from crossmatch.errors import UserError, listed, no_formula, visible
-from crossmatch.scoring.stored import CONVENTIONS, FORMAT, Prediction, StoredEvaluation, StoredScores
+from crossmatch.scoring.statistic import Statistic, plain, statistic_of
+from crossmatch.scoring.stored import CONVENTIONS, FORMAT, FolderPlaces, Prediction, StoredEvaluation, StoredScores
 
 DISTANCES = ("hd95", "asd", "assd")
 THRESHOLDED = "threshold_jaccard"  # only where the dataset states a threshold
 SHARES = ("dice", "jaccard", THRESHOLDED)  # between 0 and 1, shown in percent
 METRICS = (*SHARES, *(f"{name}_{unit}" for unit in ("voxels", "mm") for name in DISTANCES))
 MILLIMETRES = "hd95_mm"  # a case has it, and the other distances in mm, where its voxel size is known
-
-
-class Statistic(NamedTuple):
-    """A metric over cases: NaN for a mean of no case, or a standard deviation (ddof 1) of fewer than two."""
-
-    mean: float
-    std: float
-    cases: int  # that entered mean and std
-    undefined: int  # left out of both
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,9 @@ class Evaluation:
     largest_component: bool = False  # of each predicted class, only this one was scored
     jaccard_threshold: float | None = None  # of the dataset, below which `THRESHOLDED` is 0
     masks_sha256: Mapping[str, str] = field(default_factory=dict)  # case -> digest of its mask; empty: not known
+    references_sha256: Mapping[str, str] = field(default_factory=dict)  # the same of its reference
     edited: tuple[str, ...] = ()  # cases whose masks are not as predict wrote them
+    places: FolderPlaces | None = field(default=None, compare=False)  # of both folders, where results were written
 
     @property
     def of_what(self) -> str:
@@ -84,7 +77,7 @@ class Evaluation:
         for row in self.rows:
             if metric in row.scores:
                 scores.setdefault(row.case, []).append(row.scores[metric])
-        return {case: _statistic(found).mean for case, found in scores.items()}
+        return {case: statistic_of(found).mean for case, found in scores.items()}
 
     def statistics(self, name: str | None = None) -> dict[str, Statistic]:
         """Metric -> statistic over cases: of one class, or of the cases' means over classes (None).
@@ -98,9 +91,9 @@ class Evaluation:
             rows = [row for row in self.rows if name in (None, row.name)]
             if name is None:
                 undefined = {row.case for row in rows if math.isnan(row.scores[metric])}
-                found[metric] = _statistic(self.case_means(metric).values())._replace(undefined=len(undefined))
+                found[metric] = statistic_of(self.case_means(metric).values())._replace(undefined=len(undefined))
             else:
-                found[metric] = _statistic(row.scores[metric] for row in rows)
+                found[metric] = statistic_of(row.scores[metric] for row in rows)
         return found
 
     def notes(self) -> list[str]:
@@ -170,7 +163,9 @@ class Evaluation:
             "versions": {package: version(package) for package in ("crossmatch", "numpy", "scipy")},
             "prediction": self.prediction,
             "masks_sha256": dict(self.masks_sha256),
+            "references_sha256": dict(self.references_sha256),
             "edited": list(self.edited),
+            "places": self.places,
         }
 
     def to_csv(self) -> str:
@@ -215,7 +210,9 @@ def evaluation_of(stored: StoredEvaluation) -> Evaluation:
         largest_component=stored.largest_component,
         jaccard_threshold=stored.jaccard_threshold,
         masks_sha256=stored.masks_sha256,
+        references_sha256=stored.references_sha256,
         edited=stored.edited,
+        places=stored.places,
     )
 
 
@@ -223,23 +220,6 @@ def _known(row: StoredScores) -> dict[str, float]:
     """Metric -> value, NaN where undefined."""
     found = {metric: getattr(row, metric) for metric in METRICS if metric in row.model_fields_set}
     return {metric: math.nan if value is None else value for metric, value in found.items()}
-
-
-def _statistic(values: Iterable[float]) -> Statistic:
-    numbers = np.array(list(values), np.float64)
-    defined = numbers[~np.isnan(numbers)]
-    mean = float(defined.mean()) if len(defined) else math.nan
-    std = float(defined.std(ddof=1)) if len(defined) > 1 else math.nan
-    return Statistic(mean, std, len(defined), len(numbers) - len(defined))
-
-
-def plain(value: Any) -> Any:
-    """Statistics and scores as JSON: NaN is null."""
-    if isinstance(value, Statistic):
-        value = value._asdict()
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _cell(statistic: Statistic, scale: float = 1) -> str:

@@ -71,6 +71,13 @@ class Prediction(TypedDict, total=False):
     masks: dict[str, MaskFile]  # each mask as it was written; older files have none
 
 
+class FolderPlaces(TypedDict):
+    """Where the files of an evaluation lie, as paths from the folder of its results."""
+
+    predictions: str
+    references: str
+
+
 _MM = frozenset({"hd95_mm", "asd_mm", "assd_mm"})
 
 
@@ -111,7 +118,9 @@ class StoredEvaluation(BaseModel):
     largest_component: bool = False
     jaccard_threshold: _Score | None = None  # older files have none
     masks_sha256: dict[str, str] = {}  # case -> digest of its mask; older files have none
+    references_sha256: dict[str, str] = {}  # the same of its reference; older files have none
     edited: tuple[str, ...] = ()  # cases whose masks are not as predict wrote them; older files do not say
+    places: FolderPlaces | None = None  # older files, and results of a benchmark, do not say
 
     @model_validator(mode="after")
     def _every_class_of_every_case_once(self) -> "StoredEvaluation":

@@ -1,0 +1,64 @@
+"""Which files an evaluation scored: their digests, where they lie, and which of them were changed since."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from crossmatch import formats
+from crossmatch.atomic import file_sha256
+from crossmatch.errors import listed
+from crossmatch.scoring.scores import Evaluation
+from crossmatch.scoring.stored import FolderPlaces
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a label file, or those of its files where its voxels lie in a second one."""
+    return " ".join(file_sha256(part) for part in formats.parts(path))
+
+
+def places_of(out: Path, pred: Path, ref: Path) -> FolderPlaces | None:
+    """Where masks and references lie, seen from the folder of results; None where no path leads there."""
+    try:
+        found = [Path(os.path.relpath(path.resolve(), out.resolve())).as_posix() for path in (pred, ref)]
+    except ValueError:  # another drive of Windows
+        return None
+    return FolderPlaces(predictions=found[0], references=found[1])
+
+
+def changed_since(scored: Mapping[str, str], place: Path | None) -> list[str]:
+    """The cases whose files are not those that were scored; none where it is not known.
+
+    Args:
+        scored: case -> digest of the file that was scored. One that is not there any more is passed over.
+        place: the folder of the files, or the one file.
+    """
+    there = {} if place is None else _there(scored, place)
+    return [case for case, path in there.items() if digest_of(path) != scored[case]]
+
+
+def is_unchanged(scored: Mapping[str, str], place: Path) -> bool:
+    """Whether all files that were scored, if these are known, lie in a place as they were. Arguments as above."""
+    there = _there(scored, place)
+    return bool(scored) and set(there) == set(scored) and not changed_since(scored, place)
+
+
+def _there(scored: Mapping[str, str], place: Path) -> dict[str, Path]:
+    """The files of the scored cases in a folder, or the one file."""
+    if not place.is_dir():
+        return dict.fromkeys(scored, place) if place.is_file() else {}
+    return {case: path for case, path in formats.files_in(place) if case in scored} if scored else {}
+
+
+def told_since(evaluation: Evaluation, masks: Path | None, references: Path | None) -> list[str]:
+    """Sentences that name the masks and the references whose scores are of earlier files.
+
+    Args:
+        masks, references: where they lie; None where nobody knows.
+    """
+    kinds = {
+        "Masks written since they were scored": changed_since(evaluation.masks_sha256, masks),
+        "References written since masks were scored against them": changed_since(
+            evaluation.references_sha256, references
+        ),
+    }
+    return [f"{what} ({len(cases)}): {listed(cases)}. Evaluate again." for what, cases in kinds.items() if cases]
