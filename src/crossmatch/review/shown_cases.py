@@ -113,7 +113,7 @@ def _refuse_other_labels(run: Run, dataset: Dataset) -> None:
         f"{dataset.root / 'dataset.json'} has the labels {told}, and the run {run.folder} learned {wanted}: accepted "
         "masks would be labels of other classes. Name the dataset that the run learned from with --data, or train on "
         f"these labels and review that run: crossmatch train --from {quoted(run.folder)} --data {quoted(dataset.root)} "
-        "--out another folder."
+        "--out NEW_RUN"
     )
 
 
