@@ -1,4 +1,4 @@
-"""The pre- and postprocessing of a MONAI bundle: this file and `infer.py` lie in its folder scripts/.
+"""The pre- and postprocessing of a MONAI bundle, in whose folder scripts/ `infer.py` and `infer_cases.py` lie, too.
 
 Shapes: C channels, K classes, *S a scan as stored, *P what the network takes.
 """
@@ -12,7 +12,8 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import Inferer
 
-from crossmatch.export.infer import SCAN, ExportedModel, channel_of
+from crossmatch.export.infer import ExportedModel, channel_of
+from crossmatch.export.infer_cases import SCAN, cases_in, check_channels
 
 
 class WholeScan(Inferer):
@@ -64,12 +65,21 @@ class Segmentation:
 
 
 def scans(folder: str, channels: int) -> list[dict[str, Any]]:
-    """The scans of a folder; where the network takes several channels, CASE_0000, CASE_0001, ... are one scan."""
-    found: dict[str, list[str]] = {}
-    for path in sorted(Path(folder).iterdir()):
-        if match := SCAN.fullmatch(path.name):
-            found.setdefault(match[1] if channels > 1 else path.name, []).append(str(path))
-    return [{"image": files if len(files) > 1 else files[0]} for files in found.values()]
+    """The scans of a folder; where the network takes several channels, CASE_0000, CASE_0001, ... are one scan.
+
+    Raises:
+        ValueError: names the files of scans that have other channels.
+    """
+    found, failed = cases_in(Path(folder), channels), list[str]()
+    for files in found.values():
+        try:
+            check_channels(files, channels)
+        except ValueError as error:
+            failed.append(f"{', '.join(map(str, files))}: {error}")
+    if failed:
+        raise ValueError("\n".join([*failed, f"{len(failed)} of {len(found)} scans cannot be used"]))
+    names = [[*map(str, files)] for files in found.values()]
+    return [{"image": each if len(each) > 1 else each[0]} for each in names]
 
 
 def _case_of(file: Any, channels: int) -> str:

@@ -66,7 +66,7 @@ def write_configs(about: dict[str, Any], folder: Path, description: str, licence
         (configs / name).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
     code = resources.files("crossmatch.export")
     (scripts / "__init__.py").write_text('"""The pre- and postprocessing of this bundle."""\n', encoding="utf-8")
-    for name in ("infer.py", "bundle_steps.py"):
+    for name in ("infer.py", "infer_cases.py", "bundle_steps.py"):
         text = code.joinpath(name).read_text(encoding="utf-8")
         (scripts / name).write_text(text.replace("crossmatch.export.", "scripts."), encoding="utf-8")
 
