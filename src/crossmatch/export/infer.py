@@ -41,10 +41,7 @@ class ExportedModel:
 
     def mask(self, images: list[Any]) -> Any:
         """The mask of a scan as a nibabel image, from the nibabel images of its channels."""
-        labels, header = self.labels([channel_of(image) for image in images]), images[0].header.copy()
-        header.set_data_dtype(np.uint8)
-        header["scl_slope"], header["scl_inter"], header["cal_min"], header["cal_max"] = 1, 0, 0, 0
-        return type(images[0])(labels.reshape(images[0].shape, order="F"), images[0].affine, header)
+        return mask_of(images[0], self.labels([channel_of(image) for image in images]))
 
     def labels(self, channels: list[Any]) -> Any:
         """Labels (*S), uint8, from, for each channel: voxels (*S), affine (4, 4) in mm, RAS+, or None; mm a voxel."""
@@ -148,6 +145,14 @@ def channel_of(image: Any) -> tuple[Any, Any, Any]:
     known = known and np.isfinite(stated).all() and not skew
     says = max(header["sform_code"], header["qform_code"]) > 0 and (known or (affine[:3, :3] != np.eye(3)).any())
     return voxels, affine if ndim == 3 and says else None, stated if known else None
+
+
+def mask_of(image: Any, labels: Any) -> Any:
+    """Labels (*S) as a nibabel image that lies where `image` does, with its header."""
+    header = image.header.copy()
+    header.set_data_dtype(np.uint8)
+    header["scl_slope"], header["scl_inter"], header["cal_min"], header["cal_max"] = 1, 0, 0, 0
+    return type(image)(labels.reshape(image.shape, order="F"), image.affine, header)
 
 
 def turn_of(affine: Any, frame: Any, ndim: int) -> tuple[Any, Any]:
