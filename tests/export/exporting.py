@@ -104,13 +104,13 @@ def _smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def load_infer(folder: Path) -> ModuleType:
-    """The infer.py of an exported folder, which finds its infer_pictures.py by that name."""
+    """The infer.py of an exported folder, which finds the files beside it by their names."""
     loaded = {}
-    for name in ("infer_pictures", "infer"):
+    for name in ("infer_cases", "infer_pictures", "infer"):
         spec = importlib.util.spec_from_file_location(f"{name}_of_{folder.name}", folder / f"{name}.py")
         loaded[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded[name])
-    sys.modules["infer_pictures"] = loaded["infer_pictures"]
+    sys.modules |= {name: loaded[name] for name in ("infer_cases", "infer_pictures")}
     return loaded["infer"]
 
 

@@ -47,6 +47,8 @@ def test_the_command_says_what_comes_next(
             "exists and is not an empty folder: name a new one",
         ),
         (["run", "file/new", "--format", "torch"], "cannot be made"),
+        (["run", "untrained", "new"], "An export holds one network, and run untrained are several runs: export one"),
+        (["run", "untrained"], "An export holds one network, and run untrained are several runs: export one"),
         (["run", "new", "--format", "torch", "--checkpoint", "best"], "has no best checkpoint"),
         (["run", "new", "--format", "torch", "--checkpoint", "gone.safetensors"], "There is no checkpoint"),
         (["run", "new", "--format", "torch", "--evaluation", "gone.json"], "does not exist"),

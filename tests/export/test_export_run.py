@@ -61,11 +61,13 @@ def test_nothing_exported_names_this_machine_or_a_case(format: str, sliced: Slic
 
 
 def test_the_folder_of_each_format(run: Path, tmp_path: Path, quick: None) -> None:
+    common = {"README.md", "LICENSE", "SHA256SUMS", "model.json", "infer.py", "infer_cases.py"}
     names = {
-        "onnx": {"README.md", "LICENSE", "SHA256SUMS", "model.json", "infer.py", "infer_pictures.py", "model.onnx"},
-        "torch": {"README.md", "LICENSE", "SHA256SUMS", "model.json", "infer.py", "infer_pictures.py", "model.pt2"},
+        "onnx": {*common, "infer_pictures.py", "model.onnx"},
+        "torch": {*common, "infer_pictures.py", "model.pt2"},
         "bundle": {"LICENSE", "SHA256SUMS", "model.json", "models/model.ts", "docs/README.md", "configs/metadata.json"}
-        | {"configs/inference.json", "scripts/__init__.py", "scripts/infer.py", "scripts/bundle_steps.py"},
+        | {"configs/inference.json", "scripts/__init__.py", "scripts/infer.py", "scripts/infer_cases.py"}
+        | {"scripts/bundle_steps.py"},
     }
     assert names.keys() == FORMATS.keys()
     for format, wanted in names.items():

@@ -158,6 +158,54 @@ def test_files_that_may_be_channels_or_twins_are_refused(sliced: Sliced, tmp_pat
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c_0007.nii.gz", "d.nii.gz"]
 
 
+def test_channels_have_the_numbers_that_the_model_takes(tmp_path: Path) -> None:
+    """As with `predict`: bad_0001 and bad_0002 are not channels 0 and 1. A name without a number is channel 0."""
+    image = nib.Nifti1Image(np.zeros((3, 4, 5), np.uint8), np.eye(4))
+    names = ("bad_0001.nii.gz", "bad_0002.nii.gz", "double_0000.nii", "double_0000.nii.gz", "short_0000.nii")
+    for name in (*names, "good_0000.nii.gz", "good_0001.nii.gz", "plain.nii", "plain_0001.nii"):
+        nib.save(image, tmp_path / name)
+    model = SimpleNamespace(about={"channels": ["T1", "T2"]}, mask=lambda images: images[0])
+    with pytest.raises(ValueError) as caught:
+        infer.main(tmp_path, tmp_path / "out", model)
+    bad, double, short, last = str(caught.value).splitlines()
+    assert bad.endswith(
+        "bad_0002.nii.gz: 2 channels by the names (_0001, _0002); the model takes 2, CASE_0000 to CASE_0001: add or "
+        "rename files"
+    )
+    assert "double_0000.nii.gz: 2 channels by the names (_0000, _0000)" in double
+    assert "short_0000.nii: 1 channel by the names (_0000)" in short
+    assert last == "3 of 5 scans have no mask"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "plain.nii"]
+    with pytest.raises(ValueError, match=r"bad_0001.*\n1 of 1 scans have no mask"):
+        infer.main(tmp_path / "bad_0001.nii.gz", tmp_path / "other", model)
+    pytest.importorskip("monai", reason="MONAI is not installed")
+    from crossmatch.export.bundle_steps import scans
+
+    with pytest.raises(ValueError, match=r"bad_0001(.|\n)*double(.|\n)*short(.|\n)*3 of 5 scans cannot be used"):
+        scans(str(tmp_path), 2)
+    for name in names:
+        (tmp_path / name).unlink()
+    assert [[Path(file).name for file in each["image"]] for each in scans(str(tmp_path), 2)] == [
+        ["good_0000.nii.gz", "good_0001.nii.gz"],
+        ["plain.nii", "plain_0001.nii"],
+    ]
+    with pytest.raises(ValueError, match=r"good_0001\.nii\.gz: 2 channels.*\n1 of 3 scans cannot be used"):
+        scans(str(tmp_path), 1)
+
+
+def test_a_picture_may_hold_all_channels(tmp_path: Path) -> None:
+    for name in ("a.png", "b_0000.tif", "c_0002.png"):
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name)
+    taken = []
+    model = SimpleNamespace(
+        about={"channels": ["R", "G", "B"]}, labels=lambda channels: taken.append(len(channels)) or channels[0][0]
+    )
+    with pytest.raises(ValueError, match=r"c_0002.png: 1 channel by the names \(_0002\); the model takes 3"):
+        infer.main(tmp_path, tmp_path / "out", model)
+    assert taken == [3, 3]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+
+
 def test_a_stack_of_pictures_is_refused(tmp_path: Path) -> None:
     """As `predict` does; Pillow alone would take the first page."""
     pages = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (10, 200)]

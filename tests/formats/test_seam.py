@@ -9,6 +9,7 @@ SOURCE = Path(formats.__file__).parents[1]
 PACKAGES = {"nibabel", "nrrd", "pydicom", "h5py", "PIL", "SimpleITK", "highdicom"}
 LEAVING = {
     "infer.py",
+    "infer_cases.py",
     "infer_pictures.py",
     "bundle_steps.py",
 }  # of export/: they are copied to where this package is not

@@ -1,6 +1,7 @@
 """Grouping of what `predict` is pointed at into cases: names, channels, one file or a folder, mistakes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -184,6 +185,48 @@ def test_scans_in_deeper_folders_are_named(tmp_path: Path) -> None:
     assert unclaimed.endswith("not used, as they are no scans of a known format: sub/notes.txt")
     assert text.startswith("in folders below ")
     assert "sub/inner.nii.gz, sub/n3/ct.nii; give each" in text
+
+
+def test_what_crossmatch_wrote_below_the_scans_is_no_scan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a folder for each patient: earlier masks, a run with masks, a dataset, an exported model."""
+    run = untrained_run(tmp_path / "run", write_dataset(tmp_path / "data", n_test=2)).folder
+    scans = tmp_path / "scans"
+    for path, name in zip(sorted((tmp_path / "data" / "imagesTs").iterdir()), ("anna", "bert"), strict=True):
+        (touch(tmp_path, f"scans/{name}/mr.nii.gz") / f"scans/{name}/mr.nii.gz").write_bytes(path.read_bytes())
+    for target in (scans / "out", scans / "out", scans / "out2", scans, scans):  # again goes on with the same scans
+        made = predict(run, scans, target, Options(probabilities=True))
+        assert [path.relative_to(target).as_posix() for path in made] == ["anna.nii.gz", "bert.nii.gz"]
+    touch(scans / "model", "model.json", "SHA256SUMS", "masks/anna.nii.gz")
+    for name in ("run", "data"):
+        shutil.copytree(tmp_path / name, scans / name)
+    write_series(scans / "data" / "imagesTr" / "zoe_0000", np.arange(60, dtype=np.int16).reshape(5, 4, 3))
+    predict(run, tmp_path / "data" / "imagesTs", scans / "run" / "test")
+    told: list[str] = []
+    assert list(group_channels(scans, ONE, told.append)) == ["anna", "bert"]
+    assert told[1:] == [
+        f"in {scans}: not used: anna.nii.gz, bert.nii.gz, probabilities, out, out2, which hold predictions; "
+        "data, which holds a dataset (name it, or its imagesTr, to use its scans); "
+        "model, which holds an exported model; run, which holds a run"
+    ]
+    ended = call(capsys, "rank", run, scans, "--out", tmp_path / "next")
+    assert ended[0] == 0
+    ranked = (tmp_path / "next" / "rank.csv").read_text().splitlines()[1:]
+    assert sorted(line.split(",")[1] for line in ranked) == ["anna", "bert"]
+    with pytest.raises(UserError, match="out holds no image"):
+        predict(run, scans / "out", tmp_path / "masks of masks")
+    assert len(predict(run, scans / "out" / "anna.nii.gz", tmp_path / "asked for")) == 1
+
+
+def test_masks_beside_flat_scans_are_not_segmented_again(tmp_path: Path) -> None:
+    """Also where the note on them cannot be read, or was never finished."""
+    folder, told = touch(tmp_path, "a.nii", "b.nii", "masks/prediction.json", "masks/a.nii"), list[str]()
+    assert list(group_channels(folder, ONE, told.append)) == ["a", "b"]
+    assert told == [f"in {folder}: not used: masks, which holds predictions"]
+    (folder / "prediction.json").write_text('{"scans": {"b": []}}')  # masks of other scans were put beside these
+    assert list(group_channels(folder, ONE)) == ["a"]
+    (folder / "prediction.json").write_text("{")
+    with pytest.raises(UserError, match="holds no image"):
+        group_channels(folder, ONE)
 
 
 def test_files_that_give_no_mask_are_named(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from crossmatch.errors import quoted
+from crossmatch.errors import UserError, quoted
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="a run's folder, or a packed model")],
-    out: Annotated[Path, typer.Argument(help="a new folder")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="the folder of one run, or one packed model")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="a new folder")],
     format: Annotated[
         str, typer.Option(help="onnx (with infer.py), torch (a program of torch.export) or bundle (MONAI)")
     ] = "onnx",
@@ -28,7 +28,13 @@ def export(
     from crossmatch.runs.display import Terminal, say
     from crossmatch.runs.zipped import is_packed
 
-    console = Terminal()
+    if len(runs) > 1 or (out / "run.json").is_file():
+        names = " ".join(map(quoted, runs + [out] * (out / "run.json").is_file()))
+        raise UserError(
+            f"An export holds one network, and {names} are several runs: export one of them, with OUT a new folder. "
+            "`crossmatch predict` averages several."
+        )
+    (run,), console = runs, Terminal()
     folder = export_run(
         run,
         out,

@@ -1,4 +1,4 @@
-"""The pre- and postprocessing of a MONAI bundle: this file and `infer.py` lie in its folder scripts/.
+"""The pre- and postprocessing of a MONAI bundle, in whose folder scripts/ `infer.py` and `infer_cases.py` lie, too.
 
 Shapes: C channels, K classes, *S a scan as stored, *P what the network takes.
 """
@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import Inferer
+from monai.transforms.io.array import SaveImage
 
-from crossmatch.export.infer import SCAN, ExportedModel, channel_of
+from crossmatch.export.infer import ExportedModel, channel_of, mask_of
+from crossmatch.export.infer_cases import SCAN, cases_in, check_channels
 
 
 class WholeScan(Inferer):
@@ -63,13 +66,53 @@ class Segmentation:
             self.postprocessing({**item, "pred": MetaTensor(labels, affine=image.affine, meta=meta)})
 
 
+class SaveMask:
+    """Writes masks as infer.py does: NIfTI with the header of the scan, which says where it lies; PNG of a picture.
+
+    Args:
+        output_dir: the folder for the masks. One of the same name is overwritten.
+    """
+
+    def __init__(self, output_dir: str) -> None:
+        self.folder = Path(output_dir)
+        self.pictures = SaveImage(
+            output_dir=output_dir,
+            output_postfix="",
+            output_ext=".png",
+            output_dtype=np.uint8,
+            resample=False,
+            separate_folder=False,
+            print_log=False,
+        )
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """A scan {"image": (C, *S), "pred": (1, *S)}, each with the path of its file, as `Segmentation` gives it."""
+        file, mask = _first(item["image"].meta["filename_or_obj"]), item["pred"]
+        if _is_nifti(file):
+            target = self.folder / Path(mask.meta["filename_or_obj"]).name
+            self.folder.mkdir(parents=True, exist_ok=True)
+            nib.save(mask_of(nib.load(file), mask[0].cpu().numpy()), target)
+        else:
+            self.pictures(mask)
+        return item
+
+
 def scans(folder: str, channels: int) -> list[dict[str, Any]]:
-    """The scans of a folder; where the network takes several channels, CASE_0000, CASE_0001, ... are one scan."""
-    found: dict[str, list[str]] = {}
-    for path in sorted(Path(folder).iterdir()):
-        if match := SCAN.fullmatch(path.name):
-            found.setdefault(match[1] if channels > 1 else path.name, []).append(str(path))
-    return [{"image": files if len(files) > 1 else files[0]} for files in found.values()]
+    """The scans of a folder; where the network takes several channels, CASE_0000, CASE_0001, ... are one scan.
+
+    Raises:
+        ValueError: names the files of scans that have other channels.
+    """
+    found, failed = cases_in(Path(folder), channels), list[str]()
+    for files in found.values():
+        try:
+            check_channels(files, channels)
+        except ValueError as error:
+            failed.append(f"{', '.join(map(str, files))}: {error}")
+    if failed:
+        raise ValueError("\n".join([*failed, f"{len(failed)} of {len(found)} scans cannot be used"]))
+    names = [[*map(str, files)] for files in found.values()]
+    return [{"image": each if len(each) > 1 else each[0]} for each in names]
 
 
 def _case_of(file: Any, channels: int) -> str:
@@ -78,7 +121,7 @@ def _case_of(file: Any, channels: int) -> str:
     match = SCAN.fullmatch(path.name)
     if match is None or (channels == 1 and match[2] not in (None, "_0000")):
         return str(path)
-    return str(path.with_name(match[1] + match[3]))
+    return str(path.with_name(match[1] + match[3].lower()))
 
 
 def _first(file: Any) -> str:
@@ -86,10 +129,14 @@ def _first(file: Any) -> str:
     return str(file[0] if isinstance(file, list | tuple) else file)
 
 
+def _is_nifti(file: str) -> bool:
+    return file.lower().endswith((".nii", ".nii.gz"))
+
+
 def _place(file: Any) -> tuple[Any, Any]:
     """Affine and spacing of a scan's file, as its header states them; None where they are unknown."""
     file = _first(file)
-    if not file.lower().endswith((".nii", ".nii.gz")):
+    if not _is_nifti(file):
         return None, None
     _, affine, spacing = channel_of(nib.load(file))
     return affine, spacing

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from crossmatch.export.infer import SCAN, ExportedModel, command, main
+from crossmatch.export.infer import ExportedModel, command, main
+from crossmatch.export.infer_cases import SCAN
 
 COLUMNS = ("case", "class", "dice", "low", "high", "border_entropy")
 CERTAIN = (0.01, 0.99)  # certainties beyond these are taken for the ends

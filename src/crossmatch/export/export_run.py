@@ -123,7 +123,7 @@ def export_run(
             monai_bundle.write_configs(about, folder, summary(about), licence)
         else:
             _write(folder / "README.md", card)
-            for name in ("infer.py", "infer_pictures.py", *(["estimate.py"] if estimated else [])):
+            for name in ("infer.py", "infer_cases.py", "infer_pictures.py", *(["estimate.py"] if estimated else [])):
                 _write(folder / name, _resource(name).replace("crossmatch.export.", ""))
         write_sums(folder)
     return out

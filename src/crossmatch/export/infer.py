@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import itertools
 import json
-import re
 import sys
 from functools import reduce
 from pathlib import Path
@@ -17,8 +16,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-
-SCAN = re.compile(r"([^.].*?)(_\d{4})?(\.nii\.gz|\.nii|\.png|\.jpe?g|\.tiff?|\.bmp)", re.IGNORECASE)
 
 
 class ExportedModel:
@@ -44,10 +41,7 @@ class ExportedModel:
 
     def mask(self, images: list[Any]) -> Any:
         """The mask of a scan as a nibabel image, from the nibabel images of its channels."""
-        labels, header = self.labels([channel_of(image) for image in images]), images[0].header.copy()
-        header.set_data_dtype(np.uint8)
-        header["scl_slope"], header["scl_inter"], header["cal_min"], header["cal_max"] = 1, 0, 0, 0
-        return type(images[0])(labels.reshape(images[0].shape, order="F"), images[0].affine, header)
+        return mask_of(images[0], self.labels([channel_of(image) for image in images]))
 
     def labels(self, channels: list[Any]) -> Any:
         """Labels (*S), uint8, from, for each channel: voxels (*S), affine (4, 4) in mm, RAS+, or None; mm a voxel."""
@@ -153,6 +147,14 @@ def channel_of(image: Any) -> tuple[Any, Any, Any]:
     return voxels, affine if ndim == 3 and says else None, stated if known else None
 
 
+def mask_of(image: Any, labels: Any) -> Any:
+    """Labels (*S) as a nibabel image that lies where `image` does, with its header."""
+    header = image.header.copy()
+    header.set_data_dtype(np.uint8)
+    header["scl_slope"], header["scl_inter"], header["cal_min"], header["cal_max"] = 1, 0, 0, 0
+    return type(image)(labels.reshape(image.shape, order="F"), image.affine, header)
+
+
 def turn_of(affine: Any, frame: Any, ndim: int) -> tuple[Any, Any]:
     """(order, flipped axes) that bring the axes of a scan nearest to those of the training."""
     order = tuple(range(ndim))
@@ -203,14 +205,11 @@ def resampled(maps: Any, size: Any, first: int = 1, ends: bool = False) -> Any:
 
 def main(source: Path, out: Path, model: Any = None, done: Any = lambda mask: None) -> None:
     """Segment a scan, or a folder of them, to NIfTI as the scan is, or PNG; at the end, a ValueError names failures."""
-    model, cases, ends, failed = model or ExportedModel(), dict[str, list[Path]](), dict[str, str](), list[str]()
-    folder = source if source.is_dir() else source.parent
-    names = {path.name for path in folder.glob("*")}
-    for match in filter(None, map(SCAN.fullmatch, sorted(names))):
-        number = "" if len(model.about["channels"]) > 1 or f"{match[1]}_0000{match[3]}" in names else match[2] or ""
-        ends[match[1] + number] = match[3].lower() if "nii" in match[3].lower() else ".png"
-        cases.setdefault(match[1] + number, []).append(folder / match[0])
-    chosen = {out / (case + ends[case]): files for case, files in cases.items() if source in (*files, folder)}
+    from crossmatch.export.infer_cases import cases_in, check_channels, mask_name
+
+    model, folder, failed = model or ExportedModel(), source if source.is_dir() else source.parent, list[str]()
+    cases = cases_in(folder, count := len(model.about["channels"])).items()
+    chosen = {out / mask_name(files[0], case): files for case, files in cases if source in (*files, folder)}
     if not chosen or out.resolve() == folder.resolve():
         raise ValueError(f"{out} holds the scans" if chosen else f"{source} is, or holds, no NIfTI file and no picture")
     if there := [path for path in (*chosen, out) if path.is_file()]:
@@ -219,6 +218,7 @@ def main(source: Path, out: Path, model: Any = None, done: Any = lambda mask: No
     for target, files in chosen.items():
         aside = target.with_name(f".{target.name}")  # so that a mask appears whole or not at all
         try:
+            check_channels(files, count)
             if target.suffix == ".png":
                 from crossmatch.export.infer_pictures import segment_picture
 

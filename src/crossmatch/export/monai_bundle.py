@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from crossmatch import formats
 from crossmatch.export.program import Probabilities, check_equal, example, quiet
 from crossmatch.networks.segmenter import Segmenter
 
@@ -66,7 +65,7 @@ def write_configs(about: dict[str, Any], folder: Path, description: str, licence
         (configs / name).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
     code = resources.files("crossmatch.export")
     (scripts / "__init__.py").write_text('"""The pre- and postprocessing of this bundle."""\n', encoding="utf-8")
-    for name in ("infer.py", "bundle_steps.py"):
+    for name in ("infer.py", "infer_cases.py", "bundle_steps.py"):
         text = code.joinpath(name).read_text(encoding="utf-8")
         (scripts / name).write_text(text.replace("crossmatch.export.", "scripts."), encoding="utf-8")
 
@@ -125,7 +124,7 @@ def _metadata(about: dict[str, Any], description: str, licence: str) -> dict[str
 def _inference(about: dict[str, Any]) -> dict[str, Any]:
     """configs/inference.json: reads `dataset_dir`, writes masks to `output_dir`."""
     return {
-        "imports": ["$import sys", "$import numpy", "$import torch"],
+        "imports": ["$import sys", "$import torch"],
         "initialize": ["$sys.path.insert(0, str(@bundle_root))"],
         "bundle_root": ".",
         "dataset_dir": "$str(@bundle_root) + '/scans'",
@@ -146,24 +145,7 @@ def _inference(about: dict[str, Any]) -> dict[str, Any]:
         },
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "inferer": {"_target_": "scripts.bundle_steps.WholeScan", "folder": "$str(@bundle_root)"},
-        "postprocessing": {
-            "_target_": "Compose",
-            "transforms": [
-                {
-                    "_target_": "SaveImaged",
-                    "keys": "pred",
-                    "output_dir": "@output_dir",
-                    "output_postfix": "",
-                    "output_ext": formats.PICTURE_ENDING
-                    if about["normalisation"]["kind"] == "colour"
-                    else formats.DEFAULT_ENDING,
-                    "output_dtype": "$numpy.uint8",
-                    "resample": False,
-                    "separate_folder": False,
-                    "print_log": False,
-                },
-            ],
-        },
+        "postprocessing": {"_target_": "scripts.bundle_steps.SaveMask", "output_dir": "@output_dir"},
         "evaluator": {
             "_target_": "scripts.bundle_steps.Segmentation",
             "dataset": "@dataset",

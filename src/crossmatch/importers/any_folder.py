@@ -11,8 +11,9 @@ from pathlib import Path
 from crossmatch import formats
 from crossmatch.dataset.dataset import SPLITS, Split
 from crossmatch.errors import UserError, listed
-from crossmatch.importers.patterns import ChosenFile, choose, scans_below, unclaimed_remarks
+from crossmatch.importers.patterns import ChosenFile, choose, remarks_on, scans_below
 from crossmatch.importers.roles import SEQUENCES, Role, role_of
+from crossmatch.importers.set_aside import without
 from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
 PATIENT = r"^(.+?)(?:__.*)?$"  # of case names FOLDER__FILE: the folder
@@ -34,10 +35,12 @@ def find(source: Path, wishes: Wishes) -> Source:
     Raises:
         UserError: no such folder, no scan in it, a pattern that nothing matches, no image.
     """
-    scans, unused = scans_below(source)
-    if not scans:
-        raise UserError(f"{source} holds no scan (files that end in {', '.join(formats.endings())}): name another.")
-    files = choose(source, scans, wishes)
+    below = scans_below(source)
+    if not below.scans:
+        endings = ", ".join(formats.endings())
+        passed = [f"{source} holds no scan (files that end in {endings}): name another."]
+        raise UserError(" ".join(passed + remarks_on(source, [], below.aside)))
+    files = choose(source, below, wishes)
     wanted = [channel.lower() for channel in wishes.channels]
     roles = [(file, _role(file, wanted or SEQUENCES)) for file in files]
     images = [(file, role) for file, role in roles if not role.label]
@@ -75,9 +78,10 @@ def find(source: Path, wishes: Wishes) -> Source:
     if any("__" in case.name for case in found.cases):
         found.patient_regex = PATIENT
         found.remarks.append("Cases are named FOLDER__FILE; a folder counts as one patient (--patient says otherwise).")
-    found.remarks += unclaimed_remarks(source, unused)
-    if len(files) < len(scans):
-        found.remarks.append(f"{len(scans) - len(files)} of {len(scans)} scans match no pattern and are not used.")
+    named_by = {file.path for file in files}
+    found.remarks += remarks_on(source, below.unclaimed, without(source, below.aside, named_by))
+    if rest := len(set(below.scans) - named_by):
+        found.remarks.append(f"{rest} of {len(below.scans)} scans match no pattern and are not used.")
     return found
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from crossmatch import formats
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.roles import role_of
+from crossmatch.importers.set_aside import PREDICTIONS, Aside, aside_notes, held_in, maps_in, predicted_in
 from crossmatch.importers.wishes import Wishes
 
 
@@ -25,31 +26,66 @@ class ChosenFile(NamedTuple):
     test: bool
 
 
-def scans_below(source: Path) -> tuple[list[Path], list[str]]:
-    """Every scan below a folder, a DICOM series being one, and the names of files that are none."""
+class FoundBelow(NamedTuple):
+    """What lies below a folder."""
+
+    scans: list[Path]  # a DICOM series being one
+    unclaimed: list[str]  # names of files that are none
+    aside: Aside  # not looked into, as it is no scan of this source
+
+
+def scans_below(source: Path) -> FoundBelow:
+    """Every scan below a folder, but for predictions, runs and other datasets that lie there, see `set_aside`."""
     if not source.is_dir():
         raise UserError(
             f"{source} {'is a file' if source.exists() else 'does not exist'}: name the folder of the scans."
         )
-    found = [path for _, path in formats.series_in(source)]
-    series = set(found)
+    series = [path for _, path in formats.series_in(source)]
+    predicted = predicted_in(source)
+    found: list[Path] = []
     unused: list[str] = []
+    aside: Aside = {PREDICTIONS: [*predicted]} if predicted else {}
     for folder, below in formats.folders_below(source):
-        scans = [path for _, path in formats.files_in(folder)]
+        passed = {*(predicted if folder == source else ())}
+        scans = [path for _, path in formats.files_in(folder) if path.name not in passed]
         found += scans
         taken = {path.name for path in scans}
         left = formats.unclaimed_in(folder)
         if folder in series:
-            aside = set(formats.not_slices(folder))
-            left = [path for path in left if path in aside]
+            no_slices = set(formats.not_slices(folder))
+            left = [path for path in left if path in no_slices]
         unused += [str(path.relative_to(source)) for path in left if not path.is_dir()]
-        below[:] = [name for name in below if name not in taken]
-    return found, unused
+        for name in below:
+            if name not in passed and (held := held_in(folder / name)) is not None:
+                aside.setdefault(held, []).append(str((folder / name).relative_to(source)))
+                passed.add(name)
+        below[:] = [name for name in below if name not in taken | passed]
+    away = [source / name for names in aside.values() for name in names]
+    found = [path for path in series if not any(path.is_relative_to(place) for place in away)] + found
+    return FoundBelow(found, unused, aside)
 
 
-def unclaimed_remarks(source: Path, names: list[str]) -> list[str]:
-    """What an import says of files of a source that are no scans."""
-    return [f"{told[0].upper()}{told[1:]}." for told in formats.unused_notes(source, names)]
+def scans_asked_for(source: Path, aside: Aside, pattern: str) -> list[Path]:
+    """The files of folders that are set aside, where the fixed beginning of a pattern names such a folder."""
+    fixed = source
+    for part in Path(pattern).parts:
+        if re.search(r"[*?\[]", part):
+            break
+        fixed /= part
+    away = [source / name for names in aside.values() for name in names]
+    if not any(fixed.is_relative_to(place) for place in away):
+        return []
+    top = fixed if fixed.is_dir() else fixed.parent
+    asked: list[Path] = []
+    for folder, below in formats.folders_below(top):
+        asked += [path for _, path in formats.files_in(folder)]
+        below[:] = [name for name in below if name not in maps_in(folder)]
+    return asked
+
+
+def remarks_on(source: Path, unclaimed: list[str], aside: Aside) -> list[str]:
+    """What an import says of files of a source that are no scans, and of folders that it does not look into."""
+    return [f"{told[0].upper()}{told[1:]}." for told in [*formats.unused_notes(source, unclaimed), *aside_notes(aside)]]
 
 
 def unused_below(source: Path, used: Iterable[Path], why: str) -> list[str]:
@@ -58,26 +94,31 @@ def unused_below(source: Path, used: Iterable[Path], why: str) -> list[str]:
     Args:
         used: scans and other files; why: of the scans that are not among them.
     """
-    scans, unclaimed = scans_below(source)
+    scans, unclaimed, aside = scans_below(source)
     known = {os.path.normpath(path) for path in used}
     rest = [str(path.relative_to(source)) for path in scans if os.path.normpath(path) not in known]
     others = [name for name in unclaimed if os.path.normpath(source / name) not in known]
     remarks = [f"Not used, {why}: {listed(sorted(rest))}."] if rest else []
-    return remarks + unclaimed_remarks(source, others)
+    return remarks + remarks_on(source, others, aside)
 
 
-def choose(source: Path, scans: Iterable[Path], wishes: Wishes) -> list[ChosenFile]:
-    """The files that the patterns name, with what they say of each; all of them where there is no pattern."""
+def choose(source: Path, below: FoundBelow, wishes: Wishes) -> list[ChosenFile]:
+    """The files that the patterns name, with what they say of each; all scans where there is no pattern.
+
+    Files of folders that are set aside are taken where a pattern names the folder, as in --labels out.
+    """
     chosen: dict[Path, ChosenFile] = {}
-    parts = {path: _parts(path, source) for path in scans}
+    parts = {path: _parts(path, source) for path in below.scans}
     patterns = (("--test", wishes.test), ("--images", wishes.images), ("--labels", wishes.labels))
     for option, pattern in patterns:
         if pattern is None:
             continue
+        scans = [*below.scans, *scans_asked_for(source, below.aside, pattern)]
         matched = {path: told for path in scans if (told := _told(source, path, pattern)) is not None}
         if not matched:
+            passed = "".join(f" N{told[1:]}." for told in aside_notes(below.aside))
             raise UserError(
-                f"{option} {pattern} matches none of the scans in {source}, such as {listed(list(parts)[:3])}."
+                f"{option} {pattern} matches none of the scans in {source}, such as {listed(list(parts)[:3])}.{passed}"
             )
         for path, told in matched.items():
             kind = {"--images": False, "--labels": True}.get(option)
@@ -86,12 +127,12 @@ def choose(source: Path, scans: Iterable[Path], wishes: Wishes) -> list[ChosenFi
                 raise UserError(f"{path} matches both --images and --labels: give patterns that tell them apart.")
             test = option == "--test" or before is not None
             chosen[path] = ChosenFile(path, told, kind, test)
-    for path in scans:
+    for path in below.scans:
         if path not in chosen and wishes.images is None:  # labels alone were named, or nothing: words decide
             chosen[path] = ChosenFile(path, parts[path], None if wishes.labels is None else False, False)
         elif path not in chosen and wishes.labels is None and role_of(parts[path][:-1], parts[path][-1], ()).label:
             chosen[path] = ChosenFile(path, parts[path], True, False)
-    return [chosen[path] for path in scans if path in chosen]
+    return [chosen[path] for path in dict.fromkeys([*below.scans, *chosen]) if path in chosen]
 
 
 def _parts(path: Path, above: Path) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ from crossmatch.dataset.orientation import difference, states_axes, turn_grid, t
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import DEFAULT_ENDING, Grid
 from crossmatch.importers.any_folder import NoChannelError, find
-from crossmatch.importers.patterns import scans_below
+from crossmatch.importers.patterns import FoundBelow, scans_below
 from crossmatch.importers.roles import role_of
+from crossmatch.importers.set_aside import aside_notes
 from crossmatch.importers.wishes import Wishes
 from crossmatch.inference.channel_names import check_channels_beside
 from crossmatch.inference.familiar import strange_spacing
@@ -144,17 +145,18 @@ def group_channels(
         formats.ending(source)  # a UserError where no format claims the file
         chosen, _ = _split(str(formats.stem(source)), channels)
     folder = source if source.is_dir() else source.parent
-    scans, unclaimed = scans_below(folder) if chosen is None else ([], [])
-    for told in formats.unused_notes(folder, unclaimed):
+    below = scans_below(folder) if chosen is None else FoundBelow([], [], {})
+    for told in [*formats.unused_notes(folder, below.unclaimed), *aside_notes(below.aside)]:
         warn(f"in {folder}: {told}")
     if channels == 1:
         _refuse_numbers(folder, chosen)
     if chosen is not None and channels == 1:
         return {chosen: (source,)}
     found: dict[str, dict[int, Path]] = {}
+    usable = set(below.scans)
     for stem, path in [*formats.files_in(folder), *(formats.series_in(folder) if chosen is None else [])]:
         case, channel = _split(stem, channels)
-        if chosen is not None and case != chosen:
+        if not (path in usable if chosen is None else case == chosen):
             continue
         if channel in found.setdefault(case, {}):
             raise UserError(
@@ -164,9 +166,9 @@ def group_channels(
     numbered = any(_CHANNEL.fullmatch(str(formats.stem(path))) for files in found.values() for path in files.values())
     alone = channels == 1 or any(formats.holds_channels(path) for files in found.values() for path in files.values())
     if chosen is None and (not found or not (numbered or alone)):
-        return _by_words(folder, names, scans, warn)
+        return _by_words(folder, names, below, warn)
     used = {path for files in found.values() for path in files.values()}
-    if deeper := [str(path.relative_to(folder)) for path in scans if path not in used]:
+    if deeper := [str(path.relative_to(folder)) for path in below.scans if path not in used]:
         warn(f"in folders below {folder}, so not used: {listed(sorted(deeper))}; give each of these folders by itself")
     if chosen is None and (labels := _labels_among(found)):
         warn(f"labels by their names are passed over: {listed(labels)}")
@@ -192,10 +194,10 @@ def _labels_among(names: Iterable[str]) -> list[str]:
 
 
 def _by_words(
-    folder: Path, names: Sequence[str], scans: Sequence[Path], warn: Callable[[str], None]
+    folder: Path, names: Sequence[str], below: FoundBelow, warn: Callable[[str], None]
 ) -> dict[str, tuple[Path, ...]]:
     """The scans of a folder of any layout, channels told apart by their names; labels are passed over."""
-    if not scans:
+    if not below.scans:
         raise UserError(f"{folder} holds no image: put files named CASE_0000{DEFAULT_ENDING} into it.")
     try:
         found = find(folder, Wishes(channels=tuple(names)))
@@ -213,7 +215,7 @@ def _by_words(
             "them, or move others out."
         )
     used = {path for case in found.cases for path in case.images}
-    if others := [str(path.relative_to(folder)) for path in scans if path not in used]:
+    if others := [str(path.relative_to(folder)) for path in below.scans if path not in used]:
         warn(f"labels or other channels by their names are passed over: {listed(sorted(others))}")
     return {case.name: case.images for case in found.cases}
 
