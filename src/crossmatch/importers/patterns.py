@@ -116,7 +116,7 @@ def choose(source: Path, below: FoundBelow, wishes: Wishes) -> list[ChosenFile]:
         scans = [*below.scans, *scans_asked_for(source, below.aside, pattern)]
         matched = {path: told for path in scans if (told := _told(source, path, pattern)) is not None}
         if not matched:
-            passed = "".join(f" N{told[1:]}." for told in aside_notes(below.aside))
+            passed = "".join(f" {told[0].upper()}{told[1:]}." for told in aside_notes(below.aside))
             raise UserError(
                 f"{option} {pattern} matches none of the scans in {source}, such as {listed(list(parts)[:3])}.{passed}"
             )
