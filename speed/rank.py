@@ -24,8 +24,9 @@ from crossmatch import formats
 from crossmatch.atomic import write_json, write_text
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.orientation import put_onto
+from crossmatch.inference.candidates import ScanToLabel
 from crossmatch.inference.predict import Options, predictor_of
-from crossmatch.inference.rank import ScanToLabel, look, pool_of
+from crossmatch.inference.rank import look, pool_of
 from crossmatch.inference.variety import choose
 from crossmatch.phantom.phantom import PHANTOMS, make_phantom
 from crossmatch.recipes.load import load_recipe

@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from finished import result
 
@@ -176,3 +178,15 @@ def test_a_benchmark_of_two_folds(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "2 folds of the labelled cases of 2 patients" in text
     (cell,) = json.loads((bench / "results.json").read_text())["cells"]
     assert sorted({row["case"] for row in cell["evaluation"]["cases"]}) == ["case_001", "case_002"]
+
+
+def test_folds_whose_scans_would_be_cut_along_other_axes_are_refused(tmp_path: Path) -> None:
+    """The first scan alone has other axes, so the fold that tests it would be cut along another one."""
+    root = scans(tmp_path / "data")
+    assert make_folds(root, 2, ["all"], tmp_path / "alike")
+    for path in (*root.glob("images*/case_001_0000.nii.gz"), *root.glob("labels*/case_001.nii.gz")):
+        order = np.array([[2, 1], [0, 1], [1, 1]])
+        nib.save(nib.load(path).as_reoriented(order), path)
+    with pytest.raises(UserError, match="stored with other axes than the first one without case_001, case_004"):
+        make_folds(root, 2, ["all"], tmp_path / "out")
+    assert not (tmp_path / "out" / "2_folds").exists()

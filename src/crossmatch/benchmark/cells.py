@@ -103,16 +103,16 @@ def plan_cells(
             if other.folder == cell.folder or (other.recipe == cell.recipe and other.fold == cell.fold)
         ]:
             raise UserError(f"These two are the same run: {alike[0]}; {cell}. Give each value of --grid once.")
-    _refuse_idle(cells, keys, given)
+    _refuse_idle(cells, keys)
     return cells
 
 
-def _refuse_idle(cells: Sequence[Cell], grid: Sequence[str], given: Sequence[str]) -> None:
-    """Refuse a setting that changes no cell, or a grid over what changes no cell of one of the methods."""
-    found = [(cell.method, idle(cell.recipe, (*grid, *given))) for cell in cells]
-    for key in given:
-        if all(key in each for _, each in found):
-            raise UserError(f"--set {key} has no effect: {found[0][1][key]}. Leave it out.")
+def _refuse_idle(cells: Sequence[Cell], grid: Sequence[str]) -> None:
+    """Refuse a grid over a setting that changes no cell of one of the methods: its rows would be equal.
+
+    A change of all cells may be without effect in some of them, and a table may be made method by method.
+    """
+    found = [(cell.method, idle(cell.recipe, grid)) for cell in cells]
     for key, method in itertools.product(grid, dict.fromkeys(cell.method for cell in cells)):
         of_method = [each for name, each in found if name == method]
         if all(key in each for each in of_method):

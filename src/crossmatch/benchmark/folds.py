@@ -18,11 +18,12 @@ import numpy as np
 from crossmatch.atomic import new_folder, read_json, write_json
 from crossmatch.benchmark.cells import Cell
 from crossmatch.benchmark.results import GridPoint, Result
-from crossmatch.dataset.check import load_fingerprint
+from crossmatch.dataset.check import frame_of, load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset, open_dataset
+from crossmatch.dataset.orientation import UNTURNED, turn_into
 from crossmatch.dataset.writing import write_description
 from crossmatch.errors import UserError, listed
-from crossmatch.formats import DEFAULT_ENDING, parts
+from crossmatch.formats import DEFAULT_ENDING, Grid, parts
 
 RECORD = "folds.json"  # beside the folds: what they were made of
 SEED = 0  # of the dealing
@@ -71,6 +72,7 @@ def make_folds(root: Path, count: int, labelled: Sequence[str], out: Path) -> st
             "Folds are for datasets without such test cases."
         )
     folds = deal(dataset.labelled("all")[0], count)
+    _refuse_other_axes(dataset, folds)
     made_of = {
         "data": load_fingerprint(dataset).digest,
         "folds": count,
@@ -90,6 +92,24 @@ def make_folds(root: Path, count: int, labelled: Sequence[str], out: Path) -> st
             "choose another --out."
         )
     return str(place / "fold{fold}")
+
+
+def _refuse_other_axes(dataset: Dataset, folds: Sequence[Sequence[Case]]) -> None:
+    """A UserError if the first training scan of a fold has other axes than the dataset's first.
+
+    All scans are turned to the axes of the first one, by which the slice axis and the sizes are counted.
+    """
+    train = dataset.split("train")
+    frame = frame_of(train)
+    for held_out in folds:
+        away = {case.patient for case in held_out}
+        own = frame_of([case for case in train if case.patient not in away])
+        if own is not None and turn_into(frame, Grid((1, 1, 1), np.array(own), (1.0, 1.0, 1.0))) != UNTURNED:
+            raise UserError(
+                f"{dataset.root}: the first training scan is stored with other axes than the first one without "
+                f"{listed(sorted(away))}. A fold would be cut along another axis than the others. Store all scans with "
+                "the same axes, or leave out --folds."
+            )
 
 
 def pooled(cells: Sequence[Cell], results: Sequence[Result], every: Sequence[Cell]) -> tuple[list[Result], list[str]]:

@@ -7,6 +7,7 @@ have no label, a file of a test case linked among those that are learned from. W
 
 import hashlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -86,7 +87,7 @@ def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fing
 def _check(dataset: Dataset, progress: Progress | None, becomes: Path | None = None) -> Fingerprint:
     scanned: list[CasePrint] = []
     by_case: dict[str, list[str]] = {}
-    frame = _frame(dataset)
+    frame = frame_of(dataset.split("train"))
     doubted: list[tuple[str, str | None]] = []
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
     problems += shared_files(dataset)
@@ -120,9 +121,9 @@ def _check(dataset: Dataset, progress: Progress | None, becomes: Path | None = N
     return fingerprint
 
 
-def _frame(dataset: Dataset) -> Frame | None:
+def frame_of(train: Sequence[Case]) -> Frame | None:
     """As `Fingerprint.frame`, from the headers; a file that cannot be read is left to `_scan`."""
-    for case in dataset.split("train"):
+    for case in train:
         with suppress(UserError):
             grid = formats.read_grid(case.images[0])
             if len(grid.shape) != 3:

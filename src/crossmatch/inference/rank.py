@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch.atomic import check_writable
-from crossmatch.dataset.dataset import Dataset, open_dataset, patient_of
 from crossmatch.errors import UserError, listed
-from crossmatch.inference.channel_names import check_channels
+from crossmatch.inference.candidates import ScanToLabel, candidates_of
 from crossmatch.inference.ensemble import load_networks
-from crossmatch.inference.inputs import find_scans, usable_scans
 from crossmatch.inference.judged import calibration_of
 from crossmatch.inference.origin import weights_digest
 from crossmatch.inference.predict import Options, predictor_of
@@ -27,15 +25,6 @@ from crossmatch.runs.run import Run, open_run
 
 POOL = 3  # times as many of the most uncertain scans are looked at, at least, as are asked for
 POOR, GOOD = 0.5, 0.9  # mean estimated Dice up to which all scans are looked at, and from which POOL decides
-
-
-@dataclass(frozen=True)
-class ScanToLabel:
-    """A scan that could be chosen, or a labelled one, with which the others are compared."""
-
-    case: str
-    patient: str
-    images: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -95,7 +84,7 @@ def rank(
         raise UserError(
             f"{place}, where the data of {run} were, is no folder now: name a dataset, or a folder of scans."
         )
-    candidates, known = _candidates(opened, place, warn or (lambda text: warnings.warn(text, stacklevel=3)))
+    candidates, known = candidates_of(opened, place, warn or (lambda text: warnings.warn(text, stacklevel=3)))
     if not candidates:
         raise UserError(
             f"{place} has no scan to choose from: every training case has a label that the run may use. Name a folder "
@@ -198,32 +187,3 @@ def _uncertainty(verdict: dict[str, object]) -> float:
     """1 minus the estimated Dice, or the agreement; a mask with nothing in it is the most uncertain."""
     value = verdict["dice"] if verdict["dice"] is not None else verdict["agreement"]
     return 1.0 if value is None else 1.0 - float(value)  # type: ignore[arg-type]
-
-
-def _candidates(run: Run, place: Path, warn: Callable[[str], None]) -> tuple[list[ScanToLabel], list[ScanToLabel]]:
-    """The scans to choose from, and those that the run learned from with labels, which the network can take."""
-    labelled: list[ScanToLabel] = []
-    learned = set(run.data["labelled"])
-    root = Path(run.data["root"])
-    if not run.is_packed and (root / "dataset.json").is_file():
-        whole = open_dataset(root)
-        check_channels(root / "dataset.json", whole.channels, run, warn)
-        labelled = [one for one in _of_dataset(whole.only("train")) if one.case in learned]
-    usable_scans({one.case: one.images for one in labelled}, run, run.recipe, lambda text: None)
-    if not (place / "dataset.json").is_file():
-        scans = find_scans(place, run, run.recipe, warn)
-        return [ScanToLabel(one.name, patient_of(one.name, None, place), one.channels) for one in scans], labelled
-    dataset = open_dataset(place).only("train")
-    same = not run.is_packed and place.resolve() == root.resolve()
-    if not same:
-        check_channels(place / "dataset.json", dataset.channels, run, warn)
-    with_label = {case.id for case in dataset.cases if case.label is not None}
-    if same and run.recipe.data.labelled != "all":
-        with_label = learned  # further labels lie there, which this run was not to use
-    left = [one for one in _of_dataset(dataset) if one.case not in with_label]
-    usable_scans({one.case: one.images for one in left}, run, run.recipe, warn)
-    return left, labelled
-
-
-def _of_dataset(dataset: Dataset) -> list[ScanToLabel]:
-    return [ScanToLabel(case.id, case.patient, case.images) for case in dataset.cases]
