@@ -76,6 +76,20 @@ def test_the_training_folder_itself_may_be_named(tmp_path):
     assert len(import_acdc(tmp_path / "training", tmp_path / "out").cases) == 2
 
 
+def test_what_is_not_read_is_named(tmp_path):
+    source = tmp_path / "source"
+    for patient in ("patient099", "patient101", "patient102"):
+        write_patient(source / "training", patient)
+    told: list[str] = []
+    import_acdc(source, tmp_path / "out", tell=told.append)
+    assert "patients left out, not of the usual 100: 2 (patient101, patient102)" in told
+    _, image, label = community_case(1)
+    write_pair(source / "data" / "patient038_frame01.h5", image, label)
+    told.clear()
+    import_acdc(source, tmp_path / "other", tell=told.append)
+    assert "the .h5 files are imported; the folders of 3 patients beside them are not read" in told
+
+
 def test_the_community_form(tmp_path):
     """Volumes and slices: axes turned, integers restored, a volume stacked again, one with gaps left out."""
     data = tmp_path / "src" / "data"

@@ -17,7 +17,7 @@ from crossmatch import formats
 from crossmatch.dataset.dataset import SPLITS, Dataset
 from crossmatch.dataset.fingerprint import Progress
 from crossmatch.dataset.orientation import turn_onto, turn_volume
-from crossmatch.errors import UserError
+from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Volume
 from crossmatch.importers.acdc_hdf5 import find_hdf5
 from crossmatch.importers.shared import Read, Tell, only_once, write_import
@@ -66,7 +66,10 @@ def import_acdc(
     tell = tell or (lambda remark: None)
     if not source.is_dir():
         raise UserError(f"{source} is no folder; ACDC is imported from\n{TREES}")
-    cases = find_hdf5(source, tell) or find_challenge(source, tell)
+    cases, patients = find_hdf5(source, tell), _patients(source)
+    if cases and patients:
+        tell(f"the .h5 files are imported; the folders of {len(patients)} patients beside them are not read")
+    cases = cases or find_challenge(source, tell)
     if not cases:
         raise UserError(f"{source} does not hold ACDC; it is imported from\n{TREES}")
     return write_import(target, cases, standard_lists(), DESCRIPTION, progress, tell)
@@ -88,18 +91,29 @@ def standard_lists() -> dict[str, list[str]]:
 
 def find_challenge(source: Path, tell: Tell) -> dict[str, Read]:
     """Case name -> how to read it, for the challenge's NIfTI files; empty where there are none."""
-    patients: list[Path] = []
-    for folder in (source, source / "training", source / "database" / "training"):
-        if folder.is_dir():
-            patients += sorted(p for p in folder.iterdir() if re.fullmatch(r"patient\d{3}", p.name) and p.is_dir())
+    patients = _patients(source)
     standard = {name.split("_")[0] for names in standard_lists().values() for name in names}
     if any((folder / "testing").is_dir() for folder in (source, source / "database")):
         tell("the folder testing (patients 101 to 150) is not part of the usual split of 100 patients and is left out")
+    if others := sorted({p.name for p in patients} - standard):
+        tell(f"patients left out, not of the usual 100: {len(others)} ({listed(others)})")
     cases: dict[str, Read] = {}
     for name, folder in only_once(source, ((p.name, p) for p in patients if p.name in standard)).items():
         for phase, frame in _phases(folder).items():
             cases[f"{name}_{FRAMES[phase]}"] = _challenge_reader(folder, frame, tell)
     return cases
+
+
+def _patients(source: Path) -> list[Path]:
+    """The folders of patients, in the places where the challenge has them."""
+    places = (source, source / "training", source / "database" / "training")
+    return [
+        path
+        for place in places
+        if place.is_dir()
+        for path in sorted(place.iterdir())
+        if re.fullmatch(r"patient\d{3}", path.name) and path.is_dir()
+    ]
 
 
 def _phases(folder: Path) -> dict[str, int]:

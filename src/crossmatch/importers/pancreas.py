@@ -83,8 +83,11 @@ def import_pancreas(
     prepare = prepare_a if variant == "A" else prepare_b
     raw = find_raw(source, remarks, tell)
     cases: dict[str, Read] = {name: partial(_prepared, name, read, prepare) for name, read in raw.items()}
+    community = find_hdf5(source)
+    if cases and community:
+        tell(f"TCIA's files are imported; {len(community)} imageNNNN_norm.h5 files beside them are not read")
     if not cases:
-        cases = find_hdf5(source)
+        cases = community
         if cases and variant == "B":
             raise UserError(
                 f"{source} holds imageNNNN_norm.h5 files, which are variant A, resampled and cropped in its way: "
