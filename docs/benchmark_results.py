@@ -79,7 +79,7 @@ def benchmark_table(root: Path, *benchmarks: str) -> list[str]:
                 f"| {', '.join(f'`{name}`' for name in named)} "
                 f"| {percent(row['dice']['mean'], row['dice']['sd'])} "
                 f"| {', '.join(percent(value) for value in single[row['method'], row['labelled']])} "
-                f"| {percent(row['validation']['mean'])} | {shown} "
+                f"| {'-' if (val := row['validation']['mean']) is None else percent(val)} | {shown} "
                 f"| {row['training_seconds'] / 60:.1f} | {p} | {chance(test.get('first'))} |"
             )
     return lines
