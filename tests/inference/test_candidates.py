@@ -20,6 +20,11 @@ def test_a_folder_of_scans_is_chosen_from_without_those_in_use(tmp_path: Path) -
     for path in (data / "imagesTr").iterdir():
         copies.mkdir(exist_ok=True)
         shutil.copy(path, copies / f"new_{path.name}")
+    other = write_dataset(tmp_path / "other", n_train=4, n_val=0, unlabelled=4, seed=7)
+    for path in (data / "imagesTr").iterdir():
+        shutil.copy(path, other / "imagesTr")  # the scans in use, without their labels
+    left, _ = candidates_of(run, other, lambda text: None)
+    assert {one.case for one in left} == every - in_use
     for place, prefix in ((data / "imagesTr", ""), (copies, "new_")):
         told: list[str] = []
         left, labelled = candidates_of(run, place, told.append)

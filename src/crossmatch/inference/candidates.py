@@ -53,16 +53,16 @@ def candidates_of(run: Run, place: Path, warn: Callable[[str], None]) -> tuple[l
         with_label = learned  # further labels lie there, which this run was not to use
     left = [one for one in _of_dataset(dataset) if one.case not in with_label]
     usable_scans({one.case: one.images for one in left}, run, run.recipe, warn)
-    return left, labelled
+    return left if same else _without(left, used, warn), labelled
 
 
 def _without(
     scans: Sequence[ScanToLabel], used: Sequence[ScanToLabel], warn: Callable[[str], None]
 ) -> list[ScanToLabel]:
     """The scans whose files have another content than those of the scans in use; the others are named."""
-    sizes = {_size(one) for one in used}
-    digests = {_digest(one) for one in used if {_size(one)} & {_size(scan) for scan in scans}}
-    known = [scan.case for scan in scans if _size(scan) in sizes and _digest(scan) in digests]
+    sizes = {_size(one) for one in used} & {_size(one) for one in scans}  # files of other sizes need not be read
+    digests = {_digest(one) for one in used if _size(one) in sizes}
+    known = [one.case for one in scans if _size(one) in sizes and _digest(one) in digests]
     if known:
         warn(f"left out, because the run learned from them with labels or was validated with them: {listed(known)}")
     return [scan for scan in scans if scan.case not in known]
