@@ -10,7 +10,7 @@ from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume, new_volume
-from crossmatch.importers.shared import Read, only_once, write_import
+from crossmatch.importers.shared import Read, Readable, only_once, write_import
 
 DESCRIPTION = {
     "name": "Tiny",
@@ -33,9 +33,11 @@ def _image(seed: int) -> Array:
 
 
 def _import(target: Path, second: Read, told: list[str] | None = None) -> Dataset:
-    cases = {"case_a": _read(_image(1)), "case_b": second, "case_c": _read(_image(3))}
+    reads = {"case_a": _read(_image(1)), "case_b": second, "case_c": _read(_image(3))}
+    cases = {name: Readable(read, ()) for name, read in reads.items()}
+    (source := target.parent / "source").mkdir(parents=True, exist_ok=True)
     wanted = {"train": ["case_a", "case_b"], "test": ["case_c"], "train_1_label": ["case_a"]}
-    return write_import(target, cases, wanted, DESCRIPTION, None, (told if told is not None else []).append)
+    return write_import(source, target, cases, wanted, DESCRIPTION, None, (told if told is not None else []).append)
 
 
 def _one(value: float) -> Array:
@@ -65,10 +67,10 @@ def test_a_fault_leaves_nothing_and_the_import_can_be_repeated(tmp_path, fault, 
     """The last fault is one that only the written file shows: float64 that float32 does not hold."""
     with pytest.raises(UserError, match=message):
         _import(tmp_path / "out", fault)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
     dataset = _import(tmp_path / "out", _read(_image(2)))
     assert [case.id for case in dataset.cases] == ["case_a", "case_b", "case_c"]
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "out"}
 
 
 @pytest.mark.parametrize("cache", [True, False], ids=["cache", "beside the data"])
@@ -84,6 +86,7 @@ def test_the_fingerprint_is_found_under_the_new_name(tmp_path, monkeypatch, cach
     monkeypatch.setattr(formats, "read_channels", None)
     monkeypatch.setattr(formats, "read_label", None)
     assert len(load_fingerprint(dataset).cases) == 3
+    (tmp_path / "data" / "source").rmdir()
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["out"]
     where = tmp_path / ("cache" if cache else "data")
     assert [path.name for path in where.rglob("fingerprint.json")] == ["fingerprint.json"]

@@ -20,7 +20,7 @@ from crossmatch.dataset.orientation import turn_onto, turn_volume
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Volume
 from crossmatch.importers.acdc_hdf5 import find_hdf5
-from crossmatch.importers.shared import Read, Tell, only_once, write_import
+from crossmatch.importers.shared import Readable, Tell, only_once, write_import
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 LABELLED_PATIENTS = (1, 3, 7)
@@ -66,13 +66,15 @@ def import_acdc(
     tell = tell or (lambda remark: None)
     if not source.is_dir():
         raise UserError(f"{source} is no folder; ACDC is imported from\n{TREES}")
-    cases, patients = find_hdf5(source, tell), _patients(source)
+    passed_over: list[Path] = []
+    cases, patients = find_hdf5(source, tell, passed_over), _patients(source)
     if cases and patients:
         tell(f"the .h5 files are imported; the folders of {len(patients)} patients beside them are not read")
-    cases = cases or find_challenge(source, tell)
+        passed_over += patients
+    cases = cases or find_challenge(source, tell, passed_over)
     if not cases:
         raise UserError(f"{source} does not hold ACDC; it is imported from\n{TREES}")
-    return write_import(target, cases, standard_lists(), DESCRIPTION, progress, tell)
+    return write_import(source, target, cases, standard_lists(), DESCRIPTION, progress, tell, passed_over)
 
 
 def standard_lists() -> dict[str, list[str]]:
@@ -89,18 +91,25 @@ def standard_lists() -> dict[str, list[str]]:
     }
 
 
-def find_challenge(source: Path, tell: Tell) -> dict[str, Read]:
-    """Case name -> how to read it, for the challenge's NIfTI files; empty where there are none."""
+def find_challenge(source: Path, tell: Tell, passed_over: list[Path]) -> dict[str, Readable]:
+    """The cases by name, for the challenge's NIfTI files; empty where there are none.
+
+    Args:
+        passed_over: gets what is left out with a remark, and each patient's whole film, `patientNNN_4d`.
+    """
     patients = _patients(source)
     standard = {name.split("_")[0] for names in standard_lists().values() for name in names}
-    if any((folder / "testing").is_dir() for folder in (source, source / "database")):
+    testing = [folder for folder in (source / "testing", source / "database" / "testing") if folder.is_dir()]
+    if testing:
         tell("the folder testing (patients 101 to 150) is not part of the usual split of 100 patients and is left out")
     if others := sorted({p.name for p in patients} - standard):
         tell(f"patients left out, not of the usual 100: {len(others)} ({listed(others)})")
-    cases: dict[str, Read] = {}
+    passed_over += testing + [path for path in patients if path.name not in standard]
+    cases: dict[str, Readable] = {}
     for name, folder in only_once(source, ((p.name, p) for p in patients if p.name in standard)).items():
+        passed_over += [folder / "Info.cfg", _file(folder, f"{name}_4d")]
         for phase, frame in _phases(folder).items():
-            cases[f"{name}_{FRAMES[phase]}"] = _challenge_reader(folder, frame, tell)
+            cases[f"{name}_{FRAMES[phase]}"] = _challenge_pair(folder, frame, tell)
     return cases
 
 
@@ -129,11 +138,12 @@ def _phases(folder: Path) -> dict[str, int]:
     return frames
 
 
-def _challenge_reader(folder: Path, frame: int, tell: Tell) -> Read:
+def _challenge_pair(folder: Path, frame: int, tell: Tell) -> Readable:
     stem = f"{folder.name}_frame{frame:02d}"
+    files = tuple(_file(folder, name) for name in (stem, f"{stem}_gt"))
 
     def read() -> tuple[Volume, Array]:
-        image, label = (formats.read(_file(folder, name)) for name in (stem, f"{stem}_gt"))
+        image, label = map(formats.read, files)
         turn = turn_onto(image, label)
         if turn is not None:
             label = turn_volume(label, turn)
@@ -148,7 +158,7 @@ def _challenge_reader(folder: Path, frame: int, tell: Tell) -> Read:
             raise UserError(f"{folder / stem}_gt holds values that are no labels (0 to 3): copy the file again.")
         return image, whole
 
-    return read
+    return Readable(read, files)
 
 
 def _file(folder: Path, stem: str) -> Path:

@@ -6,7 +6,7 @@ volume, and the spacing is lost. Of training patients there may be slices only: 
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,32 +15,38 @@ import numpy as np
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Volume, new_volume
 from crossmatch.formats.hdf5 import read_pair
+from crossmatch.importers.shared import Readable, Tell
 
 CLASSES = 4
 _LARGEST_INTEGER = np.iinfo(np.int16).max
 
 
-def find_hdf5(source: Path, tell: Callable[[str], None]) -> dict[str, Callable[[], tuple[Volume, Array]]]:
-    """Case name -> how to read it; empty where there are no such files.
+def find_hdf5(source: Path, tell: Tell, passed_over: list[Path]) -> dict[str, Readable]:
+    """The cases by name; empty where there are no such files.
 
     A case without a volume file, of which slices are missing, is left out with a remark.
+
+    Args:
+        passed_over: gets those slices, and the slices of cases that have a volume file.
     """
     data = source / "data" if (source / "data").is_dir() else source
     volumes = {path.stem: path for path in data.glob("*.h5") if re.fullmatch(r"patient\d{3}_frame\d{2}", path.stem)}
     slices: dict[str, dict[int, Path]] = defaultdict(dict)
     for path in (data / "slices").glob("*.h5"):
         match = re.fullmatch(r"(patient\d{3}_frame\d{2})_slice_(\d+)", path.stem)
-        if match and match[1] not in volumes:
+        if match and match[1] in volumes:
+            passed_over.append(path)
+        elif match:
             slices[match[1]][int(match[2])] = path
-    cases: dict[str, Callable[[], tuple[Volume, Array]]] = {
-        name: partial(_whole, path) for name, path in sorted(volumes.items())
-    }
+    cases = {name: Readable(partial(_whole, path), (path,)) for name, path in sorted(volumes.items())}
     for name, parts in sorted(slices.items()):
         gaps = [n for n in range(1, max(parts) + 1) if n not in parts]
         if gaps:
             tell(f"{name} is left out: it has no volume file, and of its slices {listed(gaps)} are missing")
+            passed_over += parts.values()
         else:
-            cases[name] = partial(_stack, [parts[n] for n in sorted(parts)])
+            files = tuple(parts[n] for n in sorted(parts))
+            cases[name] = Readable(partial(_stack, files), files)
     return cases
 
 
@@ -72,7 +78,7 @@ def _whole(path: Path) -> tuple[Volume, Array]:
     return _volume(*read_pair(path, 3, CLASSES))
 
 
-def _stack(paths: list[Path]) -> tuple[Volume, Array]:
+def _stack(paths: Sequence[Path]) -> tuple[Volume, Array]:
     parts = [read_pair(path, 2, CLASSES) for path in paths]
     for path, (image, _) in zip(paths, parts, strict=True):
         if image.shape != parts[0][0].shape:

@@ -22,7 +22,7 @@ from crossmatch.dataset.orientation import turn_onto, turn_volume
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Volume, new_volume
 from crossmatch.formats.hdf5 import read_pair
-from crossmatch.importers.shared import Read, Tell, only_once, write_import
+from crossmatch.importers.shared import Readable, Tell, only_once, write_import
 
 LABELLED_SCANS = (4, 8, 16)
 SPACING_MM = 0.625  # along all axes, as the challenge states
@@ -78,19 +78,25 @@ def import_la(
     community, challenge = _scans(source, COMMUNITY_FILE), _scans(source, IMAGE_FILE, LABEL_FILE)
     if not community and not challenge:
         raise UserError(f"{source} does not hold LA; it is imported from\n{TREES}")
-    cases: dict[str, Read]
+    passed_over: list[Path] = []
     if community:
         if challenge:
             tell(f"the {COMMUNITY_FILE} files are imported; the {IMAGE_FILE} files beside them are not read")
+            passed_over += (folder / name for folder in challenge.values() for name in (IMAGE_FILE, LABEL_FILE))
         tell(f"{COMMUNITY_FILE} has no spacing: {SPACING_MM} mm along all axes is written, as the challenge states it")
-        cases = {name: partial(_community, folder / COMMUNITY_FILE) for name, folder in community.items()}
+        files = {name: (folder / COMMUNITY_FILE,) for name, folder in community.items()}
+        cases = {name: Readable(partial(_community, *paths), paths) for name, paths in files.items()}
     else:
-        cases = {name: partial(_challenge, folder, tell) for name, folder in challenge.items()}
+        cases = {
+            name: Readable(partial(_challenge, folder, tell), (folder / IMAGE_FILE, folder / LABEL_FILE))
+            for name, folder in challenge.items()
+        }
     lists = standard_lists()
     others = sorted(set(cases) - {name for names in lists.values() for name in names})
     if others:
         tell(f"scans left out, not of the usual 100: {len(others)} ({listed(others)})")
-    return write_import(target, cases, lists, DESCRIPTION, progress, tell)
+    passed_over += (file for name in others for file in cases[name].files)
+    return write_import(source, target, cases, lists, DESCRIPTION, progress, tell, passed_over)
 
 
 def standard_lists() -> dict[str, list[str]]:

@@ -31,7 +31,7 @@ from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Volume, new_volume, spacing_of
 from crossmatch.importers.pancreas_hdf5 import find_hdf5
 from crossmatch.importers.pancreas_raw import Remarks, find_raw
-from crossmatch.importers.shared import Read, Tell, write_import
+from crossmatch.importers.shared import Read, Readable, Tell, write_import
 
 LABELS = {"background": 0, "pancreas": 1}
 LABELLED = (6, 12)
@@ -81,11 +81,13 @@ def import_pancreas(
         raise UserError(f"{source} is no folder; Pancreas-CT is imported from\n{TREES}")
     remarks: Remarks = {}
     prepare = prepare_a if variant == "A" else prepare_b
-    raw = find_raw(source, remarks, tell)
-    cases: dict[str, Read] = {name: partial(_prepared, name, read, prepare) for name, read in raw.items()}
+    passed_over: list[Path] = []
+    raw = find_raw(source, remarks, tell, passed_over)
+    cases = {name: pair._replace(read=partial(_prepared, name, pair.read, prepare)) for name, pair in raw.items()}
     community = find_hdf5(source)
     if cases and community:
         tell(f"TCIA's files are imported; {len(community)} imageNNNN_norm.h5 files beside them are not read")
+        passed_over += (file for pair in community.values() for file in pair.files)
     if not cases:
         cases = community
         if cases and variant == "B":
@@ -96,6 +98,7 @@ def import_pancreas(
     if not cases:
         raise UserError(f"{source} does not hold Pancreas-CT; it is imported from\n{TREES}")
     _tell_duplicates(cases, variant, tell)
+    passed_over += (file for name in DUPLICATES if name in cases for file in cases[name].files)
     description = {
         "name": f"Pancreas-CT {variant}",
         "description": f"Abdominal CT, portal-venous; variant {variant}: {VARIANTS[variant]}",
@@ -103,7 +106,7 @@ def import_pancreas(
         "channel_names": {"0": "CT"},
         "labels": LABELS,
     }
-    dataset = write_import(target, cases, standard_lists(variant), description, progress, tell)
+    dataset = write_import(source, target, cases, standard_lists(variant), description, progress, tell, passed_over)
     for remark, names in remarks.items():
         tell(f"the labels of {len(names)} scans ({listed(names)}) {remark}")
     return dataset
@@ -175,7 +178,7 @@ def _with(image: Volume, voxels: Array) -> Volume:
     return new_volume(voxels.astype(np.float32), image.affine)
 
 
-def _tell_duplicates(cases: Mapping[str, Read], variant: str, tell: Tell) -> None:
+def _tell_duplicates(cases: Mapping[str, Readable], variant: str, tell: Tell) -> None:
     there = [name for name in DUPLICATES if name in cases]
     if there and variant == "B":
         tell(f"{' and '.join(there)} show scan 2 again and are not part of variant B; they are left out")

@@ -12,13 +12,13 @@ import numpy as np
 
 from crossmatch.formats import Array, Volume, new_volume
 from crossmatch.formats.hdf5 import read_pair
-from crossmatch.importers.shared import Read, only_once
+from crossmatch.importers.shared import Readable, only_once
 
 _SPACING = np.eye(4)  # 1 mm along each axis (the preprocessing of MC-Net, see pancreas.py)
 
 
-def find_hdf5(source: Path) -> dict[str, Read]:
-    """Case name -> how to read it; empty where there are no such files.
+def find_hdf5(source: Path) -> dict[str, Readable]:
+    """The cases by name; empty where there are no such files.
 
     Raises:
         UserError: a scan that lies in two of the folders in which it is looked for.
@@ -26,7 +26,7 @@ def find_hdf5(source: Path) -> dict[str, Read]:
     folders = [source, source / "Pancreas_h5", source / "data"]
     paths = [path for folder in folders for path in sorted(folder.glob("image*_norm.h5"))]
     found = ((f"pancreas_{m[1]}", path) for path in paths if (m := re.fullmatch(r"image(\d{4})_norm", path.stem)))
-    return {name: partial(_read, path) for name, path in only_once(source, found).items()}
+    return {name: Readable(partial(_read, path), (path,)) for name, path in only_once(source, found).items()}
 
 
 def _read(path: Path) -> tuple[Volume, Array]:

@@ -21,7 +21,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats import Array, Grid, HasGrid, Volume, same_grid
 from crossmatch.formats.axes import is_unturned, nearest_turn, turned
 from crossmatch.formats.dicom import find_series, read_series, read_slices
-from crossmatch.importers.shared import Read, Tell, only_once
+from crossmatch.importers.shared import Readable, Tell, only_once
 
 TURNED = "are stored with other axes than their scans and were turned as their headers say: look at one over its scan"
 BY_INDEX = (
@@ -34,10 +34,13 @@ _SAME_STEPS = 1e-3  # voxels for each voxel: half a voxel over 512
 Remarks = dict[str, list[str]]  # what was done to labels -> the cases
 
 
-def find_raw(source: Path, remarks: Remarks, tell: Tell) -> dict[str, Read]:
-    """Case name -> how to read it, neither resampled nor cropped; empty where there are no such folders.
+def find_raw(source: Path, remarks: Remarks, tell: Tell, passed_over: list[Path]) -> dict[str, Readable]:
+    """The cases by name, neither resampled nor cropped; empty where there are no such folders.
 
     A scan without label is left out, with a remark. `remarks` is filled while cases are read.
+
+    Args:
+        passed_over: gets the scans that are left out.
 
     Raises:
         UserError: a scan or a label that lies in two of the folders in which it is looked for.
@@ -49,13 +52,15 @@ def find_raw(source: Path, remarks: Remarks, tell: Tell) -> dict[str, Read]:
     names = [name.replace("PANCREAS_", "label") + ".nii.gz" for name in scans]
     found = ((name, folder / name) for folder in places for name in names)
     labels = only_once(source, ((name, path) for name, path in found if path.is_file()))
-    cases: dict[str, Read] = {}
+    cases: dict[str, Readable] = {}
     for scan, label in zip(scans, names, strict=True):
         case = scan.lower()
         if label in labels:
-            cases[case] = partial(_read, scans[scan], labels[label], case, remarks)
+            files = (scans[scan], labels[label])
+            cases[case] = Readable(partial(_read, *files, case, remarks), files)
         else:
             tell(f"{scan} is left out: {label} is not in {', '.join(map(str, places))}")
+            passed_over.append(scans[scan])
     return cases
 
 

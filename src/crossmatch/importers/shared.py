@@ -6,7 +6,7 @@ Shapes: image and label are (x, y, z) in the file's axis order.
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,17 @@ from crossmatch.dataset.fingerprint import Fingerprint, Progress
 from crossmatch.dataset.writing import write_case, write_description
 from crossmatch.errors import UserError, listed
 from crossmatch.formats import Array, Volume
+from crossmatch.importers.unread_files import unread_in
 
 Read = Callable[[], tuple[Volume, Array]]  # -> image and label, one shape
 Tell = Callable[[str], None]  # takes a remark about something left out
+
+
+class Readable(NamedTuple):
+    """Image and label of one case of a source."""
+
+    read: Read
+    files: tuple[Path, ...]  # that `read` reads; a folder stands for all in it
 
 
 def only_once(source: Path, found: Iterable[tuple[str, Path]]) -> dict[str, Path]:
@@ -40,26 +48,32 @@ def only_once(source: Path, found: Iterable[tuple[str, Path]]) -> dict[str, Path
 
 
 def write_import(
+    source: Path,
     target: str | os.PathLike[str],
-    cases: Mapping[str, Read],
+    cases: Mapping[str, Readable],
     wanted: Mapping[str, Sequence[str]],
     description: Mapping[str, Any],
     progress: Progress | None,
     tell: Tell,
+    passed_over: Iterable[Path] = (),
 ) -> Dataset:
     """Write the cases of the standard lists that are there. What is missing is told, and noted in dataset.json.
+
+    Files of the source that are not read are named.
 
     The dataset appears under its name when it is complete and checked. After an error nothing is left.
 
     Args:
+        source: the folder that the cases come from.
         target: the dataset's new folder.
-        cases: case name -> how to read it.
+        cases: by name.
         wanted: list name -> case names; ``train``, ``val``, ``test`` decide what is written, ``train_N_label`` what
             counts as labelled. Cases on no split's list are left out.
         description: content of dataset.json, with ``labels``. What is missing is added to its ``description``, and the
             counts are filled in.
         progress: called with (cases written, cases in all).
         tell: called with each remark.
+        passed_over: files and folders that are not read, as every user of the dataset expects or was told already.
 
     Raises:
         UserError: no training case is there, `target` is not empty, a damaged file, an image that is constant or not
@@ -75,9 +89,11 @@ def write_import(
     missing = _missing(lists, wanted)
     if missing:
         tell(missing)
+    if unread := unread_in(source, [*passed_over, *(file for name in present for file in cases[name].files)]):
+        tell(f"not read: {listed(unread)}")
     with new_folder(Path(target)) as folder:
         for done, name in enumerate(present, start=1):
-            image, label = cases[name]()
+            image, label = cases[name].read()
             _refuse(name, image.voxels, label, description["labels"])
             write_case(folder, name, image, label, test=name in lists.get("test", []))
             if progress is not None:
