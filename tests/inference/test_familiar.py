@@ -1,12 +1,13 @@
 """Scans unlike those of the training: voxel size, grey values; and runs whose last weights are not their best."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import crossmatch
-from crossmatch.inference.familiar import doubtful, strange_grey_values, strange_spacing
+from crossmatch.inference.familiar import doubtful, strange_grey_values, strange_size, strange_spacing
 from crossmatch.inference.predict import predict
 from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.run import Run, open_run
@@ -43,6 +44,49 @@ def test_spacings_beyond_twice_those_of_the_training(spacing, strange):
     assert bool(told) == strange
     if told:
         assert "1 x 1 x 4 to 1.2 x 1.2 x 5 mm" in told
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shape", "told"),
+    [
+        ("phantom", (100, 120, 8), None),
+        ("phantom", (51, 480, 200), None),  # the number of slices does not matter
+        ("phantom", (100, 120), None),
+        ("phantom", (20, 120, 70), "20 x 120 pixels in a slice, where slices of the training have 100 x 120 to 128 x"),
+        ("phantom", (3, 120), "3 x 120 voxels, where scans of the training have 100 x 120 to 128 x 120"),
+        ("phantom", (100, 481, 8), "100 x 481 pixels in a slice"),
+        ("phantom", (3, 120, 100), "3 x 120 pixels in a slice, .*; in reverse order the axes would fit: nibabel has"),
+        ("phantom3d", (100, 120, 33), "100 x 120 x 33 voxels, where scans of the training have 100 x 120 x 8 to 128 x"),
+        ("phantom3d", (8, 120, 110), "8 x 120 x 110 voxels, .*in reverse order"),
+        ("phantom3d", (100, 120), None),  # refused elsewhere
+    ],
+)
+def test_sizes_far_outside(recipe, shape, told):
+    """The training had 100 x 120 x 8 to 128 x 120 x 8 voxels, slices along the last axis."""
+    data = {"channels": ["scan"], "slice_axis": 2, "seen": {"size": [[100, 120, 8], [128, 120, 8]]}}
+    found = strange_size(Run(Path("run"), load_recipe(recipe), {"data": data}), shape)
+    if told is None:
+        assert found is None
+    else:
+        assert found
+        assert re.match(told, found)
+        assert ("reverse" in found) == ("reverse" in told)
+
+
+def test_sizes_of_pictures():
+    data = {"channels": ["scan"], "slice_axis": 2, "seen": {"size": [[100, 120], [128, 130]]}}
+    run = Run(Path("run"), load_recipe("phantom"), {"data": data})
+    assert strange_size(run, (100, 519)) is None
+    colours = "3 x 110 pixels in a slice, where slices of the training have 100 x 120 to 128 x 130"
+    assert strange_size(run, (3, 110, 120)) == colours
+    assert strange_size(run, (100, 521)) == "100 x 521 voxels, where scans of the training have 100 x 120 to 128 x 130"
+
+
+def test_a_run_that_knows_no_size():
+    """Of earlier commits, or of slices and volumes."""
+    assert strange_size(seen(), (1, 1, 1)) is None
+    data = {"channels": ["scan"], "slice_axis": 2, "seen": {"size": None}}
+    assert strange_size(Run(Path("run"), small_recipe(), {"data": data}), (1, 1, 1)) is None
 
 
 def test_runs_that_know_nothing_of_their_scans_warn_of_nothing():
@@ -91,6 +135,17 @@ class TestCommand:
         data = write_dataset(tmp_path / "data", affine=AFFINE @ np.diag([4.0, 4.0, 4.0, 1.0]))
         (told,) = self.told(run, data / "imagesTs", tmp_path)
         assert "case_005 (voxels of 6 x 6 x 32 mm, where the training scans have 1.5 x 1.5 x 8" in told
+
+    def test_another_size_in_a_file_and_an_array(self, run, tmp_path):
+        """An array of SimpleITK has its axes in reverse order."""
+        scan = 260 * np.random.default_rng(0).random((16, 14, 4)).astype(np.float32)
+        write_nifti(tmp_path / "scans/wide.nii.gz", np.tile(scan, (5, 1, 1)))
+        (told,) = self.told(run, tmp_path / "scans", tmp_path)
+        assert told.startswith(
+            "of another size than the training knows: wide (80 x 14 pixels in a slice, where slices of "
+        )
+        with pytest.warns(UserWarning, match="4 x 14 pixels in a slice, .*SimpleITK z, y, x; the mask may be wrong"):
+            crossmatch.load(run.folder).predict(scan.transpose(2, 1, 0))
 
     def test_other_grey_values(self, run, tmp_path):
         scan = np.random.default_rng(0).integers(-1000, 3000, (16, 14, 4), dtype=np.int16)

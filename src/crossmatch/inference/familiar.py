@@ -1,4 +1,4 @@
-"""Whether a scan is like those of the training (voxel size, grey values), and a run's weights are its last and best.
+"""Whether a scan is like those of the training (size, voxel size, grey values), and weights are a run's last and best.
 
 Numbers of the training scans are kept in run.json, under data.seen.
 """
@@ -15,9 +15,11 @@ from crossmatch.runs.record import Seen
 from crossmatch.runs.run import Run
 
 FAR_SPACING = 2.0  # times the largest or smallest spacing of the training
+FAR_SIZE = 4.0  # times the largest or smallest number of voxels along an axis
 ABSOLUTE_BELOW = -100.0  # a training scan with lower values has an absolute unit, such as CT's
 NEAR, FAR = 0.25, 10.0  # ranges of a training scan by which ends may lie outside: with an absolute unit, and without
 LOOKED_AT = 200_000  # voxels of a channel
+REVERSED = (2.0, 1.25)  # axes run in reverse order: a size is at least so far off, and reversed at most so far
 
 
 def seen_in_training(scans: Sequence[CasePrint]) -> Seen:
@@ -25,7 +27,8 @@ def seen_in_training(scans: Sequence[CasePrint]) -> Seen:
 
     Returns:
         "spacing_mm": smallest and largest, axis by axis, or None where a scan does not know it; "grey_values": for each
-        channel the smallest and largest of the 0.5th percentiles, then of the 99.5th, and the median of their distance.
+        channel the smallest and largest of the 0.5th percentiles, then of the 99.5th, and the median of their distance;
+        "size": as spacing_mm, in voxels, or None where some scans are volumes and some slices.
     """
     spacings = [scan.spacing_mm for scan in scans]
     known = [spacing for spacing in spacings if spacing is not None]
@@ -35,7 +38,10 @@ def seen_in_training(scans: Sequence[CasePrint]) -> Seen:
         width = float(np.median(np.subtract(high, low)))
         grey_values.append([min(low), max(low), min(high), max(high), width])
     ends = [np.min(known, axis=0).tolist(), np.max(known, axis=0).tolist()] if len(known) == len(spacings) else None
-    return {"spacing_mm": ends, "grey_values": grey_values}
+    alike = len({len(scan.shape) for scan in scans}) == 1
+    sizes = np.array([scan.shape for scan in scans]) if alike else None
+    size = None if sizes is None else [sizes.min(axis=0).tolist(), sizes.max(axis=0).tolist()]
+    return {"spacing_mm": ends, "grey_values": grey_values, "size": size}
 
 
 def doubtful(run: Run, checkpoint: str) -> str | None:
@@ -59,8 +65,38 @@ def doubtful(run: Run, checkpoint: str) -> str | None:
 def strange(run: Run, volumes: Sequence[Volume]) -> list[str]:
     """Warnings where the channels of one scan, in the axis order of its file, are unlike the scans of the training."""
     turned = turn_grid(volumes[0], turn_into(run.frame, volumes[0]))
-    told = (strange_spacing(run, turned.spacing_mm), strange_grey_values(run, [each.voxels for each in volumes]))
+    told = (
+        strange_size(run, turned.shape),
+        strange_spacing(run, turned.spacing_mm),
+        strange_grey_values(run, [each.voxels for each in volumes]),
+    )
     return [f"{each}; the mask may be wrong" for each in told if each]
+
+
+def strange_size(run: Run, shape: Sequence[int]) -> str | None:
+    """A warning where a scan (*S), in the training's axes, has far more or fewer voxels along one; for a 2D network, in
+    its slices."""
+    ends = run.data["seen"].get("size") if "seen" in run.data else None
+    if ends is None:
+        return None
+    sliced, axis = run.recipe.dims == 2, run.data["slice_axis"]
+    low, high, given, back = (
+        np.delete(each, axis) if sliced and len(each) == 3 else np.array(each) for each in (*ends, shape, shape[::-1])
+    )
+    if len(given) != len(low):
+        return None
+
+    def beyond(size: Array, factor: float) -> bool:
+        return bool(((size * factor < low) | (size > high * factor)).any())
+
+    far, near = REVERSED
+    turned = len(shape) == len(ends[0]) == 3 and beyond(given, far) and not beyond(back, near)
+    if not turned and not beyond(given, FAR_SIZE):
+        return None
+    what = ("pixels in a slice", "slices") if sliced and len(shape) == 3 else ("voxels", "scans")
+    shown, least, most = (" x ".join(map(str, each)) for each in (given, low, high))
+    told = f"{shown} {what[0]}, where {what[1]} of the training have {least} to {most}"
+    return told + ("; in reverse order the axes would fit: nibabel has x, y, z, SimpleITK z, y, x" if turned else "")
 
 
 def strange_spacing(run: Run, spacing_mm: Sequence[float] | None) -> str | None:

@@ -19,7 +19,7 @@ from crossmatch.importers.roles import role_of
 from crossmatch.importers.set_aside import aside_notes
 from crossmatch.importers.wishes import Wishes
 from crossmatch.inference.channel_names import check_channels_beside
-from crossmatch.inference.familiar import strange_spacing
+from crossmatch.inference.familiar import strange_size, strange_spacing
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.run import Run
 
@@ -104,12 +104,16 @@ def _scan(name: str, paths: tuple[Path, ...], run: Run, recipe: Recipe) -> Scan:
 
 
 def _warn_of_strange(scans: Sequence[Scan], run: Run, warn: Callable[[str], None]) -> None:
-    """Warn of scans with other voxel sizes than the training's, and of those that are used as stored."""
-    strange = []
+    """Warn of scans with other sizes and voxel sizes than the training's, and of those that are used as stored."""
+    sizes, strange = [], []
     for scan in scans:
         turned = turn_grid(scan.grid, turn_into(run.frame, scan.grid))
+        if told := strange_size(run, turned.shape):
+            sizes.append(f"{scan.name} ({told})")
         if told := strange_spacing(run, turned.spacing_mm):
             strange.append(f"{scan.name} ({told})")
+    if sizes:
+        warn(f"of another size than the training knows: {listed(sizes, '; ')}; masks may be wrong")
     if strange:
         warn(f"of another voxel size than the training knows: {listed(strange, '; ')}; masks may be wrong")
     deep = [scan for scan in scans if len(scan.grid.shape) == 3]

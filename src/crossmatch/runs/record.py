@@ -21,6 +21,7 @@ class Seen(TypedDict):
 
     spacing_mm: list[list[Number]] | None  # smallest and largest, axis by axis
     grey_values: list[list[Number]]  # five numbers a channel
+    size: NotRequired[list[list[int]] | None]  # smallest and largest number of voxels, axis by axis
 
 
 class DataFacts(TypedDict):
