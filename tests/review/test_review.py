@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ from crossmatch.review.decisions import Decision, Decisions
 from crossmatch.review.desk import ChangedError, Desk
 from crossmatch.review.found_masks import FoundMask
 from crossmatch.review.shown_cases import ReviewCase
+from crossmatch.runs.checkpoint import load_checkpoint, load_facts, save_checkpoint
 from crossmatch.runs.run import open_run
 from tiny import write_dataset, write_nifti
 from tiny_dicom import write_series
@@ -127,6 +129,20 @@ def test_an_order_of_unknown_weights_is_shown_and_told(run, data) -> None:
         desk = desk_of(run, data)
         assert desk.case("unlabelled:case_003").label_next == 1
         assert [why in note for note in desk.gathered.notes] == [True]
+
+
+def test_masks_of_earlier_weights_are_shown_and_told(run, data) -> None:
+    """The run went on since. Of masks of another run or checkpoint that says nothing."""
+    opened, place = open_run(run), run / "unlabelled" / "prediction.json"
+    last, stored = opened.checkpoint("last"), json.loads(place.read_text())
+    save_checkpoint(last, replace(load_checkpoint(last), facts={**load_facts(last), "step": 600}))
+    desk = desk_of(run, data)
+    assert desk.case("unlabelled:case_003").mask is not None
+    (note,) = desk.gathered.notes
+    assert f"were made at step 3, and the last weights of {run} are of step 600 by now" in note
+    for other in ({"run": "another"}, {"checkpoint": "step_3.safetensors"}, {"checkpoint": "best"}, {"step": 600}):
+        place.write_text(json.dumps({**stored, **other}))
+        assert not desk_of(run, data).gathered.notes
 
 
 def digest(run: Path, checkpoint: str = "last") -> str:

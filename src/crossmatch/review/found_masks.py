@@ -15,6 +15,7 @@ from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CaseQuality
 from crossmatch.inference.origin import MASKS, ORIGIN, RECORDED, SourceFile, has_changed
 from crossmatch.inference.quality_record import QualityRecord, read_quality
+from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.run import Run
 
 UNLABELLED = "unlabelled"  # the folder in the run's into which this page lets masks be made
@@ -66,7 +67,7 @@ class MaskFolders:
         self.used: set[Path] = set()  # masks that `of` gave
         self.scans: dict[Key, tuple[str, tuple[Path, ...]]] = {}  # first file -> name and all files of a scan
         self.calibration: str | None = None
-        self._labels = run.data["labels"]
+        self._labels, self._run = run.data["labels"], run
         own = [path.parent for path in run.folder.glob(f"*/{ORIGIN}")]
         for folder in sorted(dict.fromkeys([*own, *named]), key=_age):
             try:
@@ -108,6 +109,8 @@ class MaskFolders:
         labels = data.get("labels", self._labels) if isinstance(data, dict) else self._labels
         if labels != self._labels:
             raise UserError(f"The masks in {folder} are of a run with other labels, so they are not shown.")
+        if told := _outrun(self._run, folder, facts):
+            self.notes.append(told)
         quality = self._quality(folder)
         maps = folder / "uncertainty"
         uncertain = dict(formats.files_in(maps)) if maps.is_dir() else {}
@@ -140,6 +143,21 @@ class MaskFolders:
         if found is not None:
             self.calibration = found.calibration["told"]
         return found
+
+
+def _outrun(run: Run, folder: Path, facts: dict[str, Any]) -> str | None:
+    """A sentence where a run has gone on since it made the masks in a folder; else, or where nobody knows, None."""
+    checkpoint, step = facts.get("checkpoint"), facts.get("step")
+    if facts.get("run") != run.folder.resolve().name or checkpoint not in ("last", "best") or run.is_packed:
+        return None
+    path = run.checkpoint(checkpoint)
+    now = load_facts(path)["step"] if path.is_file() else step
+    if now == step:
+        return None
+    return (
+        f"The masks in {folder} were made at step {step}, and the {checkpoint} weights of {run.folder} are of step "
+        f"{now} by now. To see what these find, predict again."
+    )
 
 
 def digests(images: Iterable[Path]) -> list[str]:
