@@ -114,10 +114,15 @@ def load_infer(folder: Path) -> ModuleType:
     return loaded["infer"]
 
 
+def masks_in(folder: Path) -> list[str]:
+    """The names of the masks that infer.py wrote."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "made_by.json")
+
+
 def assert_same_masks(found: Path, wanted: Path) -> None:
     """Equal files, grids and, in `AGREED` of all voxels, labels; and more than one class in the whole."""
     names = sorted(path.name for path in wanted.iterdir() if path.name != "prediction.json" and path.is_file())
-    assert sorted(path.name for path in found.iterdir()) == names
+    assert masks_in(found) == names
     classes = set()
     for name in names:
         mine, ours = formats.read(found / name), formats.read(wanted / name)

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from exporting import KINDS, Sliced, assert_same_masks, load_infer, run_of, write_scans
+from exporting import KINDS, Sliced, assert_same_masks, load_infer, masks_in, run_of, write_scans
 from PIL import Image
 
 from crossmatch import formats
@@ -119,9 +119,27 @@ def test_infer_refuses_folders_that_cannot_be(sliced: Sliced, tmp_path: Path) ->
     ):
         with pytest.raises(ValueError, match=message):
             module.main(source, out)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["case_0.nii.gz"]
+    assert masks_in(tmp_path / "out") == ["case_0.nii.gz"]
     assert (tmp_path / "file").read_text() == "notes"
     assert not (tmp_path / "nothing").exists()
+
+
+def test_masks_say_which_model_made_them(sliced: Sliced, tmp_path: Path) -> None:
+    """More scans may follow with the same model, and none with another."""
+    module, (first, *others) = load_infer(sliced.exported), sorted(sliced.scans.iterdir())
+    module.main(first, tmp_path / "out")
+    module.main(others[0], tmp_path / "out")
+    note, about = tmp_path / "out" / "made_by.json", json.loads((sliced.exported / "model.json").read_text())
+    made_by = json.loads(note.read_text())
+    assert made_by == {key: about[key] for key in ("network", "method", "checkpoint", "step", "weights_sha256")}
+    note.write_text(json.dumps({**made_by, "step": 99}))
+    masks = sorted(tmp_path.glob("out/*"))
+    for mask in masks:
+        if mask != note:
+            mask.rename(tmp_path / mask.name)
+    with pytest.raises(ValueError, match=r"out holds masks of another model, as .*made_by\.json says"):
+        module.main(first, tmp_path / "out")
+    assert [*tmp_path.glob("out/*")] == [note]
 
 
 def test_scans_that_fail_are_named_and_do_not_stop_the_others(sliced: Sliced, tmp_path: Path) -> None:
@@ -139,7 +157,7 @@ def test_scans_that_fail_are_named_and_do_not_stop_the_others(sliced: Sliced, tm
     told = str(caught.value).splitlines()
     assert [Path(line.split(":")[0]).name.split("_")[0] for line in told[:-1]] == ["a", "b", "c"]
     assert told[-1] == f"3 of {len([*scans.iterdir()])} scans have no mask"
-    assert len([*(tmp_path / "out").iterdir()]) == len([*sliced.scans.iterdir()])
+    assert len(masks_in(tmp_path / "out")) == len([*sliced.scans.iterdir()])
 
 
 def test_files_that_may_be_channels_or_twins_are_refused(sliced: Sliced, tmp_path: Path) -> None:
@@ -155,7 +173,7 @@ def test_files_that_may_be_channels_or_twins_are_refused(sliced: Sliced, tmp_pat
     assert "a_0001.nii.gz: 2 channels" in first
     assert "b.nii.gz: 2 channels" in second
     assert last == "2 of 4 scans have no mask"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c_0007.nii.gz", "d.nii.gz"]
+    assert masks_in(tmp_path / "out") == ["c_0007.nii.gz", "d.nii.gz"]
 
 
 def test_channels_have_the_numbers_that_the_model_takes(tmp_path: Path) -> None:
@@ -175,7 +193,7 @@ def test_channels_have_the_numbers_that_the_model_takes(tmp_path: Path) -> None:
     assert "double_0000.nii.gz: 2 channels by the names (_0000, _0000)" in double
     assert "short_0000.nii: 1 channel by the names (_0000)" in short
     assert last == "3 of 5 scans have no mask"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good.nii.gz", "plain.nii"]
+    assert masks_in(tmp_path / "out") == ["good.nii.gz", "plain.nii"]
     with pytest.raises(ValueError, match=r"bad_0001.*\n1 of 1 scans have no mask"):
         infer.main(tmp_path / "bad_0001.nii.gz", tmp_path / "other", model)
     pytest.importorskip("monai", reason="MONAI is not installed")
@@ -203,7 +221,7 @@ def test_a_picture_may_hold_all_channels(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"c_0002.png: 1 channel by the names \(_0002\); the model takes 3"):
         infer.main(tmp_path, tmp_path / "out", model)
     assert taken == [3, 3]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+    assert masks_in(tmp_path / "out") == ["a.png", "b.png"]
 
 
 def test_a_stack_of_pictures_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from crossmatch.errors import UserError
+from crossmatch.export.infer_cases import begin
 from crossmatch.importers.proposal import propose_import
 from crossmatch.importers.wishes import Wishes
 from folder_files import LABELS, imported, label, nnunet, scan
@@ -40,9 +41,12 @@ def test_predictions_runs_and_datasets_below_are_named_and_left_out(tmp_path: Pa
     for name in ("test", "calibration"):
         scan(source / "runs" / "first" / name / "anna.nii.gz")
     (source / "runs" / "first" / "run.json").touch()
+    label(source / "exported" / "anna.nii.gz")
+    begin(source / "exported", {"step": 3})
     assert files(source) == wanted
     assert propose_import(source, Wishes()).remarks[-1] == (
-        f"Not used: ds, which holds {DATASET}; out, which holds predictions; runs/first, which holds a run."
+        f"Not used: ds, which holds {DATASET}; exported, which holds masks of an exported model; "
+        "out, which holds predictions; runs/first, which holds a run."
     )
 
 

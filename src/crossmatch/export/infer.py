@@ -205,7 +205,7 @@ def resampled(maps: Any, size: Any, first: int = 1, ends: bool = False) -> Any:
 
 def main(source: Path, out: Path, model: Any = None, done: Any = lambda mask: None) -> None:
     """Segment a scan, or a folder of them, to NIfTI as the scan is, or PNG; at the end, a ValueError names failures."""
-    from crossmatch.export.infer_cases import cases_in, check_channels, mask_name
+    from crossmatch.export.infer_cases import begin, cases_in, check_channels, mask_name
 
     model, folder, failed = model or ExportedModel(), source if source.is_dir() else source.parent, list[str]()
     cases = cases_in(folder, count := len(model.about["channels"])).items()
@@ -214,7 +214,7 @@ def main(source: Path, out: Path, model: Any = None, done: Any = lambda mask: No
         raise ValueError(f"{out} holds the scans" if chosen else f"{source} is, or holds, no NIfTI file and no picture")
     if there := [path for path in (*chosen, out) if path.is_file()]:
         raise ValueError(f"{there[0]} exists already: name another folder; nothing was overwritten")
-    out.mkdir(parents=True, exist_ok=True)
+    begin(out, model.about)
     for target, files in chosen.items():
         aside = target.with_name(f".{target.name}")  # so that a mask appears whole or not at all
         try:

@@ -1,7 +1,9 @@
-"""Which files of a folder are the channels of one scan, for the infer.py beside this file: their names tell."""
+"""Which files of a folder are the channels of one scan, and what is noted beside their masks, for infer.py."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 SCAN = re.compile(r"([^.].*?)(_\d{4})?(\.nii\.gz|\.nii|\.png|\.jpe?g|\.tiff?|\.bmp)", re.IGNORECASE)
 
@@ -35,3 +37,16 @@ def check_channels(files: list[Path], count: int) -> None:
     if not alone and numbers != [f"_{number:04d}" for number in range(count)]:
         told = f"{len(files)} channel{'s' * (len(files) > 1)} by the names ({', '.join(numbers)})"
         raise ValueError(f"{told}; the model takes {count}, CASE_0000 to CASE_{count - 1:04d}: add or rename files")
+
+
+def begin(out: Path, about: dict[str, Any]) -> None:
+    """Make a folder for masks and note the model there; a ValueError where masks of another model lie in it.
+
+    Args:
+        about: model.json.
+    """
+    made_by = {key: about.get(key) for key in ("network", "method", "checkpoint", "step", "weights_sha256")}
+    if (note := out / "made_by.json").is_file() and json.loads(note.read_text(encoding="utf-8")) != made_by:
+        raise ValueError(f"{out} holds masks of another model, as {note} says: name another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(made_by, indent=2), encoding="utf-8")

@@ -17,6 +17,7 @@ _ORIGIN = "prediction.json"
 _MAPS = ("probabilities", "uncertainty")  # folders beside predicted masks
 _MARKS = (  # a file, what must lie beside it (one is enough), what the folder holds
     (_ORIGIN, (), PREDICTIONS),
+    ("made_by.json", (), "masks of an exported model"),
     ("run.json", (), "a run"),
     ("model.json", ("SHA256SUMS",), "an exported model"),
     ("dataset.json", ("imagesTr", "imagesTs"), "a dataset (name it, or its imagesTr, to use its scans)"),
