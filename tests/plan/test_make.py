@@ -83,6 +83,14 @@ def test_a_narrow_network_of_slices_has_unimatch_and_crossmatch_if_asked():
     settings = asked.recipe.method.model_dump()
     assert settings.items() >= {"name": "crossmatch", "weak_rate": 0.1, "strong_rate": 0.5, "warm_up": 0.5}.items()
     assert asked.reasons["method.name"] == GIVEN
+    half = "method.warm_up = 0.5: half of so short a training: early pseudo-labels are often wrong"
+    assert half in plain.lines()
+    assert half in asked.lines()
+    less = "narrow networks and short trainings bear less dropout"
+    assert {f"method.weak_rate = 0.1: {less}", f"method.strong_rate = 0.5: {less}"} < {*asked.lines()}
+    assert less not in " ".join(plain.lines())
+    mine = propose(DATASETS["thick"], LEVELS[-1], steps, {"method.warm_up": 0.25})
+    assert mine.reasons["method.warm_up"] == GIVEN
 
 
 def test_sides_are_never_flipped_whatever_the_method():

@@ -251,6 +251,18 @@ def test_a_label_that_appeared_is_asked_about(browser, volumes) -> None:
     assert (data / "review" / "replaced" / "case_002.1.nii.gz").read_bytes() == before
 
 
+def test_the_page_counts_what_its_command_can_predict(browser, tmp_path) -> None:
+    data = write_dataset(tmp_path / "data", n_train=3, unlabelled=2, shape=(16, 14))
+    run, new = untrained_run(tmp_path / "run", data).folder, tmp_path / "new"
+    write_nifti(new / "anna.nii.gz", np.random.default_rng(7).random((16, 14)).astype(np.float32))
+    with served(desk_of(run, data, scans=(new,))) as server, opened(browser, server.address) as page:
+        page.wait_for_selector("#predict:visible")
+        assert page.inner_text("#without-told") == (
+            "4 cases have no prediction yet. 1 of them lie outside of imagesTr: give crossmatch predict their folder. "
+            "This command makes the predictions of imagesTr:"
+        )
+
+
 def test_a_case_without_a_prediction_says_so_and_asks(browser, tmp_path) -> None:
     data = write_dataset(tmp_path / "data", n_train=3, unlabelled=2, shape=(16, 14))
     run = untrained_run(tmp_path / "run", data).folder

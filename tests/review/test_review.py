@@ -525,14 +525,14 @@ def test_predictions_that_are_missing_can_be_made(run, data) -> None:
     desk.predicting.arguments[3:] = [str(run / "made"), "--quality", "--uncertainty"]
     desk.predicting.target = run / "made"
     with served(desk) as server:
-        assert asked(server, "run")[1]["without"] == 1
+        assert asked(server, "run")[1]["without"] == {"predicted": 1, "others": 0}
         asked(server, "predict", body=b"")
         while (state := asked(server, "predicting")[1])["running"]:
             time.sleep(0.1)
         assert state["failed"] is None
         assert state["made"] == 6
         asked(server, "refresh", body=b"")
-        assert asked(server, "run")[1]["without"] == 0
+        assert asked(server, "run")[1]["without"] == {"predicted": 0, "others": 0}
         facts = asked(server, "case", id="unlabelled:case_005")[1]
         assert facts["mean"] is not None  # estimated, or the agreement
         assert facts["uncertainty"]

@@ -92,7 +92,7 @@ def predict(
     format: Annotated[
         str | None,
         typer.Option(
-            help="format of the masks: nii.gz, nrrd, png or dicom-seg; default: that of each scan, if it can be written"
+            help="format of the masks: nii.gz, nrrd, mha, png or dicom-seg; default: that of each scan, if possible"
         ),
     ] = None,
     code: Annotated[

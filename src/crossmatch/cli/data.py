@@ -116,7 +116,7 @@ def import_isic(
         import_files(source, data, progress, tell, protocol=protocol, lists=lists, link=link)
 
 
-@importer.command("folder")
+@importer.command("folder", cls=Command)
 def import_folder(
     source: Annotated[Path, typer.Argument(help="a folder of scans, a Decathlon task or a folder made for nnU-Net")],
     data: Data,

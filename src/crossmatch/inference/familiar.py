@@ -9,6 +9,7 @@ import numpy as np
 
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.dataset.orientation import turn_grid, turn_into
+from crossmatch.errors import quoted
 from crossmatch.formats import Array, Volume
 from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.record import Seen
@@ -57,7 +58,7 @@ def doubtful(run: Run, checkpoint: str) -> str | None:
     if step < steps:
         told.append(
             f"the run {run.folder} is unfinished, at step {step} of {steps}: finish it first with crossmatch train "
-            f"--resume --out {run.folder}"
+            f"--resume --out {quoted(run.folder)}"
         )
     return ". ".join(each for each in told if each) or None
 

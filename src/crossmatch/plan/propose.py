@@ -20,6 +20,7 @@ from crossmatch.recipes.toml import to_toml
 
 SHORT = 5000  # steps below which a training is short
 VERY_SHORT = 1000
+WARMED_UP = ("crossmatch", "fixmatch", "unimatch")  # whose warm-up is longer in a very short training of slices
 VALIDATIONS = 10  # in a training, at most
 RELEASED_EDGE = 256  # voxels of the slices that the released blur was made for
 GIVEN = "as given with --set"
@@ -99,11 +100,12 @@ def propose(
     tree["departures"] = []
     others = tree["methods"]
     others["crossmatch"] = {key: value for key, value in tree.pop("method").items() if key != "name"}
-    if dims.value == 2 and (level.width < 16 or steps.value < SHORT):
+    less_dropout = dims.value == 2 and (level.width < 16 or steps.value < SHORT)
+    very_short = dims.value == 2 and steps.value < VERY_SHORT
+    if less_dropout:
         others["crossmatch"] |= {"weak_rate": 0.1, "strong_rate": 0.5}
-    for each in ("crossmatch", "fixmatch", "unimatch"):
-        if dims.value == 2 and steps.value < VERY_SHORT:
-            others[each]["warm_up"] = 0.5
+    for each in WARMED_UP if very_short else ():
+        others[each]["warm_up"] = 0.5
     chosen["method.name"] = rules.method(facts, dims.value, level.width)
     method = chosen["method.name"].value
     tree["method"] = {"name": method, **others.get(method, {})}
@@ -111,6 +113,14 @@ def propose(
         _put(tree, key, list(choice.value) if isinstance(choice.value, tuple) else choice.value)
     recipe = load_recipe(tree, changes)
     reasons = {key: choice.reason for key, choice in chosen.items()}
+    if less_dropout and recipe.method.name == "crossmatch":
+        rates, why = (
+            ("method.weak_rate", "method.strong_rate"),
+            "narrow networks and short trainings bear less dropout",
+        )
+        reasons |= dict.fromkeys(rates, why)
+    if very_short and recipe.method.name in WARMED_UP:
+        reasons["method.warm_up"] = "half of so short a training: early pseudo-labels are often wrong"
     reasons |= {key: GIVEN for key in changes if not key.startswith("methods.")}
     return Proposal(recipe, level, reasons)
 

@@ -131,7 +131,7 @@ def _newest(run_folder: Path) -> Path | None:
     """
     for path in sorted(run_folder.iterdir()):
         if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-            raise UserError(f"{path} may not be read: change its permissions, or name --evaluation.")
+            raise UserError(f"{path} may not be read: change its permissions, or name another with --predictions.")
     return max(run_folder.glob("*/summary.json"), key=lambda path: path.stat().st_mtime, default=None)
 
 

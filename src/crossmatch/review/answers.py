@@ -51,11 +51,18 @@ def _run(desk: Desk, query: Query, body: bytes) -> Reply:
             "kinds": {kind: kinds.count(kind) for kind in ("unlabelled", "validation", "new")},
             "states": desk.decisions.count(gathered.cases),
             "ranked": sum(case.label_next is not None for case in gathered.cases.values()),
-            "without": sum(case.mask is None for case in gathered.cases.values()),
+            "without": _without(desk),
             "predict": {"command": desk.predicting.command, "possible": desk.predicting.possible},
             "words": last_words(desk),
         }
     )
+
+
+def _without(desk: Desk) -> dict[str, int]:
+    """How many cases have no mask: those that the page's command predicts, and others."""
+    cases = [case for case in desk.gathered.cases.values() if case.mask is None]
+    predicted = sum(desk.predicting.makes(case.images[0]) for case in cases)
+    return {"predicted": predicted, "others": len(cases) - predicted}
 
 
 def _classes(desk: Desk) -> list[str]:

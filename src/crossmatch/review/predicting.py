@@ -15,8 +15,8 @@ class Predicting:
     """The process that predicts the dataset's training images."""
 
     def __init__(self, run: Run, root: Path) -> None:
-        self.target = run.folder / UNLABELLED
-        self.arguments = ["predict", str(run.folder), str(root / "imagesTr"), str(self.target), "--quality"]
+        self.target, self.source = run.folder / UNLABELLED, root / "imagesTr"
+        self.arguments = ["predict", str(run.folder), str(self.source), str(self.target), "--quality"]
         self.possible = run.checkpoint("last").is_file()
         self._log = run.folder / FOLDER / "predict.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -25,6 +25,10 @@ class Predicting:
     def command(self) -> str:
         """As the user would type it."""
         return " ".join(["crossmatch", *(quoted(Path(word)) for word in self.arguments)])
+
+    def makes(self, image: Path) -> bool:
+        """Whether the command predicts the case of an image."""
+        return image.absolute().parent == self.source.absolute()
 
     def start(self) -> None:
         """Begin, unless it runs already."""

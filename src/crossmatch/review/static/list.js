@@ -66,11 +66,16 @@ export async function showList() {
 
 function showMissing() {
   const { command, possible } = run.predict;
-  $("without").hidden = !run.without;
-  $("without-told").textContent = `${run.without.toLocaleString("en")} cases have no prediction yet. `
-    + (possible ? "This command makes them:" : "The run has no checkpoint, so none can be made: train it first.");
+  const { predicted, others } = run.without;
+  const count = predicted + others;
+  const elsewhere = others && possible
+    ? `${others.toLocaleString("en")} of them lie outside of imagesTr: give crossmatch predict their folder. ` : "";
+  $("without").hidden = !count;
+  $("without-told").textContent = `${count.toLocaleString("en")} cases have no prediction yet. ${elsewhere}`
+    + (!possible ? "The run has no checkpoint, so none can be made: train it first."
+      : predicted ? "This command makes the predictions of imagesTr:" : "");
   $("predict-command").textContent = command;
-  $("predict-command").parentElement.hidden = !possible;
+  $("predict-command").parentElement.hidden = !possible || !predicted;
 }
 
 async function watch() {
