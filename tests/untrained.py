@@ -35,7 +35,9 @@ def untrained_run(folder: Path, data: Path, *changes: str, seed: int = 0) -> Run
     """A run with a `last` checkpoint of fresh weights, of step 3."""
     recipe, dataset = small_recipe(*changes), open_dataset(data)
     labelled, unlabelled = dataset.labelled(recipe.data.labelled)
-    facts = dataset_facts(dataset, load_fingerprint(dataset), [case.id for case in labelled], len(unlabelled))
+    facts = dataset_facts(
+        dataset, load_fingerprint(dataset), [case.id for case in labelled], [case.id for case in unlabelled]
+    )
     run = create_run(folder, recipe, facts, Machine(torch.device("cpu"), "float32"))
     save_untrained(run, "last", seed)
     return run

@@ -38,7 +38,7 @@ def summary(cell: Cell, **prediction: Any) -> dict[str, Any]:
         "checkpoint": "last",
         "step": 3,
         "recipe": cell.recipe.model_dump(mode="json"),
-        "data": {"fingerprint": "f"},
+        "data": {"fingerprint": "f", "labelled": ["case_001"]},
         "training": {"code": {"commit": "abc", "method_version": METHODS[cell.method].version}},
         **prediction,
     }
@@ -89,6 +89,10 @@ def one_case(stored: dict[str, Any]) -> None:
         (one_case, "tested on other cases"),
         (lambda stored: stored["prediction"].update(step=2), "tested after step 2"),
         (lambda stored: stored["prediction"]["data"].update(fingerprint="g"), "data.fingerprint was 'g', now 'f'"),
+        (
+            lambda stored: stored["prediction"]["data"].update(labelled=["case_002"]),
+            "labelled cases was ['case_002']",
+        ),
         (lambda stored: stored["prediction"].update(checkpoint="best"), "checkpoint was 'best', now 'last'"),
         (lambda stored: stored["prediction"]["training"].pop("code"), "version of the method was None, now 1"),
         (lambda stored: stored["prediction"].update(flips=True), "its masks are averages over mirror images"),

@@ -177,6 +177,14 @@ def test_a_cell_of_other_data_is_refused(data: Path, tmp_path: Path):
         _refuse(_cell(other), tmp_path)
 
 
+def test_a_cell_that_learned_from_other_labels_is_refused(data: Path, tmp_path: Path):
+    """The list was changed since; no image or label was."""
+    _finish(_cell(data), tmp_path, data)
+    (data / "splits" / "train_1_label.txt").write_text("case_002\n")
+    with pytest.raises(UserError, match=r"labelled cases was \['case_001'\], now \['case_002'\]\. Repeat"):
+        _refuse(_cell(data), tmp_path)
+
+
 def test_remarks_of_a_recipe_are_no_settings(data: Path, tmp_path: Path):
     cell = _cell(data)
     _finish(cell, tmp_path, data)

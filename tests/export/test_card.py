@@ -1,5 +1,6 @@
 """The model card: a YAML head that machines read, counts, settings, scores with intervals, where not to use it."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -11,8 +12,10 @@ from crossmatch.dataset.check import check
 from crossmatch.export.export_run import export_run
 from crossmatch.export.scored import interval
 from crossmatch.inference.predict import Options, predict
+from crossmatch.reports.evaluated import known_cases
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.evaluate import evaluate
+from crossmatch.scoring.scores import load_evaluation
 from crossmatch.scoring.statistic import Statistic
 from tiny import write_dataset
 from untrained import save_untrained, untrained_run
@@ -55,8 +58,6 @@ def test_a_card_is_filled_from_the_run(run: Path, tmp_path: Path) -> None:
 
 
 def test_scores_have_intervals_over_cases(run: Path, tmp_path: Path) -> None:
-    from crossmatch.scoring.scores import load_evaluation
-
     text = card(run, tmp_path / "model")
     found = load_evaluation(run / "test").statistics("RV")["dice"]
     values = [row.scores["dice"] for row in load_evaluation(run / "test").rows if row.name == "RV"]
@@ -95,6 +96,56 @@ def test_images_that_were_learned_from_are_no_test_cases(run: Path, tmp_path: Pa
     text = card(run, tmp_path / "model")
     shutil.rmtree(run / "seen")
     assert "| unlabelled training, 1 cases | RV |" in text
+
+
+def evaluated_copy(run: Path, place: Path, cases: str, *others: Path) -> Path:
+    """A copy of the run, with these training or validation cases predicted and evaluated."""
+    shutil.copytree(run, place)
+    shutil.rmtree(place / "test")
+    data = run.parent / "data"
+    for case in cases.split():
+        scan = data / f"imagesTr/{case}_0000.nii.gz"
+        predict([place, *others] if others else place, scan, place / "seen", Options(device="cpu"))
+    evaluate(place / "seen", data / "labelsTr", place / "seen", partial=True)
+    return place
+
+
+def changed(folder: Path, **data: object) -> Path:
+    """A run whose run.json says something else of its data; None leaves it out."""
+    record = json.loads((folder / "run.json").read_text())
+    record["data"] = {key: value for key, value in {**record["data"], **data}.items() if value is not None}
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_images_stay_learned_from_whatever_the_dataset_has_by_now(run: Path, tmp_path: Path) -> None:
+    """One more training case. A run of an earlier version does not name its unlabelled cases."""
+    shutil.copytree(run.parent / "data", tmp_path / "data")
+    for part in ("imagesTr/case_00{}_0000.nii.gz", "labelsTr/case_00{}.nii.gz"):
+        shutil.copy(tmp_path / "data" / part.format(4), tmp_path / "data" / part.format(0))
+    with (tmp_path / "data/splits/train.txt").open("a") as file:
+        file.write("\ncase_000\n")
+    copy = changed(evaluated_copy(run, tmp_path / "run", "case_002"), root=str(tmp_path / "data"))
+    assert "| unlabelled training, 1 cases | RV |" in card(copy, tmp_path / "named")
+    assert "| unlabelled training, 1 cases | RV |" in card(changed(copy, unlabelled_cases=None), tmp_path / "unnamed")
+
+
+def test_cases_of_runs_that_gave_their_weights_are_training_cases(run: Path, tmp_path: Path) -> None:
+    copy = evaluated_copy(run, tmp_path / "run", "case_005 case_006")
+    assert "| validation, 2 cases | RV |" in card(copy, tmp_path / "own")
+    changed(copy, labelled_before=["case_006"])
+    assert "| training, 2 cases | RV |" in card(copy, tmp_path / "inherited")
+
+
+def test_cases_of_another_member_are_training_cases(run: Path, tmp_path: Path) -> None:
+    """Masks of two runs; the second one learned from a validation case of the first."""
+    other = untrained_run(tmp_path / "other", run.parent / "data", seed=1)
+    changed(other.folder, labelled=["case_005"], validation=[])
+    copy = evaluated_copy(run, tmp_path / "run", "case_005", other.folder)
+    evaluation = load_evaluation(copy / "seen")
+    assert known_cases(open_run(copy), evaluation) == {"case_005": "training"}
+    alone = evaluated_copy(run, tmp_path / "alone", "case_005")
+    assert known_cases(open_run(alone), load_evaluation(alone / "seen")) == {"case_005": "validation"}
 
 
 def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:

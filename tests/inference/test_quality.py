@@ -238,6 +238,17 @@ def test_a_case_that_another_run_learned_from_fits_no_estimate(
     assert read_quality(tmp_path / "out").calibration["method"] == "labelled"
 
 
+def test_a_case_that_an_earlier_run_learned_from_fits_no_estimate(run: Path, data: Path, tmp_path: Path) -> None:
+    """The run began with the weights of one that learned from its validation cases."""
+    record = json.loads((run / "run.json").read_text())
+    record["data"]["labelled_before"] = record["data"]["validation"]
+    (run / "run.json").write_text(json.dumps(record))
+    predict(run, data / "imagesTs", tmp_path / "out", Options(quality=True))
+    found = read_quality(tmp_path / "out")
+    assert found.calibration["method"] == "labelled"
+    assert found.calibration["cases"] == record["data"]["labelled"]
+
+
 def test_cases_that_were_written_since_are_predicted_anew(run: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
     data = with_data(run, made[0], tmp_path / "data")
     record = json.loads((run / "run.json").read_text())

@@ -275,7 +275,7 @@ def test_other_files_are_not_overwritten(tmp_path, data):
 def test_a_folder_that_may_not_be_read_is_named(evaluated, monkeypatch):
     """Its scores would be missing in silence. Whoever runs tests may be allowed to read everything."""
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "test")
-    with pytest.raises(UserError, match="test may not be read: change its permissions, or name another with --predictions"):
+    with pytest.raises(UserError, match="may not be read: change its permissions, or name another with --"):
         write_report(evaluated)
 
 

@@ -90,10 +90,12 @@ def test_equal_runs_make_equal_bytes_wherever_and_whenever(run: Path, model: Pat
 def test_it_says_nothing_of_people_places_and_cases(run: Path, model: Path) -> None:
     content = model.read_bytes()
     before = read_json(run / "run.json", RunRecord, "")
+    assert before["data"]["unlabelled_cases"]
     told = ("jane", "secret_hospital", "before", str(Path.home()), before["data"]["root"], "case_0")
     assert all(word in json.dumps(before) for word in ("jane", "secret_hospital", "before", "case_0"))
     assert not [word for word in told if word.encode() in content]
     facts = open_run(model).data
+    assert not {"unlabelled_cases", "labelled_before"} & facts.keys()
     assert len(facts["labelled"]) == len(before["data"]["labelled"])
     assert len(facts["validation"]) == len(before["data"]["validation"])
 

@@ -47,7 +47,9 @@ def test_what_is_made_can_be_opened(tmp_path: Path) -> None:
 def test_data_is_recorded_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_dataset(tmp_path / "tiny")
     monkeypatch.chdir(tmp_path)
-    facts = dataset_facts(open_dataset("tiny"), load_fingerprint(open_dataset("tiny")), ["case_001"], 2)
+    facts = dataset_facts(
+        open_dataset("tiny"), load_fingerprint(open_dataset("tiny")), ["case_001"], ["case_002", "case_003"]
+    )
     assert facts["root"] == str(data.resolve())
     assert (facts["labelled"], facts["unlabelled"], facts["validation"]) == (["case_001"], 2, ["case_004"])
     assert json.loads(json.dumps(facts)) == facts
@@ -98,6 +100,15 @@ def test_added_test_cases_do_not_stop_a_resume(tmp_path: Path) -> None:
     resume_run(tmp_path / "run", small_recipe(), {**FACTS, "learned_from": "a", "fingerprint": "g"}, MACHINE)
     with pytest.raises(UserError, match=r"data\.fingerprint was 'f', now 'g'\. Cases"):
         resume_run(tmp_path / "run", small_recipe(), {**FACTS, "learned_from": "b", "fingerprint": "g"}, MACHINE)
+
+
+def test_a_run_that_recorded_less_goes_on(tmp_path: Path) -> None:
+    """Of earlier versions, which knew no sizes of scans and no names of unlabelled cases; and of one with a past."""
+    before = {**FACTS, "seen": {"spacing_mm": None, "grey_values": []}, "labelled_before": ["b"]}
+    create_run(tmp_path / "run", small_recipe(), before, MACHINE)
+    seen = {"spacing_mm": None, "grey_values": [], "size": [[16, 14, 4], [16, 14, 4]]}
+    now = {**FACTS, "seen": seen, "unlabelled_cases": ["c", "d"]}
+    assert resume_run(tmp_path / "run", small_recipe(), now, MACHINE).data["labelled_before"] == ["b"]
 
 
 def test_damaged_records(tmp_path: Path) -> None:

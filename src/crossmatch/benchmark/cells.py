@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossmatch.benchmark.results import GridPoint
+from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from crossmatch.methods import METHODS
 from crossmatch.recipes.idle import idle
@@ -41,6 +42,11 @@ class Cell:
     recipe: Recipe
     teacher: Path | None  # the folder of the run it learns from, within the benchmark's
     fold: int | None = None  # of a cross-validation
+
+    def labelled_cases(self) -> list[str]:
+        """The names of the cases that it learns from with labels, as the dataset's list has them now."""
+        labelled, _ = open_dataset(self.data, splits=["train"]).labelled(self.recipe.data.labelled)
+        return sorted(case.id for case in labelled)
 
     def __str__(self) -> str:
         """For people: method, labels, grid point, seed."""

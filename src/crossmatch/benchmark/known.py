@@ -148,8 +148,10 @@ def _differences(cell: Cell, known: Candidate, checkpoint: str, fingerprint: str
         return [known.unreadable]
     run, tested = known.prediction, known.prediction.get("checkpoint")
     version = run.get("training", {}).get("code", {}).get("method_version")
-    theirs = {"data.fingerprint": run.get("data", {}).get("fingerprint"), "checkpoint": tested}
-    ours = {"data.fingerprint": fingerprint, "checkpoint": checkpoint}
+    data = run.get("data", {})
+    theirs = {"data.fingerprint": data.get("fingerprint"), "checkpoint": tested}
+    theirs["labelled cases"] = sorted(data.get("labelled", []))
+    ours = {"data.fingerprint": fingerprint, "checkpoint": checkpoint, "labelled cases": cell.labelled_cases()}
     found = changes(
         {**known.recipe.settings(), **theirs, "version of the method": version},
         {**cell.recipe.settings(), **ours, "version of the method": cell.recipe.method_class.version},

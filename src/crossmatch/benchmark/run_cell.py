@@ -144,9 +144,11 @@ def refuse_another(cell: Cell, out: Path, checkpoint: str, fingerprint: str) -> 
         return
     run = open_run(folder)
     version, ours = run.record["code"].get("method_version"), cell.recipe.method_class.version
+    theirs = {"data.fingerprint": run.data.get("fingerprint"), "labelled cases": sorted(run.data["labelled"])}
+    now = {"data.fingerprint": fingerprint, "labelled cases": cell.labelled_cases()}
     differing = changes(
-        {**run.recipe.settings(), "data.fingerprint": run.data.get("fingerprint"), "version of the method": version},
-        {**cell.recipe.settings(), "data.fingerprint": fingerprint, "version of the method": ours},
+        {**run.recipe.settings(), **theirs, "version of the method": version},
+        {**cell.recipe.settings(), **now, "version of the method": ours},
     )
     if differing:
         raise UserError(

@@ -9,6 +9,7 @@ from crossmatch.dataset.dataset import Dataset, open_dataset, patient_of
 from crossmatch.errors import listed
 from crossmatch.inference.channel_names import check_channels
 from crossmatch.inference.inputs import find_scans, usable_scans
+from crossmatch.runs.record import ever_labelled
 from crossmatch.runs.run import Run
 
 
@@ -38,7 +39,7 @@ def candidates_of(run: Run, place: Path, warn: Callable[[str], None]) -> tuple[l
         whole = open_dataset(root)
         check_channels(root / "dataset.json", whole.channels, run, warn)
         labelled = [one for one in _of_dataset(whole.only("train")) if one.case in learned]
-        used = [one for one in _of_dataset(whole) if one.case in learned | set(run.data["validation"])]
+        used = [one for one in _of_dataset(whole) if one.case in {*ever_labelled(run.data), *run.data["validation"]}]
     usable_scans({one.case: one.images for one in labelled}, run, run.recipe, lambda text: None)
     if not (place / "dataset.json").is_file():
         scans = find_scans(place, run, run.recipe, warn)

@@ -40,6 +40,7 @@ from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.reliability import Voxels, reliability, voxels_around
 from crossmatch.inference.scan_files import read_image
 from crossmatch.inference.shape import MaskShape, shapes_in
+from crossmatch.runs.record import ever_labelled
 from crossmatch.runs.run import CALIBRATIONS, Run
 from crossmatch.scoring.metrics import counted, dice_per_class
 
@@ -98,7 +99,8 @@ def known_cases(
         return kept or f"The data of the training are not in {run.data['root']} any more, so nothing could be fitted."
     by_name = {case.id: case for case in dataset.cases if case.label is not None}
     learned = dict.fromkeys(name for one in runs for name in one.data["labelled"])
-    held_out = dict.fromkeys(name for one in runs for name in one.data["validation"] if name not in learned)
+    known = {name for one in runs for name in ever_labelled(one.data)}
+    held_out = dict.fromkeys(name for one in runs for name in one.data["validation"] if name not in known)
     validation, labelled = ([by_name[name] for name in names if name in by_name] for names in (held_out, learned))
     chosen = validation or labelled
     names = (list(run.data["labels"]), list(run.data["channels"]))

@@ -82,6 +82,7 @@ def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: 
     """What is written down of one run."""
     last = run.checkpoint("last")  # tells what the whole run took; without it, what it took up to the best checkpoint
     whole = load_facts(last) if name == "best" and last.is_file() else checkpoint.facts
+    data = {**run.data, "root": Path(run.data["root"]).name}
     before: dict[str, Any] = {}  # what happened to its weights beside the recipe
     if "begun_from" in run.record:
         before["begun_from"] = Path(run.record["begun_from"]).name
@@ -95,7 +96,7 @@ def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: 
         "flips": flips,
         "precision": "bf16" if bf16 else "float32",
         "recipe": recipe.model_dump(mode="json"),
-        "data": {**run.data, "root": Path(run.data["root"]).name},
+        "data": {key: value for key, value in data.items() if key != "unlabelled_cases"},  # which may be thousands
         **before,
         "training": {
             "seconds": round(whole["seconds"], 3),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
@@ -20,12 +21,17 @@ OPEN_CASES = 60  # longer tables of cases start folded
 def known_cases(run: Run, evaluation: Evaluation) -> dict[str, str]:
     """Case -> training, validation or `UNLABELLED`, for the evaluated cases that the run has used.
 
-    A case of another dataset may have such a name; where the evaluation names a dataset, it must be the run's.
+    So it is for cases that another run has used whose masks these are, alone or averaged with those of this run. A case
+    of another dataset may have such a name; where the evaluation names a dataset, it must be the run's.
     """
     if evaluation.dataset not in (None, run.data["name"]):
         return {}
+    made = evaluation.prediction or {}
+    facts: list[Any] = [run.data, *(each.get("data", {}) for each in (made, *made.get("members", [])))]
+    facts = [each for each in facts if each.get("name") == run.data["name"]]
     used = dict.fromkeys(_unlabelled_cases(run), UNLABELLED)
-    used |= dict.fromkeys(run.data["validation"], "validation") | dict.fromkeys(run.data["labelled"], "training")
+    for kind, keys in (("validation", ["validation"]), ("training", ["labelled", "labelled_before"])):
+        used |= {case: kind for each in facts for key in keys for case in each.get(key, [])}
     return {case: used[case] for case in evaluation.case_means() if case in used}
 
 
@@ -42,13 +48,17 @@ def references_of(run: Run, evaluation: Evaluation, results: Path) -> Path | Non
 
 
 def _unlabelled_cases(run: Run) -> set[str]:
-    """The cases whose images the run learned from without labels; none where its dataset is gone, or has others now."""
+    """The cases whose images the run learned from without labels.
+
+    Runs of earlier versions do not name them: then they are all training cases that the dataset has now, and none where
+    it is gone.
+    """
     if not run.recipe.method_class.needs_unlabelled or run.is_packed:
         return set()
+    if "unlabelled_cases" in run.data:
+        return set(run.data["unlabelled_cases"])
     with suppress(UserError):
-        train = {case.id for case in open_dataset(run.data["root"], splits=["train"]).cases}
-        found = train - set(run.data["labelled"])
-        return found if len(found) == run.data["unlabelled"] else set()
+        return {case.id for case in open_dataset(run.data["root"], splits=["train"]).cases} - set(run.data["labelled"])
     return set()
 
 

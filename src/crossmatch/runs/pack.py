@@ -14,7 +14,7 @@ from safetensors.torch import save
 from crossmatch.atomic import read_json
 from crossmatch.errors import UserError
 from crossmatch.runs.checkpoint import load_facts
-from crossmatch.runs.record import CheckpointFacts, RunRecord
+from crossmatch.runs.record import CheckpointFacts, DataFacts, RunRecord
 from crossmatch.runs.run import CALIBRATIONS, Run, open_run
 from crossmatch.runs.zipped import ENDING, FACTS, read_packed, write_packed
 
@@ -61,9 +61,12 @@ def _without_origin(run: Run, checkpoint: Literal["last", "best"], facts: Checkp
     if "teacher" in recipe["method"]:  # the folder of the run that taught it
         recipe["method"] = {**recipe["method"], "teacher": "teacher"}
     counts = {key: [f"{key} {n}" for n, _ in enumerate(run.data[key], 1)] for key in ("labelled", "validation")}
+    data: DataFacts = {**run.data, "root": "", "labelled": counts["labelled"], "validation": counts["validation"]}
+    data.pop("labelled_before", None)
+    data.pop("unlabelled_cases", None)
     record: RunRecord = {
         "recipe": recipe,
-        "data": {**run.data, "root": "", "labelled": counts["labelled"], "validation": counts["validation"]},
+        "data": data,
         "code": run.record["code"],
         "versions": run.record["versions"],
         "device": run.record["device"],

@@ -36,10 +36,17 @@ class DataFacts(TypedDict):
     channels: Annotated[list[str], Field(min_length=1)]
     slice_axis: Annotated[int, Field(ge=0, le=2)]
     labelled: list[str]
+    labelled_before: NotRequired[list[str]]  # by runs whose weights it has, or that taught it, see `past`
     unlabelled: Natural
+    unlabelled_cases: NotRequired[list[str]]
     validation: list[str]
     seen: NotRequired[Seen]
     ct: NotRequired[list[Quadruple]]  # the window of each channel where data.normalise is "ct"
+
+
+def ever_labelled(data: DataFacts) -> list[str]:
+    """The cases that a run learned from with labels, or whose labels reached it through another run."""
+    return [*data["labelled"], *data.get("labelled_before", [])]
 
 
 class Code(TypedDict):

@@ -193,8 +193,9 @@ def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) 
     before, now = ({**facts, "root": None, "name": None} for facts in (run.data, data))  # a folder may be renamed
     if "learned_from" in before and before["learned_from"] == now.get("learned_from"):
         before["fingerprint"] = now["fingerprint"]  # test cases were added or corrected
-    for facts in (before, now):
-        facts.pop("learned_from", None)
+    for facts in (before, now):  # what follows from the others, and what earlier versions did not record
+        for key in ("learned_from", "seen", "labelled_before", "unlabelled_cases"):
+            facts.pop(key, None)
     changed = changes({"recipe": run.recipe.settings(), "data": before}, {"recipe": recipe.settings(), "data": now})
     if changed:
         raise UserError(

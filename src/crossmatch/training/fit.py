@@ -22,6 +22,7 @@ from crossmatch.runs.tracking import Tracker, begin_tracking, check_tracking, is
 from crossmatch.system.process import interrupts
 from crossmatch.training.extend import extend_run
 from crossmatch.training.material import TrainingCases, training_cases
+from crossmatch.training.past import with_past
 from crossmatch.training.pseudo_share import Overgrowth, Plateau, foreground_share
 from crossmatch.training.ranks import ALONE, Place
 from crossmatch.training.session import Session, open_session
@@ -98,7 +99,8 @@ def fit(
                 until_the_end.enter_context(only_writer(out))
             if resume:
                 return resume_run(out, recipe, cases.facts, machine)
-            return create_run(out, recipe, cases.facts, machine, begin_from)
+            facts = with_past(cases.facts, dataset, recipe, begin_from, display.warn)
+            return create_run(out, recipe, facts, machine, begin_from)
 
         run = team.first(begin)
         if resume and (remark := machine.remark(run.record["device"])):

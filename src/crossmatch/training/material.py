@@ -93,7 +93,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
     _check(recipe, labelled, unlabelled, needs_unlabelled)
     fingerprint = load_fingerprint(whole, loading)
     refuse(whole.root, shared_files(whole))  # where the fingerprint is fresh: `check` refuses it too
-    facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], len(unlabelled))
+    facts = dataset_facts(dataset, fingerprint, [case.id for case in labelled], [case.id for case in unlabelled])
     if recipe.data.normalise == "ct":
         facts["ct"] = [list(window) for window in foreground_windows(labelled, dataset, fingerprint.frame)]
     learned = unlabelled if needs_unlabelled else ()
@@ -152,11 +152,11 @@ def foreground_windows(labelled: Sequence[Case], dataset: Dataset, frame: Frame 
     return [foreground_window(channel) for channel in values.values()]
 
 
-def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: int) -> DataFacts:
+def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: list[str]) -> DataFacts:
     """What run.json says of the data.
 
     Args:
-        labelled: names of the labelled training cases; unlabelled: the number of the others.
+        labelled: names of the labelled training cases; unlabelled: of the others.
     """
     frame = fingerprint.frame
     return {
@@ -170,7 +170,8 @@ def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str
         "slice_axis": dataset.slice_axis,
         "seen": seen_in_training(fingerprint.split("train")),
         "labelled": labelled,
-        "unlabelled": unlabelled,
+        "unlabelled": len(unlabelled),
+        "unlabelled_cases": unlabelled,
         "validation": [case.id for case in dataset.split("val")],
     }
 
