@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import crossmatch
-from crossmatch.inference.familiar import doubtful, strange_grey_values, strange_size, strange_spacing
+from crossmatch.inference.familiar import doubtful, grey_distance, strange_grey_values, strange_size, strange_spacing
 from crossmatch.inference.predict import predict
 from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.run import Run, open_run
@@ -111,6 +111,23 @@ def test_runs_that_know_nothing_of_their_scans_warn_of_nothing():
 def test_grey_values_far_outside(known, low, high, strange):
     voxels = np.linspace(low, high, 5000).reshape(50, 100)
     assert bool(strange_grey_values(seen(grey_values=[known]), [voxels])) == strange
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_all_slices_of_a_large_scan_are_judged(order):
+    """Of 448 x 448 x 24 voxels every 24th lies in the first slice, here one by the edge of the field of view."""
+    usual = np.zeros((448, 448, 24), np.int16, order=order)
+    usual[..., 1:] = np.linspace(0, 800, 448, dtype=np.int16)[:, None, None]
+    run = seen(grey_values=[MR])
+    assert strange_grey_values(run, [usual]) is None
+    assert grey_distance(run, [usual]) == 0
+    strange = usual - np.int16(3000)
+    strange[..., 0] = usual[..., 5]
+    told = strange_grey_values(run, [strange])
+    assert told
+    ends = re.match(r"scan from (\S+) to (\S+), where", told).groups()
+    assert [float(end) for end in ends] == pytest.approx(np.percentile(strange, [0.5, 99.5]), abs=20)
+    assert grey_distance(run, [strange]) == pytest.approx(3000 / 700, rel=0.01)  # ranges of MR
 
 
 @pytest.fixture(scope="module")

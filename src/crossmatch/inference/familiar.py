@@ -9,6 +9,7 @@ import numpy as np
 
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.dataset.orientation import turn_grid, turn_into
+from crossmatch.dataset.spread import spread
 from crossmatch.errors import quoted
 from crossmatch.formats import Array, Volume
 from crossmatch.runs.checkpoint import load_facts
@@ -19,7 +20,7 @@ FAR_SPACING = 2.0  # times the largest or smallest spacing of the training
 FAR_SIZE = 4.0  # times the largest or smallest number of voxels along an axis
 ABSOLUTE_BELOW = -100.0  # a training scan with lower values has an absolute unit, such as CT's
 NEAR, FAR = 0.25, 10.0  # ranges of a training scan by which ends may lie outside: with an absolute unit, and without
-LOOKED_AT = 200_000  # voxels of a channel
+LOOKED_AT = 200_000  # voxels of a channel, at most
 REVERSED = (2.0, 1.25)  # axes run in reverse order: a size is at least so far off, and reversed at most so far
 
 
@@ -152,9 +153,9 @@ def grey_distance(run: Run, channels: Sequence[Array]) -> float | None:
 
 
 def _ends(voxels: Array) -> tuple[float, float]:
-    """The percentiles that are compared."""
-    looked_at = voxels.ravel()[:: max(1, voxels.size // LOOKED_AT)]
-    low, high = np.percentile(looked_at, [0.5, 99.5])
+    """The percentiles that are compared, of voxels (*S) from all over the scan."""
+    looked_at = np.unravel_index(spread(voxels.size, LOOKED_AT), voxels.shape)  # so no flat copy is made
+    low, high = np.percentile(voxels[looked_at], [0.5, 99.5])
     return float(low), float(high)
 
 
