@@ -86,6 +86,47 @@ def test_good_probabilities_keep_their_temperature() -> None:
     assert found["temperature"] == pytest.approx(1, rel=0.1)
 
 
+def boxes(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """A box of class 1, of which a tenth is missed; probabilities (2, *S) of 99 %, and the reference (*S)."""
+    reference = np.zeros(shape, np.uint8)
+    reference[8:-8, 8:-8, 8:-8] = 1
+    missed = np.random.default_rng(0).random(shape) < 0.1
+    first = np.where((reference == 1) & ~missed, 0.99, 0.01).astype(np.float32)
+    return np.stack([1 - first, first]), reference
+
+
+@pytest.mark.parametrize("shape", [(230, 230, 46), (231, 237, 46)])
+def test_voxels_of_a_large_box_are_from_all_over_it(shape: tuple[int, ...]) -> None:
+    """Of the box of the first shape a step of equal length sees the first slice alone, which is background."""
+    probabilities, reference = boxes(shape)
+    logs, truth = voxels_around(probabilities, reference)
+    inside = reference[3:-3, 3:-3, 3:-3]
+    assert logs.shape == (2, 50_000)
+    assert truth.mean() == pytest.approx(inside.mean(), abs=0.01)
+    assert (logs.argmax(0) == truth).mean() == pytest.approx(1 - 0.1 * inside.mean(), abs=0.01)
+
+
+def test_voxels_to_be_ignored_contribute_nothing() -> None:
+    """Whatever the mask shows there; as if the scan ended where they begin."""
+    probabilities, reference = boxes((40, 30, 26))
+    drawn = reference.copy()
+    drawn[20:] = 2
+    found = voxels_around(probabilities, drawn, ignore=2)
+    logs, truth = voxels_around(probabilities[:, :20], reference[:20])
+    assert np.array_equal(found[0], logs)
+    assert np.array_equal(found[1], truth)
+    assert len(voxels_around(probabilities, np.full_like(drawn, 2), ignore=2)[1]) == 0
+
+
+def test_many_voxels_beside_others_to_be_ignored() -> None:
+    probabilities, reference = boxes((120, 90, 40))
+    drawn = reference.copy()
+    drawn[40:] = 2
+    _, truth = voxels_around(probabilities, drawn, ignore=2)
+    assert len(truth) == 50_000
+    assert truth.mean() == pytest.approx(reference[3:40, 3:-3, 3:-3].mean(), abs=0.01)
+
+
 def test_one_case_says_nothing_about_others() -> None:
     assert reliability(sure_cases(2.0, count=1)) is None
     empty = voxels_around(np.stack([np.ones((4, 4)), np.zeros((4, 4))]).astype(np.float32), np.zeros((4, 4), np.uint8))

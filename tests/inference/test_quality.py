@@ -11,10 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import crossmatch
 from command import call
 from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.inference import feature_views
+from crossmatch.inference import feature_views, known_cases
 from crossmatch.inference.calibration import LEVEL
 from crossmatch.inference.feature_views import FeatureViews
 from crossmatch.inference.predict import Options, predict
@@ -25,6 +26,7 @@ from crossmatch.networks.unet import UNet, UNetSettings
 from crossmatch.runs.checkpoint import load_checkpoint, save_checkpoint
 from crossmatch.runs.pack import pack
 from crossmatch.runs.run import open_run
+from crossmatch.scoring.metrics import dice_per_class
 from tiny import write_dataset, write_nifti
 from untrained import save_untrained, untrained_run
 
@@ -279,6 +281,30 @@ def with_data(run: Path, data: Path, copy: Path) -> Path:
     return copy
 
 
+def test_voxels_to_be_ignored_are_neither_right_nor_wrong(tmp_path: Path) -> None:
+    """Dice and probabilities are those of the drawn half. Structures are so large that all of it lies around them."""
+    data = write_dataset(tmp_path / "data", n_val=4)
+    stated = json.loads((data / "dataset.json").read_text())
+    stated["labels"]["ignore"] = 3
+    (data / "dataset.json").write_text(json.dumps(stated))
+    for path in data.glob("labelsTr/*.nii.gz"):
+        label = formats.read(path)
+        write_nifti(path, np.where(np.arange(16)[:, None, None] < 8, np.uint8(3), label.voxels), label.affine)
+    run = untrained_run(tmp_path / "run", data)
+    predict(run.folder, data / "imagesTs", tmp_path / "masks", Options(quality=True))
+    (kept,) = (json.loads(path.read_text()) for path in (run.folder / "calibration").iterdir())
+    right, model = [], crossmatch.load(run.folder, device="cpu")
+    for name, dice in zip(kept["cases"], kept["dice"], strict=True):
+        scan, label = (
+            formats.read(data / each) for each in (f"imagesTr/{name}_0000.nii.gz", f"labelsTr/{name}.nii.gz")
+        )
+        mask = model.predict(scan.voxels, affine=scan.affine)[8:]
+        right.append((mask == label.voxels[8:]).mean())
+        assert dice == pytest.approx(dice_per_class(mask, label.voxels[8:], 3).tolist())
+    bins = kept["reliability"]["bins_before"]
+    assert sum(each["accuracy"] * each["share"] for each in bins) == pytest.approx(np.mean(right))
+
+
 @pytest.mark.parametrize(
     ("folder", "value", "told"),
     [
@@ -405,6 +431,19 @@ def test_a_damaged_calibration_is_refused(run: Path, data: Path, tmp_path: Path)
     path.write_text("{}")
     with pytest.raises(UserError, match="is damaged"):
         predict(run, data / "imagesTs", tmp_path / "b", Options(quality=True))
+
+
+def test_what_an_earlier_version_kept_is_made_again(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(known_cases, "FORM", known_cases.FORM - 1)
+        predict(run, data / "imagesTs", tmp_path / "a", Options(quality=True))
+    (before,) = (run / "calibration").iterdir()
+    before.write_text("{}")  # never read again
+    predict(run, data / "imagesTs", tmp_path / "b", Options(quality=True))
+    assert len(list((run / "calibration").iterdir())) == 2
+    assert read_quality(tmp_path / "b").calibration["method"] == "validation"
 
 
 def unet(dims: int) -> UNet:

@@ -44,7 +44,7 @@ from crossmatch.runs.record import ever_labelled
 from crossmatch.runs.run import CALIBRATIONS, Run
 from crossmatch.scoring.metrics import counted, dice_per_class
 
-FORM = 2  # of what is kept
+FORM = 3  # of what is kept
 MOST = 40  # cases; more are left out evenly
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -202,7 +202,7 @@ def _predict(
         found["border_entropy"].append(_listed(sums.border_entropy[1:].clip(max=1)))
         found["dice"].append([float(value) if known else None for value, known in zip(dice, there, strict=True)])
         found["masks"].append(shapes_in(run, labels, volumes[0]))
-        sampled.append(voxels_around(maps[: run.classes], truth))
+        sampled.append(voxels_around(maps[: run.classes], reference.voxels, dataset.ignore))
     shapes = {}
     for case in references:
         grid = formats.read_channels(case.images)[0]

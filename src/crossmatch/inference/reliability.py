@@ -5,35 +5,46 @@ Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 from scipy.optimize import minimize_scalar
 
+from crossmatch.dataset.spread import spread
 from crossmatch.inference.estimates import Reliability, ReliabilityBin
 
 BINS = 15
 AROUND = 5  # voxels around mask and reference that count: elsewhere background is too easy to say anything
-MOST = 50_000  # voxels of a case
+MOST = 50_000  # voxels of a case, at most
 Voxels = tuple[NDArray[np.float32], NDArray[np.intp]]  # log probabilities (K, V), and the true classes (V,)
 
 
-def voxels_around(probabilities: NDArray[np.float32], reference: NDArray[np.uint8]) -> Voxels:
-    """What a case contributes: evenly spaced voxels of the box around its mask and its reference.
+def voxels_around(probabilities: NDArray[np.float32], reference: NDArray[Any], ignore: int | None = None) -> Voxels:
+    """What a case contributes: voxels from all over the box around its mask and its reference.
 
     Args:
-        probabilities: (K, *S); reference: (*S).
+        probabilities: (K, *S).
+        reference: (*S), the true classes as whole numbers.
+        ignore: the value in the reference of voxels that do not count, if there is one. They contribute nothing, and
+            what the mask shows there does not widen the box.
     """
     shown = (probabilities.argmax(0) > 0) | (reference > 0)
+    if ignore is not None:
+        shown &= reference != ignore
     places = find_objects(shown.astype(np.uint8))
     if not places:
         return np.empty((len(probabilities), 0), np.float32), np.empty(0, np.intp)
     box = tuple(slice(max(0, part.start - AROUND), part.stop + AROUND) for part in places[0])
     truth = reference[box].ravel()
-    step = max(1, len(truth) // MOST)
-    values = probabilities[(slice(None), *box)].reshape(len(probabilities), -1)[:, ::step]
-    return np.log(np.clip(values, 1e-7, 1)), truth[::step].astype(np.intp)
+    if ignore is None:
+        chosen = spread(len(truth), MOST)
+    else:
+        drawn = np.flatnonzero(truth != ignore)
+        chosen = drawn[spread(len(drawn), MOST)]
+    values = probabilities[(slice(None), *box)].reshape(len(probabilities), -1)[:, chosen]
+    return np.log(np.clip(values, 1e-7, 1)), truth[chosen].astype(np.intp)
 
 
 def reliability(cases: Sequence[Voxels]) -> Reliability | None:
