@@ -105,6 +105,17 @@ def test_many_voxels_are_thinned_evenly(store, monkeypatch):
     assert len(rare) == 1
 
 
+def test_thinned_voxels_are_in_all_slices(tmp_path, monkeypatch):
+    """Of a class that fills the scan, a step of equal length would leave voxels of a single slice."""
+    monkeypatch.setattr(module, "KNOWN", 100)
+    case = _case(tmp_path / "full")
+    write_nifti(case.label, np.ones(SHAPE, np.uint8))
+    store = _store(case)
+    (known,) = module.Foreground(store, 1.0, 0).voxels
+    places = torch.unravel_index(known, store.size[0].tolist())
+    assert [len(place.unique()) > 0.6 * length for place, length in zip(places, SHAPE, strict=True)] == [True] * 3
+
+
 def test_without_foreground_it_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"no training label shows one: set it to 0"):
         _batches(_store(_case(tmp_path / "empty", empty=True)), 0.5)

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from crossmatch.batches import seeding
 from crossmatch.batches.store import CHUNK, Store
+from crossmatch.dataset.spread import spread
 from crossmatch.errors import UserError
 
-KNOWN = 100_000  # voxels of a class that are remembered, evenly spread over all of them
+KNOWN = 100_000  # voxels of a class that are remembered, from all over them
 
 
 class Foreground:
@@ -65,4 +66,4 @@ def _voxels_of_classes(labels: Tensor, classes: int) -> list[Tensor]:
             if 0 < value < classes:
                 found.setdefault(value, []).append(torch.nonzero(part == value)[:, 0] + first)
     whole = [torch.cat(found[value]) for value in sorted(found)]
-    return [voxels[:: -(-len(voxels) // KNOWN)] for voxels in whole]
+    return [voxels[torch.from_numpy(spread(len(voxels), KNOWN))] for voxels in whole]
