@@ -145,6 +145,30 @@ def test_a_teacher_of_another_task_of_the_same_shape_is_refused(data, change, me
         fit(load_recipe("phantom", [*TINY, *changes]), data, tmp_path / "run", Quiet())
 
 
+def test_a_teacher_by_ct_has_the_student_s_grey_values(data, tmp_path):
+    """It sees the student's images. Of other labelled cases its window is another one, which it would not know."""
+    ct = [*TINY, "data.normalise=ct", "views.strong.brightness=0", "views.strong.contrast=0", "train.steps=1"]
+    for labelled in ("1", "2"):
+        chosen = load_recipe("phantom", [*ct, f"data.labelled={labelled}", "method.name=supervised"])
+        fit(chosen, data, tmp_path / labelled, Quiet())
+    first, second = (open_run(tmp_path / labelled).fixed_windows[0] for labelled in ("1", "2"))
+    assert first != second
+
+    def student(teacher: str) -> int:
+        changes = ["data.labelled=1", "method.name=distillation", f"method.teacher={tmp_path / teacher}"]
+        return fit(load_recipe("phantom", [*ct, *changes]), data, tmp_path / "run", Quiet())
+
+    with pytest.raises(UserError) as caught:
+        student("2")
+    theirs, ours = (f"{each.low:.4g} ... {each.high:.4g}, mean {each.zero:.4g}" for each in (second, first))
+    assert f"scale the grey values of C0 differently (cut to {theirs}" in str(caught.value)
+    assert f", and cut to {ours}" in str(caught.value)
+    assert "Give a run with the same labelled cases, or train both runs with another data.normalise" in str(
+        caught.value
+    )
+    assert student("1") == 1
+
+
 def test_the_recipe_of_a_student_is_read_back():
     chosen = small_recipe("method.name=distillation", "method.teacher=runs/mine")
     assert chosen.method.model_dump() == {

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from crossmatch.batches.intensity import Window
 from crossmatch.errors import UserError, listed
 from crossmatch.inference.alike import differences
 from crossmatch.networks.segmenter import Segmenter
@@ -9,16 +12,31 @@ from crossmatch.runs.run import Run, open_run
 
 # what teacher and student must have in common, in words
 SHARED = {"dims": "spatial axes", "in_channels": "image channels", "classes": "classes, background included"}
+ROUNDING = 1e-6  # share by which equal numbers may differ, as of labelled cases in another order
 
 
 def refuse_other_task(run: Run) -> None:
-    """Raise UserError if the run's teacher has other labels or channels than the run, or prepares scans otherwise."""
+    """Raise UserError if the run's teacher has other labels or channels than the run, or prepares scans otherwise.
+
+    The teacher sees the images that the student sees, so it must scale grey values by the same numbers too.
+    """
     folder = run.recipe.method.settings.taught_by
-    if folder is not None and (differing := differences(_open(folder), run)):
+    if folder is None:
+        return
+    teacher = _open(folder)
+    if differing := differences(teacher, run):
         raise UserError(
             f"method.teacher: {folder} and the run {run.folder} differ: {listed(differing, '; ')}. Give a run with the "
             "same labels, channels and preparation of scans."
         )
+    for name, theirs, ours in zip(run.data["channels"], teacher.fixed_windows, run.fixed_windows, strict=False):
+        if not np.allclose(theirs, ours, rtol=ROUNDING):
+            raise UserError(
+                f"method.teacher: {folder} and the run {run.folder} scale the grey values of {name} differently "
+                f"({_words(theirs)}, and {_words(ours)}). data.normalise=ct takes these numbers from the labelled "
+                "cases. Give a run with the same labelled cases, or train both runs with another data.normalise, such "
+                "as percentile."
+            )
 
 
 def load_teacher(folder: Path, student: Segmenter) -> Segmenter:
@@ -47,6 +65,11 @@ def load_teacher(folder: Path, student: Segmenter) -> Segmenter:
                 "trained on the same kind of images and labels."
             )
     return teacher
+
+
+def _words(window: Window) -> str:
+    """In words, how grey values are scaled."""
+    return f"cut to {window.low:.4g} ... {window.high:.4g}, mean {window.zero:.4g}, deviation {window.unit:.4g}"
 
 
 def _open(folder: Path) -> Run:
