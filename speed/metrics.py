@@ -17,6 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from crossmatch.scoring import metrics
+from crossmatch.scoring.surface_voxels import surface_voxels
 from timing import run, seconds, spread
 
 SHAPE, SPACING = (200, 200, 88), (1.0, 1.0, 1.0)  # the size of a left atrium in its published preparation
@@ -56,7 +57,7 @@ def surfaces() -> None:
         "bumpy, 400x400x200": (ball((400, 400, 200), 0.8, 1), ball((400, 400, 200), 0.8, 2)),
     }
     for name, (pred, ref) in cases.items():
-        points, others = metrics._surface(pred), metrics._surface(ref)
+        points, others = surface_voxels(pred), surface_voxels(ref)
         box = np.prod(np.maximum(points.max(0), others.max(0)) - np.minimum(points.min(0), others.min(0)) + 1)
         both = len(points) + len(others)
         steps = np.array(SPACING)

@@ -471,6 +471,40 @@ def test_voxels_to_be_ignored_leave_every_score(folders: tuple[Path, Path]) -> N
         evaluate(pred, ref, labels=LABELS)
 
 
+def test_distances_beside_ignored_slices_are_those_of_the_outlines(folders: tuple[Path, Path]) -> None:
+    """By hand: of a block of 6 x 6 moved by one of 2 mm, only the middle slice was drawn."""
+    pred, ref = folders
+    drawn = anatomy(core=False)
+    drawn[..., [0, 1, 3, 4]] = 3
+    for path in (pred / "a.nii.gz", ref / "a.nii.gz"):
+        path.unlink()
+    save(ref / "b.nii.gz", drawn)
+    save(pred / "b.nii.gz", anatomy(1, core=False))
+    ring = scores(evaluate(pred, ref, labels={**LABELS, "ignore": 3}), "b", "ring")
+    assert ring["dice"] == pytest.approx(30 / 36)
+    # of the outline's 20 pixels, the 6 of one side lie one pixel outside; on the opposite side 4 lie one inside, while
+    # the two corners lie on the other outline
+    assert (ring["hd95_voxels"], ring["hd95_mm"]) == (1, 2)
+    assert (ring["asd_voxels"], ring["asd_mm"], ring["assd_mm"]) == (0.5, 1, 1)
+
+
+def test_a_class_without_a_surface_beside_ignored_voxels_has_undefined_distances(folders: tuple[Path, Path]) -> None:
+    pred, ref = folders
+    drawn = anatomy()
+    inside = np.zeros(drawn.shape, bool)
+    inside[4:6, 4:6, 2] = True  # the core, all other voxels are to be ignored
+    drawn[~inside] = 3
+    save(ref / "b.nii.gz", drawn)
+    save(pred / "b.nii.gz", anatomy())
+    found = evaluate(pred, ref, labels={**LABELS, "ignore": 3})
+    core = scores(found, "b", "core")
+    assert core["dice"] == 1
+    assert all(math.isnan(core[name]) for name in METRICS if name.startswith(("hd95", "asd", "assd")))
+    hd95 = found.statistics("core")["hd95_mm"]
+    assert (hd95.mean, hd95.cases, hd95.undefined) == (0, 1, 1)
+    assert scores(found, "b", "ring")["hd95_mm"] == 0  # in neither mask
+
+
 def test_a_cropped_segmentation_stored_with_other_axes_is_a_reference(tmp_path: Path) -> None:
     """3D Slicer saves a part of the scan's grid; here with its axes reversed and swapped, too."""
     save(tmp_path / "masks" / "a.nii.gz", anatomy())

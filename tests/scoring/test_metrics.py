@@ -22,6 +22,7 @@ from crossmatch.scoring.metrics import (
     jaccard,
     surface_distances,
 )
+from crossmatch.scoring.surface_voxels import surface_voxels
 
 DISTANCES = (hd95, hd95_max, asd, assd)
 EVERY = (dice, jaccard, *DISTANCES)
@@ -135,6 +136,68 @@ def test_a_single_slice_has_the_outline_of_the_slice_whatever_axes_its_file_has(
     assert (hd95(pred[None], ref[None]), asd(pred[None], ref[None])) == (4.0, 2.0)
     line = mask((1, 9, 1), slice(0, 1), slice(2, 6))  # no slice, so all of its voxels are surface
     assert len(surface_distances(line, line).pred_to_ref) == 4
+
+
+def test_slices_between_ignored_ones_have_the_distances_of_their_outlines() -> None:
+    """By hand: a square prism moved by 4, every other slice drawn; the ends do not count either."""
+    pred, ref = mask((40, 40, 7), slice(10, 30), slice(10, 30)), mask((40, 40, 7), slice(10, 30), slice(14, 34))
+    ignored = mask((40, 40, 7), slice(None), slice(None), slice(0, None, 2))
+    found = surface_distances(pred, ref, (1, 1, 8), ignored)
+    assert len(found.pred_to_ref) == 3 * (4 * 20 - 4)  # the outlines of three slices
+    assert (found.hd95, found.hd95_max, found.asd, found.assd) == (4, 4, 2, 2)  # as the same squares in one slice
+    # with the cut as a surface, all 400 pixels of a slice would count, 320 of them at distance 0
+    cut = surface_distances(pred & ~ignored, ref & ~ignored, (1, 1, 8))
+    assert (len(cut.pred_to_ref), cut.asd) == (3 * 400, 0.5)
+
+
+def test_a_structure_that_runs_into_ignored_voxels_has_no_surface_there() -> None:
+    """By hand: rows of pixels, the columns from 6 on to be ignored; a surface needs background that counts."""
+    ref, ignored = mask((5, 9), slice(1, 4), slice(2, 9)), mask((5, 9), slice(None), slice(6, None))
+    # of the 3 x 4 pixels that count, these three have no background beside them
+    inside = {(2, 3), (2, 4), (2, 5)}
+    assert {tuple(map(int, one)) for one in surface_voxels(ref & ~ignored, ignored)} == {
+        (row, column) for row in range(1, 4) for column in range(2, 6)
+    } - inside
+    shorter = mask((5, 9), slice(1, 4), slice(2, 5))  # ends one pixel before them: this end is a surface
+    found = surface_distances(shorter, ref, None, ignored)
+    assert sorted(found.pred_to_ref) == [0] * 7 + [1]  # (2, 4) lies 1 from the row above it
+    assert sorted(found.ref_to_pred) == [0] * 7 + [1] * 2  # (1, 5) and (3, 5)
+
+
+def test_without_a_surface_that_counts_distances_are_undefined() -> None:
+    whole, ignored = np.ones((3, 3), bool), np.ones((3, 3), bool)
+    ignored[1, 1] = False
+    nothing = np.zeros((3, 3), bool)
+    for pair in ((whole, whole), (whole, nothing), (nothing, whole)):
+        found = surface_distances(*pair, None, ignored)
+        assert all(math.isnan(value) for value in (found.hd95, found.hd95_max, found.asd, found.assd))
+    both_empty = surface_distances(nothing, nothing, None, ignored)
+    assert (both_empty.hd95, both_empty.asd) == (0, 0)
+    outside_alone = surface_distances(whole, whole, None, np.ones((3, 3), bool))  # no voxel counts: both are empty
+    assert (outside_alone.hd95, outside_alone.asd) == (0, 0)
+    with pytest.raises(ValueError, match=r"mask of ignored voxels and reference .* \(3, 1\) and \(3, 3\)"):
+        surface_distances(whole, whole, None, ignored[:, :1])
+
+
+@given(pairs(), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_ignored_voxels_hold_neither_right_nor_wrong(
+    pair: tuple[np.ndarray, np.ndarray, tuple[float, ...]], seed: int
+) -> None:
+    pred, ref, spacing = pair
+    rng = np.random.default_rng(seed)
+    ignored, other = rng.random(pred.shape) < 0.4, rng.random(pred.shape) < 0.5
+    found = surface_distances(pred, ref, spacing, ignored)
+    again = surface_distances(np.where(ignored, other, pred), np.where(ignored, ~other, ref), spacing, ignored)
+    for one, same in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one, same)
+    none = surface_distances(pred, ref, spacing, np.zeros(pred.shape, bool))
+    for one, same in zip(surface_distances(pred, ref, spacing), none, strict=True):
+        np.testing.assert_array_equal(one, same)
+    if 1 not in pred.shape:  # else it may be a slice
+        counts = pred & ~ignored
+        border = np.argwhere(counts & ~ndimage.binary_erosion(counts | ignored))
+        np.testing.assert_array_equal(surface_voxels(counts, ignored), border)
 
 
 @pytest.mark.parametrize(("shape", "spacing"), [((40, 50), (1, 1)), ((24, 30, 9), (0.8, 1.5, 10.0))])

@@ -110,8 +110,8 @@ def _distances(table: Sequence[Line]) -> str:
     text = f"HD95, ASD (directed, prediction to reference): in {'mm' if row.unit == 'mm' else 'voxels'}."
     if any(line.row.undefined for line in table):
         text += (
-            " NaN: undefined, because one of the two masks is empty; left out of the mean distance, and counted (cases "
-            "with such a class, over all seeds). With many of them the mean distance looks too good."
+            " NaN: undefined, because one of the two masks is empty or has no surface; left out of the mean distance, "
+            "and counted (cases with such a class, over all seeds). With many of them the mean distance looks too good."
         )
     return text
 

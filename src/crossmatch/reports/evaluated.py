@@ -118,8 +118,8 @@ def evaluation_section(run: Run, evaluation: Evaluation, since: Sequence[str]) -
         f'<div class="scroll">{summary_table(evaluation)}</div>'
         f"<details{folded}><summary>Each case, best Dice first</summary>"
         f'<div class="scroll">{case_table(evaluation, known)}</div></details>'
-        '<p class="aside">undef.: a distance between masks of which one is empty; it is left out of means and counted. '
-        "Dice is 0 there.</p></section>"
+        '<p class="aside">undef.: a distance between masks of which one is empty or has no surface; it is left out of '
+        "means and counted. Dice is 0 where one is empty.</p></section>"
     )
 
 

@@ -19,7 +19,7 @@ NAMES = {
     "asd": "ASD",
     "assd": "ASSD",
 }
-UNDEFINED = '<span class="undefined" title="one of the two masks is empty">undef.</span>'
+UNDEFINED = '<span class="undefined" title="one of the two masks is empty or has no surface">undef.</span>'
 PER_CASE = ("dice", "hd95", "assd")
 ALL = "all classes"  # the mean over them
 

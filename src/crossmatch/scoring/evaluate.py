@@ -201,6 +201,7 @@ def _rows(
     found = _read_labels(predicted, theirs, classes)[1]
     if largest:
         found = largest_components_of(found, classes.values())
+    ignored = None if ignore is None else drawn == ignore
     found, drawn = counted(found, drawn, ignore)
     for path, voxels in ((predicted, found), (reference, drawn)):
         unknown = sorted({int(value) for value in np.unique(voxels)} - {0, *classes.values()})
@@ -218,7 +219,7 @@ def _rows(
             scores[THRESHOLDED] = threshold_jaccard(pred, ref, threshold=threshold)
         for unit, spacing in spacings.items():
             if unit == "voxels" or spacing is not None:
-                distances = surface_distances(pred, ref, spacing)
+                distances = surface_distances(pred, ref, spacing, ignored)
                 scores |= {f"{kind}_{unit}": float(getattr(distances, kind)) for kind in DISTANCES}
         rows.append(ClassScores(case, name, value, scores, not (pred.any() or ref.any())))
     return rows

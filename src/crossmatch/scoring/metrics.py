@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
+from crossmatch.scoring.surface_voxels import surface_voxels
+
 Mask = NDArray[Any]
 Points = NDArray[np.intp]
 Distances = NDArray[np.float64]
@@ -33,8 +35,8 @@ MAX_TREE_SHARE = 0.1
 class SurfaceDistances(NamedTuple):
     """Distance of every surface voxel to the nearest surface voxel of the other mask.
 
-    Each direction is an array (N,) in the unit of the spacing. It is [0] if both masks are empty and [NaN] if one is,
-    so that the statistics below need no special case for empty masks.
+    Each direction is an array (N,) in the unit of the spacing. It is [0] if both masks are empty and [NaN] if only one
+    is, or if one has no surface, so that the statistics below need no special case.
     """
 
     pred_to_ref: Distances
@@ -120,16 +122,29 @@ def all_metrics(pred: Mask, ref: Mask, spacing: Sequence[float] | None = None) -
     return {"dice": overlap[0], "jaccard": overlap[1], **statistics}
 
 
-def surface_distances(pred: Mask, ref: Mask, spacing: Sequence[float] | None = None) -> SurfaceDistances:
+def surface_distances(
+    pred: Mask, ref: Mask, spacing: Sequence[float] | None = None, ignored: Mask | None = None
+) -> SurfaceDistances:
     """Surface distances of two masks (*S) in both directions; compute once, then take any statistic.
+
+    Args:
+        pred, ref: the masks.
+        spacing: see above; distances come in its unit, or in voxels without it.
+        ignored: (*S), voxels that count in neither mask, as nobody knows what they are. A voxel beside them is a
+            surface only if it also has a neighbour that is background and counts, or the outside of the image. So the
+            distances are those between surfaces of which both sides count; none leads to a surface inside of `ignored`.
 
     Raises ValueError for masks of different shapes, masks that are neither bool nor integer nor 0/1 floats, and a
     spacing that is not one positive finite number per axis.
     """
     pred, ref, steps = _checked(pred, ref, spacing)
-    pred_points, ref_points = _surface(pred), _surface(ref)
+    if ignored is not None:
+        ignored = _as_bool(ignored, "mask of ignored voxels")
+        _same_shape(ignored, ref, "mask of ignored voxels")
+        pred, ref = pred & ~ignored, ref & ~ignored
+    pred_points, ref_points = surface_voxels(pred, ignored), surface_voxels(ref, ignored)
     if len(pred_points) == 0 or len(ref_points) == 0:
-        undefined = np.array([0.0 if len(pred_points) == len(ref_points) else np.nan])
+        undefined = np.array([np.nan if pred.any() or ref.any() else 0.0])
         return SurfaceDistances(undefined, undefined)
     points = len(pred_points) + len(ref_points)
     low = np.minimum(pred_points.min(0), ref_points.min(0))
@@ -166,7 +181,7 @@ def dice_per_class(pred_labels: Mask, ref_labels: Mask, num_classes: int) -> Dis
 def counted(pred_labels: Mask, ref_labels: Mask, ignore: int | None) -> tuple[Mask, Mask]:
     """Two label volumes (*S) as background wherever the reference has the label to be ignored, in both of them.
 
-    So these voxels count as neither right nor wrong, and no surface lies inside them.
+    So these voxels count as neither right nor wrong. Where surfaces matter, `surface_distances` must know them too.
 
     >>> counted(np.array([1, 1, 2]), np.array([1, 3, 3]), ignore=3)
     (array([1, 0, 0]), array([1, 0, 0]))
@@ -184,28 +199,6 @@ def _overlap(pred: Mask, ref: Mask) -> tuple[float, float]:
         return 1.0, 1.0
     common = int(np.count_nonzero(pred & ref))
     return 2 * common / total, common / (total - common)
-
-
-def _surface(mask: Mask) -> Points:
-    """Indices (N, rank) of the object's voxels that have background, or the outside of the image, across a face."""
-    long = [axis for axis in range(mask.ndim) if mask.shape[axis] > 1]
-    faces = long if len(long) > 1 else range(mask.ndim)  # a single slice has none above and below
-    offset: list[int] = []
-    for axis in range(mask.ndim):  # crop to the object's box
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        inside = np.flatnonzero(mask.any(axis=others))
-        if len(inside) == 0:
-            return np.empty((0, mask.ndim), np.intp)
-        offset.append(int(inside[0]))
-        mask = mask[(slice(None),) * axis + (slice(inside[0], inside[-1] + 1),)]
-    padded = np.pad(mask, 1)  # the box has background all round, also at the image's border
-    interior = np.ones(mask.shape, bool)
-    centre = (slice(1, -1),) * mask.ndim
-    for axis in faces:
-        for side in (slice(None, -2), slice(2, None)):
-            interior &= padded[(*centre[:axis], side, *centre[axis + 1 :])]
-    border: Points = np.argwhere(mask & ~interior) + np.array(offset)
-    return border
 
 
 def _by_tree(start: Points, target: Points, steps: Distances) -> Distances:
@@ -245,6 +238,6 @@ def _as_bool(mask: Mask, name: str) -> Mask:
     return mask.astype(bool, copy=False)
 
 
-def _same_shape(pred: Mask, ref: Mask) -> None:
+def _same_shape(pred: Mask, ref: Mask, name: str = "prediction") -> None:
     if pred.shape != ref.shape:
-        raise ValueError(f"prediction and reference have different shapes: {pred.shape} and {ref.shape}")
+        raise ValueError(f"{name} and reference have different shapes: {pred.shape} and {ref.shape}")

@@ -120,7 +120,7 @@ class Evaluation:
         cases = len({row.case for row in self.rows})
         table = Table(
             title=Text(visible(f"{self.predictions} against {self.references}: {cases} cases{self.of_what}")),
-            caption="mean over cases, ± standard deviation; NaN: cases without distances, as one mask is empty",
+            caption="mean over cases, ± standard deviation; NaN: cases without distances: one mask has no surface",
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
         )

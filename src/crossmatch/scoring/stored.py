@@ -13,6 +13,8 @@ CONVENTIONS = {
     "assd": "mean surface distance of both directions pooled",
     "surface": "voxels lost by one erosion with the connectivity-1 structure, outside of the image is background; a "
     "single slice with a third axis of one voxel is flat",
+    "ignore": "left out of both masks; a voxel is no surface because of a neighbour to be ignored alone, and a class "
+    "of which one mask has no surface left has undefined distances",
     "empty": "both masks empty: Dice and Jaccard 1, distances 0; one empty: Dice and Jaccard 0, distances undefined",
     "undefined": "null here and nan in cases.csv; left out of means and counted, never 0",
     "std": "standard deviation over cases, ddof 1",
