@@ -135,6 +135,93 @@ def test_calibration_is_shown(run, data):
     assert "Spearman's rank correlation of estimated and true Dice is 1.00" in page.text
 
 
+def change(path, edit):
+    stored = json.loads(path.read_text())
+    edit(stored)
+    path.write_text(json.dumps(stored))
+
+
+def fitted_on(folder, names):
+    """Let the estimates of a folder be fitted on these cases."""
+    change(folder / "quality.json", lambda stored: stored["calibration"].update(cases=names))
+
+
+def true_dice(folder, dice):
+    """Let both classes of these cases have been scored so."""
+
+    def edit(stored):
+        for row in stored["cases"]:
+            row["dice"] = dice[row["case"]]
+
+    change(folder / "summary.json", edit)
+
+
+def test_cases_that_estimates_were_fitted_on_are_not_compared(run, data):
+    folder = predicted(run / "test", data)
+    write_estimates(folder, {"case_005": 0.9, "case_006": 0.8, "case_007": 0.6, "case_008": 0.4})
+    evaluate(folder, data / "labelsTs", folder)
+    true_dice(folder, {"case_005": 0.9, "case_006": 0.75, "case_007": 0.9, "case_008": 0.35})
+    fitted_on(folder, ["case_005", "case_001"])
+    page = Page(write_report(run))
+    # off by 0.05, 0.3 and 0.05; the second is outside of 0.5 to 0.65
+    assert "Over 3 evaluated cases the estimated Dice is off by 13.3 points on average" in page.text
+    assert "2 of 3 lie in their interval" in page.text
+    told = (
+        "1 of the 4 evaluated cases with an estimate is left out of this comparison, because the estimates were fitted"
+    )
+    assert told in page.text
+    assert "case_005: estimated" not in page.text
+    assert "case_006: estimated 80.0 %, true 75.0 %" in page.text
+    fitted_on(folder, ["case_005", "case_006", "case_007"])
+    page = Page(write_report(run))
+    assert "Over 1 evaluated cases the estimated Dice is off by 5.0 points on average" in page.text
+    assert "3 of the 4 evaluated cases with an estimate are left out" in page.text
+
+
+def test_estimates_of_nothing_but_fitted_cases_are_not_compared(run, data):
+    folder = predicted(run / "test", data)
+    names = ["case_005", "case_006", "case_007", "case_008"]
+    write_estimates(folder, dict.fromkeys(names, 0.9))
+    evaluate(folder, data / "labelsTs", folder)
+    fitted_on(folder, names)
+    change(folder / "quality.json", lambda stored: stored["calibration"].update(reliability=None))
+    page = Page(write_report(run))
+    assert "because the estimates were fitted on all 4 evaluated cases and are too good there" in page.text
+    assert "with each case estimated from the others, the estimated Dice was off by 4.0 points on average" in page.text
+    assert "evaluated cases the estimated Dice is off" not in page.text
+    assert "Estimated and true Dice of each case" not in page.source
+    change(folder / "summary.json", lambda stored: stored.update(dataset="another"))  # its cases have these names too
+    assert "Over 4 evaluated cases the estimated Dice is off" in Page(write_report(run)).text
+
+
+def test_a_class_that_nobody_shows_counts_in_neither_mean(run, data):
+    """By hand: RV is estimated at 0.8 and is 0.8. MYO is in neither mask nor reference, which scores as Dice 1."""
+    folder = predicted(run / "test", data)
+    names = ["case_005", "case_006", "case_007", "case_008"]
+    write_estimates(folder, dict.fromkeys(names, 0.8))
+    evaluate(folder, data / "labelsTs", folder)
+
+    def without_estimate(stored):
+        for case in stored["cases"].values():
+            case["classes"]["MYO"]["dice"] = None
+
+    def absent(stored):
+        for row in stored["cases"]:
+            row |= {"dice": 0.8} if row["class"] == "RV" else {"dice": 1.0, "empty": True}
+
+    change(folder / "quality.json", without_estimate)
+    change(folder / "summary.json", absent)
+    page = Page(write_report(run))
+    assert "Over 4 evaluated cases the estimated Dice is off by 0.0 points on average; 4 of 4 lie in" in page.text
+    # the reference of one case shows MYO, and its mask does not: the true mean is 0.4
+
+    def missed(stored):
+        next(row for row in stored["cases"] if row["class"] == "MYO").update(dice=0.0, empty=False)
+
+    change(folder / "summary.json", missed)
+    assert "the estimated Dice is off by 10.0 points on average; 3 of 4 lie in" in Page(write_report(run)).text
+
+
 def test_without_a_calibration_the_agreement_ranks(run, data):
     folder = predicted(run / "new", data)
     write_estimates(folder, dict.fromkeys(("case_005", "case_006", "case_007", "case_008")))

@@ -15,11 +15,14 @@ SIDE, LEFT, BOTTOM, TOP, RIGHT = 230, 34, 34, 8, 10  # of a square drawing, SVG 
 LEAST_CASES = 3  # for a correlation
 
 
-def quality_section(quality: QualityRecord | None, evaluation: Evaluation | None) -> str:
+def quality_section(quality: QualityRecord | None, evaluation: Evaluation | None, dataset: str) -> str:
     """Calibration of probabilities, and estimated against true Dice where an evaluation tells it; "" without both.
+
+    Cases that the estimates were fitted on are counted, but not compared: there the estimates are too good.
 
     Args:
         quality: the estimates of a folder of masks; evaluation: of the same masks.
+        dataset: the name of the one that the estimates were fitted on. Cases of another may have the same names.
     """
     if quality is None:
         return ""
@@ -32,25 +35,64 @@ def quality_section(quality: QualityRecord | None, evaluation: Evaluation | None
             f"{_percent(reliability['ece_after'])} after dividing logits by the temperature "
             f"{reliability['temperature']:.3g}."
         )
-    true = {} if evaluation is None else evaluation.case_means()
-    pairs = [
-        (case["dice"], true[name], case["low"], case["high"], name)
-        for name, case in quality.cases.items()
-        if name in true and case["dice"] is not None
-    ]
+    scored = [] if evaluation is None else _pairs(quality, evaluation)
+    same = evaluation is not None and evaluation.dataset in (None, dataset)
+    fitted = set(quality.calibration["cases"]) if same else set()
+    pairs = [pair for pair in scored if pair[-1] not in fitted]
     if pairs:
         figures.append(_estimates(pairs))
         told.append(_agreement(pairs, quality.calibration["level"]))
-    if not figures:
+    if len(pairs) < len(scored):
+        told.append(_left_out(len(scored) - len(pairs), len(scored), quality.calibration["error"]))
+    if not told:
         return ""
     text = " ".join([*told, quality.calibration["told"]])
-    return (
-        f'<section><h2>How far to trust the estimates</h2><p class="aside">{escape(text)}</p>'
-        f'<div class="squares">{"".join(figures)}</div></section>'
-    )
+    drawn = f'<div class="squares">{"".join(figures)}</div>' if figures else ""
+    return f'<section><h2>How far to trust the estimates</h2><p class="aside">{escape(text)}</p>{drawn}</section>'
 
 
 Pair = tuple[float, float, float | None, float | None, str]  # estimated and true Dice, interval, case
+
+
+def _pairs(quality: QualityRecord, evaluation: Evaluation) -> list[Pair]:
+    """The evaluated cases with an estimate. Their true Dice is a mean over classes, as the estimated one is.
+
+    An evaluation counts a class that neither mask nor reference shows as Dice 1. Such a class has no estimate, so it
+    is left out of the true mean, too. It is kept where it has one, as it has if every labelled case shows the class.
+    """
+    true: dict[str, list[float]] = {}
+    for row in evaluation.rows:
+        classes = quality.cases[row.case]["classes"] if row.case in quality.cases else {}
+        estimated = row.name in classes and classes[row.name]["dice"] is not None
+        if estimated or not row.empty:
+            true.setdefault(row.case, []).append(row.scores["dice"])
+    return [
+        (case["dice"], float(np.mean(true[name])), case["low"], case["high"], name)
+        for name, case in quality.cases.items()
+        if name in true and case["dice"] is not None
+    ]
+
+
+def _left_out(fitted: int, cases: int, error: float | None) -> str:
+    """What is said of evaluated cases that the estimates were fitted on.
+
+    Args:
+        fitted: their number, of `cases` with an estimate.
+        error: of the fit, each of its cases estimated from the others; a Dice, None: not known.
+    """
+    if fitted < cases:
+        are = f"{fitted} of the {cases} evaluated cases with an estimate {'is' if fitted == 1 else 'are'}"
+        return f"{are} left out of this comparison, because the estimates were fitted on them and are too good there."
+    told = (
+        f"Estimated and true Dice are not compared, because the estimates were fitted on all {cases} evaluated cases "
+        "and are too good there."
+    )
+    if error is not None:
+        told += (
+            " In the fit, with each case estimated from the others, the estimated Dice was off by "
+            f"{100 * error:.1f} points on average."
+        )
+    return told
 
 
 def _agreement(pairs: Sequence[Pair], level: float) -> str:
