@@ -132,7 +132,7 @@ def test_masks_say_which_model_made_them(sliced: Sliced, tmp_path: Path) -> None
     note, about = tmp_path / "out" / "made_by.json", json.loads((sliced.exported / "model.json").read_text())
     made_by = json.loads(note.read_text())
     assert made_by == {key: about[key] for key in ("network", "method", "checkpoint", "step", "weights_sha256")}
-    note.write_text(json.dumps({**made_by, "step": 99}))
+    note.write_text(json.dumps({**made_by, "step": 99}, indent=2))
     masks = sorted(tmp_path.glob("out/*"))
     for mask in masks:
         if mask != note:

@@ -258,7 +258,7 @@ def test_the_page_counts_what_its_command_can_predict(browser, tmp_path) -> None
     with served(desk_of(run, data, scans=(new,))) as server, opened(browser, server.address) as page:
         page.wait_for_selector("#predict:visible")
         assert page.inner_text("#without-told") == (
-            "4 cases have no prediction yet. 1 of them lie outside of imagesTr: give crossmatch predict their folder. "
+            "Cases without a prediction: 4. Outside of imagesTr: 1; give crossmatch predict their folder. "
             "This command makes the predictions of imagesTr:"
         )
 

@@ -143,6 +143,12 @@ def test_masks_of_earlier_weights_are_shown_and_told(run, data) -> None:
     for other in ({"run": "another"}, {"checkpoint": "step_3.safetensors"}, {"checkpoint": "best"}, {"step": 600}):
         place.write_text(json.dumps({**stored, **other}))
         assert not desk_of(run, data).gathered.notes
+    place.write_text(json.dumps(stored))
+    for damaged in (lambda: last.write_bytes(b"damaged"), last.unlink):
+        damaged()
+        desk = desk_of(run, data)
+        assert desk.case("unlabelled:case_003").mask is not None
+        assert not desk.gathered.notes
 
 
 def digest(run: Path, checkpoint: str = "last") -> str:

@@ -7,7 +7,6 @@ import pytest
 
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.pack import pack
 from crossmatch.runs.record import DataFacts, ever_labelled
 from crossmatch.runs.run import Run
@@ -103,5 +102,6 @@ def test_a_packed_model_names_no_cases(data: Path, first: Run, tmp_path: Path) -
 
 
 def test_what_is_no_run_is_refused_elsewhere(data: Path, tmp_path: Path) -> None:
-    assert begun(data, tmp_path / "nowhere")[1] == []
-    assert load_recipe("phantom").method.settings.taught_by is None
+    facts, told = begun(data, tmp_path / "nowhere")
+    assert "labelled_before" not in facts
+    assert told == []

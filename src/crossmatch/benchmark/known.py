@@ -149,8 +149,8 @@ def _differences(cell: Cell, known: Candidate, checkpoint: str, fingerprint: str
     run, tested = known.prediction, known.prediction.get("checkpoint")
     version = run.get("training", {}).get("code", {}).get("method_version")
     data = run.get("data", {})
-    theirs = {"data.fingerprint": data.get("fingerprint"), "checkpoint": tested}
-    theirs["labelled cases"] = sorted(data.get("labelled", []))
+    labelled = sorted(data.get("labelled", []))
+    theirs = {"data.fingerprint": data.get("fingerprint"), "checkpoint": tested, "labelled cases": labelled}
     ours = {"data.fingerprint": fingerprint, "checkpoint": checkpoint, "labelled cases": cell.labelled_cases()}
     found = changes(
         {**known.recipe.settings(), **theirs, "version of the method": version},

@@ -45,8 +45,9 @@ def begin(out: Path, about: dict[str, Any]) -> None:
     Args:
         about: model.json.
     """
-    made_by = {key: about.get(key) for key in ("network", "method", "checkpoint", "step", "weights_sha256")}
-    if (note := out / "made_by.json").is_file() and json.loads(note.read_text(encoding="utf-8")) != made_by:
+    said = {key: about.get(key) for key in ("network", "method", "checkpoint", "step", "weights_sha256")}
+    made_by = json.dumps(said, indent=2).encode()
+    if (note := out / "made_by.json").is_file() and note.read_bytes() != made_by:
         raise ValueError(f"{out} holds masks of another model, as {note} says: name another folder")
     out.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(made_by, indent=2), encoding="utf-8")
+    note.write_bytes(made_by)

@@ -109,7 +109,7 @@ def find_challenge(source: Path, tell: Tell, passed_over: list[Path]) -> dict[st
     for name, folder in only_once(source, ((p.name, p) for p in patients if p.name in standard)).items():
         passed_over += [folder / "Info.cfg", _file(folder, f"{name}_4d")]
         for phase, frame in _phases(folder).items():
-            cases[f"{name}_{FRAMES[phase]}"] = _challenge_pair(folder, frame, tell)
+            cases[f"{name}_{FRAMES[phase]}"] = _readable_frame(folder, frame, tell)
     return cases
 
 
@@ -138,7 +138,7 @@ def _phases(folder: Path) -> dict[str, int]:
     return frames
 
 
-def _challenge_pair(folder: Path, frame: int, tell: Tell) -> Readable:
+def _readable_frame(folder: Path, frame: int, tell: Tell) -> Readable:
     stem = f"{folder.name}_frame{frame:02d}"
     files = tuple(_file(folder, name) for name in (stem, f"{stem}_gt"))
 

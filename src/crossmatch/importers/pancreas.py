@@ -83,11 +83,11 @@ def import_pancreas(
     prepare = prepare_a if variant == "A" else prepare_b
     passed_over: list[Path] = []
     raw = find_raw(source, remarks, tell, passed_over)
-    cases = {name: pair._replace(read=partial(_prepared, name, pair.read, prepare)) for name, pair in raw.items()}
+    cases = {name: each._replace(read=partial(_prepared, name, each.read, prepare)) for name, each in raw.items()}
     community = find_hdf5(source)
     if cases and community:
         tell(f"TCIA's files are imported; {len(community)} imageNNNN_norm.h5 files beside them are not read")
-        passed_over += (file for pair in community.values() for file in pair.files)
+        passed_over += (file for each in community.values() for file in each.files)
     if not cases:
         cases = community
         if cases and variant == "B":

@@ -114,11 +114,8 @@ def propose(
     recipe = load_recipe(tree, changes)
     reasons = {key: choice.reason for key, choice in chosen.items()}
     if less_dropout and recipe.method.name == "crossmatch":
-        rates, why = (
-            ("method.weak_rate", "method.strong_rate"),
-            "narrow networks and short trainings bear less dropout",
-        )
-        reasons |= dict.fromkeys(rates, why)
+        why = "narrow networks and short trainings bear less dropout"
+        reasons |= {"method.weak_rate": why, "method.strong_rate": why}
     if very_short and recipe.method.name in WARMED_UP:
         reasons["method.warm_up"] = "half of so short a training: early pseudo-labels are often wrong"
     reasons |= {key: GIVEN for key in changes if not key.startswith("methods.")}

@@ -150,8 +150,10 @@ def _outrun(run: Run, folder: Path, facts: dict[str, Any]) -> str | None:
     checkpoint, step = facts.get("checkpoint"), facts.get("step")
     if facts.get("run") != run.folder.resolve().name or checkpoint not in ("last", "best") or run.is_packed:
         return None
-    path = run.checkpoint(checkpoint)
-    now = load_facts(path)["step"] if path.is_file() else step
+    try:
+        now = load_facts(run.checkpoint(checkpoint))["step"]
+    except UserError:  # it is gone or damaged, which is for those to say who need it
+        return None
     if now == step:
         return None
     return (

@@ -69,9 +69,9 @@ function showMissing() {
   const { predicted, others } = run.without;
   const count = predicted + others;
   const elsewhere = others && possible
-    ? `${others.toLocaleString("en")} of them lie outside of imagesTr: give crossmatch predict their folder. ` : "";
+    ? `Outside of imagesTr: ${others.toLocaleString("en")}; give crossmatch predict their folder. ` : "";
   $("without").hidden = !count;
-  $("without-told").textContent = `${count.toLocaleString("en")} cases have no prediction yet. ${elsewhere}`
+  $("without-told").textContent = `Cases without a prediction: ${count.toLocaleString("en")}. ${elsewhere}`
     + (!possible ? "The run has no checkpoint, so none can be made: train it first."
       : predicted ? "This command makes the predictions of imagesTr:" : "");
   $("predict-command").textContent = command;
