@@ -91,6 +91,9 @@ def test_a_narrow_network_of_slices_has_unimatch_and_crossmatch_if_asked():
     assert less not in " ".join(plain.lines())
     mine = propose(DATASETS["thick"], LEVELS[-1], steps, {"method.warm_up": 0.25})
     assert mine.reasons["method.warm_up"] == GIVEN
+    tabled = {"methods.unimatch.warm_up": 0.25, "methods.fixmatch.warm_up": 0.125}
+    given = propose(DATASETS["thick"], LEVELS[-1], steps, tabled).lines()
+    assert [line for line in given if "warm_up" in line] == [f"method.warm_up = 0.25: {GIVEN}"]
 
 
 def test_sides_are_never_flipped_whatever_the_method():

@@ -118,7 +118,8 @@ def propose(
         reasons |= {"method.weak_rate": why, "method.strong_rate": why}
     if very_short and recipe.method.name in WARMED_UP:
         reasons["method.warm_up"] = "half of so short a training: early pseudo-labels are often wrong"
-    reasons |= {key: GIVEN for key in changes if not key.startswith("methods.")}
+    given = [key.replace(f"methods.{recipe.method.name}.", "method.", 1) for key in changes]
+    reasons |= {key: GIVEN for key in given if not key.startswith("methods.")}
     return Proposal(recipe, level, reasons)
 
 
