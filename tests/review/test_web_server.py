@@ -184,6 +184,7 @@ def test_a_defect_is_told_and_the_server_goes_on(server, monkeypatch, capfd) -> 
     status, answer = asked(server, "thumbnail", id="unlabelled:case_002")
     assert status == 500
     assert "ZeroDivisionError" in answer["error"]
+    assert "ZeroDivisionError: division by zero" in capfd.readouterr().err  # written before the answer
     assert asked(server, "run")[0] == 200
 
 

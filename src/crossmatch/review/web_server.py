@@ -13,6 +13,7 @@ import json
 import secrets
 import sys
 import threading
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -110,10 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
             status, reply = 422, _error(str(error))
         except MemoryError:
             status, reply = 422, _error("This case does not fit into memory: close other programs.")
-        except Exception as error:  # a defect of ours: the page says so and goes on
+        except Exception as error:  # a defect of ours: the terminal shows where, the page says so and goes on
+            traceback.print_exc()
             status, reply = 500, _error(f"A defect of crossmatch: {type(error).__name__}: {error}")
-            self._send(status, reply)
-            raise
         self._send(status, reply)
 
     def _allowed(self) -> bool:
