@@ -79,6 +79,44 @@ def test_a_source_that_names_its_labels_is_believed() -> None:
     assert joined.labels == {"background": 0, "RV": 1}
 
 
+def test_a_value_that_nobody_named_is_never_taken_for_another_label() -> None:
+    """Closing the gap moves 2 to 1: a 1 in the files would become the liver."""
+    for chosen in (
+        choose_values({A: {0, 1, 2, 4}}, {}, {2: "liver", 4: "tumour"}, None),
+        choose_values({A: {0, 1, 2}}, {}, {}, {"background": 0, "liver": 2, "tumour": 4}),
+    ):
+        assert chosen.labels == {"background": 0, "liver": 1, "tumour": 2}
+        assert chosen.wrong(A, {0, 2, 4}) is None
+        assert "a holds the label values 1; labels are" in str(chosen.wrong(A, {0, 1}))
+        assert "name them where the others are named, or make them background with --map 1=0" in str(
+            chosen.wrong(A, {0, 1, 2})
+        )
+    ignored = choose_values({A: {0, 1, 2, 255}}, {}, {1: "lesion", 255: "ignore"}, None)
+    assert ignored.labels == {"background": 0, "lesion": 1, "ignore": 2}
+    assert ignored.wrong(A, {0, 2})
+    for names, stated in (({2: "liver", 4: "tumour"}, None), ({}, {"background": 0, "liver": 2, "tumour": 4})):
+        dropped = choose_values({A: {0, 1, 2, 4}}, {1: 0}, names, stated)
+        assert dropped.labels == {"background": 0, "liver": 1, "tumour": 2}
+        assert dropped.wrong(A, {0, 1, 2, 4}) is None
+        np.testing.assert_array_equal(dropped.apply(np.array([0, 1, 2, 4])), [0, 0, 1, 2])
+
+
+def test_two_values_of_a_file_become_one_label_only_if_the_user_says_so() -> None:
+    binary = {Path(str(n)): values for n, values in enumerate([{0, 255}, {0, 255}, {0, 255}, {0, 1}, {0, 1, 255}])}
+    chosen = choose_values(binary, {}, {}, None)
+    assert chosen.changed == {255: 1}
+    assert chosen.wrong(A, {0, 1}) is None  # a mask of 0 and 1 among those of 0 and 255
+    assert "a holds the label values 1, 255, which would become one label (with 255=1)" in str(
+        chosen.wrong(A, {0, 1, 255})
+    )
+    assert chosen.told({0, 1, 255}) == "255 becomes 1, 1 stays 1"
+    assert chosen.told({0, 255}) == "255 becomes 1"
+    wanted = choose_values(binary, {255: 1}, {}, None)
+    assert wanted.wrong(A, {0, 1, 255}) is None
+    assert wanted.told({0, 1, 255}) == "255 becomes 1, 1 stays 1"
+    assert choose_values({A: {0, 1, 2}}, {}, {}, None).told({0, 1, 2}) == ""
+
+
 def test_values_are_whole_numbers() -> None:
     assert values_in(A, np.array([0.0, 2.0, 1.0], np.float32)) == {0, 1, 2}
     for odd in (0.5, np.nan):

@@ -12,7 +12,7 @@ from crossmatch.formats.codes import SegmentCode, parse_codes
 from crossmatch.formats.dicom_kind import unused_notes
 from crossmatch.formats.embedding import file_bytes, picture_bytes
 from crossmatch.formats.folders import folders_below
-from crossmatch.formats.labels import read_label, read_label_grid, refuse_other_turn, segments_of
+from crossmatch.formats.labels import palette_colours, read_label, read_label_grid, refuse_other_turn, segments_of
 from crossmatch.formats.names import (
     files_in,
     holds_channels,
@@ -79,6 +79,7 @@ __all__ = [
     "mask_ending",
     "new_volume",
     "not_slices",
+    "palette_colours",
     "parse_codes",
     "parts",
     "picture_bytes",

@@ -70,6 +70,19 @@ def segments_of(path: str | os.PathLike[str]) -> list[Segment]:
         return reader(path)
 
 
+def palette_colours(path: str | os.PathLike[str]) -> dict[int, tuple[int, int, int]]:
+    """The numbers in a label picture with a palette of colours -> red, green, blue; empty for every other file.
+
+    Raises:
+        UserError: a picture that cannot be read.
+    """
+    path = Path(path)
+    if format_of(path) is not pictures:
+        return {}
+    with opening(path):
+        return pictures.palette_colours(path)
+
+
 def refuse_other_turn(path: str | os.PathLike[str], image: str | os.PathLike[str]) -> None:
     """Refuse two pictures that may lie differently: a camera's note (EXIF) turns the one and not the other.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossmatch.errors import UserError
+from crossmatch.formats import tiff_pixels
 from crossmatch.formats.volume import Array, Grid, Volume, new_volume
 
 if TYPE_CHECKING:
@@ -38,16 +39,16 @@ _MODES = _GREY_MODES | {"P", "PA", "RGB", "RGBA"}
 _ORIENTATION = 274  # tag of EXIF: how the camera was held
 SWAPPED = (5, 6, 7, 8)  # values of it that swap columns and rows
 _BACK = {6: 8, 8: 6}  # the value that undoes another, where it is not the same
-_WIDTH, _LENGTH, _PHOTOMETRIC, _SAMPLE_FORMAT = 256, 257, 262, 339  # tags of TIFF
 _STEPS = {"L;2": 85, "L;4": 17, "L;2I": 85, "L;4I": 17}  # by which Pillow spreads 2 and 4 bits over 0 to 255
 
 
 def read(path: Path) -> list[Volume]:
     """The channels of a picture: one of a grey picture; red, green and blue of one in colours.
 
-    Grey values are as stored: uint8, uint16, or what TIFF holds beyond (int32, uint32, float32). The turn that a camera
-    noted (EXIF) is applied. A palette of greys makes a grey picture, any other one gives colours. An alpha channel is
-    dropped where it is opaque everywhere. Of a telephone's JPEG that holds a preview, the picture itself is read.
+    Grey values are as stored: uint8, uint16, or what TIFF holds beyond (int8, int32, uint32, float32). The turn that a
+    camera noted (EXIF) is applied. A palette of greys makes a grey picture, any other one gives colours. An alpha
+    channel is dropped where it is opaque everywhere. Of a telephone's JPEG that holds a preview, the picture itself is
+    read.
 
     Raises:
         UserError: several pictures in the file, colours other than RGB of 8 bits, transparent pixels, more than
@@ -73,7 +74,7 @@ def read_grid(path: Path) -> Grid:
         across, down = picture.size
         if picture.format == "TIFF":  # Pillow has turned the size of these, and of these alone
             tags = getattr(picture, "tag_v2", {})
-            across, down = tags[_WIDTH], tags[_LENGTH]
+            across, down = tags[tiff_pixels.WIDTH], tags[tiff_pixels.LENGTH]
         shape = (down, across) if _turn(picture) in SWAPPED else (across, down)
         return Grid(shape, np.eye(4), None, _channels(picture))
 
@@ -107,6 +108,16 @@ def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
             f"than 0 and 255, such as {odd[0]}. Save masks as PNG, from the program in which they were drawn."
         )
     return first
+
+
+def palette_colours(path: Path) -> dict[int, tuple[int, int, int]]:
+    """The numbers that the pixels of a label hold -> red, green, blue; empty without a palette of colours."""
+    with _opened(path) as picture:
+        if picture.mode != "P" or _channels(picture) == 1:
+            return {}
+        palette = np.reshape(picture.getpalette("RGB") or [0, 0, 0], (-1, 3)).tolist()
+        used = np.unique(np.asarray(picture)).tolist()
+    return {number: tuple(palette[number]) if number < len(palette) else (0, 0, 0) for number in used}
 
 
 def write(path: Path, voxels: Array, like: Volume, labels: Mapping[str, int]) -> None:
@@ -153,6 +164,9 @@ def _opened(path: Path) -> Iterator["Image"]:
             picture = stack.enter_context(pillow.open(file))
         except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
             raise UserError(too_large) from None
+        except pillow.UnidentifiedImageError:
+            tiff_pixels.refuse_unknown_kind(path)
+            raise
         if picture.width * picture.height > MAX_PIXELS:
             raise UserError(too_large)
         count = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
@@ -200,15 +214,9 @@ def _grey(path: Path, picture: "Image") -> Array:
         return pixels.astype(np.uint8)
     if raw in _STEPS:
         return pixels // _STEPS[raw]
-    tags = getattr(picture, "tag_v2", {})
-    if mode.startswith("I;16"):
-        pixels = pixels.astype(np.uint16)
-        if tags.get(_PHOTOMETRIC) == 0:  # 0 is white, which Pillow turns round in 8 bits only
-            pixels = 65535 - pixels
-        if "transparency" in picture.info:
-            _check_opaque(path, np.where(pixels == picture.info["transparency"], 0, 255))
-    elif mode == "I" and tags.get(_SAMPLE_FORMAT) == (1,):
-        pixels = pixels.view(np.uint32)
+    pixels = tiff_pixels.as_meant(path, pixels, mode, getattr(picture, "tag_v2", {}))
+    if mode.startswith("I;16") and "transparency" in picture.info:
+        _check_opaque(path, np.where(pixels == picture.info["transparency"], 0, 255))
     return pixels
 
 

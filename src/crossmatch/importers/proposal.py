@@ -17,6 +17,7 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.dataset.dataset import patient_of
 from crossmatch.dataset.layout import patient_pattern
+from crossmatch.dataset.palettes import mixed_palettes
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.any_folder import find
 from crossmatch.importers.described import read_stated
@@ -66,8 +67,9 @@ class ImportProposal:
             f"Channels: {', '.join(self.channels)}",
             f"Labels: {', '.join(f'{value} {name}' for name, value in self.values.labels.items())}",
         ]
-        if self.values.changed:
-            changes = ", ".join(f"{old} becomes {new}" for old, new in self.values.changed.items())
+        taken = {case.label for case in self.cases}
+        here = set[int]().union(*(values for path, values in self.found.items() if path in taken))
+        if changes := self.values.told(here):
             lines.append(f"Label values: {changes} (--map says otherwise)")
         return "\n".join(lines)
 
@@ -106,6 +108,8 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
         found |= {case.label: seen.values} if case.label is not None and seen.values is not None else {}
     if not found:
         raise UserError(_no_label(root, source))
+    if mixed := mixed_palettes(found):
+        raise UserError(f"{root}: {mixed[0]}.")
     values = choose_values(found, wishes.values, wishes.names, names)
     kept = []
     for case, _ in surveyed:

@@ -5,7 +5,7 @@ small gaps (0, 1, 2, 4 of BraTS).
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ class LabelValues:
 
     changed: dict[int, int]  # value in the files -> value in the dataset; those that stay are not in it
     labels: dict[str, int]  # name -> value in the dataset, 0..K-1
+    meant: frozenset[int] | None = None  # values in the files that have a meaning; None: all that become a label
+    joins: bool = False  # whether the user's map may make one label of several values of a file
 
     def new(self, value: int) -> int:
         """The value in the dataset of a value in the files."""
@@ -30,16 +32,48 @@ class LabelValues:
 
     def wrong(self, path: Path, found: Collection[int]) -> str | None:
         """What is wrong with the values of a file, and the way out; None where nothing is."""
-        unknown = sorted(value for value in found if self.new(value) not in self.labels.values())
-        if not unknown:
-            return None
+        unknown = sorted(value for value in found if not self._means(value))
         kept = ", ".join(f"{old}={new}" for old, new in self.changed.items())
+        if not unknown:
+            both = next((values for values in self._joined(found) if not self.joins), None)
+            return (
+                None
+                if both is None
+                else (
+                    f"{path} holds the label values {listed(both)}, which would become one label (with {kept}): correct "
+                    f"the file, or say what they mean, for example --map {both[0]}={self.new(both[0])}"
+                )
+            )
         known = ", ".join(f"{value} {name}" for name, value in self.labels.items())
         grey = " (grey edges of a mask?)" if len(unknown) > 2 else ""
+        way = f"say what they mean, for example --map {unknown[0]}=1"
+        if self.meant is not None and unknown[0] not in self.meant:
+            way = f"name them where the others are named, or make them background with --map {unknown[0]}=0"
         return (
             f"{path} holds the label values {listed(unknown)}{grey}; labels are {known}{kept and f', with {kept}'}: "
-            f"correct the file, or say what they mean, for example --map {unknown[0]}=1"
+            f"correct the file, or {way}"
         )
+
+    def _means(self, value: int) -> bool:
+        """Whether a value in the files stands for a label."""
+        return self.new(value) in self.labels.values() and (self.meant is None or value in self.meant)
+
+    def _joined(self, found: Collection[int]) -> list[list[int]]:
+        """The values that become one label, for each label but the background that several become."""
+        sources: dict[int, list[int]] = {}
+        for value in sorted(found):
+            sources.setdefault(self.new(value), []).append(value)
+        return [values for new, values in sources.items() if new and len(values) > 1]
+
+    def told(self, found: Collection[int]) -> str:
+        """What becomes of the values in the files; empty where all stay.
+
+        Args:
+            found: the values of all files that are taken.
+        """
+        stay = {value for values in self._joined(found) for value in values} - {*self.changed}
+        changes = [f"{old} becomes {new}" for old, new in self.changed.items()]
+        return ", ".join(changes + [f"{value} stays {value}" for value in sorted(stay)]) if changes else ""
 
     def turns(self, found: Collection[int]) -> bool:
         """Whether a file with these values has to be rewritten."""
@@ -86,14 +120,17 @@ def choose_values(
     """
     everywhere = set().union(*found.values())
     changed = {old: new for old, new in wanted.items() if old != new}
+    joins = any(wanted.values())
     if stated is not None:
         given = {value: name for name, value in stated.items()}
-        changed = changed or _closed(stated.values(), stated.get(IGNORE))
+        if not joins:
+            changed |= _closed({*stated.values()} - {*wanted}, stated.get(IGNORE))
         new_names: dict[int, str] = {}
         for value in sorted(given, key=lambda value: (value in changed, value)):  # a value that stays keeps its name
             new_names.setdefault(changed.get(value, value), given[value])
-        return _named(changed, max(new_names), {**new_names, **names})
-    if any(wanted.values()):
+        chosen = _named(changed, max(new_names), {**new_names, **names})
+        return replace(chosen, meant=frozenset({0, *stated.values(), *wanted}), joins=joins)
+    if joins:
         highest = max([*wanted.values(), *names])
         known = {*names, *wanted.values(), *(changed.get(value, value) for value in everywhere)}
         if gap := [value for value in range(1, highest) if value not in known]:
@@ -101,11 +138,12 @@ def choose_values(
                 f"Labels up to {highest} are given, and no file holds a label {gap[0]}: map values onto 0, 1, 2, ... "
                 "without gaps."
             )
-        return _named(changed, highest, names)
+        return replace(_named(changed, highest, names), joins=True)
     if names:
         closed = _closed(names, next((value for value, name in names.items() if name == IGNORE), None))
         called = {closed.get(value, value): name for value, name in names.items()}
-        return _named(changed | closed, len({0, *names}) - 1, called)
+        chosen = _named(changed | closed, len({0, *names}) - 1, called)
+        return replace(chosen, meant=frozenset({0, *names, *wanted}))
     for values in (everywhere - set(wanted), _common(found) - set(wanted)):  # what is mapped is mapped to background
         proposed = _proposal(values)
         if proposed is not None and (values - {0} or not wanted):
