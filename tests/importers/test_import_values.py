@@ -106,9 +106,7 @@ def test_two_values_of_a_file_become_one_label_only_if_the_user_says_so() -> Non
     chosen = choose_values(binary, {}, {}, None)
     assert chosen.changed == {255: 1}
     assert chosen.wrong(A, {0, 1}) is None  # a mask of 0 and 1 among those of 0 and 255
-    assert "a holds the label values 1, 255, which would become one label (with 255=1)" in str(
-        chosen.wrong(A, {0, 1, 255})
-    )
+    assert "a holds the label values 1, 255, which would all become 1: correct" in str(chosen.wrong(A, {0, 1, 255}))
     assert chosen.told({0, 1, 255}) == "255 becomes 1, 1 stays 1"
     assert chosen.told({0, 255}) == "255 becomes 1"
     wanted = choose_values(binary, {255: 1}, {}, None)

@@ -5,6 +5,7 @@ import numpy as np
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.dataset.leaks import alike_names, equal_images
+from crossmatch.dataset.mask_like import like_masks
 from crossmatch.dataset.unread import unread
 from crossmatch.errors import listed
 from crossmatch.formats import in_mm, not_slices, unused_notes
@@ -21,6 +22,7 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
         *_unused_files(dataset),
         *unread(dataset.root),
         *_cut_across(dataset, cases),
+        *like_masks(cases),
         *_no_labels(cases),
         *_absent_labels(dataset, cases),
         *_empty_labels(cases),

@@ -4,7 +4,7 @@ Without a map one is proposed where there is no doubt: masks of 0 and one other 
 small gaps (0, 1, 2, 4 of BraTS).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,17 +33,10 @@ class LabelValues:
     def wrong(self, path: Path, found: Collection[int]) -> str | None:
         """What is wrong with the values of a file, and the way out; None where nothing is."""
         unknown = sorted(value for value in found if not self._means(value))
-        kept = ", ".join(f"{old}={new}" for old, new in self.changed.items())
         if not unknown:
-            both = next((values for values in self._joined(found) if not self.joins), None)
-            return (
-                None
-                if both is None
-                else (
-                    f"{path} holds the label values {listed(both)}, which would become one label (with {kept}): correct "
-                    f"the file, or say what they mean, for example --map {both[0]}={self.new(both[0])}"
-                )
-            )
+            joined = [] if self.joins else self._joined(found)
+            return self._joining(path, joined[0]) if joined else None
+        kept = ", ".join(f"{old}={new}" for old, new in self.changed.items())
         known = ", ".join(f"{value} {name}" for name, value in self.labels.items())
         grey = " (grey edges of a mask?)" if len(unknown) > 2 else ""
         way = f"say what they mean, for example --map {unknown[0]}=1"
@@ -64,6 +57,14 @@ class LabelValues:
         for value in sorted(found):
             sources.setdefault(self.new(value), []).append(value)
         return [values for new, values in sources.items() if new and len(values) > 1]
+
+    def _joining(self, path: Path, values: Sequence[int]) -> str:
+        """That several values of a file would become one label, and the way out."""
+        target = self.new(values[0])
+        return (
+            f"{path} holds the label values {listed(values)}, which would all become {target}: correct the file, or "
+            f"say what they mean, for example --map {values[0]}={target}"
+        )
 
     def told(self, found: Collection[int]) -> str:
         """What becomes of the values in the files; empty where all stay.
