@@ -41,7 +41,6 @@ from crossmatch.dataset.orientation import (
     turn_volume,
     turn_voxels,
 )
-from crossmatch.dataset.palettes import mixed_palettes
 from crossmatch.dataset.voxels import count_labels, intensity_of
 from crossmatch.dataset.warnings import check_warnings
 from crossmatch.errors import UserError
@@ -92,7 +91,7 @@ def _check(dataset: Dataset, progress: Progress | None, becomes: Path | None = N
     doubted: list[tuple[str, str | None]] = []
     problems = [wrong for subset in dataset.subsets() for wrong in dataset.subset_problems(subset)]
     problems += shared_files(dataset)
-    problems += mixed_palettes(case.label for case in dataset.cases if case.label is not None)
+    problems += formats.mixed_palettes(case.label for case in dataset.cases if case.label is not None)
     with ThreadPoolExecutor(max_workers=min(_WORKERS, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda case: _scan(dataset, case, frame), dataset.cases)
         for done, (found, wrong, doubtful) in enumerate(results, start=1):

@@ -12,7 +12,7 @@ from crossmatch.formats.codes import SegmentCode, parse_codes
 from crossmatch.formats.dicom_kind import unused_notes
 from crossmatch.formats.embedding import file_bytes, picture_bytes
 from crossmatch.formats.folders import folders_below
-from crossmatch.formats.labels import palette_colours, read_label, read_label_grid, refuse_other_turn, segments_of
+from crossmatch.formats.labels import read_label, read_label_grid, refuse_other_turn, segments_of
 from crossmatch.formats.names import (
     files_in,
     holds_channels,
@@ -26,6 +26,7 @@ from crossmatch.formats.names import (
     stem,
     unclaimed_in,
 )
+from crossmatch.formats.palettes import mixed_palettes
 from crossmatch.formats.placement import doubts, in_mm, refuse_implausible, settled
 from crossmatch.formats.registry import (
     DEFAULT_ENDING,
@@ -77,9 +78,9 @@ __all__ = [
     "in_mm",
     "maps_ending",
     "mask_ending",
+    "mixed_palettes",
     "new_volume",
     "not_slices",
-    "palette_colours",
     "parse_codes",
     "parts",
     "picture_bytes",

@@ -95,16 +95,16 @@ def refuse_other_turn(path: str | os.PathLike[str], image: str | os.PathLike[str
     Raises:
         UserError: unequal notes and equal stored sizes, or a picture that cannot be read.
     """
-    turns: dict[Path, int] = {}
+    turns: list[tuple[Path, int]] = []
     sizes = []
     for file in map(Path, (image, path)):
         if format_of(file) is not pictures:
             return
         shape = read_grid(file).shape
         with opening(file):
-            turns[file] = pictures.noted_turn(file)
-        sizes.append(shape[::-1] if turns[file] in pictures.SWAPPED else shape)
-    (one, turn), (other, another) = sorted(turns.items(), key=lambda found: found[1] == 1)
+            turns.append((file, pictures.noted_turn(file)))
+        sizes.append(shape[::-1] if turns[-1][1] in pictures.SWAPPED else shape)
+    (one, turn), (other, another) = sorted(turns, key=lambda found: found[1] == 1)
     if turn != another and sizes[0] == sizes[1]:
         raise UserError(
             f"{one} has a note that turns it (EXIF orientation {turn}), and {other} has another or none ({another}), "

@@ -17,7 +17,6 @@ import numpy as np
 from crossmatch import formats
 from crossmatch.dataset.dataset import patient_of
 from crossmatch.dataset.layout import patient_pattern
-from crossmatch.dataset.palettes import mixed_palettes
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.any_folder import find
 from crossmatch.importers.described import read_stated
@@ -108,7 +107,7 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
         found |= {case.label: seen.values} if case.label is not None and seen.values is not None else {}
     if not found:
         raise UserError(_no_label(root, source))
-    if mixed := mixed_palettes(found):
+    if mixed := formats.mixed_palettes(found):
         raise UserError(f"{root}: {mixed[0]}.")
     values = choose_values(found, wishes.values, wishes.names, names)
     kept = []

@@ -70,6 +70,9 @@ def evaluate(
         way_out = "predict them" + (", or evaluate the others with --partial" if pairs else "")
         raise UserError(f"{pred} has no prediction for {len(missing)} cases of {ref}: {listed(missing)}; {way_out}.")
     grids = {case: _grid_of_both(predicted, reference) for case, (predicted, reference) in pairs.items()}
+    for files in zip(*pairs.values(), strict=True):
+        if mixed := formats.mixed_palettes(files):
+            raise UserError(f"{mixed[0]}.")
     for doubt in formats.doubts((case, grid.doubt) for case, grid in grids.items()):
         warn(doubt)
     digests, of_references = (

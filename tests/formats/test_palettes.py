@@ -1,4 +1,4 @@
-"""Label pictures with palettes: a number must have one colour in all files, in the check and in the import."""
+"""Label pictures with palettes: a number must have one colour in all files: in import, check and evaluate."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from command import call
-from crossmatch import formats
 from crossmatch.dataset.check import check
-from crossmatch.dataset.palettes import mixed_palettes
 from crossmatch.errors import UserError
+from crossmatch.formats.labels import palette_colours
+from crossmatch.formats.palettes import mixed_palettes
+from crossmatch.scoring.evaluate import evaluate
 
 BLACK, RED, GREEN = (0, 0, 0), (255, 0, 0), (0, 255, 0)
 
@@ -28,11 +29,11 @@ def indexed(path: Path, *colours: tuple[int, int, int], used: tuple[int, ...] | 
 
 def test_the_colours_that_the_pixels_have(tmp_path: Path) -> None:
     path = indexed(tmp_path / "a.png", BLACK, RED, GREEN, used=(0, 2))
-    assert formats.palette_colours(path) == {0: BLACK, 2: GREEN}
-    assert formats.palette_colours(indexed(tmp_path / "grey.png", BLACK, (9, 9, 9))) == {}
+    assert palette_colours(path) == {0: BLACK, 2: GREEN}
+    assert palette_colours(indexed(tmp_path / "grey.png", BLACK, (9, 9, 9))) == {}
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "plain.png")
-    assert formats.palette_colours(tmp_path / "plain.png") == {}
-    assert formats.palette_colours(tmp_path / "a.nii.gz") == {}  # not even opened
+    assert palette_colours(tmp_path / "plain.png") == {}
+    assert palette_colours(tmp_path / "a.nii.gz") == {}  # not even opened
 
 
 def test_one_palette_for_all_is_sound(tmp_path: Path) -> None:
@@ -74,8 +75,9 @@ def test_import_and_check_refuse_them(tmp_path: Path, capsys: pytest.CaptureFixt
         indexed(raw / "masks" / f"{name}.png", BLACK, RED)
     assert call(capsys, "import", "folder", raw, data)[0] == 0
     indexed(data / "labelsTr" / "b.png", RED, BLACK)
-    with pytest.raises(UserError, match="the palettes of label files differ: the number 0 is #000000"):
-        check(data)
+    for refused in (lambda: check(data), lambda: evaluate(data / "labelsTr", data / "labelsTr")):
+        with pytest.raises(UserError, match="the palettes of label files differ: the number 0 is #000000"):
+            refused()
     indexed(raw / "masks" / "b.png", RED, BLACK)
     code, _, told = call(capsys, "import", "folder", raw, tmp_path / "again", "--names", "1=lesion")
     assert (code, (tmp_path / "again").exists()) == (2, False)

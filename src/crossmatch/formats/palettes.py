@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from crossmatch import formats
 from crossmatch.errors import UserError
+from crossmatch.formats.labels import palette_colours
 
 Colour = tuple[int, int, int]  # red, green, blue
 
@@ -28,7 +28,7 @@ def mixed_palettes(files: Iterable[Path]) -> list[str]:
         here: dict[Colour, set[int]] = {}
         found: dict[int, Colour] = {}
         with suppress(UserError):
-            found = formats.palette_colours(path)
+            found = palette_colours(path)
         for number, colour in found.items():
             known, other = colours.setdefault(number, (colour, path))
             if known != colour:
