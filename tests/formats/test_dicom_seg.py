@@ -69,6 +69,36 @@ def test_an_empty_mask_is_written_too(tmp_path: Path) -> None:
     assert not formats.read_label(tmp_path / "a.seg.dcm", scan).voxels.any()
 
 
+@pytest.mark.parametrize("share", [1.0, 0.4])
+def test_shares_of_voxels_are_refused_by_their_name(tmp_path: Path, share: float) -> None:
+    """Shares of 0 and 1 alone are a mask."""
+    files = write_series(tmp_path / "scan", np.arange(140, dtype=np.int16).reshape(SHAPE))
+    scan = formats.read(tmp_path / "scan")
+    formats.write(tmp_path / "a.seg.dcm", mask() == 1, like=scan, labels={"background": 0, "liver": 1})
+    binary = highdicom.seg.segread(str(tmp_path / "a.seg.dcm"))
+    shares = (mask() == 1).astype(np.float32)
+    shares[2, 1, 1] = share
+    highdicom.seg.Segmentation(
+        source_images=[formats.dicom_seg._source(path, scan) for path in files],
+        pixel_array=np.ascontiguousarray(shares.T),
+        segmentation_type="FRACTIONAL",
+        segment_descriptions=[binary.get_segment_description(1)],
+        series_instance_uid="1.2.3",
+        series_number=1,
+        sop_instance_uid="1.2.3.4",
+        instance_number=1,
+        manufacturer="a",
+        manufacturer_model_name="b",
+        software_versions="1",
+        device_serial_number="0",
+    ).save_as(tmp_path / "shares.seg.dcm")
+    if share == 1:
+        np.testing.assert_array_equal(formats.read_label(tmp_path / "shares.seg.dcm", scan).voxels, mask() == 1)
+        return
+    with pytest.raises(UserError, match=r"holds shares or probabilities .*export the segmentation as BINARY"):
+        formats.read_label(tmp_path / "shares.seg.dcm", scan)
+
+
 def test_it_needs_a_series_and_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = formats.new_volume(mask(), np.eye(4))
     with pytest.raises(UserError, match=r"a\.seg\.dcm would refer to a DICOM series, and the scan is none"):

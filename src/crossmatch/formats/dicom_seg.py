@@ -53,10 +53,16 @@ def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
     """The segments as one label volume, with the values of `values_of`.
 
     Raises:
-        UserError: highdicom is missing, segments overlap, or frames that form no evenly spaced volume.
+        UserError: highdicom is missing, segments overlap, probabilities or shares of voxels instead of whole voxels, or
+            frames that form no evenly spaced volume.
     """
     highdicom = needed("highdicom", "dicom", path)
     stored = highdicom.seg.segread(str(path))
+    if stored.SegmentationType == "FRACTIONAL" and not np.isin(stored.pixel_array, (0, _most(stored))).all():
+        raise UserError(
+            f"{path} holds shares or probabilities (segmentation type FRACTIONAL), and a label is one number a voxel: "
+            "export the segmentation as BINARY."
+        )
     described = _segments(stored)
     values = values_of(path, described, labels)
     found = stored.get_volume(combine_segments=True)
@@ -67,6 +73,11 @@ def read_label(path: Path, labels: Mapping[str, int]) -> Volume:
         affine = affine @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, voxels.shape[2] - 1], [0, 0, 0, 1]])
         voxels = voxels[:, :, ::-1]
     return new_volume(np.ascontiguousarray(voxels), _LPS_TO_RAS @ affine)
+
+
+def _most(stored: Any) -> int:
+    """The number that stands for a whole voxel."""
+    return int(stored.get("MaximumFractionalValue", 1))
 
 
 def read_grid(path: Path) -> Grid:
