@@ -46,14 +46,31 @@ def seeds_of(root: Path, benchmark: str) -> dict[tuple[str, str], list[float]]:
     return found
 
 
-def labels_table(root: Path, benchmark: str) -> list[str]:
-    """Dice of each method of a benchmark, a line for each number of labelled cases."""
-    found = seeds_of(root, benchmark)
-    methods = list(dict.fromkeys(method for method, _ in found))
-    methods.sort(key=lambda method: -max(statistics.mean(found[key]) for key in found if key[0] == method))
-    lines = [f"| labelled | {' | '.join(f'`{method}`' for method in methods)} |", "| --- " * (len(methods) + 1) + "|"]
-    for labelled in sorted({labelled for _, labelled in found}, key=int):
-        cells = [over(found[method, labelled]) if (method, labelled) in found else "-" for method in methods]
+def over_labels(root: Path, *benchmarks: str) -> dict[str, dict[int, list[float]]]:
+    """Method -> number of labelled cases -> mean test Dice of each seed; the method with the highest Dice first.
+
+    A method whose recipe was changed by a grid names the change.
+    """
+    found: dict[str, dict[int, list[float]]] = {}
+    for benchmark in benchmarks:
+        seeds = seeds_of(root, benchmark)
+        for row in rows_of(root, benchmark):
+            dice = seeds[row["method"], row["labelled"]]
+            found.setdefault(named(row), {})[int(row["labelled"])] = dice
+    return dict(sorted(found.items(), key=lambda item: -max(statistics.mean(dice) for dice in item[1].values())))
+
+
+def named(row: Found) -> str:
+    """A row's method, and what a grid changed of its recipe."""
+    return ", ".join(f"`{name}`" for name in (row["method"], *(f"{key}={value}" for key, value in row["grid"].items())))
+
+
+def labels_table(root: Path, *benchmarks: str) -> list[str]:
+    """Dice of each method of the benchmarks, a line for each number of labelled cases."""
+    found = over_labels(root, *benchmarks)
+    lines = [f"| labelled | {' | '.join(found)} |", "| --- " * (len(found) + 1) + "|"]
+    for labelled in sorted({labelled for dice in found.values() for labelled in dice}):
+        cells = [over(dice[labelled]) if labelled in dice else "-" for dice in found.values()]
         lines.append(f"| {labelled} | {' | '.join(cells)} |")
     return lines
 
@@ -74,9 +91,8 @@ def benchmark_table(root: Path, *benchmarks: str) -> list[str]:
             test, distance, left_out = row["test"], row["hd95"]["mean"], row["undefined"]
             shown = "-" if distance is None else f"{distance:.1f}" + (f" ({left_out})" if left_out else "")
             p = "best" if test["best"] else chance(test["p_holm"])
-            named = [row["method"], *(f"{key}={value}" for key, value in row["grid"].items())]
             lines.append(
-                f"| {', '.join(f'`{name}`' for name in named)} "
+                f"| {named(row)} "
                 f"| {percent(row['dice']['mean'], row['dice']['sd'])} "
                 f"| {', '.join(percent(value) for value in single[row['method'], row['labelled']])} "
                 f"| {'-' if (val := row['validation']['mean']) is None else percent(val)} | {shown} "

@@ -86,6 +86,24 @@ def minutes(curves: Sequence[Found], path: Path) -> None:
     _write(figure, path)
 
 
+def labels(found: dict[str, dict[int, list[float]]], path: Path) -> None:
+    """Dice of each method over the number of labelled cases: dots are seeds, lines their means."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    numbers = sorted({number for dice in found.values() for number in dice})
+    _logarithmic(axes, numbers)
+    for colour, (method, dice) in zip(COLOURS, found.items(), strict=False):
+        for number, seeds in dice.items():
+            axes.scatter([number] * len(seeds), [100 * value for value in seeds], s=9, color=colour, linewidths=0)
+        means = [(number, 100 * statistics.mean(seeds)) for number, seeds in sorted(dice.items())]
+        axes.plot(*zip(*means, strict=True), color=colour, linewidth=1.8, label=method.replace("`", ""))
+    axes.set_xlabel("labelled patients")
+    axes.set_ylabel("mean test Dice in percent")
+    axes.grid(linewidth=0.4)
+    axes.legend(frameon=False, fontsize=8)
+    _write(figure, path)
+
+
 def _minutes_and_dice(points: Sequence[Found]) -> tuple[list[float], list[float]]:
     return [point["minutes"] for point in points], [100 * point["dice"] for point in points]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import plan_results
 import trajectory_results
-from benchmark_results import RESULTS, benchmark_table, labels_table, over, percent, read, rows_of
+from benchmark_results import RESULTS, benchmark_table, labels_table, over, over_labels, percent, read, rows_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
@@ -34,7 +34,7 @@ PHANTOM, ACDC, SKIN = "benchmark_phantom_all", "benchmark_acdc", "benchmark_skin
 ACDC_HOUR = "benchmark_acdc_hour"
 ACDC_PLAIN = "benchmark_acdc_plain"  # labelled images are not augmented
 ACDC_MEAN_TEACHER = "benchmark_acdc_mean_teacher"  # with re-estimated statistics
-ACDC_LABELS = "benchmark_acdc_labels"  # 1, 3 and 7 labelled patients
+ACDC_LABELS = ("benchmark_acdc_labels", "benchmark_acdc_labels_plain")  # 1, 3 and 7 labelled patients
 LA = "benchmark_la"  # reduced
 ACDC_SHORT = "benchmark_acdc_3_small_all"  # 600 steps, by an earlier recipe
 
@@ -94,7 +94,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "plan_methods": plan_results.methods_table,
     "plan_augmented": plan_results.augmented_table,
     "atria": atria_table,
-    "acdc_labels": lambda root: labels_table(root, ACDC_LABELS),
+    "acdc_labels": lambda root: labels_table(root, *ACDC_LABELS),
     "la_8": lambda root: benchmark_table(root, LA),
     "readme": readme_table,
     "seeds": trajectory_results.seeds_table,
@@ -127,6 +127,7 @@ def main() -> None:
     seconds = read(ROOT, "performance/methods.json")["cpu_seconds"]
     draw_results.cost(rows_of(ROOT, PHANTOM), seconds, ROOT / RESULTS / "cost.png")
     draw_results.strips(read(ROOT, f"{ACDC}/results.json"), ROOT / RESULTS / "strips_acdc.png")
+    draw_results.labels(over_labels(ROOT, *ACDC_LABELS), ROOT / RESULTS / "labels.png")
     draw_results.minutes(read(ROOT, f"{ACDC}/curves.json"), ROOT / RESULTS / "minutes.png")
     families, below = trajectory_results.panels(ROOT)
     draw_results.trajectories(families, below, ROOT / RESULTS / "trajectory.png")

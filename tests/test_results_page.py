@@ -106,6 +106,7 @@ def test_all_figures_are_drawn_alike_twice(pages, tmp_path: Path):
         ("strips", lambda path: draw_results.strips(found, path)),
         ("cost", lambda path: draw_results.cost(found["rows"], seconds, path)),
         ("minutes", lambda path: draw_results.minutes(curves, path)),
+        ("labels", lambda path: draw_results.labels({"`a`": {1: [0.5, 0.6], 3: [0.8]}, "`b`": {3: [0.7]}}, path)),
         ("curves", lambda path: draw_results.trajectories(families, {"a": 0.7}, path)),
     ):
         first, second = tmp_path / f"{name}1.png", tmp_path / f"{name}2.png"
