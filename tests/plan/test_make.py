@@ -14,10 +14,11 @@ from crossmatch.errors import UserError
 from crossmatch.formats import read, write
 from crossmatch.plan import make as module
 from crossmatch.plan.facts import training_facts
+from crossmatch.plan.given import GIVEN
 from crossmatch.plan.levels import LEVELS
 from crossmatch.plan.make import LEAST_STEPS, Plan, fit_minutes, make_plan, told_bytes
 from crossmatch.plan.measure import Cost
-from crossmatch.plan.propose import GIVEN, Proposal, propose
+from crossmatch.plan.propose import Proposal, propose
 from crossmatch.plan.rules import Chosen
 from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.display import told_time

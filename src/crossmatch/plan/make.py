@@ -13,9 +13,10 @@ from crossmatch.dataset.dataset import open_dataset
 from crossmatch.errors import UserError
 from crossmatch.plan import rules
 from crossmatch.plan.facts import Facts, training_facts
+from crossmatch.plan.given import GIVEN
 from crossmatch.plan.levels import LEVELS, Level, usual_level
 from crossmatch.plan.measure import Cost, measure
-from crossmatch.plan.propose import GIVEN, VALIDATIONS, Proposal, propose
+from crossmatch.plan.propose import VALIDATIONS, Proposal, propose
 from crossmatch.plan.rules import Chosen
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.devices import choose_device

@@ -6,12 +6,14 @@ batch, length, optimiser, perturbations, method.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, get_args
 
 from crossmatch.batches.intensity import UNBOUNDED, Normalise
 from crossmatch.plan import rules
 from crossmatch.plan.facts import Facts
-from crossmatch.plan.levels import Level, patch_size, slice_size, unet_levels
+from crossmatch.plan.given import GIVEN, GivenGeometry, given_geometry
+from crossmatch.plan.levels import Level, patch_size, slice_size, unet_levels, usual_shape
 from crossmatch.plan.rules import Chosen
 from crossmatch.recipes.files import read_tree
 from crossmatch.recipes.load import load_recipe, whole_tree
@@ -23,7 +25,6 @@ VERY_SHORT = 1000
 WARMED_UP = ("crossmatch", "fixmatch", "unimatch")  # whose warm-up is longer in a very short training of slices
 VALIDATIONS = 10  # in a training, at most
 RELEASED_EDGE = 256  # voxels of the slices that the released blur was made for
-GIVEN = "as given with --set"
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,18 @@ def propose(
         steps = Chosen(wanted, GIVEN)
     kind, dims = rules.kind_of_image(facts), rules.dimensions(facts)
     chosen: dict[str, Chosen[Any]] = {}
-    share = _geometry(facts, level, dims.value, dims.reason, chosen)
+    geometry = given_geometry(changes, dims.value)
+    share = _geometry(facts, level, dims, geometry, chosen)
     chosen["data.normalise"] = rules.normalisation(kind.value)
     chosen["data.normalise"] = Chosen(
         chosen["data.normalise"].value, f"{chosen['data.normalise'].reason} ({kind.reason})"
     )
     if (given := changes.get("data.normalise")) in get_args(Normalise):  # what follows from it has to suit it
         chosen["data.normalise"] = Chosen(given, GIVEN)
-    size = changes.get("data.size")
-    if isinstance(size, list | tuple) and len(size) == dims.value and all(isinstance(n, int) and n > 0 for n in size):
-        chosen["data.size"] = Chosen(tuple(size), GIVEN)
     reduced = rules.reduced_when_read(facts, kind.value, chosen["data.size"].value)
-    if reduced and changes.get("data.sampling", chosen["data.sampling"].value) == "resize":
+    if reduced and chosen["data.sampling"].value == "resize":
         chosen["data.interpolation"] = reduced
-    chosen["data.foreground"] = rules.foreground_share(facts, share)
+    chosen["data.foreground"] = rules.foreground_share(facts, share, "scan" if dims.value == facts.axes else "slice")
     turned = rules.turns(facts, kind.value, dims.value)
     chosen["views.weak.turn_probability"] = Chosen(0.5 if turned.value else 0.0, turned.reason)
     chosen["views.weak.rotation_probability"] = Chosen(
@@ -86,7 +85,7 @@ def propose(
     )
     mirrored = "as the weak views are flipped" if turned.value else "as the weak views are not flipped"
     chosen["views.augment.mirror_probability"] = Chosen(0.5 if turned.value else 0.0, mirrored)
-    chosen["views.weak.plane"] = rules.plane(facts, dims.value)
+    chosen["views.weak.plane"] = rules.plane(facts, dims.value, geometry.spacing_mm)
     if dims.value == 2:
         why = "few labelled slices are soon known by heart, and structures then grow over unlabelled scans"
         chosen["views.augment.labelled"] = Chosen(True, why)
@@ -123,30 +122,32 @@ def propose(
     return Proposal(recipe, level, reasons)
 
 
-def _geometry(facts: Facts, level: Level, dims: int, why: str, chosen: dict[str, Chosen[Any]]) -> float:
-    """Voxel size, sampling and size; returns the share of a scan that one view sees."""
-    resized, wanted = rules.resizes(facts, dims), rules.spacing(facts, dims)
-    chosen["data.sampling"] = Chosen("resize" if resized.value else "patch", f"{dims}D: {why}; {resized.reason}")
+def _geometry(
+    facts: Facts, level: Level, dims: Chosen[Any], given: GivenGeometry, chosen: dict[str, Chosen[Any]]
+) -> float:
+    """Voxel size, sampling and size; returns the share of a scan, or of a slice, that one view sees."""
+    resized, wanted = rules.resizes(facts, dims.value), rules.spacing(facts, dims.value)
+    if given.sampling is not None:
+        resized = Chosen(given.sampling == "resize", GIVEN)
+    elif given.spacing_mm and resized.value:
+        resized = Chosen(False, "at the voxel size given with --set, patches are cut from slices or padded")
+    if given.spacing_mm is not None:
+        wanted = Chosen(given.spacing_mm, GIVEN)
+    sampling = "resize" if resized.value else "patch"
+    chosen["data.sampling"] = Chosen(sampling, f"{dims.value}D: {dims.reason}; {resized.reason}")
     spacing_mm = () if resized.value else wanted.value
-    size: Chosen[Any]
-    if dims == 2:
-        size, grown = slice_size(facts, level, spacing_mm)
-    else:
-        size, grown = patch_size(facts, level, spacing_mm)
+    choose_size = slice_size if dims.value == 2 else patch_size
+    size, grown = choose_size(facts, level, spacing_mm, given, sampling)
     chosen["data.size"] = size
     if spacing_mm:
         larger = f", times {grown:.2f} so that more fits into {' x '.join(map(str, size.value))}" if grown > 1 else ""
-        spacing_mm = tuple(float(f"{mm * grown:.3g}") for mm in spacing_mm)
+        if given.spacing_mm is None:
+            spacing_mm = tuple(float(f"{mm * grown:.3g}") for mm in spacing_mm)
         chosen["data.spacing_mm"] = Chosen(spacing_mm, f"{wanted.reason}{larger}")
-    if resized.value or dims == 2:
+    if resized.value:
         return 1.0
-    voxels = 1.0
-    for axis, edge in enumerate(size.value):
-        scan = facts.median_shape[axis]
-        if spacing_mm and facts.median_spacing_mm is not None:
-            scan *= facts.median_spacing_mm[axis] / spacing_mm[axis]
-        voxels *= min(1.0, edge / scan)
-    return voxels
+    scan = usual_shape(facts, dims.value, spacing_mm)
+    return prod(min(1.0, edge / float(n)) for edge, n in zip(size.value, scan, strict=True))
 
 
 def _strong_views(chosen: dict[str, Chosen[Any]], dims: int) -> None:
@@ -216,7 +217,7 @@ def _value_of(tree: dict[str, Any], key: str) -> object:
 
 def _shown(key: str, value: object) -> str:
     """Sizes, in voxels or mm, as a product; other rows of numbers, such as rates, as a list."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not value:
         return str(value)
     size = key.endswith("_mm") or all(isinstance(one, int) for one in value)
     return (" x " if size else ", ").join(map(str, value))

@@ -168,19 +168,24 @@ def turns(facts: Facts, kind: Kind, dims: int) -> Chosen[bool]:
     return Chosen(True, "no label is one of a left and right pair")
 
 
-def plane(facts: Facts, dims: int) -> Chosen[tuple[int, int]]:
-    """The two axes that turns, flips and rotations lie in."""
+def plane(facts: Facts, dims: int, resampled_mm: tuple[float, ...] | None = None) -> Chosen[tuple[int, int]]:
+    """The two axes that turns, flips and rotations lie in.
+
+    Args:
+        resampled_mm: a voxel size that was given; of axes that are equal in it, those of the scans decide.
+    """
     if dims == 2 or facts.median_spacing_mm is None:
         return Chosen((0, 1), "the plane of the slices")
-    first, second = sorted(np.argsort(facts.median_spacing_mm, kind="stable")[:2].tolist())
+    sides = zip(resampled_mm or facts.median_spacing_mm, facts.median_spacing_mm, strict=True)
+    first, second = sorted(axis for _, axis in sorted((side, axis) for axis, side in enumerate(sides))[:2])
     return Chosen((first, second), "the axes with the finest voxels")
 
 
-def foreground_share(facts: Facts, patch_share: float) -> Chosen[float]:
+def foreground_share(facts: Facts, patch_share: float, whole: str = "scan") -> Chosen[float]:
     """Of the labelled images, the share that is made to show a class.
 
     Args:
-        patch_share: of a scan that a patch or slice sees, 1 where whole images are resized.
+        patch_share: of a scan or slice that a patch sees, 1 where whole images are resized; whole: which of the two.
     """
     shares = {name: share for name, share in facts.class_shares.items() if share > 0}
     name, rarest = min(shares.items(), key=lambda item: item[1])
@@ -192,7 +197,7 @@ def foreground_share(facts: Facts, patch_share: float) -> Chosen[float]:
     if rarest < TINY:
         return Chosen(0.33, f"{what}: a third of the images shows a class, each equally often{lacking}")
     if patch_share < WHOLE:
-        seen = f"a patch sees {100 * patch_share:.2g} % of a scan"
+        seen = f"a patch sees {100 * patch_share:.2g} % of a {whole}"
         return Chosen(0.33, f"{seen}: a third of the images shows a class, each equally often{lacking}")
     more = ", any other class more" if len(shares) > 1 else ""
     return Chosen(0.0, f"{what}{more}: images drawn at random show enough of them{lacking}")
