@@ -1,8 +1,11 @@
 """Each rule of a plan by value, on made-up facts."""
 
+from dataclasses import replace
+
 import pytest
 from made_up import CT, MR, facts
 
+from crossmatch.dataset.fingerprint import Intensity
 from crossmatch.plan import rules
 from crossmatch.plan.levels import LEVELS
 from crossmatch.plan.propose import propose
@@ -37,7 +40,16 @@ def test_kind_of_image(given, kind):
     ("kind", "normalise"), [("CT", "ct"), ("MR", "zscore"), ("colour", "colour"), ("X-ray", "percentile")]
 )
 def test_normalisation(kind, normalise):
-    assert rules.normalisation(kind).value == normalise
+    assert rules.normalisation(kind, facts()).value == normalise
+
+
+def test_voxels_far_from_all_others_are_cut_off():
+    """Of MR, by percentiles; the windows of the others leave them out in any case."""
+    one = Intensity(min=0, max=1e9, mean=1e5, std=1e6, p00_5=2, p99_5=500)
+    far = replace(facts(), grey_values=((one,),) * 4)
+    assert rules.normalisation("MR", far).value == "percentile"
+    assert "a few voxels lie far from all others" in rules.normalisation("MR", far).reason
+    assert rules.normalisation("CT", far).value == "ct"
 
 
 @pytest.mark.parametrize(

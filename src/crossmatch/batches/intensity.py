@@ -10,6 +10,8 @@ Normalise = Literal["minmax", "percentile", "colour", "zscore", "ct", "none"]
 _SHIFTED: tuple[Normalise, ...] = ("minmax", "percentile")  # of these an offset of all grey values changes nothing
 _EXACT = 2**24  # float32 holds whole numbers up to here exactly
 RED_GREEN_BLUE = 3  # channels of colour images
+WHOLE_RANGE: tuple[Normalise, ...] = ("minmax", "zscore", "none")  # their windows reach from the minimum to the maximum
+_LEVELS, _ENOUGH = 65535, 256  # of a stored window; those that usual grey values have at least
 UNBOUNDED: tuple[Normalise, ...] = ("zscore", "ct", "none")  # these leave grey values outside [0, 1]
 
 
@@ -86,6 +88,11 @@ def window(voxels: NDArray[Any], normalise: Normalise, fixed: Window | None = No
         mean, spread = float(seen.mean(dtype=np.float64)), float(seen.std(dtype=np.float64))
         return Window(low, high, mean, spread or 1.0)
     return Window(low, high, low, high - low)
+
+
+def few_levels(low: float, high: float, p00_5: float, p99_5: float) -> bool:
+    """Whether 65,535 levels from the lowest to the highest value leave usual ones, between two percentiles, too few."""
+    return 0 < p99_5 - p00_5 < (high - low) * _ENOUGH / _LEVELS
 
 
 def foreground_window(values: Sequence[NDArray[Any]]) -> Window:

@@ -1,4 +1,6 @@
-"""The voxels that a run trains on, as integers in one flat tensor: on the device if they fit, else in a mapped file.
+"""The voxels that a run trains on, in one flat tensor: on the device if they fit, else in a mapped file.
+
+They are integers, or float32 where a scan needs more levels, see `reading.py`.
 
 Shapes: I items (see `items.py`), C channels, D spatial axes, N voxels in all; B items of a batch, *S a view's size.
 """
@@ -43,7 +45,7 @@ class Locations(NamedTuple):
 class Stored(NamedTuple):
     """Voxels and labels that were looked up for B views."""
 
-    voxels: Tensor  # (B, C, *S) int16
+    voxels: Tensor  # (B, C, *S) int16, or float32
     labels: Tensor | None  # (B, *S) uint8
     inside: Tensor  # (B, *S) bool, False where the view reaches beyond the item
 
@@ -52,7 +54,7 @@ class Stored(NamedTuple):
 class Store:
     """Voxels and labels of all items, and where each item lies. Positions stay on the CPU, where views are drawn."""
 
-    voxels: Tensor  # (N,) int16
+    voxels: Tensor  # (N,) int16 or float32
     labels: Tensor  # (M,) uint8, of the labelled items only
     offset: Tensor  # (I,) int64, first voxel of the item's first channel
     channel_stride: Tensor  # (I,) int64, voxels from one channel to the next
@@ -200,6 +202,6 @@ def load_store(
     )
 
 
-def voxel_bytes(shapes: Iterable[tuple[int, ...]], channels: int) -> int:
-    """The bytes that the voxels of scans of these shapes take in a store."""
-    return sum(2 * channels * int(np.prod(shape)) for shape in shapes)
+def voxel_bytes(shapes: Iterable[tuple[int, ...]], channels: int, wide: bool = False) -> int:
+    """The bytes that the voxels of scans of these shapes take in a store; `wide`: as float32."""
+    return sum((4 if wide else 2) * channels * int(np.prod(shape)) for shape in shapes)

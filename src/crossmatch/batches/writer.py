@@ -16,14 +16,18 @@ from torch import Tensor
 
 from crossmatch.errors import UserError
 
+PART = 2**24  # bytes that are widened at a time
+
 
 class Writer:
     """Call `append` with case after case, then `finish`; as a context manager it closes its file in any case.
 
+    Voxels that come as float32 make all of them float32, those before too.
+
     Args:
         path: the file; None keeps the voxels in memory. The file loses its name at once, and its space on the disk
             when nobody has it open any more.
-        dtype: of the voxels.
+        dtype: of the voxels, if none of them are float32.
 
     Raises:
         UserError: the file grows too large for its disk.
@@ -31,7 +35,8 @@ class Writer:
     """
 
     def __init__(self, path: Path | None, dtype: type[np.integer[Any]]) -> None:
-        self.dtype, self.count = dtype, 0
+        self.dtype: type[np.number[Any]] = dtype
+        self.count = 0
         self.parts: list[NDArray[Any]] = []
         self.path = path
         self.file = _nameless(path) if path else None
@@ -46,10 +51,12 @@ class Writer:
 
     def append(self, stored: NDArray[Any]) -> int:
         """Add voxels; returns the position of the first."""
+        if stored.dtype == np.float32 and self.dtype != np.float32:
+            self._widen()
         start, self.count = self.count, self.count + stored.size
         if self.file:
             with self._room():
-                self.file.write(np.ascontiguousarray(stored).data)
+                self.file.write(np.ascontiguousarray(stored, self.dtype).data)
         else:
             self.parts.append(stored.ravel())
         return start
@@ -69,6 +76,18 @@ class Writer:
             self.file.flush()
             os.fsync(self.file.fileno())
         return torch.from_numpy(np.memmap(self.file, self.dtype, mode="c"))  # copy on write; nothing writes
+
+    def _widen(self) -> None:
+        """All voxels so far as float32; those in memory become it in `finish`."""
+        narrow, self.dtype = self.dtype, np.float32
+        if self.file is None or self.path is None:
+            return
+        before, self.path = self.file, self.path.with_suffix(f".wide{self.path.suffix}")
+        with before, self._room():
+            before.seek(0)
+            self.file = _nameless(self.path)
+            while part := before.read(PART):
+                self.file.write(np.frombuffer(part, narrow).astype(np.float32).data)
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[None]:

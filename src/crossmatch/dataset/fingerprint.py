@@ -21,7 +21,7 @@ from crossmatch.dataset.orientation import Frame
 from crossmatch.errors import UserError
 from crossmatch.formats import parts
 
-VERSION = 5  # of the JSON; a fingerprint of another version is not used
+VERSION = 6  # of the JSON; a fingerprint of another version is not used
 Progress = Callable[[int, int], None]  # called with (cases done, cases in all)
 
 
@@ -224,7 +224,7 @@ def _unchanged(dataset: Dataset, scanned: CasePrint, case: Case) -> tuple[Stamp,
 class _Stored(Fingerprint):
     """The content of fingerprint.json."""
 
-    version: Literal[5]  # VERSION
+    version: Literal[6]  # VERSION
 
 
 @uncollected()

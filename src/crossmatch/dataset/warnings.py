@@ -4,6 +4,7 @@ import numpy as np
 
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.dataset.grey_scale import far_voxels
 from crossmatch.dataset.leaks import alike_names, equal_images
 from crossmatch.dataset.mask_like import like_masks
 from crossmatch.dataset.unread import unread
@@ -29,6 +30,7 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
         *_turned_labels(cases),
         *_unknown_axes(cases),
         *_mixed_spacings(cases),
+        *far_voxels(dataset, cases),
     )
 
 

@@ -68,7 +68,7 @@ def propose(
     chosen: dict[str, Chosen[Any]] = {}
     geometry = given_geometry(changes, dims.value)
     share = _geometry(facts, level, dims, geometry, chosen)
-    chosen["data.normalise"] = rules.normalisation(kind.value)
+    chosen["data.normalise"] = rules.normalisation(kind.value, facts)
     chosen["data.normalise"] = Chosen(
         chosen["data.normalise"].value, f"{chosen['data.normalise'].reason} ({kind.reason})"
     )

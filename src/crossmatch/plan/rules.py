@@ -11,6 +11,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from crossmatch.batches.intensity import Normalise
+from crossmatch.dataset.grey_scale import reaches_far
 from crossmatch.plan.facts import Facts
 
 T = TypeVar("T")
@@ -60,10 +61,14 @@ def kind_of_image(facts: Facts) -> Chosen[Kind]:
     return Chosen("MR", f"grey values from {lowest:.0f} to {highest:.0f} have no absolute unit")
 
 
-def normalisation(kind: Kind) -> Chosen[Normalise]:
+def normalisation(kind: Kind, facts: Facts) -> Chosen[Normalise]:
     """How grey values are scaled."""
     if kind == "CT":
         return Chosen("ct", "CT: by the percentiles, mean and spread of the labelled foreground, one for all scans")
+    far = any(reaches_far(channel) for scan in facts.grey_values for channel in scan)
+    if kind == "MR" and far:
+        why = "by the percentiles 0.5 and 99.5 of each scan, as a few voxels lie far from all others"
+        return Chosen("percentile", f"MR: [0, 1] {why}")
     if kind == "MR":
         return Chosen("zscore", "MR: grey values have no absolute unit, so by the mean and spread of each scan")
     if kind == "colour":

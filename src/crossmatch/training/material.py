@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from crossmatch import formats
-from crossmatch.batches.intensity import Window, foreground_window
+from crossmatch.batches.intensity import WHOLE_RANGE, Window, few_levels, foreground_window
 from crossmatch.batches.items import stored_shape
 from crossmatch.batches.store import Store, load_store, voxel_bytes
 from crossmatch.dataset.check import load_fingerprint
 from crossmatch.dataset.dataset import Case, Dataset
-from crossmatch.dataset.fingerprint import Fingerprint, content_digest
+from crossmatch.dataset.fingerprint import CasePrint, Fingerprint, content_digest
 from crossmatch.dataset.layout import refuse
 from crossmatch.dataset.leaks import shared_files
 from crossmatch.dataset.orientation import Frame, into_frame, read_label, turn_voxels
@@ -112,7 +113,8 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
         for case in dataset.cases
         if case.id in learned_from or case.split == "val"
     }
-    size = voxel_bytes([shapes[name] for name in learned_from], len(dataset.channels))
+    wide = any(_kept_wide(recipe, prints[name]) for name in learned_from)
+    size = voxel_bytes([shapes[name] for name in learned_from], len(dataset.channels), wide)
     scans = sorted(learned_from)
     unsuited = data_warnings(
         recipe, [prints[name] for name in scans], [shapes[name] for name in scans], dataset.slice_axis
@@ -150,6 +152,15 @@ def foreground_windows(labelled: Sequence[Case], dataset: Dataset, frame: Frame 
             "label a case, or choose --set data.normalise=percentile."
         )
     return [foreground_window(channel) for channel in values.values()]
+
+
+def _kept_wide(recipe: Recipe, scan: CasePrint) -> bool:
+    """Whether a store probably keeps a scan, and with it all others, as float32: see `batches/reading.py`."""
+    resized = recipe.data.spacing_mm or recipe.data.stored_size or scan.dtype.startswith("float")
+    return recipe.data.normalise in WHOLE_RANGE and any(
+        (resized or one.max - one.min > np.iinfo(np.uint16).max) and few_levels(one.min, one.max, one.p00_5, one.p99_5)
+        for one in scan.intensity
+    )
 
 
 def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str], unlabelled: list[str]) -> DataFacts:
