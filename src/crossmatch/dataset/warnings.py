@@ -4,7 +4,7 @@ import numpy as np
 
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
-from crossmatch.dataset.grey_scale import far_voxels
+from crossmatch.dataset.grey_scale import far_voxels, other_zeros
 from crossmatch.dataset.leaks import alike_names, equal_images
 from crossmatch.dataset.mask_like import like_masks
 from crossmatch.dataset.unread import unread
@@ -31,6 +31,7 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
         *_unknown_axes(cases),
         *_mixed_spacings(cases),
         *far_voxels(dataset, cases),
+        *other_zeros(dataset, cases),
     )
 
 
