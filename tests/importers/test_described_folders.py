@@ -105,6 +105,25 @@ def test_an_nnunet_folder_and_a_fold_of_its_splits(tmp_path: Path) -> None:
         propose_import(source, Wishes(fold=0))
 
 
+def test_what_a_fold_leaves_out_is_not_learned_from(tmp_path: Path) -> None:
+    """nnU-Net trains on the list `train` alone. A case without a label is held out of nothing and stays."""
+    source = nnunet(tmp_path / "src", LABELS)
+    for name in ("p6", "p7"):
+        scan(source / "imagesTr" / f"{name}_0000.nii.gz")
+        label(source / "labelsTr" / f"{name}.nii.gz", (1, 2))
+    proposal = propose_import(source, Wishes(fold=0))
+    splits = {"p1": "val", "p2": "train", "p3": "train", "p4": "train", "p5": "test"}
+    assert {case.name: case.split for case in proposal.cases} == splits
+    assert "Not used, as fold 0 of splits_final.json has them in neither list: p6, p7." in proposal.remarks
+    assert proposal.left_out == {}
+    dataset = imported(source, tmp_path / "out", fold=0)
+    assert [case.id for case in dataset.split("train")] == ["p2", "p3", "p4"]
+    (source / "splits_final.json").write_text(json.dumps([{"train": ["p2", "p8"], "val": ["p1"]}, {"val": ["p1"]}]))
+    assert propose_import(source, Wishes(fold=0)).left_out == {"p8": "stands in splits_final.json and has no image"}
+    unnamed = propose_import(source, Wishes(fold=1)).cases  # without a list of its own, all others are for training
+    assert [case.name for case in unnamed if case.split == "train"] == ["p2", "p3", "p4", "p6", "p7"]
+
+
 def test_an_ignore_label_is_kept_or_becomes_what_the_user_says(tmp_path: Path) -> None:
     source = nnunet(tmp_path / "src", {"background": 0, "ignore": 2, "liver": 1})
     dataset = imported(source, tmp_path / "kept")

@@ -35,17 +35,23 @@ def find_nnunet(source: Path, stated: Stated, wishes: Wishes) -> Source:
     found = Source([], channels_of(path, stated), labels_of(path, stated))
     regex = stated.get("patient_regex")
     found.patient_regex = regex if isinstance(regex, str) else None
-    validation, used = _fold(source, wishes.fold, found), [path, source / FOLDS]
+    (training, validation), used = _fold(source, wishes.fold, found), [path, source / FOLDS]
+    passed: list[str] = []
     parts: tuple[tuple[str, Split], ...] = (("Tr", "train"), ("Ts", "test"))
     for part, split in parts:
         labels = dict(_scans(source / f"labels{part}"))
         used += [file for kind in ("images", "labels") for _, file in _scans(source / f"{kind}{part}")]
         for name, images in _by_case(source / f"images{part}", found).items():
             label = labels.pop(name, None)
+            if part == "Tr" and label is not None and training is not None and name not in training | validation:
+                passed.append(name)
+                continue
             found.cases.append(SourceCase(name, images, label, "val" if name in validation else split))
         for name, label in labels.items():
             found.left_out.setdefault(name, f"has the label {label} and no image that can be used")
-    absent = sorted(validation - {case.name for case in found.cases} - set(found.left_out))
+    if passed:
+        found.remarks.append(f"Not used, as fold {wishes.fold} of {FOLDS} has them in neither list: {listed(passed)}.")
+    absent = sorted((validation | (training or set())) - {case.name for case in found.cases} - set(found.left_out))
     found.left_out |= {name: f"stands in {FOLDS} and has no image" for name in absent}
     found.remarks += unused_below(source, used, "as they lie elsewhere than nnU-Net has images and labels")
     return found
@@ -79,16 +85,20 @@ def _by_case(folder: Path, found: Source) -> dict[str, tuple[Path, ...]]:
     return cases
 
 
-def _fold(source: Path, fold: int | None, found: Source) -> set[str]:
-    """The validation cases of a fold; none where no fold is asked for."""
+def _fold(source: Path, fold: int | None, found: Source) -> tuple[set[str] | None, set[str]]:
+    """The training and the validation cases of a fold.
+
+    Training cases are None where no fold is asked for, or where it does not name them: then all others are.
+    """
     path = source / FOLDS
     if fold is None:
         if path.is_file():
-            found.remarks.append(f"{FOLDS} is not used: --fold 0 takes the validation cases of its first fold.")
-        return set()
+            found.remarks.append(f"{FOLDS} is not used: --fold 0 takes the cases of its first fold.")
+        return None, set()
     if not path.is_file():
         raise UserError(f"--fold {fold} needs {path}, which does not exist: copy it from nnUNet_preprocessed.")
     folds = parse_json(path.read_bytes(), list[Fold], str(path), "it holds a list of folds, each with train and val")
     if not 0 <= fold < len(folds):
         raise UserError(f"--fold {fold}: {path} has the folds 0 to {len(folds) - 1}.")
-    return set(folds[fold].get("val", []))
+    training = folds[fold].get("train")
+    return None if training is None else set(training), set(folds[fold].get("val", []))
