@@ -43,6 +43,11 @@ def found(source: Path, **wishes: object) -> dict[str, tuple[list[str], str | No
         ("BraTS-GLI-00000-000-t2f", "BraTS-GLI-00000-000", False, "t2f", "train"),
         ("flair/anna", "anna", False, "flair", "train"),
         ("ground_truth/Jörg Müller (2)", "Jörg Müller (2)", True, None, "train"),
+        ("masks/Zoë (1)_Mask", "Zoë (1)", True, None, "train"),
+        ("Zoë (1)", "Zoë (1)", False, None, "train"),
+        ("Zoë (1) (mask)", "Zoë (1)", True, None, "train"),
+        ("Zoë [2]-t1", "Zoë [2]", False, "t1", "train"),
+        ("(mask) Zoë", "Zoë", True, None, "train"),
         ("clinic/1/10", "clinic 1 10", False, None, "train"),
     ],
 )

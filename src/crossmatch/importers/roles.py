@@ -23,6 +23,7 @@ _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing", "imagests", "labelsts"), "test"),
 }
+_OPENING, _CLOSING, _JOINING = tuple("([{"), tuple(")]}"), " _.-,;:+~=&#"
 _FILLERS = {"ground"}  # of "ground truth"
 SEQUENCES = (  # names of channels that are known without being told, in the order they get
     *("t1", "t1w", "t1n", "t1c", "t1ce", "t1gd", "t2", "t2w", "t2f", "flair", "pd", "dwi", "adc"),
@@ -103,8 +104,15 @@ def _without(text: str, unwanted: Callable[[str, bool, bool], bool]) -> str:
     dropped = {n for n in places if unwanted(pieces[n].lower(), n == places[0], n == places[-1])}
     if not dropped:
         return text
-    around = dropped | {n - 1 for n in dropped if n - 1 not in places}
-    return "".join(piece for n, piece in enumerate(pieces) if n not in around).strip(" _.-")
+    kept = list(pieces)
+    for n in sorted(dropped):
+        kept[n] = ""
+        if n - 1 in places or n == 0:
+            continue
+        if n + 1 < len(kept) and kept[n - 1].endswith(_OPENING) and kept[n + 1].startswith(_CLOSING):  # of (mask)
+            kept[n - 1], kept[n + 1] = kept[n - 1][:-1], kept[n + 1][1:]
+        kept[n - 1] = kept[n - 1].rstrip(_JOINING)  # the bracket of "Zoe (1)_mask" is of the name
+    return "".join(kept).strip(" _.-")
 
 
 def _collapsed(parts: Sequence[str]) -> list[str]:
