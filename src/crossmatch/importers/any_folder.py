@@ -11,6 +11,7 @@ from pathlib import Path
 from crossmatch import formats
 from crossmatch.dataset.dataset import SPLITS, Split
 from crossmatch.errors import UserError, listed
+from crossmatch.importers.mixed_sequences import refuse_mixed_sequences
 from crossmatch.importers.patterns import ChosenFile, choose, remarks_on, scans_below
 from crossmatch.importers.roles import SEQUENCES, Role, role_of
 from crossmatch.importers.set_aside import without
@@ -52,6 +53,8 @@ def find(source: Path, wishes: Wishes) -> Source:
     found = Source([], (), None)
     channels = _channels(images, wanted)
     named = {role.channel for _, role in images}
+    if not channels and not wanted:
+        refuse_mixed_sequences(source, [(file.path, role.channel) for file, role in images])
     if not channels:  # words of other sequences belong to the names
         images = [(file, _role(file, ())) for file, _ in images]
         labels = [(file, _role(file, ())) for file, _ in labels]
