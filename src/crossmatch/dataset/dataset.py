@@ -5,7 +5,6 @@ No image and no label is opened here. Only file names and text files are read; `
 
 import gc
 import os
-import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,9 +19,6 @@ from crossmatch.formats import parts
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-
-_BIDS = re.compile(r"sub-[A-Za-z0-9]+(?![^_])")  # sub-01 of sub-01_ses-02_run-1: bids-specification.readthedocs.io
-_REPEAT = re.compile(r"(?:[_-](?:frame|slice|time|timepoint|phase|visit|session|day)[_-]?\d+)+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Dataset:
     slice_axis: int  # the axis along which 3D volumes are cut into 2D slices
     cases: tuple[Case, ...]
     unused: tuple[Path, ...] = ()  # what lies in its folders and is no scan
-    patients_stated: bool = False  # by patient_regex; else they are read from the names of cases
+    patients_stated: bool = False  # by dataset.json; else some are read from the names of cases
 
     @property
     def drawn(self) -> dict[str, int]:
@@ -148,11 +144,7 @@ def open_dataset(root: str | os.PathLike[str], splits: Collection[Split] = SPLIT
     listing = list_cases(root, description)
     problems = [*listing.problems, *unread_lists(root)]
     members = _members(root, listing, problems)
-    patients = {
-        name: patient_of(name, description.patient_regex, description.path)
-        for names in members.values()
-        for name in names
-    }
+    patients = {name: description.patients.of(name) for names in members.values() for name in names}
     problems += _overlaps(members, patients)
     if not members["train"] and "train" in splits:
         problems.append(f"{root} has no training case: put images into imagesTr, or names into splits/train.txt")
@@ -169,7 +161,7 @@ def open_dataset(root: str | os.PathLike[str], splits: Collection[Split] = SPLIT
         for name in members[split]
     )
     described = (description.name, description.channels, description.labels, description.ignore, description.slice_axis)
-    return Dataset(root, *described, cases, listing.unused, description.patient_regex is not None)
+    return Dataset(root, *described, cases, listing.unused, description.patients.are_stated(patients))
 
 
 def _members(root: Path, listing: Listing, problems: list[str]) -> dict[Split, list[str]]:
@@ -192,28 +184,6 @@ def _members(root: Path, listing: Listing, problems: list[str]) -> dict[Split, l
     }
 
 
-def patient_of(name: str, pattern: re.Pattern[str] | None, path: Path) -> str:
-    """The patient of a case: group 1 of `pattern`, else sub-XX of BIDS, else its name without _frame01, ...
-
-    Args:
-        name: of the case.
-        pattern: the patient_regex of dataset.json, if it has one; path: of that file, for the message.
-
-    Raises:
-        UserError: the pattern does not match.
-    """
-    if pattern is None:
-        subject = _BIDS.match(name)
-        return subject[0] if subject else _REPEAT.sub("", name) or name
-    match = pattern.search(name)
-    if match is None or not match.group(1):
-        raise UserError(
-            f"patient_regex {pattern.pattern!r} in {path} finds no patient in the case name {name}: write it so that "
-            "its first group matches in every case name."
-        )
-    return match.group(1)
-
-
 def _overlaps(members: dict[Split, list[str]], patients: dict[str, str]) -> list[str]:
     """Cases and patients that lie in more than one split."""
     problems = []
@@ -228,6 +198,7 @@ def _overlaps(members: dict[Split, list[str]], patients: dict[str, str]) -> list
             else:
                 problems.append(
                     f"patient {patients[name]} is in both {first_split} ({first}) and {split} ({name}): move all of "
-                    "its cases to one split, or set patient_regex in dataset.json if these are different patients"
+                    "its cases to one split, or correct patient_regex or patient_of in dataset.json if these are "
+                    "different patients"
                 )
     return problems

@@ -12,7 +12,7 @@ from typing import Any
 
 from crossmatch.atomic import parse_json
 from crossmatch.dataset.misnamed import label_without_image
-from crossmatch.dataset.repetition import nests_repetitions
+from crossmatch.dataset.patients import Patients, read_patients
 from crossmatch.dataset.unread import unread_folders
 from crossmatch.errors import UserError, listed, way_out
 from crossmatch.formats import DEFAULT_ENDING, endings, files_in, holds_channels, unclaimed_in
@@ -40,7 +40,7 @@ class Description:
     labels: dict[str, int]  # without ignore
     ignore: int | None  # the label value of voxels that count nowhere, K
     slice_axis: int
-    patient_regex: re.Pattern[str] | None
+    patients: Patients
     jaccard_threshold: float | None  # below which the score of a case counts as 0, of challenges that say so
 
     @property
@@ -111,7 +111,7 @@ def read_description(root: Path) -> Description:
         labels=labels,
         ignore=ignore,
         slice_axis=axis,
-        patient_regex=patient_pattern(path, stated.get("patient_regex")),
+        patients=read_patients(path, stated),
         jaccard_threshold=_threshold(path, stated.get("jaccard_threshold")),
     )
 
@@ -230,21 +230,3 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
     return value if type(value) is int else None
-
-
-def patient_pattern(path: Path, stated: Any) -> re.Pattern[str] | None:
-    """The regular expression that finds the patient in the name of a case; `path` is where it stands."""
-    if stated is None:
-        return None
-    try:
-        pattern = re.compile(stated)
-    except (TypeError, re.error) as error:
-        raise UserError(f"{path} has patient_regex {stated!r}, which is no regular expression ({error}).") from error
-    if nests_repetitions(stated):
-        raise UserError(
-            f"{path} has patient_regex {stated!r}, which repeats a repetition and can take for ever: write, for "
-            "example, (patient\\d+) instead of ((patient\\d+)+)."
-        )
-    if pattern.groups < 1:
-        raise UserError(f"{path} has patient_regex {stated!r}: put the patient in a group, such as (patient\\d+)_.*")
-    return pattern

@@ -15,7 +15,7 @@ _MISSPELT = re.compile(r"train_.*_labell?(ed)?(\..*)?", re.IGNORECASE)
 _OF_NNUNET = "splits_final.json"
 _KEYS = (  # that are read
     *("channel_names", "modality", "labels", "file_ending", "name", "slice_axis", "patient_regex"),
-    "jaccard_threshold",
+    *("patient_of", "jaccard_threshold"),
 )
 # What nnU-Net and the Medical Segmentation Decathlon write beside these, of no meaning for a training.
 _OF_OTHERS = {

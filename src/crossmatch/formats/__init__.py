@@ -9,7 +9,7 @@ HDF5 pairs are not one file for one volume: `hdf5` reads them for importers.
 """
 
 from crossmatch.formats.codes import SegmentCode, parse_codes
-from crossmatch.formats.dicom_kind import unused_notes
+from crossmatch.formats.dicom_kind import patient_id, unused_notes
 from crossmatch.formats.embedding import file_bytes, picture_bytes
 from crossmatch.formats.folders import folders_below
 from crossmatch.formats.labels import read_label, read_label_grid, refuse_other_turn, segments_of
@@ -83,6 +83,7 @@ __all__ = [
     "not_slices",
     "parse_codes",
     "parts",
+    "patient_id",
     "picture_bytes",
     "places_voxels",
     "read",

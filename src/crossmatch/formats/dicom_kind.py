@@ -1,14 +1,18 @@
 """What a file in the folder of a DICOM series is: a slice, or something else that is not read, such as contours."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydicom import dcmread
 from pydicom.filereader import read_file_meta_info
 from pydicom.misc import is_dicom
 
 from crossmatch.errors import UserError, listed
 from crossmatch.formats.dicom_slice import UNREADABLE, read_header
+from crossmatch.formats.seal import refuse_sealed
 
+_NOBODY = re.compile(r"anon\w*|unknown|none|null|n/?a|removed|patient|test|[0x*#?-]+", re.IGNORECASE)  # as a PatientID
 _CONTOURS = "RT Structure Set Storage"
 
 
@@ -32,6 +36,21 @@ def unused_notes(folder: Path, names: Sequence[str | Path]) -> list[str]:
             "NIfTI or DICOM SEG (.seg.dcm)"
         )
     return notes + ([f"not used, as they are no scans of a known format: {listed(others)}"] if others else [])
+
+
+def patient_id(folder: Path) -> str | None:
+    """The PatientID of a series, of its first file that has one; None where it has none, or one that names nobody."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "DICOMDIR" or not path.is_file():
+            continue
+        refuse_sealed(path)
+        try:
+            data = dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"]) if is_dicom(path) else None
+        except UNREADABLE:
+            continue
+        if data is not None and (found := str(data.get("PatientID") or "").strip()):
+            return None if _NOBODY.fullmatch(found) else found
+    return None
 
 
 def _class_of(path: Path) -> str:

@@ -6,18 +6,19 @@ guess is not imported; it is named with the reason.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from crossmatch import formats
 from crossmatch.dataset.dataset import SPLITS, Split
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.mixed_sequences import refuse_mixed_sequences
+from crossmatch.importers.patient_groups import with_patient_folder
 from crossmatch.importers.patterns import ChosenFile, choose, remarks_on, scans_below
 from crossmatch.importers.roles import SEQUENCES, Role, role_of
 from crossmatch.importers.set_aside import without
 from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
-PATIENT = r"^(.+?)(?:__.*)?$"  # of case names FOLDER__FILE: the folder
 _USUAL = 0.5  # share of the cases that must have a channel, for it to be one of the dataset
 
 _WAY_OUT = (
@@ -60,6 +61,8 @@ def find(source: Path, wishes: Wishes) -> Source:
         labels = [(file, _role(file, ())) for file, _ in labels]
     elif wanted and len(wanted) == 1:
         images = [(file, role) for file, role in images if role.channel == wanted[0]]
+    told_apart = with_patient_folder([role for _, role in images])
+    images = [(file, role) for (file, _), role in zip(images, told_apart, strict=True)]
     images, labels = _without_common_folders(images), _without_common_folders(labels)
     if _one_for_all(role.parts for _, role in images):  # ct.nii.gz in each folder: the folder is the case
         images = [(file, role._replace(parts=role.parts[:-1])) for file, role in images]
@@ -78,9 +81,6 @@ def find(source: Path, wishes: Wishes) -> Source:
     _add_labels(cases, images, labels, found)
     _refuse_cases_of_one_name(found)
     found.cases.sort(key=lambda case: case.name)
-    if any("__" in case.name for case in found.cases):
-        found.patient_regex = PATIENT
-        found.remarks.append("Cases are named FOLDER__FILE; a folder counts as one patient (--patient says otherwise).")
     named_by = {file.path for file in files}
     found.remarks += remarks_on(source, below.unclaimed, without(source, below.aside, named_by))
     if rest := len(set(below.scans) - named_by):
@@ -169,7 +169,7 @@ def _grouped(
             found.left_out[name] = f"lacks {' and '.join(missing)}: it has {listed(file.path for file, _ in group)}"
         else:
             files = tuple(by_channel[channel][0] for channel in (channels or by_channel))
-            cases[key] = SourceCase(name, files, None, group[0][1].split)
+            cases[key] = SourceCase(name, files, None, group[0][1].split, next(iter(group[0][1].folders), None))
     return cases
 
 
@@ -197,8 +197,7 @@ def _add_labels(
             files = " and ".join(str(path) for path in paths)
             found.left_out[case.name] = f"has two labels, {files}: remove one, or tell them apart by --labels"
         else:
-            label = paths[0] if paths else None
-            found.cases.append(SourceCase(case.name, case.images, label, case.split))
+            found.cases.append(replace(case, label=paths[0] if paths else None))
 
 
 def _refuse_cases_of_one_name(found: Source) -> None:

@@ -5,7 +5,7 @@ A case that `check` refuses is left out with the reason, and the rest goes on.
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from crossmatch import formats
@@ -132,7 +132,7 @@ def _checked(
         lists: dict[str, list[str]] = {
             split: [name for name, case in cases.items() if case.split == split] for split in SPLITS
         }
-        write_description(folder, lists, _stated(target, proposal))
+        write_description(folder, lists, _stated(target, proposal, cases))
         try:
             return check(folder, None if again else checking, target)
         except UnfitCases as error:
@@ -146,7 +146,7 @@ def _checked(
     raise AssertionError("the second check returns or raises")
 
 
-def _stated(target: Path, proposal: ImportProposal) -> dict[str, object]:
+def _stated(target: Path, proposal: ImportProposal, cases: Collection[str]) -> dict[str, object]:
     """The content of dataset.json."""
     stated: dict[str, object] = {
         "name": target.resolve().name,
@@ -154,7 +154,11 @@ def _stated(target: Path, proposal: ImportProposal) -> dict[str, object]:
         "channel_names": {str(n): name for n, name in enumerate(proposal.channels)},
         "labels": proposal.values.labels,
     }
-    return stated | ({"patient_regex": proposal.patient_regex} if proposal.patient_regex else {})
+    if proposal.patient_regex:
+        stated["patient_regex"] = proposal.patient_regex
+    if proposal.patients:
+        stated["patient_of"] = {case: one for case, one in proposal.patients.items() if case in cases}
+    return stated
 
 
 def _drop(cases: dict[str, SourceCase], written: dict[str, Written], names: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from crossmatch import formats
 from crossmatch.atomic import parse_json
 from crossmatch.dataset.dataset import Split
+from crossmatch.dataset.patients import read_patients
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.described import Stated, channels_of, labels_of
 from crossmatch.importers.patterns import unused_below
@@ -35,6 +36,7 @@ def find_nnunet(source: Path, stated: Stated, wishes: Wishes) -> Source:
     found = Source([], channels_of(path, stated), labels_of(path, stated))
     regex = stated.get("patient_regex")
     found.patient_regex = regex if isinstance(regex, str) else None
+    found.patients = dict(read_patients(path, stated).named)
     (training, validation), used = _fold(source, wishes.fold, found), [path, source / FOLDS]
     passed: list[str] = []
     parts: tuple[tuple[str, Split], ...] = (("Tr", "train"), ("Ts", "test"))

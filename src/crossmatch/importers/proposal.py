@@ -8,21 +8,20 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from crossmatch import formats
-from crossmatch.dataset.dataset import patient_of
-from crossmatch.dataset.layout import patient_pattern
+from crossmatch.dataset.patients import Patients, patient_pattern
 from crossmatch.errors import UserError, listed
 from crossmatch.importers.any_folder import find
 from crossmatch.importers.described import read_stated
 from crossmatch.importers.msd import find_msd, is_msd
 from crossmatch.importers.named import labels_by_name
 from crossmatch.importers.nnunet import find_nnunet, is_nnunet
+from crossmatch.importers.patient_groups import refuse_patients_in_two_splits, state_patients
+from crossmatch.importers.validation_share import with_validation
 from crossmatch.importers.values import LabelValues, choose_values, values_in
 from crossmatch.importers.wishes import Source, SourceCase, Wishes
 
@@ -43,6 +42,7 @@ class ImportProposal:
     names: dict[str, int] | None  # name -> value by which named segments are read; None: by their own values
     found: dict[Path, set[int]]  # label file -> its values
     patient_regex: str | None
+    patients: dict[str, str]  # case -> patient; empty: by patient_regex or by the names
     remarks: tuple[str, ...]
     left_out: dict[str, str] = field(default_factory=dict)  # case or file -> the reason
 
@@ -88,7 +88,7 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
     """
     source = _read_source(root, wishes)
     if wishes.patient is not None:
-        source.patient_regex = wishes.patient
+        source.patient_regex, source.patients = wishes.patient, {}
     names = source.labels
     if names is None and not wishes.values and not wishes.names:
         names = labels_by_name([case.label for case in source.cases if case.label is not None], source.remarks)
@@ -117,8 +117,12 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
             kept.append(case)
         else:
             source.left_out[case.name] = wrong
+    state_patients(source, kept)
+    where = Path("dataset.json")
+    patients = Patients(where, patient_pattern(where, source.patient_regex), source.patients)
+    refuse_patients_in_two_splits(root, kept, patients.of)
     if wishes.validation:
-        kept = _with_validation(kept, source.patient_regex, wishes)
+        kept = with_validation(kept, patients.of, wishes)
     usual = Counter(seen.channels for _, seen in surveyed).most_common(1)[0][0]
     named = source.labels is not None or len(source.channels) == usual  # dataset.json stands, and `check` compares
     channels = source.channels if named else _channel_names(usual)
@@ -131,6 +135,7 @@ def propose_import(root: Path, wishes: Wishes) -> ImportProposal:
         names=names,
         found=found,
         patient_regex=source.patient_regex,
+        patients=source.patients,
         remarks=tuple(source.remarks),
         left_out=source.left_out,
     )
@@ -214,31 +219,3 @@ def _channel_names(count: int) -> tuple[str, ...]:
     if count == len(_COLOURS):
         return _COLOURS
     return ("image",) if count <= 1 else tuple(f"channel_{n}" for n in range(count))
-
-
-def _with_validation(cases: list[SourceCase], regex: str | None, wishes: Wishes) -> list[SourceCase]:
-    """Move a share of the training patients, all of whose cases have labels, to validation.
-
-    Raises:
-        UserError: a share that leaves no labelled patient on one side, or validation cases that are there already.
-    """
-    if not 0 < wishes.validation < 1:
-        raise UserError(f"--validation {wishes.validation:g}: it is a share of the patients with labels, such as 0.2.")
-    if any(case.split == "val" for case in cases):
-        raise UserError("--validation is not used: the source has a folder of validation cases already.")
-    where = Path("dataset.json")
-    pattern = patient_pattern(where, regex)
-    patients = {case.name: patient_of(case.name, pattern, where) for case in cases}
-    training = [case for case in cases if case.split == "train"]
-    unlabelled = {patients[case.name] for case in training if case.label is None}
-    labelled = sorted({patients[case.name] for case in training} - unlabelled)
-    if len(labelled) < 2:
-        raise UserError(
-            f"--validation needs two patients all of whose scans have labels, and there are {len(labelled)}."
-        )
-    count = min(max(1, round(wishes.validation * len(labelled))), len(labelled) - 1)
-    chosen = {labelled[n] for n in np.random.default_rng(wishes.seed).permutation(len(labelled))[:count]}
-    return [
-        replace(case, split="val") if case.split == "train" and patients[case.name] in chosen else case
-        for case in cases
-    ]

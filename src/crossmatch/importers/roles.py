@@ -25,6 +25,14 @@ _SPLITS: dict[str, Split] = {
 }
 _OPENING, _CLOSING, _JOINING = tuple("([{"), tuple(")]}"), " _.-,;:+~=&#"
 _FILLERS = {"ground"}  # of "ground truth"
+_CONTENTS = {  # further words of folders that tell no patient
+    *("labelled", "unlabelled", "labeled", "unlabeled", "annotated", "patients", "subjects", "cases", "series"),
+    *("all", "raw", "new", "dicom", "dcm", "nifti", "nii", "nrrd", "png", "jpg", "jpeg", "tif", "tiff"),
+}
+_GROUPS = {  # also with a number or a letter
+    *("set", "dataset", "part", "fold", "batch", "split", "group", "cohort"),
+    *("site", "clinic", "hospital", "centre", "center"),
+}
 SEQUENCES = (  # names of channels that are known without being told, in the order they get
     *("t1", "t1w", "t1n", "t1c", "t1ce", "t1gd", "t2", "t2w", "t2f", "flair", "pd", "dwi", "adc"),
     *("ct", "pet", "mr", "mri"),
@@ -39,6 +47,7 @@ class Role(NamedTuple):
     channel: str | None
     parts: tuple[str, ...]  # of the name of the case: folders and file
     key: tuple[str, ...]  # equal for the files of one case
+    folders: tuple[str, ...]  # that say more than what lies in them, outermost first
 
 
 def role_of(folders: Sequence[str], stem: str, channels: Collection[str]) -> Role:
@@ -65,7 +74,17 @@ def role_of(folders: Sequence[str], stem: str, channels: Collection[str]) -> Rol
         channel=channel,
         parts=tuple(_collapsed([*places, short])),
         key=tuple(_collapsed([*places, bare])),
+        folders=tuple(places),
     )
+
+
+def says_no_patient(folder: str) -> bool:
+    """Whether a folder's name is made of words for what lies in it, as of labelled, set_2 or site B."""
+    words = _words(folder)
+    groups = [word.rstrip("0123456789") in _GROUPS or word in _SPLITS for word in words]
+    beside = [word.isdigit() or len(word) == 1 for word in words]  # of set_2
+    plain = [word in _LABEL | _IMAGE | _FILLERS | _CONTENTS or word in SEQUENCES for word in words]
+    return all(plain[n] or groups[n] or (any(groups) and beside[n]) for n in range(len(words)))
 
 
 def _channel(stem: str, channels: Collection[str]) -> str | None:

@@ -37,6 +37,7 @@ class SourceCase:
     images: tuple[Path, ...]  # one file a channel, or one file that holds them all
     label: Path | None  # None: unlabelled
     split: Split
+    folder: str | None = None  # the outermost one that tells patients apart, if there is one
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Source:
     labels: dict[str, int] | None  # name -> value in the files; None where the source does not say
     stacked: bool = False  # channels lie along the fourth axis of one file
     patient_regex: str | None = None
+    patients: dict[str, str] = field(default_factory=dict)  # case -> patient, where a regular expression cannot say it
     left_out: dict[str, str] = field(default_factory=dict)  # case or file -> the reason
     remarks: list[str] = field(default_factory=list)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crossmatch.atomic import file_sha256
-from crossmatch.dataset.dataset import Dataset, open_dataset, patient_of
+from crossmatch.dataset.dataset import Dataset, open_dataset
+from crossmatch.dataset.patients import patient_of
 from crossmatch.errors import listed
 from crossmatch.inference.channel_names import check_channels
 from crossmatch.inference.inputs import find_scans, usable_scans

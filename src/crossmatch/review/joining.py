@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crossmatch import formats
 from crossmatch.atomic import new_folder, read_json, write_json, write_text, written_aside
-from crossmatch.dataset.dataset import open_dataset, patient_of
+from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.layout import list_cases, read_description, read_list
 from crossmatch.errors import UserError
 from crossmatch.review.accepting import FOLDER
@@ -39,7 +39,7 @@ def join_dataset(root: Path, case: ReviewCase, seen: tuple[FileState | None, ...
     dataset = open_dataset(root)
     description = read_description(root)
     there = list_cases(root, description).images
-    patient = patient_of(case.name, description.patient_regex, description.path)
+    patient = description.patients.of(case.name)
     for other in dataset.cases:
         if other.patient == patient and other.split != "train":
             raise UserError(
