@@ -10,6 +10,7 @@ from crossmatch.reports.curves import runs_panels
 from crossmatch.reports.document import document
 from crossmatch.reports.evaluated import UNLABELLED, known_cases, notices, pictures_section
 from crossmatch.reports.heading import duration, last_checkpoint, tiled
+from crossmatch.reports.other_weights import other_weights, told_of_scores
 from crossmatch.reports.pairs import (
     Compared,
     chosen_pairs,
@@ -62,7 +63,7 @@ def render_comparison(runs: Sequence[Compared]) -> str:
     shared, other = shared_cases(runs)
     body = [head, tiled([_tile(run) for run in runs]), notices(_doubts(runs, scored, shared, other))]
     if scored:
-        tables = {run.name: run.evaluation for run in scored if run.evaluation is not None}
+        tables = {f"{run.name}{_mark(run)}": run.evaluation for run in scored if run.evaluation is not None}
         body.append(
             '<section><h2>Scores</h2><p class="aside">Mean ± standard deviation over the test cases of each run.</p>'
             f'<div class="scroll">{scores_of_runs(tables)}</div></section>'
@@ -124,7 +125,23 @@ def _tile(run: Compared) -> tuple[str, str, str]:
         return run.name, "–", f"not evaluated; {about}"
     dice = run.evaluation.statistics()["dice"]
     spread = f"Dice ± {100 * dice.std:.1f} over {dice.cases} cases" if dice.cases > 1 else "Dice of 1 case"
-    return run.name, f"{100 * dice.mean:.1f} %", f"{spread}; {about}"
+    return run.name, f"{100 * dice.mean:.1f} %", f"{spread}{_mark(run)}; {about}"
+
+
+def _mark(run: Compared) -> str:
+    """Words behind a score in brackets, where it is not that of the run's weights."""
+    found = None if run.evaluation is None else other_weights(run.run, run.evaluation.prediction)
+    return "" if found is None else f" ({found.mark})"
+
+
+def _steps(run: Compared) -> int:
+    """How long it had trained when its masks were made; where nobody knows, how long it has now.
+
+    The step of a best checkpoint is not the length of its training.
+    """
+    made = (run.evaluation.prediction if run.evaluation is not None else None) or {}
+    trained = None if made.get("checkpoint") == "best" else made.get("step")
+    return last_checkpoint(run.run)["step"] if trained is None else trained
 
 
 def _doubts(
@@ -140,7 +157,7 @@ def _doubts(
             told.append(f"{run.name} and {first.name} learned from different data ({data['name']}, {facts['name']}).")
         elif set(data["labelled"]) != set(facts["labelled"]):
             told.append(f"{run.name} and {first.name} had different labelled cases.")
-    steps = {run.name: last_checkpoint(run.run)["step"] for run in runs}
+    steps = {run.name: _steps(run) for run in runs}
     if len(set(steps.values())) > 1:
         counts = listed(f"{name} {count:,} steps" for name, count in steps.items())
         told.append(f"They did not train for equally long: {counts}.")
@@ -148,6 +165,7 @@ def _doubts(
         told.append(f"Not evaluated, so without scores and pictures: {listed(without)}. See `crossmatch evaluate`.")
     for run in scored:
         assert run.evaluation is not None
+        told += [f"{run.name}: {each}" for each in told_of_scores(run.run, run.evaluation.prediction)]
         known = known_cases(run.run, run.evaluation)
         if labels := [case for case, kind in known.items() if kind != UNLABELLED]:
             told.append(f"{run.name} was tested on cases whose labels it had used: {listed(labels)}.")
@@ -178,7 +196,10 @@ def _doubts(
 
 def _how_scored(evaluation: Evaluation) -> str:
     """Which of a run's masks were scored, and how much of them."""
-    return f"by its {(evaluation.prediction or {}).get('checkpoint', 'last')} checkpoint{evaluation.otherwise}"
+    made = evaluation.prediction or {}
+    checkpoint, members = made.get("checkpoint", "last"), made.get("members", [])
+    whose = f"the {checkpoint} checkpoints of {len(members)} runs" if members else f"its {checkpoint} checkpoint"
+    return f"by {whose}{evaluation.otherwise}"
 
 
 def _numbered(labels: Mapping[str, int]) -> str:

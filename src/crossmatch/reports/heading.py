@@ -6,6 +6,7 @@ from html import escape
 
 from crossmatch.errors import UserError
 from crossmatch.reports.curves import Series, series
+from crossmatch.reports.other_weights import other_weights
 from crossmatch.runs.checkpoint import load_facts
 from crossmatch.runs.logbook import LoggedLine
 from crossmatch.runs.record import CheckpointFacts
@@ -31,7 +32,9 @@ def key_numbers(run: Run, lines: list[LoggedLine], evaluation: Evaluation | None
     if evaluation is not None:
         dice = evaluation.statistics()["dice"]
         spread = f"± {100 * dice.std:.1f} over {dice.cases} cases" if dice.cases > 1 else "1 case"
-        tiles.append((f"Dice, {evaluation.predictions}", f"{100 * dice.mean:.1f} %", spread))
+        other = other_weights(run, evaluation.prediction)
+        mark = "" if other is None else f" ({other.mark})"
+        tiles.append((f"Dice, {evaluation.predictions}{mark}", f"{100 * dice.mean:.1f} %", spread))
     seconds, step = facts["seconds"], facts["step"]
     took = duration(seconds) if seconds else "–"
     pace = f"{seconds / step:.2g} s a step, validation included" if seconds and step else "no checkpoint to tell"

@@ -12,6 +12,7 @@ from crossmatch.reports.curves import ZOOMED_POINTS, series, training_panels, va
 from crossmatch.reports.document import document
 from crossmatch.reports.evaluated import evaluation_section, no_evaluation, notices, pictures_section
 from crossmatch.reports.heading import header, key_numbers, state
+from crossmatch.reports.other_weights import told_of_scores
 from crossmatch.reports.tables import settings_table
 from crossmatch.reports.unscored import Unscored
 from crossmatch.reports.viewer import Viewer
@@ -44,7 +45,8 @@ def render(
     name = run.folder.resolve().name
     body = [header(run, escape(name)), key_numbers(run, lines, evaluation), state(run, lines)]
     if evaluation is not None:
-        body.append(evaluation_section(run, evaluation, told_since(evaluation, predictions, references)))
+        doubts = [*told_of_scores(run, evaluation.prediction), *told_since(evaluation, predictions, references)]
+        body.append(evaluation_section(run, evaluation, doubts))
         if predictions is not None:
             figures, notes = case_figures(run, evaluation, predictions, viewer)
             content = [notices(notes), *figures.values()]
