@@ -185,3 +185,72 @@ def test_a_cache_that_is_named_holds_the_fingerprint_of_an_import_alone(
     root.rename(tmp_path / "data")
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [fingerprint_path(tmp_path / "data")]
     assert read_fresh(open_dataset(tmp_path / "data")) is not None
+
+
+def _one_patient(root: Path) -> Path:
+    """Two pictures that may be of one patient lie in two splits, under names that tell it."""
+    write_dataset(root, n_train=3, n_val=1, n_test=0, subsets=())
+    names = {"case_001": "anna_pre", "case_002": "bert_pre", "case_003": "cleo", "case_004": "anna_post"}
+    for before, after in names.items():
+        (root / f"imagesTr/{before}_0000.nii.gz").rename(root / f"imagesTr/{after}_0000.nii.gz")
+        (root / f"labelsTr/{before}.nii.gz").rename(root / f"labelsTr/{after}.nii.gz")
+    (root / "splits/train.txt").write_text("anna_pre\nbert_pre\ncleo\n")
+    (root / "splits/val.txt").write_text("anna_post\n")
+    return root
+
+
+def _state(root: Path, **changes: object) -> None:
+    """Keys of dataset.json; None removes one."""
+    stated = json.loads((root / "dataset.json").read_text()) | changes
+    (root / "dataset.json").write_text(json.dumps({key: value for key, value in stated.items() if value is not None}))
+
+
+def test_what_is_mended_without_a_change_to_any_case_is_not_warned_of_again(tmp_path: Path, scans: list[str]) -> None:
+    root = _one_patient(tmp_path)
+    _state(root, slice_axes=1)
+    (root / "labels").mkdir()
+    (root / "imagesTr/notes.txt").touch()
+    told = check(root).warnings
+    assert [text.split(":")[0] for text in told] == [
+        "names that may be of one patient in different splits",
+        "not used, as they are no scans of a known format",
+        "folders that are not read",
+        "keys of dataset.json that nothing reads",
+    ]
+    assert load_fingerprint(open_dataset(root)).warnings == told
+    scans.clear()
+    _state(root, patient_regex="(.+)", slice_axes=None)
+    (root / "labels").rmdir()
+    (root / "imagesTr/notes.txt").unlink()
+    assert load_fingerprint(open_dataset(root)).warnings == ()
+    _state(root, patient_regex=None)
+    assert load_fingerprint(open_dataset(root)).warnings == told[:1]
+    (root / "masks").mkdir()
+    assert load_fingerprint(open_dataset(root)).warnings[1].startswith("folders that are not read: masks")
+    assert not scans
+
+
+def test_what_is_seen_in_voxels_is_kept_and_is_told_once(tmp_path: Path, scans: list[str]) -> None:
+    root = _one_patient(tmp_path)
+    shutil.copy(root / "imagesTr/anna_pre_0000.nii.gz", root / "imagesTr/bert_pre_0000.nii.gz")
+    told = check(root).warnings
+    assert told[0] == "anna_pre and bert_pre (train) are the same image"
+    assert len(told) == 2
+    scans.clear()
+    for _ in range(2):
+        assert load_fingerprint(open_dataset(root)).warnings == told
+    assert not scans
+
+
+def test_a_fingerprint_that_keeps_all_warnings_is_made_again(tmp_path: Path, scans: list[str]) -> None:
+    """As earlier versions wrote it."""
+    root = _one_patient(tmp_path)
+    check(root)
+    path = fingerprint_path(root)
+    stored = json.loads(path.read_text())
+    assert stored["warnings"] == []
+    path.write_text(json.dumps(stored | {"version": 5, "warnings": ["stale"]}))
+    _state(root, patient_regex="(.+)")
+    scans.clear()
+    assert load_fingerprint(open_dataset(root)).warnings == ()
+    assert scans

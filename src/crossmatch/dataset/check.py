@@ -2,7 +2,7 @@
 
 All errors are collected and reported together: files that cannot be read, voxels that are not finite, constant images,
 channels or labels on another grid than their image, label values that are not declared, label lists with cases that
-have no label, a file of a test case linked among those that are learned from. Warnings: see `check_warnings`.
+have no label, a file of a test case linked among those that are learned from. Warnings: see `warnings.py`.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ from crossmatch.dataset.orientation import (
     turn_voxels,
 )
 from crossmatch.dataset.voxels import count_labels, intensity_of
-from crossmatch.dataset.warnings import check_warnings
+from crossmatch.dataset.warnings import file_warnings, with_all_warnings
 from crossmatch.errors import UserError
 from crossmatch.formats import Array, Volume
 
@@ -81,7 +81,8 @@ def load_fingerprint(dataset: Dataset, progress: Progress | None = None) -> Fing
     Args:
         dataset: opened with all its splits; progress: as `check` takes it.
     """
-    return read_fresh(dataset, progress) or _check(dataset, progress)
+    stored = read_fresh(dataset, progress)
+    return _check(dataset, progress) if stored is None else with_all_warnings(dataset, stored)
 
 
 def _check(dataset: Dataset, progress: Progress | None, becomes: Path | None = None) -> Fingerprint:
@@ -115,11 +116,11 @@ def _check(dataset: Dataset, progress: Progress | None, becomes: Path | None = N
         labels=dataset.drawn,
         slice_axis=dataset.slice_axis,
         digest=content_digest(dataset, cases),
-        warnings=(*check_warnings(dataset, cases), *formats.doubts(doubted)),
+        warnings=(*file_warnings(dataset, cases), *formats.doubts(doubted)),
         cases=cases,
     )
     save_fingerprint(dataset.root, fingerprint, becomes)
-    return fingerprint
+    return with_all_warnings(dataset, fingerprint)
 
 
 def frame_of(train: Sequence[Case]) -> Frame | None:

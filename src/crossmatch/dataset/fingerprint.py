@@ -76,7 +76,7 @@ class Fingerprint:
     labels: dict[str, int]  # all that label files may hold, `Dataset.drawn`
     slice_axis: int
     digest: str  # SHA-256 of the content: equal images, labels and splits give equal digests, wherever they lie
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...]  # all; in the file those for which files were opened alone, see `with_all_warnings`
     cases: tuple[CasePrint, ...]
 
     def split(self, split: Split) -> tuple[CasePrint, ...]:

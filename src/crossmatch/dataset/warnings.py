@@ -1,9 +1,11 @@
 """What `check` warns of: data that can be used for training, but may not be what its owner thinks."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from crossmatch.dataset.dataset import Dataset
-from crossmatch.dataset.fingerprint import CasePrint
+from crossmatch.dataset.fingerprint import CasePrint, Fingerprint
 from crossmatch.dataset.grey_scale import far_voxels, other_zeros
 from crossmatch.dataset.leaks import alike_names, equal_images
 from crossmatch.dataset.mask_like import like_masks
@@ -14,13 +16,25 @@ from crossmatch.formats import in_mm, not_slices, unused_notes
 CLEARLY_COARSER = 2.0  # times the other voxel distances: how far slices lie apart where an axis is that of slices
 
 
+def file_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str, ...]:
+    """Warnings for which files are opened. They hold as long as the files do, and are kept with what was found."""
+    return (*equal_images(dataset, cases), *_beside_slices(dataset))
+
+
+def with_all_warnings(dataset: Dataset, stored: Fingerprint) -> Fingerprint:
+    """A fingerprint with all warnings; as it is stored, it has those of `file_warnings` and of doubtful files alone.
+
+    The others are made anew whenever it is read: what they rest on may change without a change to any case.
+    """
+    return replace(stored, warnings=(*stored.warnings, *check_warnings(dataset, stored.cases)))
+
+
 def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str, ...]:
-    """All warnings about a dataset, those about leaks first."""
+    """All other warnings about a dataset, from its lists, dataset.json, folders and what was found in its cases."""
     return (
-        *equal_images(dataset, cases),
         *alike_names(dataset),
         *_learned_from_test(dataset),
-        *_unused_files(dataset),
+        *unused_notes(dataset.root, [path.relative_to(dataset.root) for path in dataset.unused]),
         *unread(dataset.root),
         *_cut_across(dataset, cases),
         *like_masks(cases),
@@ -49,10 +63,10 @@ def _learned_from_test(dataset: Dataset) -> list[str]:
     ]
 
 
-def _unused_files(dataset: Dataset) -> list[str]:
-    """What lies beside the scans and is none: perhaps a scan under a name that nothing knows."""
+def _beside_slices(dataset: Dataset) -> list[str]:
+    """What lies beside the slices of a series and is none: perhaps a scan under a name that nothing knows."""
     series = [path for case in dataset.cases for path in case.images if path.is_dir()]
-    unused = [*dataset.unused, *(path for folder in series for path in not_slices(folder))]
+    unused = [path for folder in series for path in not_slices(folder)]
     return unused_notes(dataset.root, [path.relative_to(dataset.root) for path in unused])
 
 
