@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from crossmatch import formats
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint, Fingerprint
 from crossmatch.dataset.grey_scale import far_voxels, other_zeros
@@ -42,6 +43,7 @@ def check_warnings(dataset: Dataset, cases: tuple[CasePrint, ...]) -> tuple[str,
         *_absent_labels(dataset, cases),
         *_empty_labels(cases),
         *_turned_labels(cases),
+        *_transposed_pictures(dataset, cases),
         *_unknown_axes(cases),
         *_mixed_spacings(cases),
         *far_voxels(dataset, cases),
@@ -118,6 +120,24 @@ def _turned_labels(cases: tuple[CasePrint, ...]) -> list[str]:
     return [
         f"labels stored with other axes than their images: {listed(turned)}; each voxel is put where the header of the "
         "label says, so look at one over its image in a viewer"
+    ]
+
+
+def _transposed_pictures(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[str]:
+    """Masks that are square pictures, on scans of which a picture's rows may be either axis."""
+    shapes = {case.id: case.shape for case in cases}
+    doubtful = [
+        case.id
+        for case in dataset.cases
+        if case.label is not None and formats.may_be_transposed(case.label, case.images[0], shapes[case.id])
+    ]
+    if not doubtful:
+        return []
+    return [
+        f"square pictures as masks of scans of another format: {listed(doubtful)}; their columns were taken for the "
+        "first axis of the scan, and their rows for the second. A program that saved one array as both may have meant "
+        "the reverse: look at one over its image, for instance in `crossmatch review`, and if it is turned, save the "
+        "masks in the format of the scans"
     ]
 
 

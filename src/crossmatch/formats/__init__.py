@@ -12,7 +12,7 @@ from crossmatch.formats.codes import SegmentCode, parse_codes
 from crossmatch.formats.dicom_kind import patient_id, unused_notes
 from crossmatch.formats.embedding import file_bytes, picture_bytes
 from crossmatch.formats.folders import folders_below
-from crossmatch.formats.labels import read_label, read_label_grid, refuse_other_turn, segments_of
+from crossmatch.formats.labels import may_be_transposed, read_label, read_label_grid, refuse_other_turn, segments_of
 from crossmatch.formats.names import (
     files_in,
     holds_channels,
@@ -78,6 +78,7 @@ __all__ = [
     "in_mm",
     "maps_ending",
     "mask_ending",
+    "may_be_transposed",
     "mixed_palettes",
     "new_volume",
     "not_slices",

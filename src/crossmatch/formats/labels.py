@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch.errors import UserError
-from crossmatch.formats import dicom_seg, pictures, slicer
+from crossmatch.formats import dicom, dicom_seg, pictures, slicer
 from crossmatch.formats.placement import settled
 from crossmatch.formats.registry import ending, format_of, opening, read, read_grid
 from crossmatch.formats.segments import Segment
@@ -110,6 +110,21 @@ def refuse_other_turn(path: str | os.PathLike[str], image: str | os.PathLike[str
             f"{one} has a note that turns it (EXIF orientation {turn}), and {other} has another or none ({another}), "
             "so how they lie on each other cannot be told: store both upright and without such a note."
         )
+
+
+def may_be_transposed(path: str | os.PathLike[str], image: str | os.PathLike[str], shape: tuple[int, ...]) -> bool:
+    """Whether rows and columns of a mask may be swapped: a square picture on a flat scan whose format names its axes.
+
+    Programs that save one array as both write its first axis as the rows of a picture and as the columns of NIfTI, NRRD
+    or MetaImage. In DICOM, rows and columns are those of a picture. Where a scan is not square, a swapped mask does not
+    fit.
+
+    Args:
+        path: the mask; image: the scan that it lies on; shape: of the scan.
+    """
+    if format_of(Path(path)) is not pictures or len(shape) != 2 or shape[0] != shape[1]:
+        return False
+    return format_of(Path(image)) not in (pictures, dicom)
 
 
 def read_label_grid(path: str | os.PathLike[str], image: Grid | Volume) -> Grid:
