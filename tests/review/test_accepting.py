@@ -23,6 +23,7 @@ from crossmatch import formats
 from crossmatch.cli.app import app
 from crossmatch.dataset.check import check
 from crossmatch.dataset.dataset import open_dataset
+from crossmatch.dataset.fingerprint import fingerprint_path
 from crossmatch.dataset.orientation import read_label
 from crossmatch.errors import UserError
 from crossmatch.review import accepting, joining
@@ -437,6 +438,32 @@ def test_a_new_scan_of_a_known_name_or_a_test_patient_is_refused(tmp_path, data)
         accept(copied, box((16, 14, 4), 2), "new:case_006")
     assert len(open_dataset(data).cases) == 6
     assert desk.draft_of(desk.case("new:case_003"), False).is_file()
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ("imagesTs/case_006", "case case_006 of the dataset, which is in the split test: a network must not learn"),
+        ("imagesTr/case_005", "case case_005 of the dataset, which is in the split val: a network must not learn"),
+        ("imagesTr/case_003", "case case_003 of the dataset, which is in the split train: under two names"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])  # a copy, and the same voxels stored otherwise
+def test_a_scan_of_the_dataset_under_another_name_is_refused(tmp_path, data, known: str, told: str, ending) -> None:
+    """So that no test or validation scan is learned from; whatever the dataset's fingerprint knows."""
+    run, path = untrained_run(tmp_path / "run", data).folder, tmp_path / "new" / f"anna_0000{ending}"
+    source = data / f"{known}_0000.nii.gz"
+    formats.write(path, formats.read(source).voxels.astype(np.float32), like=formats.read(source))
+    if ending == ".nii.gz":
+        shutil.copy(source, path)
+    desk = desk_of(run, data, scans=(path.parent,))
+    for _ in range(2):
+        with pytest.raises(UserError, match=told):
+            accept(desk, box((16, 14, 4), 2), "new:anna")
+        fingerprint_path(data).unlink(missing_ok=True)
+    assert not list(data.glob("*/anna*"))
+    assert "anna" not in (data / "splits" / "train.txt").read_text()
+    assert desk.draft_of(desk.case("new:anna"), False).is_file()
 
 
 def test_elsewhere_and_back(desk, data) -> None:

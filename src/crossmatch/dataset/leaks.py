@@ -99,7 +99,7 @@ def _equal(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[tuple[list[Ca
     for groups in alike.values():
         while groups:
             first, *rest = groups
-            found = [(other, _turn_between(files[first[0].id], files[other[0].id])) for other in rest]
+            found = [(other, turn_between(files[first[0].id], files[other[0].id])) for other in rest]
             same = [group for group, turn in found if turn is not None]
             turned = any(turn != _AS_STORED for _, turn in found if turn is not None)
             merged.append(([case for group in (first, *same) for case in group], turned))
@@ -113,7 +113,7 @@ def _signature(case: CasePrint) -> object:
     return tuple(sorted(case.shape)), tuple(float(f"{value:.{_DIGITS}g}") for row in statistics for value in row)
 
 
-def _turn_between(ours: tuple[Path, ...], theirs: tuple[Path, ...]) -> Turn | None:
+def turn_between(ours: tuple[Path, ...], theirs: tuple[Path, ...]) -> Turn | None:
     """How the voxels of the second image are turned or mirrored to be those of the first; None if they are others.
 
     Where the headers of both say how their axes run, equal places need no turn: they count as stored alike.

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from crossmatch import formats
 from crossmatch.atomic import new_folder, read_json, write_json, write_text, written_aside
-from crossmatch.dataset.dataset import open_dataset
+from crossmatch.dataset.dataset import Dataset, open_dataset
+from crossmatch.dataset.known_images import KnownImages
 from crossmatch.dataset.layout import list_cases, read_description, read_list
 from crossmatch.errors import UserError
 from crossmatch.review.accepting import FOLDER
@@ -33,8 +34,8 @@ def join_dataset(root: Path, case: ReviewCase, seen: tuple[FileState | None, ...
         Its images there; also where the same scan joined before.
 
     Raises:
-        UserError: the dataset has a case of that name, or one of its patient in another split, or a file of the scan
-            was written to since it was looked at; nothing was copied.
+        UserError: the dataset has a case of that name, or the same scan under another name, or a case of its patient in
+            another split, or a file of the scan was written to since it was looked at; nothing was copied.
     """
     dataset = open_dataset(root)
     description = read_description(root)
@@ -46,6 +47,7 @@ def join_dataset(root: Path, case: ReviewCase, seen: tuple[FileState | None, ...
                 f"{case.name} is of the patient {patient}, whose case {other.id} is in the split {other.split}: a "
                 "network must not learn from it. It was not accepted."
             )
+    _refuse_known_scan(root, dataset, case)
     if is_same_scan(case.images, there.get(case.name, ())):  # it joined before
         _append(root / "splits" / "train.txt", [case.name], only_if_there=True)
         return there[case.name]
@@ -71,6 +73,17 @@ def join_dataset(root: Path, case: ReviewCase, seen: tuple[FileState | None, ...
         (root / FOLDER / JOINING).unlink()
     _append(root / "splits" / "train.txt", [case.name], only_if_there=True)
     return tuple(targets)
+
+
+def _refuse_known_scan(root: Path, dataset: Dataset, case: ReviewCase) -> None:
+    """A UserError where the dataset holds the scan under another name, in whatever way it is stored there."""
+    same = KnownImages(root, [other for other in dataset.cases if other.id != case.name]).same_as(case.images)
+    if same is None:
+        return
+    what = f"{case.name} is the same scan as the case {same.id} of the dataset, which is in the split {same.split}"
+    if same.split == "train":
+        raise UserError(f"{what}: under two names it would count double. Label {same.id} instead. It was not accepted.")
+    raise UserError(f"{what}: a network must not learn from it. It was not accepted; leave it out of --scans.")
 
 
 def remove_half_joined(root: Path) -> None:
