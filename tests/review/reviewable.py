@@ -1,6 +1,7 @@
 """A run with predictions and estimates on disk, without training: for tests of the review."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from crossmatch.atomic import file_sha256
 from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.orientation import read_label
 from crossmatch.inference.origin import file_state
+from crossmatch.inference.present_weights import present_weights
 from crossmatch.inference.quality_record import write_quality
+from crossmatch.runs.run import open_run
 from untrained import untrained_run
 
-FACTS = {"checkpoint": "last", "step": 3, "weights_sha256": "ab" * 32, "flips": False}
+FACTS = {"checkpoint": "last", "step": 3, "flips": False}
 CALIBRATION: dict[str, Any] = {
     "method": "validation",
     "told": "Fitted on 1 validation case.",
@@ -28,7 +31,7 @@ CALIBRATION: dict[str, Any] = {
 
 
 def predicted(run: Path, data: Path, dice: Mapping[str, float], folder: str = "unlabelled", **images: Path) -> Path:
-    """Write masks of cases, with estimates of their Dice; return their folder.
+    """Write masks of cases, as if made by the run's last weights, with estimates of their Dice; return their folder.
 
     Each mask is the case's label where the dataset has one, else a box; a row of voxels is taken away from it.
 
@@ -54,7 +57,7 @@ def predicted(run: Path, data: Path, dice: Mapping[str, float], folder: str = "u
         formats.write(path, mask, like=scan, labels=dataset.labels)
         stat = image.stat()
         source = {
-            "path": str(Path("..") / ".." / image.resolve().relative_to(run.resolve().parent)),
+            "path": os.path.relpath(image.resolve(), target.resolve()),
             "size": stat.st_size,
             "mtime_ns": stat.st_mtime_ns,
             "ctime_ns": stat.st_ctime_ns,
@@ -80,8 +83,10 @@ def predicted(run: Path, data: Path, dice: Mapping[str, float], folder: str = "u
             "mask": file_state(target, path),
             "scan": [source],
         }
-    (target / "prediction.json").write_text(json.dumps({"run": run.name, **FACTS, "scans": scans}))
-    write_quality(target, {"run": run.name, **FACTS, "views": ["clean"]}, CALIBRATION, labels, cases)
+    now = present_weights(open_run(run), "last")
+    facts = {"run": run.name, **FACTS, "weights_sha256": now.sha256 if now else "ab" * 32}
+    (target / "prediction.json").write_text(json.dumps({**facts, "scans": scans}))
+    write_quality(target, {**facts, "views": ["clean"]}, CALIBRATION, labels, cases)
     return target
 
 

@@ -422,6 +422,34 @@ def test_a_label_of_two_channels_is_settled_when_both_are_there(two_channels, tm
     assert (two_channels.run.folder / "review" / "decisions.jsonl").read_text() == lines
 
 
+def test_a_label_is_settled_by_the_run_that_accepted_it(desk, data, tmp_path) -> None:
+    """Another run of the same name, of other weights or of the same, takes no decision of it for its own."""
+    accept(desk, drawn(desk))
+    first = desk.run.folder
+    for place, seed in (("second", 4), ("third", 0)):
+        other = untrained_run(tmp_path / place / "run", data, seed=seed).folder
+        opened = desk_of(other, data)
+        assert opened.decisions.state(CASE) == "open"
+        assert last_words(opened)["command"] is None
+    (first / "review" / "decisions.jsonl").unlink()  # as a killed page leaves it
+    assert desk_of(first, data).decisions.state(CASE) == "accepted"
+    (first / "review" / "decisions.jsonl").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    moved = first.rename(tmp_path / "elsewhere" / "run")
+    assert desk_of(moved, data).decisions.state(CASE) == "accepted"
+
+
+def test_a_note_of_an_earlier_version_is_settled_by_the_weights(desk, data, tmp_path) -> None:
+    accept(desk, drawn(desk))
+    place = data / "review" / "case_002.json"
+    place.write_text(json.dumps({k: v for k, v in json.loads(place.read_text()).items() if k != "run_folder"}))
+    other = untrained_run(tmp_path / "second" / "run", data, seed=4).folder
+    predicted(other, data, {"case_002": 0.4})
+    assert desk_of(other, data).decisions.state(CASE) == "open"
+    (desk.run.folder / "review" / "decisions.jsonl").unlink()
+    assert desk_of(desk.run.folder, data).decisions.state(CASE) == "accepted"
+
+
 def test_a_new_scan_of_a_known_name_or_a_test_patient_is_refused(tmp_path, data) -> None:
     run = untrained_run(tmp_path / "run", data).folder
     for name in ("case_003", "case_006_frame02"):  # case_006 is a test case

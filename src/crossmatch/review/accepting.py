@@ -42,6 +42,7 @@ class LabelNote(TypedDict, total=False):
     label: Required[str]  # below the dataset's folder
     sha256: Required[str]
     run: Required[str]
+    run_folder: str  # which run of this name; earlier versions noted the name alone
     prediction: dict[str, Any] | None
     who: Required[str]
     when: Required[str]
@@ -202,6 +203,7 @@ def _note(
         "label": path.relative_to(root).as_posix(),
         "sha256": digest,
         "run": run.folder.resolve().name,
+        "run_folder": str(run.folder.resolve()),
         "prediction": facts or None,
         "who": who(),
         "when": when,
