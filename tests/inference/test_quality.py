@@ -378,12 +378,17 @@ def test_a_poor_network_narrows_no_choice_and_a_good_one_does() -> None:
 
 
 def test_rank_of_a_folder_of_new_scans_by_the_command(
-    run: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = call(capsys, "rank", run, data / "imagesTs", "--count", 1)
+    voxels = np.random.default_rng(0).integers(0, 200, (16, 14, 4)).astype(np.int16)
+    code, out, _ = call(capsys, "rank", run, write_nifti(tmp_path / "scans" / "anna.nii.gz", voxels).parent)
     assert code == 0
     assert "label next" in out
     assert (run / "rank.csv").is_file()
+    code, out, error = call(capsys, "rank", run, data / "imagesTs")
+    assert code == 2
+    assert "all are in use by the run" in error
+    assert "or they are test cases" in " ".join((out + error).split())
 
 
 def test_scans_without_usable_voxels_are_not_ranked_but_named(

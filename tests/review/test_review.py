@@ -23,7 +23,7 @@ from crossmatch import review as package
 from crossmatch.atomic import file_sha256
 from crossmatch.errors import UserError
 from crossmatch.inference.origin import file_state, weights_digest
-from crossmatch.inference.ranking import Ranked, write_ranking
+from crossmatch.inference.ranking import Ranked, unread_files, write_ranking
 from crossmatch.review import review
 from crossmatch.review.case_list import Wish, neighbours, page_of
 from crossmatch.review.decisions import Decision, Decisions
@@ -115,7 +115,8 @@ def test_an_order_of_earlier_weights_is_not_shown(run, data) -> None:
     save_untrained(opened, "last", seed=3)
     desk = desk_of(run, data)
     assert desk.case("unlabelled:case_003").label_next is None
-    (note,) = desk.gathered.notes
+    masks, note = desk.gathered.notes
+    assert "were made with other weights of step 3 than the last weights" in masks
     assert note.endswith(f"were chosen with earlier weights, so they are not shown. Rank again: crossmatch rank {run}")
 
 
@@ -132,16 +133,24 @@ def test_an_order_of_unknown_weights_is_shown_and_told(run, data) -> None:
 
 
 def test_masks_of_earlier_weights_are_shown_and_told(run, data) -> None:
-    """The run went on since. Of masks of another run or checkpoint that says nothing."""
+    """The run went on since. Of a checkpoint that is gone, or a file that the user chose, that says nothing."""
     opened, place = open_run(run), run / "unlabelled" / "prediction.json"
     last, stored = opened.checkpoint("last"), json.loads(place.read_text())
+    save_untrained(opened, "last", seed=7)
     save_checkpoint(last, replace(load_checkpoint(last), facts={**load_facts(last), "step": 600}))
     desk = desk_of(run, data)
     assert desk.case("unlabelled:case_003").mask is not None
     (note,) = desk.gathered.notes
     assert f"were made at step 3, and the last weights of {run} are of step 600 by now" in note
-    for other in ({"run": "another"}, {"checkpoint": "step_3.safetensors"}, {"checkpoint": "best"}, {"step": 600}):
-        place.write_text(json.dumps({**stored, **other}))
+    earlier = {key: value for key, value in stored.items() if key != "weights_sha256"}  # of an earlier version
+    place.write_text(json.dumps(earlier))
+    assert len(desk_of(run, data).gathered.notes) == 1
+    for silent in (
+        {**earlier, "step": 600},
+        {**stored, "checkpoint": "step_3.safetensors"},
+        {**stored, "checkpoint": "best"},
+    ):
+        place.write_text(json.dumps(silent))
         assert not desk_of(run, data).gathered.notes
     place.write_text(json.dumps(stored))
     for damaged in (lambda: last.write_bytes(b"damaged"), last.unlink):
@@ -149,6 +158,28 @@ def test_masks_of_earlier_weights_are_shown_and_told(run, data) -> None:
         desk = desk_of(run, data)
         assert desk.case("unlabelled:case_003").mask is not None
         assert not desk.gathered.notes
+
+
+def test_masks_are_of_weights_and_not_of_names(run, data, tmp_path) -> None:
+    """The run's folder was renamed, or trained anew, or the masks are those of another run."""
+    other = untrained_run(tmp_path / "other", data, seed=5)
+    renamed = run.rename(tmp_path / "renamed")
+    assert not desk_of(renamed, data).gathered.notes
+    desk = desk_of(other.folder, data, masks=(renamed / "unlabelled",))
+    assert desk.case("unlabelled:case_003").mask is not None
+    (note,) = desk.gathered.notes
+    told = "were made by run at step 3, with other weights than the last weights of"
+    assert f"{told} {other.folder} (of step 3)" in note
+    save_untrained(open_run(renamed), "last", seed=9)
+    (note,) = desk_of(renamed, data).gathered.notes
+    assert f"{told} {renamed} (of step 3)" in note
+    anew = renamed.rename(run)
+    (note,) = desk_of(anew, data).gathered.notes
+    assert f"were made with other weights of step 3 than the last weights of {anew}" in note
+    place = anew / "unlabelled" / "prediction.json"
+    members = [{"weights_sha256": digest(one)} for one in (other.folder, anew)]
+    place.write_text(json.dumps({**json.loads(place.read_text()), "run": "other + run", "members": members}))
+    assert not desk_of(anew, data).gathered.notes  # masks that it made together with another
 
 
 def digest(run: Path, checkpoint: str = "last") -> str:
@@ -167,6 +198,40 @@ def run_data(data: Path, name: str) -> Path:
 
 def ranked(path: Path) -> Ranked:
     return Ranked(path.name, path.name, (str(path),), 0.5, 0.4, 0.6, 0.5, 1, None, "It is new.", ())
+
+
+def test_a_replaced_scan_has_neither_its_old_mask_nor_its_old_place(run, data) -> None:
+    """It was written again after it was predicted and ranked; before the page was opened."""
+    scans = [run_data(data, name) for name in ("case_003", "case_005")]
+    write_ranking(run, open_run(run), "last", digest(run), [ranked(path) for path in scans])
+    for path in (*scans, run_data(data, "case_002")):
+        os.utime(path)  # the same scan
+    assert not desk_of(run, data).gathered.notes
+    voxels = np.random.default_rng(9).integers(0, 99, (16, 14, 4)).astype(np.int16)
+    write_nifti(scans[0], voxels)
+    with served(desk_of(run, data)) as server:
+        rows = {row["name"]: row for row in asked(server, "cases")[1]["rows"]}
+        facts = asked(server, "run")[1]
+        flagged = [row["name"] for row in asked(server, "cases", flagged=1)[1]["rows"]]
+        case = asked(server, "case", id="unlabelled:case_003")[1]
+    assert {name: row["next"] for name, row in rows.items() if row["next"]} == {"case_005": 1}
+    assert {name for name, row in rows.items() if row["mask"]} == {"case_002", "case_004", "case_006"}
+    assert (rows["case_003"]["mean"], rows["case_002"]["mean"]) == (None, 0.9)
+    assert "made from another scan, or before this one was written again" in rows["case_003"]["flags"][0]
+    assert (case["flags"], case["prediction"]) == (rows["case_003"]["flags"], False)
+    assert flagged == ["case_004", "case_003"]
+    assert facts["without"]["predicted"] == 2
+    order, masks = facts["notes"]
+    assert f"not shown: {scans[0].name}. Rank again: crossmatch rank {run}" in order
+    assert "so they are not shown: case_003. Predict these cases" in masks
+
+
+def test_a_scan_that_is_replaced_while_it_is_ranked_has_no_place(run, data) -> None:
+    path = run_data(data, "case_003")
+    before = unread_files([path])
+    write_nifti(path, np.random.default_rng(9).integers(0, 99, (16, 14, 4)).astype(np.int16))
+    write_ranking(run, open_run(run), "last", digest(run), [ranked(path)], {path.name: before})
+    assert desk_of(run, data).case("unlabelled:case_003").label_next is None
 
 
 def test_a_row_has_estimates_flags_and_state(run, data) -> None:

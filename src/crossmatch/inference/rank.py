@@ -16,7 +16,7 @@ from crossmatch.inference.judged import calibration_of
 from crossmatch.inference.origin import weights_digest
 from crossmatch.inference.predict import Options, predictor_of
 from crossmatch.inference.quality import judge
-from crossmatch.inference.ranking import RANKING_TABLE, Ranked, shown, write_ranking
+from crossmatch.inference.ranking import RANKING_TABLE, Ranked, shown, unread_files, write_ranking
 from crossmatch.inference.scan_files import read_image
 from crossmatch.inference.variety import choose
 from crossmatch.runs.devices import choose_device, memory_advice
@@ -86,10 +86,10 @@ def rank(
         )
     candidates, known = candidates_of(opened, place, warn or (lambda text: warnings.warn(text, stacklevel=3)))
     if not candidates:
-        raise UserError(
-            f"{place} has no scan to choose from: every training case has a label that the run may use. Name a folder "
-            "of new scans."
-        )
+        of_dataset = (place / "dataset.json").is_file()
+        used = "every training case has a label that the run may use" if of_dataset else "all are in use by the run"
+        raise UserError(f"{place} has no scan to choose from: {used}. Name a folder of new scans.")
+    files = {one.case: unread_files(one.images) for one in candidates}
     with counting(progress, "Looking") as count_scans:
         looked, of_known = look(opened, [candidates, known], checkpoint, device, count_scans)
     failed = [*looked.failed, *of_known.failed]
@@ -123,7 +123,7 @@ def rank(
                 flags=tuple(verdict["flags"]),  # type: ignore[arg-type]
             )
         )
-    write_ranking(target, opened, checkpoint, looked.weights_sha256, found)
+    write_ranking(target, opened, checkpoint, looked.weights_sha256, found, files)
     if failed:
         raise UserError(told.format(f"The others are ranked in {target / RANKING_TABLE}."))
     return found

@@ -97,6 +97,11 @@ def value_of(case: ReviewCase, column: str) -> float | None:
 
 def flags_of(case: ReviewCase) -> list[str]:
     """What the user should know of a case, in sentences."""
+    if case.other_scan:
+        return [
+            "The mask of this name is not shown: it was made from another scan, or before this one was written again. "
+            "Predict it again."
+        ]
     if case.mask is None:
         return []
     flags = list(case.mask.quality["flags"]) if case.mask.quality else []

@@ -15,7 +15,7 @@ from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CaseQuality
 from crossmatch.inference.origin import MASKS, ORIGIN, RECORDED, SourceFile, has_changed
 from crossmatch.inference.quality_record import QualityRecord, read_quality
-from crossmatch.runs.checkpoint import load_facts
+from crossmatch.review.other_weights import other_weights
 from crossmatch.runs.run import Run
 
 UNLABELLED = "unlabelled"  # the folder in the run's into which this page lets masks be made
@@ -37,7 +37,7 @@ class FoundMask:
 
     def scan_has_changed(self) -> bool:
         """Whether a file of the scan that is still there is not as it was when the mask was made."""
-        return any(path.is_file() and has_changed(path, state) for path, state in self.files)
+        return any(path.is_file() and _is_another(path, state) for path, state in self.files)
 
     def moved_to(self, images: Sequence[Path]) -> "FoundMask | None":
         """The same mask of a scan that lies elsewhere; None where a file has not the digest that is recorded."""
@@ -78,9 +78,12 @@ class MaskFolders:
     def of(self, images: Sequence[Path], name: str) -> FoundMask | None:
         """The newest mask of a scan.
 
-        Where the scan was moved or copied since, that of the scan of this name whose files had the same content.
+        Where the scan was moved or copied since, that of the scan of this name whose files had the same content. None
+        of a scan whose files hold another one by now.
         """
         found = self._by_file.get(key_of(images[0]))
+        if found is not None and found.scan_has_changed():
+            found = None
         for other in reversed(self._by_name.get(name, [])):
             found = found or other.moved_to(images)
         if found is not None:
@@ -109,7 +112,7 @@ class MaskFolders:
         labels = data.get("labels", self._labels) if isinstance(data, dict) else self._labels
         if labels != self._labels:
             raise UserError(f"The masks in {folder} are of a run with other labels, so they are not shown.")
-        if told := _outrun(self._run, folder, facts):
+        if told := other_weights(self._run, folder, facts):
             self.notes.append(told)
         quality = self._quality(folder)
         maps = folder / "uncertainty"
@@ -145,27 +148,19 @@ class MaskFolders:
         return found
 
 
-def _outrun(run: Run, folder: Path, facts: dict[str, Any]) -> str | None:
-    """A sentence where a run has gone on since it made the masks in a folder; else, or where nobody knows, None."""
-    checkpoint, step = facts.get("checkpoint"), facts.get("step")
-    if facts.get("run") != run.folder.resolve().name or checkpoint not in ("last", "best") or run.is_packed:
-        return None
-    try:
-        now = load_facts(run.checkpoint(checkpoint))["step"]
-    except UserError:  # it is gone or damaged, which is for those to say who need it
-        return None
-    if now == step:
-        return None
-    return (
-        f"The masks in {folder} were made at step {step}, and the {checkpoint} weights of {run.folder} are of step "
-        f"{now} by now. To see what these find, predict again."
-    )
-
-
 def digests(images: Iterable[Path]) -> list[str]:
     """Of all files of a scan, in order."""
     parts = [(part, part.stat()) for path in images for part in formats.parts(path)]
     return [_digest(part, (stat.st_mtime_ns, stat.st_ctime_ns)) for part, stat in parts]
+
+
+def _is_another(path: Path, recorded: SourceFile) -> bool:
+    """As `has_changed`, but a file is read once as long as its times stay."""
+    stat = path.stat()
+    times = (stat.st_mtime_ns, stat.st_ctime_ns)
+    if stat.st_size == recorded["size"] and times == (recorded["mtime_ns"], recorded["ctime_ns"]):
+        return False
+    return stat.st_size != recorded["size"] or recorded["sha256"] is None or _digest(path, times) != recorded["sha256"]
 
 
 @cache

@@ -31,6 +31,7 @@ class ReviewCase:
     reference: Path | None  # shown beside the prediction: of validation cases alone
     mask: FoundMask | None
     label_next: int | None = None  # its place in the run's rank.json, from 1
+    other_scan: bool = False  # whether there are only masks that another scan of this name gave
 
     def state(self) -> tuple[FileState | None, ...]:
         """Times and size of each file of its images as they are now; None of one that is gone."""
@@ -90,8 +91,15 @@ def gather(run: Run, root: Path, masks: Iterable[Path], scans: Iterable[Path], p
         if f"unlabelled:{case.name}" in cases and is_same_scan(case.images, images.get(case.name, ()))
     ]
     cases |= {case.id: case for case in new if case not in joined}
-    cases = {ident: replace(case, label_next=_place(case, places_next)) for ident, case in cases.items()}
-    if others := [case.name for case in cases.values() if case.mask is None and folders.has_name(case.name)]:
+    cases = {
+        ident: replace(
+            case,
+            label_next=_place(case, places_next),
+            other_scan=case.mask is None and folders.has_name(case.name),
+        )
+        for ident, case in cases.items()
+    }
+    if others := [case.name for case in cases.values() if case.other_scan]:
         notes.append(
             f"Masks of these names were made from other scans, or do not say from which, so they are not shown: "
             f"{listed(others)}. Predict these cases."
