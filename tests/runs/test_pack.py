@@ -95,7 +95,7 @@ def test_it_says_nothing_of_people_places_and_cases(run: Path, model: Path) -> N
     assert all(word in json.dumps(before) for word in ("jane", "secret_hospital", "before", "case_0"))
     assert not [word for word in told if word.encode() in content]
     facts = open_run(model).data
-    assert not {"unlabelled_cases", "labelled_before"} & facts.keys()
+    assert not {"unlabelled_cases", "labelled_before", "contents", "contents_before"} & facts.keys()
     assert len(facts["labelled"]) == len(before["data"]["labelled"])
     assert len(facts["validation"]) == len(before["data"]["validation"])
 

@@ -15,11 +15,11 @@ from crossmatch import formats
 from crossmatch.dataset.dataset import Dataset
 from crossmatch.dataset.fingerprint import CasePrint
 from crossmatch.dataset.orientation import UNTURNED, Turn, turn_onto, turn_voxels
+from crossmatch.dataset.same_image import signature
 from crossmatch.errors import listed
 from crossmatch.formats import Volume
 from crossmatch.formats.seal import inode
 
-_DIGITS = 9  # of the statistics that equal voxels have in common, in whatever type they are summed up
 _AS_STORED = UNTURNED
 
 
@@ -93,7 +93,7 @@ def _equal(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[tuple[list[Ca
         by_digest[case.image_sha256].append(case)
     alike: dict[object, list[list[CasePrint]]] = defaultdict(list)
     for group in by_digest.values():
-        alike[_signature(group[0])].append(group)
+        alike[signature(group[0])].append(group)
     files = {case.id: case.images for case in dataset.cases}
     merged = []
     for groups in alike.values():
@@ -105,12 +105,6 @@ def _equal(dataset: Dataset, cases: tuple[CasePrint, ...]) -> list[tuple[list[Ca
             merged.append(([case for group in (first, *same) for case in group], turned))
             groups = [group for group, turn in found if turn is None]
     return merged
-
-
-def _signature(case: CasePrint) -> object:
-    """What equal images have in common, whatever type they are stored in and however they are turned."""
-    statistics = [(each.min, each.max, each.mean, each.std) for each in case.intensity]
-    return tuple(sorted(case.shape)), tuple(float(f"{value:.{_DIGITS}g}") for row in statistics for value in row)
 
 
 def turn_between(ours: tuple[Path, ...], theirs: tuple[Path, ...]) -> Turn | None:

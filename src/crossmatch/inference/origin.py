@@ -17,6 +17,7 @@ from crossmatch.errors import UserError
 from crossmatch.formats import stem
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_facts
+from crossmatch.runs.record import ever_labelled
 from crossmatch.runs.run import Run
 
 ORIGIN = "prediction.json"
@@ -82,7 +83,11 @@ def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: 
     """What is written down of one run."""
     last = run.checkpoint("last")  # tells what the whole run took; without it, what it took up to the best checkpoint
     whole = load_facts(last) if name == "best" and last.is_file() else checkpoint.facts
-    data = {**run.data, "root": Path(run.data["root"]).name}
+    data: dict[str, Any] = {**run.data, "root": Path(run.data["root"]).name}
+    data.pop("unlabelled_cases", None)  # which may be thousands
+    if contents := run.data.get("contents"):
+        named = {*ever_labelled(run.data), *run.data["validation"]}
+        data["contents"] = {name: content for name, content in contents.items() if name in named}
     before: dict[str, Any] = {}  # what happened to its weights beside the recipe
     if "begun_from" in run.record:
         before["begun_from"] = Path(run.record["begun_from"]).name
@@ -96,7 +101,7 @@ def _of_one(run: Run, recipe: Recipe, checkpoint: Checkpoint, name: str, flips: 
         "flips": flips,
         "precision": "bf16" if bf16 else "float32",
         "recipe": recipe.model_dump(mode="json"),
-        "data": {key: value for key, value in data.items() if key != "unlabelled_cases"},  # which may be thousands
+        "data": data,
         **before,
         "training": {
             "seconds": round(whole["seconds"], 3),

@@ -63,6 +63,8 @@ def _without_origin(run: Run, checkpoint: Literal["last", "best"], facts: Checkp
     counts = {key: [f"{key} {n}" for n, _ in enumerate(run.data[key], 1)] for key in ("labelled", "validation")}
     data: DataFacts = {**run.data, "root": "", "labelled": counts["labelled"], "validation": counts["validation"]}
     data.pop("labelled_before", None)
+    data.pop("contents", None)
+    data.pop("contents_before", None)
     data.pop("unlabelled_cases", None)
     record: RunRecord = {
         "recipe": recipe,

@@ -37,6 +37,8 @@ class DataFacts(TypedDict):
     slice_axis: Annotated[int, Field(ge=0, le=2)]
     labelled: list[str]
     labelled_before: NotRequired[list[str]]  # by runs whose weights it has, or that taught it, see `past`
+    contents: NotRequired[dict[str, str]]  # training or validation case -> `content_of` its image
+    contents_before: NotRequired[list[str]]  # those of images that `labelled_before` means and `contents` lacks
     unlabelled: Natural
     unlabelled_cases: NotRequired[list[str]]
     validation: list[str]
@@ -45,8 +47,22 @@ class DataFacts(TypedDict):
 
 
 def ever_labelled(data: DataFacts) -> list[str]:
-    """The cases that a run learned from with labels, or whose labels reached it through another run."""
-    return [*data["labelled"], *data.get("labelled_before", [])]
+    """The cases that a run learned from with labels, or whose labels reached it through another run.
+
+    So are cases of other names that have the image of such a case.
+    """
+    learned = labelled_contents(data)
+    alike = [name for name, content in data.get("contents", {}).items() if content in learned]
+    return list(dict.fromkeys([*data["labelled"], *data.get("labelled_before", []), *alike]))
+
+
+def labelled_contents(data: DataFacts) -> set[str]:
+    """The images, by their contents, of cases that a run learned from with labels; runs of earlier versions tell none.
+
+    They are known again in any dataset, under any name.
+    """
+    names, contents = [*data["labelled"], *data.get("labelled_before", [])], data.get("contents", {})
+    return {contents[name] for name in names if name in contents} | {*data.get("contents_before", [])}
 
 
 class Code(TypedDict):

@@ -193,8 +193,8 @@ def resume_run(folder: Path, recipe: Recipe, data: DataFacts, machine: Machine) 
     before, now = ({**facts, "root": None, "name": None} for facts in (run.data, data))  # a folder may be renamed
     if "learned_from" in before and before["learned_from"] == now.get("learned_from"):
         before["fingerprint"] = now["fingerprint"]  # test cases were added or corrected
-    for facts in (before, now):  # what follows from the others, and what earlier versions did not record
-        for key in ("learned_from", "seen", "labelled_before", "unlabelled_cases"):
+    for facts in (before, now):
+        for key in _FOLLOWING:
             facts.pop(key, None)
     changed = changes({"recipe": run.recipe.settings(), "data": before}, {"recipe": recipe.settings(), "data": now})
     if changed:
@@ -230,6 +230,8 @@ def _is_foreign(path: Path) -> bool:
     return path.name not in (LOCK, PLANNED) and not path.name.startswith(HIDDEN)
 
 
+# Of the data: what follows from other facts, and what earlier versions did not record.
+_FOLLOWING = ("learned_from", "seen", "labelled_before", "contents", "contents_before", "unlabelled_cases")
 _RECORDED = ("torch", "numpy", "scipy", "nibabel", "lightning-fabric")
 
 

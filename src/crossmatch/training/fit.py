@@ -99,7 +99,7 @@ def fit(
                 until_the_end.enter_context(only_writer(out))
             if resume:
                 return resume_run(out, recipe, cases.facts, machine)
-            facts = with_past(cases.facts, dataset, recipe, begin_from, display.warn)
+            facts = with_past(cases.facts, cases.contents, dataset, recipe, begin_from, display.warn)
             return create_run(out, recipe, facts, machine, begin_from)
 
         run = team.first(begin)

@@ -19,6 +19,7 @@ from crossmatch.dataset.fingerprint import CasePrint, Fingerprint, content_diges
 from crossmatch.dataset.layout import refuse
 from crossmatch.dataset.leaks import shared_files
 from crossmatch.dataset.orientation import Frame, into_frame, read_label, turn_voxels
+from crossmatch.dataset.same_image import content_of
 from crossmatch.errors import UserError
 from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
@@ -42,6 +43,7 @@ class TrainingCases:
     unlabelled: tuple[Case, ...]  # empty for a method that needs none
     shown: dict[str, int]  # class -> value, of the classes that the labels of the labelled cases show
     facts: DataFacts  # what run.json says of them
+    contents: dict[str, str]  # case -> `content_of`, of all cases of the dataset, those for testing too
     warnings: tuple[str, ...]  # of `check`, and of settings that do not suit the scans
     voxel_bytes: int  # the size of their voxels in a store
 
@@ -128,7 +130,8 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
         *mirrored_sides(recipe),
         *unsuited,
     )
-    return TrainingCases(dataset, labelled, learned, shown, facts, warnings, size)
+    contents = {name: content_of(scan) for name, scan in prints.items()}
+    return TrainingCases(dataset, labelled, learned, shown, facts, contents, warnings, size)
 
 
 def foreground_windows(labelled: Sequence[Case], dataset: Dataset, frame: Frame | None) -> list[Window]:
@@ -184,6 +187,7 @@ def dataset_facts(dataset: Dataset, fingerprint: Fingerprint, labelled: list[str
         "unlabelled": len(unlabelled),
         "unlabelled_cases": unlabelled,
         "validation": [case.id for case in dataset.split("val")],
+        "contents": {case.id: content_of(case) for case in fingerprint.cases if case.split != "test"},
     }
 
 
