@@ -187,3 +187,29 @@ def test_scores_against_references_that_were_changed_since_are_left_out(run: Pat
     assert "There are no test scores of these weights" in text
     assert "model-index" not in text
     assert "are left out: references of case_007 were written since masks were scored" in told[-1]
+
+
+def test_cases_of_another_dataset_are_known_by_their_images(run: Path, tmp_path: Path) -> None:
+    """A labelled, an unlabelled, a validation and a test case of the run, imported again under other names."""
+    data = shutil.copytree(run.parent / "data", tmp_path / "again")
+    for before, after in {"case_001": "a", "case_002": "b", "case_005": "c", "case_007": "case_001"}.items():
+        for path in data.glob(f"*/{before}*"):
+            path.rename(path.with_name(path.name.replace(before, after)))
+    shutil.rmtree(data / "splits")
+    stated = json.loads((data / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps(stated | {"name": "again"}))
+    for scan in ("a", "b", "c"):
+        predict(run, data / f"imagesTr/{scan}_0000.nii.gz", tmp_path / "seen", Options(device="cpu"))
+    predict(run, data / "imagesTs/case_001_0000.nii.gz", tmp_path / "new", Options(device="cpu"))
+    unread = evaluate(tmp_path / "seen", data / "labelsTr", partial=True)
+    assert (unread.contents, known_cases(open_run(run), unread)) == ({}, {})
+    check(data)
+    evaluate(tmp_path / "seen", data / "labelsTr", tmp_path / "scores", partial=True)
+    assert known_cases(open_run(run), load_evaluation(tmp_path / "scores")) == {
+        "a": "training",
+        "b": "unlabelled training",
+        "c": "validation",
+    }
+    new = evaluate(tmp_path / "new", data / "labelsTs", partial=True)
+    assert list(new.contents) == ["case_001"]
+    assert known_cases(open_run(run), new) == {}

@@ -21,18 +21,27 @@ OPEN_CASES = 60  # longer tables of cases start folded
 def known_cases(run: Run, evaluation: Evaluation) -> dict[str, str]:
     """Case -> training, validation or `UNLABELLED`, for the evaluated cases that the run has used.
 
-    So it is for cases that another run has used whose masks these are, alone or averaged with those of this run. A case
-    of another dataset may have such a name; where the evaluation names a dataset, it must be the run's.
+    So it is for cases that another run has used whose masks these are, alone or averaged with those of this run. Cases
+    are told by their names in the run's dataset, and by their images in any dataset whose images are known.
     """
-    if evaluation.dataset not in (None, run.data["name"]):
-        return {}
-    made = evaluation.prediction or {}
+    made, ours = evaluation.prediction or {}, evaluation.dataset in (None, run.data["name"])
     facts: list[Any] = [run.data, *(each.get("data", {}) for each in (made, *made.get("members", [])))]
-    facts = [each for each in facts if each.get("name") == run.data["name"]]
-    used = dict.fromkeys(_unlabelled_cases(run), UNLABELLED)
+    used = [(UNLABELLED, run.data, _unlabelled_cases(run))]
     for kind, keys in (("validation", ["validation"]), ("training", ["labelled", "labelled_before"])):
-        used |= {case: kind for each in facts for key in keys for case in each.get(key, [])}
-    return {case: used[case] for case in evaluation.case_means() if case in used}
+        used += [(kind, each, {case for key in keys for case in each.get(key, [])}) for each in facts]
+    names, images = dict[str, str](), dict[str, str]()  # what is said last counts most
+    for kind, each, cases in used:
+        contents = each.get("contents", {})
+        images |= {contents[case]: kind for case in cases if case in contents}
+        names |= dict.fromkeys(cases, kind) if ours and each.get("name") == run.data["name"] else {}
+    images |= dict.fromkeys((content for each in facts for content in each.get("contents_before", [])), "training")
+    strength = [None, UNLABELLED, "validation", "training"]
+    known = dict(run.data.get("contents", {}) if ours else {}) | dict(evaluation.contents)
+    found = {
+        case: max(names.get(case), images.get(known.get(case, "")), key=strength.index)
+        for case in evaluation.case_means()
+    }
+    return {case: kind for case, kind in found.items() if kind is not None}
 
 
 def references_of(run: Run, evaluation: Evaluation, results: Path) -> Path | None:

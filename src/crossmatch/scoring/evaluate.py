@@ -21,7 +21,7 @@ from crossmatch.scoring.largest import largest_components_of
 from crossmatch.scoring.mask_files import edited, origin_of
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
 from crossmatch.scoring.results_folder import name_of, refuse_others
-from crossmatch.scoring.scored_files import digest_of, places_of
+from crossmatch.scoring.scored_files import contents_beside, digest_of, places_of
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
 
@@ -113,6 +113,7 @@ def evaluate(
         masks_sha256=digests,
         references_sha256=of_references,
         edited=edited({case: predicted for case, (predicted, _) in pairs.items()}, digests, written),
+        contents=contents_beside(ref, pairs),
         places=None if out is None else places_of(out, pred, ref),
     )
     if out is not None:

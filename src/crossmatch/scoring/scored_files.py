@@ -1,12 +1,16 @@
 """Which files an evaluation scored: their digests, where they lie, and which of them were changed since."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from crossmatch import formats
 from crossmatch.atomic import file_sha256
-from crossmatch.errors import listed
+from crossmatch.dataset.dataset import open_dataset
+from crossmatch.dataset.fingerprint import read_fresh
+from crossmatch.dataset.same_image import content_of
+from crossmatch.errors import UserError, listed
 from crossmatch.scoring.scores import Evaluation
 from crossmatch.scoring.stored import FolderPlaces
 
@@ -23,6 +27,17 @@ def places_of(out: Path, pred: Path, ref: Path) -> FolderPlaces | None:
     except ValueError:  # another drive of Windows
         return None
     return FolderPlaces(predictions=found[0], references=found[1])
+
+
+def contents_beside(references: Path, cases: Iterable[str]) -> dict[str, str]:
+    """Case -> `content_of` its image, where references lie in a dataset that `check` has read, and it is as it was."""
+    folder = (references if references.is_dir() else references.parent).resolve()
+    with suppress(UserError):
+        dataset = open_dataset(folder.parent)
+        found = read_fresh(dataset)
+        of_cases = {case.id: case for case in found.cases} if found is not None else {}
+        return {case: content_of(of_cases[case]) for case in cases if case in of_cases}
+    return {}
 
 
 def changed_since(scored: Mapping[str, str], place: Path | None) -> list[str]:

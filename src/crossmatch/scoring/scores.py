@@ -58,6 +58,7 @@ class Evaluation:
     masks_sha256: Mapping[str, str] = field(default_factory=dict)  # case -> digest of its mask; empty: not known
     references_sha256: Mapping[str, str] = field(default_factory=dict)  # the same of its reference
     edited: tuple[str, ...] = ()  # cases whose masks are not as predict wrote them
+    contents: Mapping[str, str] = field(default_factory=dict)  # case -> `content_of` its image, where that is known
     places: FolderPlaces | None = field(default=None, compare=False)  # of both folders, where results were written
 
     @property
@@ -165,6 +166,7 @@ class Evaluation:
             "masks_sha256": dict(self.masks_sha256),
             "references_sha256": dict(self.references_sha256),
             "edited": list(self.edited),
+            "contents": dict(self.contents),
             "places": self.places,
         }
 
@@ -212,6 +214,7 @@ def evaluation_of(stored: StoredEvaluation) -> Evaluation:
         masks_sha256=stored.masks_sha256,
         references_sha256=stored.references_sha256,
         edited=stored.edited,
+        contents=stored.contents,
         places=stored.places,
     )
 

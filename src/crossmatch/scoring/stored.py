@@ -122,6 +122,7 @@ class StoredEvaluation(BaseModel):
     masks_sha256: dict[str, str] = {}  # case -> digest of its mask; older files have none
     references_sha256: dict[str, str] = {}  # the same of its reference; older files have none
     edited: tuple[str, ...] = ()  # cases whose masks are not as predict wrote them; older files do not say
+    contents: dict[str, str] = {}  # case -> `content_of` its image, where a dataset tells it; older files have none
     places: FolderPlaces | None = None  # older files, and results of a benchmark, do not say
 
     @model_validator(mode="after")
