@@ -107,25 +107,6 @@ def test_slices_of_one_size_are_resized_whole(given, resized):
     assert not rules.resizes(facts(**given), 3).value
 
 
-@pytest.mark.parametrize(
-    ("classes", "pair"),
-    [
-        (("left_kidney", "right_kidney", "liver"), ("left_kidney", "right_kidney")),
-        (("lung_R", "lung_L"), ("lung_R", "lung_L")),
-        (("LeftAtrium", "LeftVentricle"), None),
-        (("LeftAtrium", "RightAtrium"), ("LeftAtrium", "RightAtrium")),
-        (("hippocampus lh", "hippocampus rh"), ("hippocampus lh", "hippocampus rh")),
-        (("RV", "MYO", "LV"), None),
-        (("left_kidney", "right_lung"), None),
-        (("vertebra_L1", "vertebra_L2"), None),
-        (("liver", "tumour"), None),
-        (("left", "right"), None),
-    ],
-)
-def test_paired_sides_by_name(classes, pair):
-    assert rules.paired_sides(classes) == pair
-
-
 def test_turns():
     assert rules.turns(facts(), "MR", 2).value
     assert not rules.turns(facts(), "MR", 3).value

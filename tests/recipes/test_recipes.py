@@ -12,7 +12,7 @@ from crossmatch.recipes.load import load_recipe
 from crossmatch.runs.logbook import read_metrics
 from crossmatch.runs.run import open_run
 from crossmatch.training.fit import fit
-from crossmatch.training.unsuited import mirrored_sides
+from crossmatch.training.mirrored_sides import mirrored_sides
 from tiny import write_dataset
 from train_tiny import Quiet
 
@@ -72,7 +72,7 @@ def test_tables_of_other_methods_are_no_part_of_a_run() -> None:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_no_recipe_mirrors_what_its_weak_views_keep_apart(name: str) -> None:
-    assert mirrored_sides(load_recipe(name, ["method.name=supervised_strong"])) == []
+    assert mirrored_sides(load_recipe(name, ["method.name=supervised_strong"]), ["RV", "LV"], None, 2) == []
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -17,7 +17,6 @@ from crossmatch.training.unsuited import (
     averaged_beginning,
     data_warnings,
     long_run,
-    mirrored_sides,
     shown_classes,
     unseen_classes,
 )
@@ -142,13 +141,3 @@ def test_averages_that_are_mostly_first_weights_are_named() -> None:
     assert 0.983**600 < 1e-4
     assert averaged_beginning(recipe("train.ema=0.99", "train.steps=600").train) == []
     assert averaged_beginning(recipe("train.steps=6").train) == []
-
-
-def test_sides_that_only_the_augmentation_mirrors():
-    kept_apart, on = "views.weak.turn_probability=0", "views.augment.labelled=true"
-    (told,) = mirrored_sides(recipe(kept_apart, on))
-    assert "become alike. Set views.augment.mirror_probability to 0 too" in told
-    assert mirrored_sides(recipe(kept_apart, "method.name=supervised_strong")) == [told]
-    assert mirrored_sides(recipe(kept_apart)) == []
-    assert mirrored_sides(recipe(on)) == []
-    assert mirrored_sides(recipe(kept_apart, on, "views.augment.mirror_probability=0")) == []

@@ -13,6 +13,7 @@ import numpy as np
 from crossmatch.batches.intensity import Normalise
 from crossmatch.dataset.grey_scale import reaches_far
 from crossmatch.plan.facts import Facts
+from crossmatch.training.mirrored_sides import paired_sides
 
 T = TypeVar("T")
 Kind = Literal["CT", "MR", "colour", "X-ray"]
@@ -33,8 +34,6 @@ _NAMES: dict[Kind, str] = {
     "colour": r"\b(rgb|red|green|blue|r|g|b|colou?r)\b",
     "X-ray": r"\b(x-?ray|cr|dx|cxr|dr|radiograph\w*|mammo\w*)\b",
 }
-_SIDE = re.compile(r"(?<![a-z])(left|right|l|r|lh|rh|lt|rt|links|rechts)(?![a-z])")
-_LEFT = {"left", "l", "lh", "lt", "links"}
 
 
 class Chosen(NamedTuple, Generic[T]):
@@ -145,21 +144,6 @@ def reduced_when_read(facts: Facts, kind: Kind, size: Sequence[int]) -> Chosen[s
     ):
         return None
     return Chosen("linear", f"pictures of {_by(facts.median_shape)} pixels are reduced once, when they are read")
-
-
-def paired_sides(classes: tuple[str, ...]) -> tuple[str, str] | None:
-    """A label for the left and one for the right of the same structure, found by name."""
-    seen: dict[str, tuple[str, bool]] = {}
-    for name in classes:
-        spelled = re.sub(r"[_\-./]+", " ", re.sub(r"([a-z])([A-Z])", r"\1 \2", name)).lower()
-        sides = _SIDE.findall(spelled)
-        if len(sides) != 1:
-            continue
-        body, left = " ".join(_SIDE.sub("", spelled).split()), sides[0] in _LEFT
-        other = seen.setdefault(body, (name, left))
-        if body and other[1] != left:
-            return other[0], name
-    return None
 
 
 def turns(facts: Facts, kind: Kind, dims: int) -> Chosen[bool]:

@@ -25,10 +25,10 @@ from crossmatch.inference.familiar import seen_in_training
 from crossmatch.methods import METHODS
 from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.record import DataFacts
+from crossmatch.training.mirrored_sides import mirrored_sides
 from crossmatch.training.unsuited import (
     averaged_beginning,
     data_warnings,
-    mirrored_sides,
     shown_classes,
     unseen_classes,
 )
@@ -127,7 +127,7 @@ def training_cases(recipe: Recipe, whole: Dataset, loading: Callable[[int, int],
         *fingerprint.warnings,
         *unseen,
         *averaged_beginning(recipe.train),
-        *mirrored_sides(recipe),
+        *mirrored_sides(recipe, [*dataset.labels][1:], fingerprint.frame, dataset.slice_axis),
         *unsuited,
     )
     contents = {name: content_of(scan) for name, scan in prints.items()}

@@ -100,18 +100,6 @@ def averaged_beginning(train: TrainSettings) -> list[str]:
     ]
 
 
-def mirrored_sides(recipe: Recipe) -> list[str]:
-    """A warning where weak views keep left and right apart, and the augmentation of labelled images mixes them up."""
-    augment = recipe.views.augment
-    augmented = augment.labelled or recipe.method_class.augmented
-    if not augmented or recipe.views.weak.turn_probability or not augment.mirror_probability:
-        return []
-    return [
-        "weak views are not flipped (views.weak.turn_probability is 0), but augmentation mirrors labelled images: left "
-        "and right become alike. Set views.augment.mirror_probability to 0 too, or allow turns"
-    ]
-
-
 def long_run(steps_left: int, seconds: float) -> str | None:
     """A warning where the steps that are left take more than a day."""
     if seconds <= DAY_SECONDS:
