@@ -38,6 +38,12 @@ def quality_section(quality: QualityRecord | None, evaluation: Evaluation | None
     scored = [] if evaluation is None else _pairs(quality, evaluation)
     same = evaluation is not None and evaluation.dataset in (None, dataset)
     fitted = set(quality.calibration["cases"]) if same else set()
+    if scored and evaluation is not None and evaluation.largest_component:
+        scored = []
+        told.append(
+            "Estimated and true Dice are not compared, because the estimates are of whole masks, and of each predicted "
+            "class the largest component alone was scored. Evaluate without --largest-component to compare them."
+        )
     pairs = [pair for pair in scored if pair[-1] not in fitted]
     if pairs:
         figures.append(_estimates(pairs))
