@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
-from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
 from crossmatch.atomic import file_sha256, read_json, write_json
 from crossmatch.errors import UserError
@@ -19,19 +18,10 @@ from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_facts
 from crossmatch.runs.record import ever_labelled
 from crossmatch.runs.run import Run
+from crossmatch.scoring.recorded_files import SourceFile as SourceFile
+from crossmatch.scoring.recorded_files import has_changed as has_changed
 
 ORIGIN = "prediction.json"
-
-
-@with_config(ConfigDict(extra="forbid"))
-class SourceFile(TypedDict):
-    """A file of a scan as it was when its mask was made, or the mask as it was written."""
-
-    path: str  # from the folder of the masks
-    size: int  # bytes
-    mtime_ns: int
-    ctime_ns: int  # changes with every change of the file, whatever its time says
-    sha256: str | None  # of its bytes; None until it is read
 
 
 Recorded = dict[str, list[SourceFile]]  # case -> the files of its channels, in order
@@ -155,19 +145,6 @@ def file_state(folder: Path, path: Path) -> SourceFile:
         ctime_ns=stat.st_ctime_ns,
         sha256=file_sha256(path),
     )
-
-
-def has_changed(path: Path, recorded: SourceFile) -> bool:
-    """Whether a file has another content than was recorded; read and compared by digest where only times differ.
-
-    One whose digest was not recorded counts as another then.
-    """
-    stat = path.stat()
-    if stat.st_size != recorded["size"]:
-        return True
-    if (stat.st_mtime_ns, stat.st_ctime_ns) == (recorded["mtime_ns"], recorded["ctime_ns"]):
-        return False
-    return recorded["sha256"] is None or file_sha256(path) != recorded["sha256"]
 
 
 def write_origin(target: Path, facts: dict[str, Any], recorded: Recorded, masks: Masks) -> None:

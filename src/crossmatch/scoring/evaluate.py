@@ -20,8 +20,9 @@ from crossmatch.scoring.classes import scored_classes
 from crossmatch.scoring.largest import largest_components_of
 from crossmatch.scoring.mask_files import edited, origin_of
 from crossmatch.scoring.metrics import counted, dice, jaccard, surface_distances, threshold_jaccard
+from crossmatch.scoring.recorded_files import rewritten_scans
 from crossmatch.scoring.results_folder import name_of, refuse_others
-from crossmatch.scoring.scored_files import contents_beside, digest_of, places_of
+from crossmatch.scoring.scored_files import SCANS_WRITTEN, contents_beside, digest_of, places_of
 from crossmatch.scoring.scores import DISTANCES, THRESHOLDED, ClassScores, Evaluation, load_evaluation
 from crossmatch.scoring.stored import Prediction
 
@@ -75,6 +76,8 @@ def evaluate(
             raise UserError(f"{mixed[0]}.")
     for doubt in formats.doubts((case, grid.doubt) for case, grid in grids.items()):
         warn(doubt)
+    if scans := rewritten_scans({case: predicted for case, (predicted, _) in pairs.items()}):
+        warn(f"{SCANS_WRITTEN} ({len(scans)}): {listed(scans)}. To score masks of these scans, predict again")
     digests, of_references = (
         {case: digest_of(both[k]) for case, both in pairs.items()} for k in (0, 1)
     )  # not read yet

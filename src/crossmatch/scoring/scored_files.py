@@ -11,8 +11,11 @@ from crossmatch.dataset.dataset import open_dataset
 from crossmatch.dataset.fingerprint import read_fresh
 from crossmatch.dataset.same_image import content_of
 from crossmatch.errors import UserError, listed
+from crossmatch.scoring.recorded_files import rewritten_scans
 from crossmatch.scoring.scores import Evaluation
 from crossmatch.scoring.stored import FolderPlaces
+
+SCANS_WRITTEN = "Scans written since masks were made of them"
 
 
 def digest_of(path: Path) -> str:
@@ -65,7 +68,7 @@ def _there(scored: Mapping[str, str], place: Path) -> dict[str, Path]:
 
 
 def told_since(evaluation: Evaluation, masks: Path | None, references: Path | None) -> list[str]:
-    """Sentences that name the masks and the references whose scores are of earlier files.
+    """Sentences that name the masks, references and scans whose scores are of earlier files.
 
     Args:
         masks, references: where they lie; None where nobody knows.
@@ -76,4 +79,8 @@ def told_since(evaluation: Evaluation, masks: Path | None, references: Path | No
             evaluation.references_sha256, references
         ),
     }
-    return [f"{what} ({len(cases)}): {listed(cases)}. Evaluate again." for what, cases in kinds.items() if cases]
+    told = [f"{what} ({len(cases)}): {listed(cases)}. Evaluate again." for what, cases in kinds.items() if cases]
+    there = {} if masks is None else _there(dict.fromkeys(evaluation.case_means(), ""), masks)
+    if scans := rewritten_scans(there):
+        told.append(f"{SCANS_WRITTEN} ({len(scans)}): {listed(scans)}. Predict and evaluate again.")
+    return told
