@@ -4,20 +4,16 @@ import json
 import re
 
 import pytest
+from estimated_masks import SCRIPT, predicted, write_estimates
 from written_runs import log, write_predictions, write_run
 
 from crossmatch import formats
 from crossmatch.errors import UserError
-from crossmatch.inference.estimates import CalibrationFacts, MadeBy
-from crossmatch.inference.origin import file_state
-from crossmatch.inference.quality_record import write_quality
 from crossmatch.reports import write_report
 from crossmatch.reports.overlays import spread_slices
 from crossmatch.scoring.evaluate import evaluate
 from page import Page
 from tiny import write_dataset
-
-SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture
@@ -28,60 +24,6 @@ def data(tmp_path):
 @pytest.fixture
 def run(tmp_path, data):
     return write_run(tmp_path / "run", data, log())
-
-
-ANY = {"size": 1, "mtime_ns": 1, "ctime_ns": 1, "sha256": None}  # of a scan's file: reports do not look at it
-
-
-def predicted(folder, data, images: str = "imagesTs"):
-    """Masks of the test cases, and what `predict` writes down of their scans."""
-    write_predictions(data, folder)
-    scans = {
-        formats.stem(path): [{"path": f"../../data/{images}/{formats.stem(path)}_0000.nii.gz", **ANY}]
-        for path in sorted(folder.glob("*.nii.gz"))
-    }
-    (folder / "prediction.json").write_text(json.dumps({"scans": scans, "weights_sha256": "ab", "flips": False}))
-    return folder
-
-
-def write_estimates(folder, dice: dict[str, float | None], outside: str = ""):
-    """quality.json of masks with these estimates; the case `outside` is out of distribution."""
-    one = {
-        "low": None, "high": None, "agreement": 0.5, "soft_dice": 0.8, "border_entropy": 0.1, "voxels": 9,
-        "volume_ml": 1.0, "surface_cm2": 2.0, "components": 2, "edge_share": 0.0,
-    }  # fmt: skip
-    cases = {
-        case: {
-            **{key: one[key] for key in ("agreement", "soft_dice", "border_entropy")},
-            "dice": value,
-            "low": None if value is None else value - 0.1,
-            "high": None if value is None else value + 0.05,
-            "flags": [f"Grey values lie far outside {SCRIPT}.", "RV lies in 9 parts."] if case == outside else [],
-            "out_of_distribution": case == outside,
-            "grey_distance": 0.0,
-            "spacing_distance": 1.0,
-            "classes": {name: {**one, "dice": value} for name in ("RV", "MYO")},
-            "mask": file_state(folder, folder / f"{case}.nii.gz"),
-            "scan": [{"path": "x", "size": 1, "mtime_ns": 1, "ctime_ns": 1, "sha256": None}],
-        }
-        for case, value in dice.items()
-    }
-    bins = [{"confidence": 0.7, "accuracy": 0.5, "share": 0.4}, {"confidence": 0.95, "accuracy": 0.9, "share": 0.6}]
-    reliability = {
-        "temperature": 1.7, "ece_before": 0.081, "ece_after": 0.032, "bins_before": bins, "bins_after": bins,
-    }  # fmt: skip
-    fitted = None not in dice.values()
-    facts = CalibrationFacts(
-        method="validation" if fitted else "none",
-        told="Fitted on 4 validation cases.",
-        cases=["case_004"],
-        weights_sha256="ab",
-        level=0.8,
-        error=0.04 if fitted else None,
-        reliability=reliability if fitted else None,
-    )
-    made = MadeBy(run="run", checkpoint="last", step=60, weights_sha256="ab", flips=False, views=["clean", "weak"])
-    write_quality(folder, made, facts, {"RV": 1, "MYO": 2}, cases)
 
 
 def test_masks_without_a_reference_have_pictures_chosen_by_volume(run, data):
@@ -176,6 +118,17 @@ def test_cases_that_estimates_were_fitted_on_are_not_compared(run, data):
     page = Page(write_report(run))
     assert "Over 1 evaluated cases the estimated Dice is off by 5.0 points on average" in page.text
     assert "3 of the 4 evaluated cases with an estimate are left out" in page.text
+
+
+def test_estimates_of_whole_masks_are_not_compared_with_scores_of_largest_components(run, data):
+    folder = predicted(run / "test", data)
+    write_estimates(folder, {"case_005": 0.9, "case_006": 0.8, "case_007": 0.6, "case_008": 0.4})
+    evaluate(folder, data / "labelsTs", folder, largest_component=True)
+    page = Page(write_report(run))
+    assert "because the estimates are of whole masks, and of each predicted class the largest component" in page.text
+    assert "8.1 % before and 3.2 % after" in page.text, "what needs no comparison stays"
+    assert "the estimated Dice is off" not in page.text
+    assert "Estimated and true Dice of each case" not in page.source
 
 
 def test_estimates_of_nothing_but_fitted_cases_are_not_compared(run, data):

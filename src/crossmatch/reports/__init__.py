@@ -115,7 +115,7 @@ def _unscored(run: Run, scores: Evaluation | None, evaluated: Path | None, predi
     for folder in reversed(distinct.values()):
         of_these = evaluated is not None and folder.resolve() == evaluated.resolve()
         found.append(Unscored(run, folder, tuple(scored) if of_these else ()))
-    return [each for each in found if each.masks]
+    return [each for each in found if each.masks or each.notes]
 
 
 def _of_folder(predictions: Path | None) -> Path | None:

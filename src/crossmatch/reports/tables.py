@@ -68,19 +68,19 @@ def case_table(evaluation: Evaluation, known: Mapping[str, str]) -> str:
                 style = f' style="--share:{value:.3f}"' if (metric, place) == ("dice", 0) else ""
                 kind = "n" + (" first" if place == 0 else "") + (" bar" if style else "")
                 cells.append(f'<td class="{kind}"{style}>{_value(metric, value)}</td>')
-        tag = f' <span class="tag">{escape(known[case])}</span>' if case in known else ""
-        body.append(f'<tr><th scope="row">{escape(case)}{tag}</th>{"".join(cells)}</tr>')
+        body.append(f'<tr><th scope="row">{_tagged(case, known)}</th>{"".join(cells)}</tr>')
     return (
         f'<table class="scores cases"><thead><tr><th rowspan="2">case</th>{groups}</tr><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
     )
 
 
-def estimates_table(cases: Mapping[str, CaseQuality], labels: Mapping[str, int]) -> str:
+def estimates_table(cases: Mapping[str, CaseQuality], labels: Mapping[str, int], known: Mapping[str, str]) -> str:
     """Estimated Dice of each case with its interval and of each class, parts of the masks, and what is unusual.
 
     Args:
         cases: the estimates, in the order of the table; labels: class -> value.
+        known: case -> a word for what the run knew of it: training, validation.
     """
     several = len(labels) > 1
     classes = "".join(f'<th class="n">{_swatch(labels, name)}{escape(name)}</th>' for name in labels if several)
@@ -95,7 +95,7 @@ def estimates_table(cases: Mapping[str, CaseQuality], labels: Mapping[str, int])
             f"<td>{escape(' '.join(found['flags'])) or '–'}</td>",
         ]
         kind = ' class="outside"' if found["out_of_distribution"] else ""
-        body.append(f'<tr{kind}><th scope="row">{escape(case)}</th>{"".join(cells)}</tr>')
+        body.append(f'<tr{kind}><th scope="row">{_tagged(case, known)}</th>{"".join(cells)}</tr>')
     fitted = all(found["dice"] is not None for found in cases.values())
     heads = (
         f'<th>case</th><th class="n">{"estimated Dice" if fitted else "agreement"} <small>%</small></th>'
@@ -104,13 +104,15 @@ def estimates_table(cases: Mapping[str, CaseQuality], labels: Mapping[str, int])
     return f'<table class="scores"><thead><tr>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
 
-def volumes_table(volumes: Mapping[str, Mapping[str, float]], labels: Mapping[str, int], unit: str) -> str:
-    """The predicted volume of each class of each case, in `unit`, in the given order."""
+def volumes_table(
+    volumes: Mapping[str, Mapping[str, float]], labels: Mapping[str, int], unit: str, known: Mapping[str, str]
+) -> str:
+    """The predicted volume of each class of each case, in `unit`, in the given order; `known` as above."""
     heads = "".join(
         f'<th class="n">{_swatch(labels, name)}{escape(name)} <small>{unit}</small></th>' for name in labels
     )
     body = "".join(
-        f'<tr><th scope="row">{escape(case)}</th>'
+        f'<tr><th scope="row">{_tagged(case, known)}</th>'
         + "".join(
             f'<td class="n">{found[name]:,.1f}</td>' if unit == "ml" else f'<td class="n">{found[name]:,.0f}</td>'
             for name in labels
@@ -187,6 +189,11 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_plain(item) for item in value) or "–"
     return escape(str(value))
+
+
+def _tagged(case: str, known: Mapping[str, str]) -> str:
+    """A case's name, with the word for what the run knew of it."""
+    return escape(case) + (f' <span class="tag">{escape(known[case])}</span>' if case in known else "")
 
 
 def _title(metric: str) -> str:

@@ -11,16 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from crossmatch import formats
+from crossmatch.atomic import read_json
 from crossmatch.errors import UserError, listed
 from crossmatch.inference.estimates import CaseQuality
 from crossmatch.inference.quality_record import QualityRecord, read_quality
 from crossmatch.reports.cases import case_row, ranked_choice
+from crossmatch.reports.labelled_scans import labelled_scans, told_of_labelled
+from crossmatch.reports.other_weights import other_weights
 from crossmatch.reports.overlays import unscored_figures
 from crossmatch.reports.renderings import prediction_surfaces
-from crossmatch.reports.scans import images_of_dataset, open_scan, recorded_scans, scan_file
+from crossmatch.reports.scans import ORIGIN, images_of_dataset, open_scan, recorded_scans, scan_file
 from crossmatch.reports.tables import estimates_table, volumes_table
 from crossmatch.reports.viewer import Viewer
 from crossmatch.runs.run import Run
+from crossmatch.scoring.recorded_files import rewritten_scans
+from crossmatch.scoring.stored import Prediction
 
 MOST_READ = 200  # masks whose volume is measured; of more, so many are taken evenly over the list
 OPEN_CASES = 12  # longer tables start folded
@@ -32,14 +37,15 @@ class Unscored:
     Attributes:
         folder, masks: where they lie; case -> file.
         quality: their estimates, where there are any.
-        notes: sentences about what is missing.
+        known: case -> training or validation, where the run has used the label of its scan.
+        notes: sentences about what is missing, and about what made the masks if it is not the run as it is now.
     """
 
     def __init__(self, run: Run, folder: Path, scored: Sequence[str] = ()) -> None:
-        """Look for the masks.
+        """Look for the masks. Those of a run with other classes are left out.
 
         Args:
-            run: the run that made them; folder: where they lie; scored: cases that have a reference.
+            run: whose page it is; folder: where they lie; scored: cases that have a reference.
 
         Raises:
             UserError: quality.json or prediction.json is damaged.
@@ -48,10 +54,30 @@ class Unscored:
         self.labels = {name: value for name, value in run.data["labels"].items() if value}
         found = dict(formats.files_in(folder)) if folder.is_dir() else {}
         self.masks = {case: path for case, path in found.items() if case not in scored}
+        made = _made(folder) if self.masks else Prediction()
+        self._refuse_other_classes(made)
+        self.known = labelled_scans(run, made, folder, list(self.masks))
+        if self.masks and (other := other_weights(run, made)):
+            self.notes.append(f"The masks in {folder.name} were made {other.told}.")
+        if changed := rewritten_scans(self.masks):
+            told = f"Scans written since masks in {folder.name} were made of them ({len(changed)}): {listed(changed)}"
+            self.notes.append(f"{told}. Predict again.")
         self.quality = read_quality(folder) if self.masks else None
         if self.quality is not None and not self.estimated(self.quality):
             self.notes += [f"{case} has no estimate: {why}" for case, why in self.quality.outdated.items()]
             self.quality = None
+
+    def _refuse_other_classes(self, made: Prediction) -> None:
+        """Leave all masks out if other classes are in them than the run has."""
+        own, theirs = self.run.data["labels"], made.get("data", {}).get("labels")
+        if theirs is None or theirs == own:
+            return
+        classes = " against ".join(listed(f"{value} {name}" for name, value in each.items()) for each in (theirs, own))
+        self.notes.append(
+            f"Masks in {self.folder} ({len(self.masks)}) are not shown: {made.get('run', 'another run')} made them, "
+            f"whose classes have other names or numbers ({classes})."
+        )
+        self.masks = {}
 
     def estimated(self, quality: QualityRecord) -> dict[str, CaseQuality]:
         """The estimates of these masks that hold, best first."""
@@ -59,6 +85,8 @@ class Unscored:
 
     def section(self, viewer: Viewer | None = None) -> tuple[str, dict[str, str], str]:
         """How the pictures were chosen, as HTML, case -> its pictures, and the table."""
+        if not self.masks:
+            return self._notices(), {}, ""
         chosen, told, table = self._by_quality(self.quality) if self.quality else self._by_volume()
         pictures: dict[str, str] = {}
         recorded = recorded_scans(self.folder)
@@ -72,14 +100,22 @@ class Unscored:
                 pictures[case] = case_row(
                     f"{reason[0].upper()}{escape(reason[1:])}: <b>{escape(case)}</b>", warned + row
                 )
-        notes = "".join(f'<p class="notice">{escape(note)}</p>' for note in self.notes)
+        self.notes += told_of_labelled(self.known, len(self.masks))
         folded = "" if len(self.masks) > OPEN_CASES else " open"
         table = f'<details{folded}><summary>Each case</summary><div class="scroll">{table}</div></details>'
-        return f'<p class="aside">{escape(told)}</p>{notes}', pictures, table
+        return f'<p class="aside">{escape(told)}</p>{self._notices()}', pictures, table
+
+    def _notices(self) -> str:
+        return "".join(f'<p class="notice">{escape(note)}</p>' for note in self.notes)
+
+    def _chosen(self, ranked: Sequence[str], names: tuple[str, str, str]) -> dict[str, str]:
+        """Case -> why it is shown, of those whose label the run has not used."""
+        new = [case for case in ranked if case not in self.known]
+        return ranked_choice(new, names) if new else {}
 
     def _by_quality(self, quality: QualityRecord) -> tuple[dict[str, tuple[str, list[str]]], str, str]:
         cases = self.estimated(quality)
-        reasons = ranked_choice(list(cases), ("best", "middle", "worst"))
+        reasons = self._chosen(list(cases), ("best", "middle", "worst"))
         chosen = {
             case: (f"{why} by estimate, {estimate_text(cases[case])}", cases[case]["flags"])
             for case, why in reasons.items()
@@ -94,7 +130,7 @@ class Unscored:
         self.notes += [f"{case} has no estimate: {why}" for case, why in quality.outdated.items()]
         if without := [case for case in self.masks if case not in cases and case not in quality.outdated]:
             self.notes.append(f"Without an estimate ({len(without)}): {listed(without)}.")
-        return chosen, told, estimates_table(cases, self.labels)
+        return chosen, told, estimates_table(cases, self.labels, self.known)
 
     def _by_volume(self) -> tuple[dict[str, tuple[str, list[str]]], str, str]:
         cases = list(self.masks)
@@ -115,7 +151,7 @@ class Unscored:
             for case, found in counts.items()
         }
         ranked = sorted(volumes, key=lambda case: (-sum(volumes[case].values()), case))
-        reasons = ranked_choice(ranked, ("largest volume", "middle volume", "smallest volume")) if ranked else {}
+        reasons = self._chosen(ranked, ("largest volume", "middle volume", "smallest volume"))
         part = f" Of {len(cases)} masks, {len(taken)} were measured." if len(taken) < len(cases) else ""
         told = (
             f"{_masks(len(cases))} in {self.folder.name}, without a reference and without an estimated quality, so "
@@ -123,7 +159,7 @@ class Unscored:
             f"shown: what went wrong is often too large or too small.{part} `crossmatch predict --quality` estimates "
             "the Dice of each mask."
         )
-        table = volumes_table({case: volumes[case] for case in ranked}, self.labels, unit)
+        table = volumes_table({case: volumes[case] for case in ranked}, self.labels, unit, self.known)
         return {case: (why, []) for case, why in reasons.items()}, told, table
 
     def _pictures(self, case: str, recorded: dict[str, list[Path]], viewer: Viewer | None) -> str:
@@ -147,6 +183,12 @@ def estimate_text(case: CaseQuality) -> str:
         return f"agreement {_percent(case['agreement'])}"
     interval = "" if case["low"] is None else f" ({100 * case['low']:.0f} to {_percent(case['high'])})"
     return f"estimated Dice {_percent(case['dice'])}{interval}"
+
+
+def _made(folder: Path) -> Prediction:
+    """What prediction.json says; nothing where there is none."""
+    path = folder / ORIGIN
+    return read_json(path, Prediction, "predict again into another folder") if path.is_file() else {}
 
 
 def _masks(count: int) -> str:
