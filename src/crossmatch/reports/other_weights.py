@@ -4,13 +4,10 @@ A run's folder may hold masks that it did not make alone, and a run that went on
 its earlier masks. Names and steps do not tell, so weights are compared by their digest.
 """
 
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from crossmatch.errors import UserError
-from crossmatch.inference.origin import weights_digest
-from crossmatch.runs.checkpoint import load_checkpoint
+from crossmatch.inference.present_weights import PresentWeights, present_weights
 from crossmatch.runs.run import Run
 from crossmatch.scoring.stored import Prediction
 
@@ -45,18 +42,17 @@ def other_weights(run: Run, made: Prediction | None) -> OtherWeights | None:
     at = f" at step {made['step']:,}" if "step" in made else ""
     other = OtherWeights(f"of {by}{at}", f"by the run {by}{at}, not by the {named} weights that are here now")
     foreign = by not in (None, run.folder.resolve().name)
-    now = _weights_now(run, named)
+    now = _present(run, named)
     if now is None:  # nobody can compare
         elsewhere = OtherWeights(f"by {named}", f"by the weights in {named}")
         return other if foreign else None if named in KEPT else elsewhere
-    digest, step = now
-    if made.get("weights_sha256", digest) == digest and made.get("step", step) == step:
+    if made.get("weights_sha256", now.sha256) == now.sha256 and made.get("step", now.step) == now.step:
         return None  # also where the run was copied or has another name by now
     if foreign:
         return other
-    if made.get("step", step) == step:
+    if made.get("step", now.step) == now.step:
         return OtherWeights("of other weights", f"by other weights than the {named} ones that are here now")
-    return OtherWeights(at.strip(), f"{at.strip()}, and the {named} weights are of step {step:,} by now")
+    return OtherWeights(at.strip(), f"{at.strip()}, and the {named} weights are of step {now.step:,} by now")
 
 
 def told_of_scores(run: Run, made: Prediction | None) -> list[str]:
@@ -66,17 +62,6 @@ def told_of_scores(run: Run, made: Prediction | None) -> list[str]:
     return [] if found is None else [f"The masks that were scored were made {found.told}. {way_out}"]
 
 
-def _weights_now(run: Run, named: str) -> tuple[str, int] | None:
-    """The digest and the step of a checkpoint of the run; None where it is gone or damaged."""
-    path = run.checkpoint(named) if named in KEPT else run.folder / "checkpoints" / Path(named).name
-    try:
-        return _read_weights(path, path.stat().st_mtime_ns)
-    except (OSError, UserError):
-        return None
-
-
-@lru_cache(maxsize=64)
-def _read_weights(path: Path, time: int) -> tuple[str, int]:
-    """The same of a file, read once as long as its time stays: a page asks several times."""
-    found = load_checkpoint(path, training=False)
-    return weights_digest(found.network), found.facts["step"]
+def _present(run: Run, named: str) -> PresentWeights | None:
+    """What a checkpoint of the run holds, also where a file is named by another place; None where it is gone."""
+    return present_weights(run, named if named in KEPT else str(run.folder / "checkpoints" / Path(named).name))

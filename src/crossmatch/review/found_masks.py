@@ -15,7 +15,7 @@ from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CaseQuality
 from crossmatch.inference.origin import MASKS, ORIGIN, RECORDED, SourceFile, has_changed
 from crossmatch.inference.quality_record import QualityRecord, read_quality
-from crossmatch.review.other_weights import other_weights
+from crossmatch.review.made_elsewhere import made_elsewhere
 from crossmatch.runs.run import Run
 
 UNLABELLED = "unlabelled"  # the folder in the run's into which this page lets masks be made
@@ -112,7 +112,7 @@ class MaskFolders:
         labels = data.get("labels", self._labels) if isinstance(data, dict) else self._labels
         if labels != self._labels:
             raise UserError(f"The masks in {folder} are of a run with other labels, so they are not shown.")
-        if told := other_weights(self._run, folder, facts):
+        if told := made_elsewhere(self._run, folder, facts):
             self.notes.append(told)
         quality = self._quality(folder)
         maps = folder / "uncertainty"

@@ -7,7 +7,7 @@ from crossmatch.inference.present_weights import present_weights
 from crossmatch.runs.run import Run
 
 
-def other_weights(run: Run, folder: Path, facts: dict[str, Any]) -> str | None:
+def made_elsewhere(run: Run, folder: Path, facts: dict[str, Any]) -> str | None:
     """A sentence where the masks in a folder were not made with the run's weights; else, or if nobody knows, None.
 
     The weights are compared, not names: a run's folder may have been renamed, and another run may have its name.
