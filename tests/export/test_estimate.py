@@ -129,8 +129,8 @@ def test_without_a_calibration_there_is_nothing_to_estimate_with(
         code, said, _ = call(capsys, "export", again, tmp_path / "model", "--format", "torch")
     assert code == 0
     said = " ".join(said.split())
-    assert "It does not estimate quality, as nothing was fitted: `crossmatch predict" in said
-    assert "--quality` does that" in said
+    assert "It does not estimate quality, as it has no fit: `crossmatch predict" in said
+    assert "--quality` makes one" in said
 
 
 def test_a_scan_that_fails_leaves_the_estimates_before_it(

@@ -180,6 +180,7 @@ def pack(
 ) -> None:
     """Write a run as one file to pass on: weights, recipe and facts, without data or names of cases and folders."""
     from crossmatch.inference.familiar import doubtful
+    from crossmatch.inference.fitted_files import changed_since_fit
     from crossmatch.runs.display import Terminal, say
     from crossmatch.runs.pack import pack as pack_run
     from crossmatch.runs.run import open_run
@@ -187,7 +188,7 @@ def pack(
     console = Terminal()
     if told := doubtful(open_run(run), checkpoint):
         say(console, "Warning:", told)
-    made = pack_run(run, out, checkpoint)
+    made = pack_run(run, out, checkpoint, is_old=changed_since_fit, warn=lambda text: say(console, "Warning:", text))
     size, following = f"{made.stat().st_size / 1e6:.1f} MB", f"crossmatch predict {quoted(made)} IMAGES MASKS"
     console.print(f"{made}, {size}. Next: {following}", soft_wrap=True, highlight=False)
 

@@ -53,5 +53,5 @@ def export(
         packed = is_packed(run)
         fit = f"crossmatch predict {'RUN' if packed else quoted(run)} SCANS MASKS --quality"
         then = "in the run that was packed; then pack and export it again" if packed else "; then export again"
-        told = f"It does not estimate quality, as nothing was fitted: `{fit}` does that{' ' * packed}{then}."
+        told = f"It does not estimate quality, as it has no fit: `{fit}` makes one{' ' * packed}{then}."
         console.print(told, soft_wrap=True, highlight=False)

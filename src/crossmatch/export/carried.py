@@ -5,12 +5,14 @@ is of its mask. An exported network gives only probabilities. So the exported ca
 alone. It is fitted on the same cases; its intervals come from its own errors on cases that are left out in turn.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from crossmatch.inference.calibration import LEVEL, fit_estimates
+from crossmatch.inference.fitted_files import changed_since_fit
 from crossmatch.inference.known_cases import kept_cases
 from crossmatch.inference.predict import Options, predictor_of
 from crossmatch.inference.quality import told_of, widening
@@ -18,8 +20,12 @@ from crossmatch.networks.segmenter import Segmenter
 from crossmatch.runs.run import Run
 
 
-def carried_quality(run: Run, network: Segmenter, weights_sha256: str) -> dict[str, Any] | None:
+def carried_quality(
+    run: Run, network: Segmenter, weights_sha256: str, warn: Callable[[str], None]
+) -> dict[str, Any] | None:
     """The calibration that the run keeps of a network, as plain constants; None where nothing was fitted yet.
+
+    It is None, and `warn` is told, where scans or labels that it was fitted on were changed since.
 
     Returns:
         L classes without background. "told": what it was fitted on, counts alone. "level": share of cases that the
@@ -32,6 +38,12 @@ def carried_quality(run: Run, network: Segmenter, weights_sha256: str) -> dict[s
     predictor = predictor_of([run], network, torch.device("cpu"), Options(device="cpu", quality=True))
     known = kept_cases(run, predictor, weights_sha256)
     if known is None:
+        return None
+    if changed_since_fit(run, known):
+        warn(
+            "the fit of quality is left out: scans or labels of its cases were changed since. Fit again with "
+            "`crossmatch predict --quality`, then export again"
+        )
         return None
     entropy, dice = (np.array(known[key], float) for key in ("border_entropy", "dice"))  # null is NaN
     fit = fit_estimates(1 - entropy, dice, widening(known))

@@ -3,6 +3,7 @@
 `infer.py` needs nothing else. Shapes: C channels, K classes, *P what the network takes.
 """
 
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,21 @@ INPUT, OUTPUT = "image", "probabilities"  # of the network
 BLACK = [0, 0, 0]
 
 
-def describe(run: Run, network: Segmenter, checkpoint: Checkpoint, name: str, file: str) -> dict[str, Any]:
+def describe(
+    run: Run,
+    network: Segmenter,
+    checkpoint: Checkpoint,
+    name: str,
+    file: str,
+    warn: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """The content of model.json.
 
     Args:
         run, network: what is exported.
         checkpoint: that of the network; name: how the user named it, ``last``, ``best`` or a path.
         file: of the exported network, in the folder of model.json.
+        warn: is told where a fit of quality is left out.
 
     Returns:
         "model": file, names and shapes of its input and output, (batch, C, *P) and (batch, K, *P), float32.
@@ -78,7 +87,7 @@ def describe(run: Run, network: Segmenter, checkpoint: Checkpoint, name: str, fi
         },
         "batch": recipe.predict.batch,
         "seen": data.get("seen"),
-        "quality": carried_quality(run, network, digest),
+        "quality": carried_quality(run, network, digest, warn),
     }
 
 

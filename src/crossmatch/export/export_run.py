@@ -109,7 +109,7 @@ def export_run(
     network, loaded = run.load_network(checkpoint)
     if told := doubtful(run, checkpoint):
         warn(told)
-    about = describe(run, network, loaded, checkpoint, chosen.file)
+    about = describe(run, network, loaded, checkpoint, chosen.file, warn)
     scored = evaluations_of(run, about["weights_sha256"], evaluations, warn)
     estimated = about["quality"] is not None and format != "bundle"
     card = model_card(run, about, loaded, scored, licence, chosen.use + (_ESTIMATES if estimated else ""))

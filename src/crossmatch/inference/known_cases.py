@@ -5,7 +5,7 @@ it is surer of itself than anywhere else, so intervals are made wider. Of severa
 validation cases that none of them learned from with labels, and they are kept in the first run.
 
 What is kept is valid for these weights, settings and files. With another checkpoint or list of cases, or if an image or
-label was written since, they are predicted again. A file that `check` would refuse by now is refused here too.
+label was changed since, they are predicted again. A file that `check` would refuse by now is refused here too.
 """
 
 import contextlib
@@ -35,6 +35,7 @@ from crossmatch.dataset.voxels import count_labels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.inference.estimates import Reliability
+from crossmatch.inference.fitted_files import content_of, state_of
 from crossmatch.inference.inputs import usable_scans
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.reliability import Voxels, reliability, voxels_around
@@ -66,7 +67,8 @@ class KnownCases(TypedDict):
     references: dict[str, list[MaskShape]]  # L each, of all labelled and validation cases
     reliability: Reliability | None
     reference_files: NotRequired[str]  # as `files`, of all whose shapes are in `references`; earlier versions knew none
-    again: NotRequired[bool]  # files of the cases were written since an earlier fit for these weights and settings
+    content: NotRequired[str]  # digest of the content of the same files, which copies share
+    again: NotRequired[bool]  # an earlier fit for these weights and settings found others in changed files
 
 
 def known_cases(
@@ -106,8 +108,13 @@ def known_cases(
     names = (list(run.data["labels"]), list(run.data["channels"]))
     if not chosen or (list(dataset.labels), list(dataset.channels)) != names:
         return kept or "The data of the training have other cases, labels or channels now, so nothing could be fitted."
-    files, reference_files = _state(chosen), _state(labelled + validation)
+    files, reference_files = state_of(chosen), state_of(labelled + validation)
     if kept is not None and (kept["files"], kept.get("reference_files")) == (files, reference_files):
+        return kept
+    content = content_of(labelled + validation)
+    if kept is not None and (kept["method"], kept.get("content")) == (_method(validation), content):  # copied files
+        kept["files"], kept["reference_files"] = files, reference_files
+        _keep(path, kept)
         return kept
     try:
         usable_scans({case.id: case.images for case in labelled + validation}, run, predictor.recipe, lambda told: None)
@@ -115,22 +122,20 @@ def known_cases(
     except UserError as error:
         raise UserError(f"Quality is estimated from cases of {dataset.root}, which were changed: {error}") from error
     found["weights_sha256"], found["files"], found["reference_files"] = weights_sha256, files, reference_files
-    found["method"] = "validation" if validation else "labelled"
-    found["again"] = kept is not None and (kept["files"] != files or "reference_files" in kept)
-    with contextlib.suppress(UserError):  # a run that may only be read; the next call fits again
-        write_json(path, found)
+    found["content"], found["method"] = content, _method(validation)
+    fits = [(one["dice"], one["references"]) for one in (found, kept) if one is not None]
+    found["again"] = fits[0] != fits[-1]
+    _keep(path, found)
     return found
 
 
-def _state(cases: Sequence[Case]) -> str:
-    """Changes when a case joins or leaves, or one of its files is written."""
-    states = []
-    for case in cases:
-        named = (*case.images, *([] if case.label is None else [case.label]))
-        for path in (part for each in named for part in formats.parts(each)):
-            stat = path.stat()
-            states.append([case.id, path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
-    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+def _method(validation: Sequence[Case]) -> Literal["validation", "labelled"]:
+    return "validation" if validation else "labelled"
+
+
+def _keep(path: Path, found: KnownCases) -> None:
+    with contextlib.suppress(UserError):  # a run that may only be read; the next call finds it again
+        write_json(path, found)
 
 
 def kept_cases(run: Run, predictor: Predictor, weights_sha256: str) -> KnownCases | None:
