@@ -12,7 +12,7 @@ from crossmatch.dataset.check import check
 from crossmatch.export.export_run import export_run
 from crossmatch.export.scored import interval
 from crossmatch.inference.predict import Options, predict
-from crossmatch.reports.evaluated import known_cases
+from crossmatch.reports.seen_before import known_cases
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.evaluate import evaluate
 from crossmatch.scoring.scores import load_evaluation
@@ -50,7 +50,10 @@ def test_a_card_is_filled_from_the_run(run: Path, tmp_path: Path) -> None:
     read = yaml.safe_load(head)
     assert {"medical", "semi-supervised", "2d", "unet", "crossmatch"} <= set(read["tags"])
     results = read["model-index"][0]["results"]
-    assert [each["dataset"]["name"] for each in results] == ["2 validation cases", "3 test cases"]
+    assert [each["dataset"]["name"] for each in results] == [
+        "2 validation cases, 4 others have no mask",
+        "3 test cases",
+    ]
     assert "| labelled training cases | 1 |\n| unlabelled training cases | 3 |\n| validation cases | 2 |" in page
     assert "| `train.optimizer` | adamw |" in page
     assert "case_0" not in text
@@ -95,7 +98,7 @@ def test_images_that_were_learned_from_are_no_test_cases(run: Path, tmp_path: Pa
     evaluate(run / "seen", data / "labelsTr", run / "seen", partial=True)
     text = card(run, tmp_path / "model")
     shutil.rmtree(run / "seen")
-    assert "| unlabelled training, 1 cases | RV |" in text
+    assert "| unlabelled training, 1 cases, 5 others have no mask | RV |" in text
 
 
 def evaluated_copy(run: Path, place: Path, cases: str, *others: Path) -> Path:
@@ -126,15 +129,16 @@ def test_images_stay_learned_from_whatever_the_dataset_has_by_now(run: Path, tmp
     with (tmp_path / "data/splits/train.txt").open("a") as file:
         file.write("\ncase_000\n")
     copy = changed(evaluated_copy(run, tmp_path / "run", "case_002"), root=str(tmp_path / "data"))
-    assert "| unlabelled training, 1 cases | RV |" in card(copy, tmp_path / "named")
-    assert "| unlabelled training, 1 cases | RV |" in card(changed(copy, unlabelled_cases=None), tmp_path / "unnamed")
+    words = "unlabelled training, 1 cases, 5 others have no mask"
+    assert f"| {words} | RV |" in card(copy, tmp_path / "named")
+    assert f"| {words} | RV |" in card(changed(copy, unlabelled_cases=None), tmp_path / "unnamed")
 
 
 def test_cases_of_runs_that_gave_their_weights_are_training_cases(run: Path, tmp_path: Path) -> None:
     copy = evaluated_copy(run, tmp_path / "run", "case_005 case_006")
-    assert "| validation, 2 cases | RV |" in card(copy, tmp_path / "own")
+    assert "| validation, 2 cases, 4 others have no mask | RV |" in card(copy, tmp_path / "own")
     changed(copy, labelled_before=["case_006"])
-    assert "| training, 2 cases | RV |" in card(copy, tmp_path / "inherited")
+    assert "| training, 2 cases, 4 others have no mask | RV |" in card(copy, tmp_path / "inherited")
 
 
 def test_cases_of_another_member_are_training_cases(run: Path, tmp_path: Path) -> None:

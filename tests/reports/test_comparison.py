@@ -153,6 +153,11 @@ def test_cases_whose_images_were_learned_from_are_no_test_cases(runs, tmp_path, 
             (folder / f"{case}.nii.gz").unlink()
         evaluate(folder, tmp_path / "later", folder, partial=True)
     text = Page(write_comparison(runs, tmp_path / "both.html")).text
+    assert "second was tested on cases named like some that it had used: case_003." in text
+    assert "1 of 1 are named like cases that the run learned from" in Page(write_report(runs[1])).text
+    for run in runs:  # as if it had been evaluated beside a dataset.json
+        change(run / "of_training/summary.json", "dataset", value="tiny")
+    text = Page(write_comparison(runs, tmp_path / "both.html")).text
     assert "second was tested on cases whose images it had learned from: case_003." in text
     assert "first was tested on" not in text  # it is supervised, and saw no image without a label
     page = Page(write_report(runs[1]))

@@ -80,7 +80,7 @@ def _head(about: Mapping[str, Any], scored: Sequence[Scored], licence: str) -> s
                 "      - task:",
                 "          type: image-segmentation",
                 "        dataset:",
-                f"          name: {each.cases} {each.what} cases{each.evaluation.otherwise}",
+                f"          name: {each.cases} {each.what} cases{each.otherwise}",
                 "          type: private",
                 "        metrics:",
                 "          - type: dice",
@@ -183,7 +183,7 @@ def _limits(run: Run, about: Mapping[str, Any], scored: Sequence[Scored]) -> Ite
         for name in each.evaluation.labels:
             dice = each.evaluation.statistics(name)["dice"].mean
             if dice < LOW_DICE:
-                found = f"{100 * dice:.1f} %{each.evaluation.otherwise}"
+                found = f"{100 * dice:.1f} %{each.otherwise}"
                 yield f"Where {name} matters: its mean Dice on {each.what} cases is {found}."
     if not any(each.what == "test" for each in scored):
         yield "Where its quality must be known: it was not evaluated on test cases."

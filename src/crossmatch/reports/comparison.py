@@ -8,7 +8,7 @@ from crossmatch.errors import UserError, listed
 from crossmatch.reports.beside import beside_rows
 from crossmatch.reports.curves import runs_panels
 from crossmatch.reports.document import document
-from crossmatch.reports.evaluated import UNLABELLED, known_cases, notices, pictures_section
+from crossmatch.reports.evaluated import notices, pictures_section
 from crossmatch.reports.heading import duration, last_checkpoint, tiled
 from crossmatch.reports.other_weights import other_weights, told_of_scores
 from crossmatch.reports.pairs import (
@@ -21,6 +21,7 @@ from crossmatch.reports.pairs import (
     pairs_table,
     shared_cases,
 )
+from crossmatch.reports.seen_before import UNLABELLED, seen_before
 from crossmatch.reports.tables import runs_table, scores_of_runs
 from crossmatch.runs.differences import flat
 from crossmatch.runs.run import Run
@@ -166,11 +167,13 @@ def _doubts(
     for run in scored:
         assert run.evaluation is not None
         told += [f"{run.name}: {each}" for each in told_of_scores(run.run, run.evaluation.prediction)]
-        known = known_cases(run.run, run.evaluation)
+        known, by_name = seen_before(run.run, run.evaluation, run.references)
         if labels := [case for case, kind in known.items() if kind != UNLABELLED]:
             told.append(f"{run.name} was tested on cases whose labels it had used: {listed(labels)}.")
         if images := [case for case, kind in known.items() if kind == UNLABELLED]:
             told.append(f"{run.name} was tested on cases whose images it had learned from: {listed(images)}.")
+        if by_name:
+            told.append(f"{run.name} was tested on cases named like some that it had used: {listed(by_name)}.")
         told += [f"{run.name}: {changed}" for changed in told_since(run.evaluation, run.masks, run.references)]
     how = {run.name: _how_scored(run.evaluation) for run in scored if run.evaluation is not None}
     if len(set(how.values())) > 1:

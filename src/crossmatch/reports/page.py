@@ -46,7 +46,7 @@ def render(
     body = [header(run, escape(name)), key_numbers(run, lines, evaluation), state(run, lines)]
     if evaluation is not None:
         doubts = [*told_of_scores(run, evaluation.prediction), *told_since(evaluation, predictions, references)]
-        body.append(evaluation_section(run, evaluation, doubts))
+        body.append(evaluation_section(run, evaluation, doubts, references))
         if predictions is not None:
             figures, notes = case_figures(run, evaluation, predictions, viewer)
             content = [notices(notes), *figures.values()]
@@ -58,9 +58,7 @@ def render(
         told, figures, table = masks.section(viewer)
         content = [told, *figures.values(), table]
         body.append(pictures_section("Predictions without a reference", masks.labels, content, ("prediction",)))
-    body += [
-        quality_section(quality, evaluation if beside else None, run.data["name"]) for quality, beside in qualities
-    ]
+    body += [quality_section(quality, evaluation if beside else None, run.data["name"]) for quality, beside in qualities]
     if evaluation is None:
         body.append(no_evaluation(run))
     body += [_curves(run, lines), _settings(run), _origin(run)]
