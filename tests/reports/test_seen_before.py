@@ -12,6 +12,7 @@ from crossmatch.inference.predict import Options, predict
 from crossmatch.reports import write_report
 from crossmatch.reports.evaluated import references_of
 from crossmatch.reports.seen_before import SeenCases, seen_before
+from crossmatch.runs.pack import pack
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.evaluate import evaluate
 from crossmatch.scoring.scores import load_evaluation
@@ -103,3 +104,17 @@ def test_cases_of_other_names_are_test_cases(place: Path) -> None:
     predict(place / "run", place / "study" / "imagesTs", place / "run" / "seen", Options(device="cpu"))
     assert seen_in(place, place / "study" / "labelsTs") == SeenCases({}, {})
     assert "| test, 1 cases | RV |" in card(place, [])
+
+
+def test_estimates_of_a_packed_model_are_not_judged_by_the_cases_they_were_fitted_on(place: Path) -> None:
+    """The fit in a packed model does not name its cases."""
+    run, scans = place / "run", place / "scans"
+    scans.mkdir()
+    for case in ("case_004", "case_005"):
+        shutil.copy(place / "study" / "imagesTr" / f"{case}_0000.nii.gz", scans)
+    predict(run, place / "study" / "imagesTs", place / "fitted", Options(device="cpu", quality=True))
+    predict(pack(run, place / "model.zip"), scans, place / "masks", Options(device="cpu", quality=True))
+    evaluate(place / "masks", place / "study" / "labelsTr", place / "masks", partial=True)
+    page = Page(write_report(run, predictions=place / "masks"))
+    assert "the estimates were fitted on all 2 evaluated cases and are too good there" in page.text
+    assert "evaluated cases the estimated Dice is off" not in page.text

@@ -1,28 +1,35 @@
 """How far estimates can be trusted: probabilities beside how often they are right, estimated Dice beside true Dice."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from crossmatch.inference.estimates import Reliability
+from crossmatch.inference.origin import weights_digest
 from crossmatch.inference.quality_record import QualityRecord
+from crossmatch.reports.seen_before import seen_before
+from crossmatch.runs.checkpoint import load_checkpoint
+from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation
 
 SIDE, LEFT, BOTTOM, TOP, RIGHT = 230, 34, 34, 8, 10  # of a square drawing, SVG units
 LEAST_CASES = 3  # for a correlation
 
 
-def quality_section(quality: QualityRecord | None, evaluation: Evaluation | None, dataset: str) -> str:
+def quality_section(
+    quality: QualityRecord | None, evaluation: Evaluation | None, run: Run, references: Path | None
+) -> str:
     """Calibration of probabilities, and estimated against true Dice where an evaluation tells it; "" without both.
 
     Cases that the estimates were fitted on are counted, but not compared: there the estimates are too good.
 
     Args:
         quality: the estimates of a folder of masks; evaluation: of the same masks.
-        dataset: the name of the one that the estimates were fitted on. Cases of another may have the same names.
+        run: whose page it is; references: where those of the evaluation lie, see `seen_before`.
     """
     if quality is None:
         return ""
@@ -36,8 +43,7 @@ def quality_section(quality: QualityRecord | None, evaluation: Evaluation | None
             f"{reliability['temperature']:.3g}."
         )
     scored = [] if evaluation is None else _pairs(quality, evaluation)
-    same = evaluation is not None and evaluation.dataset in (None, dataset)
-    fitted = set(quality.calibration["cases"]) if same else set()
+    fitted = {} if evaluation is None else _fitted(quality, evaluation, run, references)
     if scored and evaluation is not None and evaluation.largest_component:
         scored = []
         told.append(
@@ -49,12 +55,40 @@ def quality_section(quality: QualityRecord | None, evaluation: Evaluation | None
         figures.append(_estimates(pairs))
         told.append(_agreement(pairs, quality.calibration["level"]))
     if len(pairs) < len(scored):
-        told.append(_left_out(len(scored) - len(pairs), len(scored), quality.calibration["error"]))
+        told.append(
+            _left_out(len(scored) - len(pairs), len(scored), quality.calibration["error"], all(fitted.values()))
+        )
     if not told:
         return ""
     text = " ".join([*told, quality.calibration["told"]])
     drawn = f'<div class="squares">{"".join(figures)}</div>' if figures else ""
     return f'<section><h2>How far to trust the estimates</h2><p class="aside">{escape(text)}</p>{drawn}</section>'
+
+
+def _fitted(quality: QualityRecord, evaluation: Evaluation, run: Run, references: Path | None) -> dict[str, bool]:
+    """Each evaluated case that the estimates were fitted on -> whether that is certain: else only its name says so.
+
+    A packed model's fit does not name its cases. If it is of weights of the run, they are taken to be all of the run's
+    validation or labelled cases.
+    """
+    calibration, seen = quality.calibration, seen_before(run, evaluation, references)
+    names, data = set(calibration["cases"]), run.data
+    own = {*data["validation"], *data["labelled"]}
+    if calibration["method"] != "none" and names.isdisjoint(own) and calibration["weights_sha256"] in _weights(run):
+        names = set(data["validation"] if calibration["method"] == "validation" else data["labelled"])
+    same = evaluation.dataset == data["name"]
+    return {
+        case: same or case in seen.certain
+        for case in evaluation.case_means()
+        if case in names and (same or evaluation.dataset is None or case in seen.certain or case in seen.by_name)
+    }
+
+
+def _weights(run: Run) -> Iterator[str]:
+    """The digests of the run's checkpoints."""
+    for path in (run.checkpoint("last"), run.checkpoint("best")):
+        if path.is_file():
+            yield weights_digest(load_checkpoint(path, training=False).network)
 
 
 Pair = tuple[float, float, float | None, float | None, str]  # estimated and true Dice, interval, case
@@ -79,19 +113,22 @@ def _pairs(quality: QualityRecord, evaluation: Evaluation) -> list[Pair]:
     ]
 
 
-def _left_out(fitted: int, cases: int, error: float | None) -> str:
+def _left_out(fitted: int, cases: int, error: float | None, certain: bool) -> str:
     """What is said of evaluated cases that the estimates were fitted on.
 
     Args:
         fitted: their number, of `cases` with an estimate.
         error: of the fit, each of its cases estimated from the others; a Dice, None: not known.
+        certain: false where some may be others of the same names.
     """
+    if_others = "" if certain else ", or on others of the same names,"
     if fitted < cases:
         are = f"{fitted} of the {cases} evaluated cases with an estimate {'is' if fitted == 1 else 'are'}"
-        return f"{are} left out of this comparison, because the estimates were fitted on them and are too good there."
+        why = f"because the estimates were fitted on them{if_others} and are too good there"
+        return f"{are} left out of this comparison, {why}."
     told = (
-        f"Estimated and true Dice are not compared, because the estimates were fitted on all {cases} evaluated cases "
-        "and are too good there."
+        f"Estimated and true Dice are not compared, because the estimates were fitted on all {cases} evaluated cases"
+        f"{if_others} and are too good there."
     )
     if error is not None:
         told += (

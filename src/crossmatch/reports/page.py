@@ -58,7 +58,7 @@ def render(
         told, figures, table = masks.section(viewer)
         content = [told, *figures.values(), table]
         body.append(pictures_section("Predictions without a reference", masks.labels, content, ("prediction",)))
-    body += [quality_section(quality, evaluation if beside else None, run.data["name"]) for quality, beside in qualities]
+    body += [quality_section(quality, evaluation if beside else None, run, references) for quality, beside in qualities]
     if evaluation is None:
         body.append(no_evaluation(run))
     body += [_curves(run, lines), _settings(run), _origin(run)]
