@@ -12,7 +12,7 @@ from crossmatch.dataset.check import check
 from crossmatch.export.export_run import export_run
 from crossmatch.export.scored import interval
 from crossmatch.inference.predict import Options, predict
-from crossmatch.reports.seen_before import known_cases
+from crossmatch.reports.seen_before import SeenCases, seen_before
 from crossmatch.runs.run import open_run
 from crossmatch.scoring.evaluate import evaluate
 from crossmatch.scoring.scores import load_evaluation
@@ -147,9 +147,9 @@ def test_cases_of_another_member_are_training_cases(run: Path, tmp_path: Path) -
     changed(other.folder, labelled=["case_005"], validation=[])
     copy = evaluated_copy(run, tmp_path / "run", "case_005", other.folder)
     evaluation = load_evaluation(copy / "seen")
-    assert known_cases(open_run(copy), evaluation) == {"case_005": "training"}
+    assert seen_before(open_run(copy), evaluation).certain == {"case_005": "training"}
     alone = evaluated_copy(run, tmp_path / "alone", "case_005")
-    assert known_cases(open_run(alone), load_evaluation(alone / "seen")) == {"case_005": "validation"}
+    assert seen_before(open_run(alone), load_evaluation(alone / "seen")).certain == {"case_005": "validation"}
 
 
 def test_scores_of_other_weights_are_left_out(run: Path, tmp_path: Path) -> None:
@@ -206,14 +206,14 @@ def test_cases_of_another_dataset_are_known_by_their_images(run: Path, tmp_path:
         predict(run, data / f"imagesTr/{scan}_0000.nii.gz", tmp_path / "seen", Options(device="cpu"))
     predict(run, data / "imagesTs/case_001_0000.nii.gz", tmp_path / "new", Options(device="cpu"))
     unread = evaluate(tmp_path / "seen", data / "labelsTr", partial=True)
-    assert (unread.contents, known_cases(open_run(run), unread)) == ({}, {})
+    assert (unread.contents, seen_before(open_run(run), unread).certain) == ({}, {})
     check(data)
     evaluate(tmp_path / "seen", data / "labelsTr", tmp_path / "scores", partial=True)
-    assert known_cases(open_run(run), load_evaluation(tmp_path / "scores")) == {
+    assert seen_before(open_run(run), load_evaluation(tmp_path / "scores")).certain == {
         "a": "training",
         "b": "unlabelled training",
         "c": "validation",
     }
     new = evaluate(tmp_path / "new", data / "labelsTs", partial=True)
     assert list(new.contents) == ["case_001"]
-    assert known_cases(open_run(run), new) == {}
+    assert seen_before(open_run(run), new) == SeenCases({}, {})  # its name is that of a labelled case

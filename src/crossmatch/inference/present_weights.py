@@ -9,6 +9,8 @@ from crossmatch.inference.origin import weights_digest
 from crossmatch.runs.checkpoint import load_checkpoint
 from crossmatch.runs.run import Run
 
+KEPT = ("last", "best")  # the names of the checkpoints that a run keeps
+
 
 @dataclass(frozen=True)
 class PresentWeights:

@@ -1,7 +1,7 @@
 """How far estimates can be trusted: probabilities beside how often they are right, estimated Dice beside true Dice."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -9,10 +9,9 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from crossmatch.inference.estimates import Reliability
-from crossmatch.inference.origin import weights_digest
+from crossmatch.inference.present_weights import KEPT, present_weights
 from crossmatch.inference.quality_record import QualityRecord
 from crossmatch.reports.seen_before import seen_before
-from crossmatch.runs.checkpoint import load_checkpoint
 from crossmatch.runs.run import Run
 from crossmatch.scoring.scores import Evaluation
 
@@ -74,7 +73,7 @@ def _fitted(quality: QualityRecord, evaluation: Evaluation, run: Run, references
     calibration, seen = quality.calibration, seen_before(run, evaluation, references)
     names, data = set(calibration["cases"]), run.data
     own = {*data["validation"], *data["labelled"]}
-    if calibration["method"] != "none" and names.isdisjoint(own) and calibration["weights_sha256"] in _weights(run):
+    if calibration["method"] != "none" and names.isdisjoint(own) and _has_weights(run, calibration["weights_sha256"]):
         names = set(data["validation"] if calibration["method"] == "validation" else data["labelled"])
     same = evaluation.dataset == data["name"]
     return {
@@ -84,11 +83,9 @@ def _fitted(quality: QualityRecord, evaluation: Evaluation, run: Run, references
     }
 
 
-def _weights(run: Run) -> Iterator[str]:
-    """The digests of the run's checkpoints."""
-    for path in (run.checkpoint("last"), run.checkpoint("best")):
-        if path.is_file():
-            yield weights_digest(load_checkpoint(path, training=False).network)
+def _has_weights(run: Run, digest: str) -> bool:
+    """Whether the last or the best checkpoint of a run holds these weights."""
+    return any(now is not None and now.sha256 == digest for now in (present_weights(run, name) for name in KEPT))
 
 
 Pair = tuple[float, float, float | None, float | None, str]  # estimated and true Dice, interval, case

@@ -7,11 +7,9 @@ its earlier masks. Names and steps do not tell, so weights are compared by their
 from pathlib import Path
 from typing import NamedTuple
 
-from crossmatch.inference.present_weights import PresentWeights, present_weights
+from crossmatch.inference.present_weights import KEPT, PresentWeights, present_weights
 from crossmatch.runs.run import Run
 from crossmatch.scoring.stored import Prediction
-
-KEPT = ("last", "best")  # the checkpoints that every run has
 
 
 class OtherWeights(NamedTuple):

@@ -1,8 +1,8 @@
 """Which evaluated cases a run has used before, and which ones it may have used.
 
-Cases are told by their names, and names such as case_001 are common. It is certain where the references are those of
-the run's dataset: by its name, by the fingerprint of the folder that they lie in, or by the bytes of a reference. Where
-only the name of a case says so, it is a doubt, and is told as one.
+Cases are told by their images, where these are known, and else by their names; names such as case_001 are common. A
+name is certain where the references are those of the run's dataset: by its name, by the fingerprint of the folder that
+they lie in, or by the bytes of a reference. Where only the name of a case says so, it is a doubt, and is told as one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,11 +30,6 @@ class SeenCases(NamedTuple):
     by_name: dict[str, str]  # cases of a dataset of another name or of none, which may be others
 
 
-def known_cases(run: Run, evaluation: Evaluation, references: Path | None = None) -> dict[str, str]:
-    """The evaluated cases that the run has used for certain. Arguments as of `seen_before`."""
-    return seen_before(run, evaluation, references).certain
-
-
 def seen_before(run: Run, evaluation: Evaluation, references: Path | None = None) -> SeenCases:
     """The evaluated cases that the run has used, or another run whose masks these are, alone or averaged.
 
@@ -49,14 +44,47 @@ def seen_before(run: Run, evaluation: Evaluation, references: Path | None = None
     for facts, learned in used:
         for kind, keys in _KEYS.items():
             learned |= {case: kind for key in keys for case in facts.get(key, [])}
+        same = _same_data(facts, evaluation, content)
+        images, known = _images(facts, learned), _contents(facts, evaluation) if same else evaluation.contents
+        for case, image in known.items():
+            if image in images:
+                _note(seen.certain, case, images[image])
         found = {case: learned[case] for case in evaluation.case_means() if case in learned}
-        certain = set(found) if _same_data(facts, evaluation, content) else set[str]()
+        certain = set(found) if same else set[str]()
         if facts is run.data and len(certain) < len(found):
             certain |= _same_references(run, evaluation, found)
         for case, kind in found.items():
-            place = seen.certain if case in certain else seen.by_name
-            place[case] = max(kind, place.get(case, kind), key=_RANKS.index)
+            if case in certain:
+                _note(seen.certain, case, kind)
+            elif not _of_another_image(case, facts, evaluation):
+                _note(seen.by_name, case, kind)
     return SeenCases(seen.certain, {case: kind for case, kind in seen.by_name.items() if case not in seen.certain})
+
+
+def _note(kinds: dict[str, str], case: str, kind: str) -> None:
+    """Note what a case was to a run; what counts most stays."""
+    kinds[case] = max(kind, kinds.get(case, kind), key=_RANKS.index)
+
+
+def _images(facts: Any, learned: Mapping[str, str]) -> dict[str, str]:
+    """Content of an image -> what it was to the run that these facts are of; empty for a run of an earlier version."""
+    contents, kinds = facts.get("contents", {}), dict[str, str]()
+    for case, kind in learned.items():
+        if case in contents:
+            _note(kinds, contents[case], kind)
+    return kinds | dict.fromkeys(facts.get("contents_before", []), "training")
+
+
+def _contents(facts: Any, evaluation: Evaluation) -> dict[str, str]:
+    """Evaluated case -> its image, for the dataset that a run learned from."""
+    own = {case: image for case, image in facts.get("contents", {}).items() if case in evaluation.case_means()}
+    return own | dict(evaluation.contents)
+
+
+def _of_another_image(case: str, facts: Any, evaluation: Evaluation) -> bool:
+    """Whether both images of this name are known, and differ."""
+    theirs, ours = evaluation.contents.get(case), facts.get("contents", {}).get(case)
+    return theirs is not None and ours is not None and theirs != ours
 
 
 def about_seen(seen: SeenCases, run: Run, evaluation: Evaluation) -> list[str]:
