@@ -9,6 +9,7 @@ from crossmatch.atomic import file_sha256
 from crossmatch.dataset.layout import read_description
 from crossmatch.errors import UserError
 from crossmatch.reports.scans import images_of_dataset
+from crossmatch.reports.seen_before import note, used_labels
 from crossmatch.runs.run import Run
 from crossmatch.scoring.stored import Prediction
 
@@ -24,11 +25,11 @@ def labelled_scans(run: Run, made: Prediction, folder: Path, cases: Sequence[str
         made: what prediction.json says of the masks; folder: where they lie; cases: their names.
     """
     own: list[Any] = [run.data, *(each.get("data", {}) for each in (made, *made.get("members", [])))]
-    facts = [each for each in own if each.get("name") == run.data["name"]]
-    used = {case: "validation" for each in facts for case in each.get("validation", [])}
-    used |= {
-        case: "training" for each in facts for key in ("labelled", "labelled_before") for case in each.get(key, [])
-    }
+    used: dict[str, str] = {}
+    for facts in own:
+        if facts.get("name") == run.data["name"]:
+            for case, kind in used_labels(facts).items():
+                note(used, case, kind)
     scans, told = made.get("scans", {}), {}
     for case in cases:
         if case in used and _is_of_dataset(run, case, folder, scans.get(case, [])):

@@ -42,26 +42,25 @@ def seen_before(run: Run, evaluation: Evaluation, references: Path | None = None
     seen = SeenCases({}, {})
     used = [(run.data, dict.fromkeys(_unlabelled_cases(run), UNLABELLED))] + [(facts, {}) for facts in others]
     for facts, learned in used:
-        for kind, keys in _KEYS.items():
-            learned |= {case: kind for key in keys for case in facts.get(key, [])}
+        learned |= used_labels(facts)
         same = _same_data(facts, evaluation, content)
         images, known = _images(facts, learned), _contents(facts, evaluation) if same else evaluation.contents
         for case, image in known.items():
             if image in images:
-                _note(seen.certain, case, images[image])
+                note(seen.certain, case, images[image])
         found = {case: learned[case] for case in evaluation.case_means() if case in learned}
         certain = set(found) if same else set[str]()
         if facts is run.data and len(certain) < len(found):
             certain |= _same_references(run, evaluation, found)
         for case, kind in found.items():
             if case in certain:
-                _note(seen.certain, case, kind)
+                note(seen.certain, case, kind)
             elif not _of_another_image(case, facts, evaluation):
-                _note(seen.by_name, case, kind)
+                note(seen.by_name, case, kind)
     return SeenCases(seen.certain, {case: kind for case, kind in seen.by_name.items() if case not in seen.certain})
 
 
-def _note(kinds: dict[str, str], case: str, kind: str) -> None:
+def note(kinds: dict[str, str], case: str, kind: str) -> None:
     """Note what a case was to a run; what counts most stays."""
     kinds[case] = max(kind, kinds.get(case, kind), key=_RANKS.index)
 
@@ -71,7 +70,7 @@ def _images(facts: Any, learned: Mapping[str, str]) -> dict[str, str]:
     contents, kinds = facts.get("contents", {}), dict[str, str]()
     for case, kind in learned.items():
         if case in contents:
-            _note(kinds, contents[case], kind)
+            note(kinds, contents[case], kind)
     return kinds | dict.fromkeys(facts.get("contents_before", []), "training")
 
 
@@ -85,6 +84,15 @@ def _of_another_image(case: str, facts: Any, evaluation: Evaluation) -> bool:
     """Whether both images of this name are known, and differ."""
     theirs, ours = evaluation.contents.get(case), facts.get("contents", {}).get(case)
     return theirs is not None and ours is not None and theirs != ours
+
+
+def used_labels(facts: Any) -> dict[str, str]:
+    """Case -> training or validation, for the cases whose labels a run has used.
+
+    Args:
+        facts: what the run's record says of its data.
+    """
+    return {case: kind for kind, keys in _KEYS.items() for key in keys for case in facts.get(key, [])}
 
 
 def about_seen(seen: SeenCases, run: Run, evaluation: Evaluation) -> list[str]:
