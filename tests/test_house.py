@@ -43,7 +43,7 @@ ALLOWED = {
     "inference": "atomic batches dataset errors formats importers networks perturb recipes runs scoring",
     "training": "atomic batches dataset errors formats inference methods networks recipes runs scoring system",
     "reports": "atomic batches dataset errors formats inference runs scoring vendor",
-    "review": "atomic dataset errors formats inference reports runs vendor",
+    "review": "atomic dataset errors formats inference reports runs scoring vendor",
     "benchmark": "atomic dataset errors formats methods recipes runs scoring system",
     "api": "dataset errors inference plan recipes reports runs scoring training",
     "export": "atomic errors formats inference networks reports runs scoring",

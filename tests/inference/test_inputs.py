@@ -190,8 +190,8 @@ def test_scans_in_deeper_folders_are_named(tmp_path: Path) -> None:
 def test_what_crossmatch_wrote_below_the_scans_is_no_scan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With a folder for each patient: earlier masks, a run with masks, a dataset, an exported model."""
     run = untrained_run(tmp_path / "run", write_dataset(tmp_path / "data", n_test=2)).folder
-    scans = tmp_path / "scans"
-    for path, name in zip(sorted((tmp_path / "data" / "imagesTs").iterdir()), ("anna", "bert"), strict=True):
+    scans, new = tmp_path / "scans", write_dataset(tmp_path / "new", n_test=2, seed=9)
+    for path, name in zip(sorted((new / "imagesTs").iterdir()), ("anna", "bert"), strict=True):
         (touch(tmp_path, f"scans/{name}/mr.nii.gz") / f"scans/{name}/mr.nii.gz").write_bytes(path.read_bytes())
     for target in (scans / "out", scans / "out", scans / "out2", scans, scans):  # again goes on with the same scans
         made = predict(run, scans, target, Options(probabilities=True))

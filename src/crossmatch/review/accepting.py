@@ -30,6 +30,7 @@ from crossmatch.formats import Array
 from crossmatch.review.case_voxels import OpenCase
 from crossmatch.review.places import Places
 from crossmatch.runs.run import Run
+from crossmatch.scoring.scored_files import seen_from
 
 FOLDER, REPLACED = "review", "replaced"  # in the dataset's folder
 _ORIGIN_KEYS = ("run", "checkpoint", "step", "weights_sha256", "flips")  # of prediction.json
@@ -42,7 +43,7 @@ class LabelNote(TypedDict, total=False):
     label: Required[str]  # below the dataset's folder
     sha256: Required[str]
     run: Required[str]
-    run_folder: str  # which run of this name; earlier versions noted the name alone
+    run_folder: str | None  # seen from the dataset's folder; None where no path leads there
     prediction: dict[str, Any] | None
     who: Required[str]
     when: Required[str]
@@ -203,7 +204,7 @@ def _note(
         "label": path.relative_to(root).as_posix(),
         "sha256": digest,
         "run": run.folder.resolve().name,
-        "run_folder": str(run.folder.resolve()),
+        "run_folder": seen_from(root, run.folder),
         "prediction": facts or None,
         "who": who(),
         "when": when,

@@ -53,20 +53,20 @@ def _unsettled(
         with suppress(UserError, ValueError):  # a damaged note is told of when the case is accepted again
             note = read_json(note_path(root, case.name), LabelNote, "move it away")
             last = decisions.last.get(case.id)
-            if not _is_of(run, case, note) or (last and _time(last["when"]) >= _time(note["when"])):
+            if not _is_of(run, root, case, note) or (last and _time(last["when"]) >= _time(note["when"])):
                 continue
             if is_in_place(root, case.name, note["sha256"]):
                 yield case, note
 
 
-def _is_of(run: Run, case: ReviewCase, note: LabelNote) -> bool:
+def _is_of(run: Run, root: Path, case: ReviewCase, note: LabelNote) -> bool:
     """Whether a label was accepted in a review of this run: another one of its name may lie in another folder.
 
     Where the folder is not noted, or gone, it is this run if the name and the weights that made the mask agree.
     """
     here, noted = run.folder.resolve(), note.get("run_folder")
-    if noted is not None and (Path(noted) == here or Path(noted).is_dir()):
-        return Path(noted) == here
+    if noted is not None and ((place := (root / noted).resolve()) == here or place.is_dir()):
+        return place == here
     weights = (note.get("prediction") or {}).get("weights_sha256")
     of_mask = case.mask.facts.get("weights_sha256") if case.mask else None
     return note["run"] == here.name and weights is not None and weights == of_mask

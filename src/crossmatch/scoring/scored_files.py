@@ -25,11 +25,18 @@ def digest_of(path: Path) -> str:
 
 def places_of(out: Path, pred: Path, ref: Path) -> FolderPlaces | None:
     """Where masks and references lie, seen from the folder of results; None where no path leads there."""
+    predictions, references = seen_from(out, pred), seen_from(out, ref)
+    if predictions is None or references is None:
+        return None
+    return FolderPlaces(predictions=predictions, references=references)
+
+
+def seen_from(folder: Path, path: Path) -> str | None:
+    """The way from a folder to a file or folder, so that both may be moved together; None where there is none."""
     try:
-        found = [Path(os.path.relpath(path.resolve(), out.resolve())).as_posix() for path in (pred, ref)]
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:  # another drive of Windows
         return None
-    return FolderPlaces(predictions=found[0], references=found[1])
 
 
 def contents_beside(references: Path, cases: Iterable[str]) -> dict[str, str]:
