@@ -75,6 +75,18 @@ def labels_table(root: Path, *benchmarks: str) -> list[str]:
     return lines
 
 
+def length_table(root: Path, *benchmarks: str) -> list[str]:
+    """CrossMatch with seed 0 after runs of different lengths, the shortest first."""
+    cells = [cell for benchmark in benchmarks for cell in read(root, f"{benchmark}/results.json")["cells"]]
+    found = [cell for cell in cells if cell["method"] == "crossmatch" and int(cell["seed"]) == 0]
+    lines = ["| steps | Dice | validation | HD95 (voxels) |", "| --- | --- | --- | --- |"]
+    for cell in sorted(found, key=lambda cell: int(cell["step"])):
+        dice, distance = cell["mean"]["dice"]["mean"], cell["mean"]["hd95_voxels"]["mean"]
+        validation = percent(cell["training"]["validation_dice"])
+        lines.append(f"| {cell['step']:,} | {percent(dice)} | {validation} | {distance:.1f} |")
+    return lines
+
+
 def benchmark_table(root: Path, *benchmarks: str) -> list[str]:
     """Every method of one or more benchmarks: scores, minutes, and how sure its place is.
 

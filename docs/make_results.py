@@ -13,7 +13,17 @@ from pathlib import Path
 
 import plan_results
 import trajectory_results
-from benchmark_results import RESULTS, benchmark_table, labels_table, over, over_labels, percent, read, rows_of
+from benchmark_results import (
+    RESULTS,
+    benchmark_table,
+    labels_table,
+    length_table,
+    over,
+    over_labels,
+    percent,
+    read,
+    rows_of,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
@@ -35,6 +45,7 @@ ACDC_HOUR = "benchmark_acdc_hour"
 ACDC_PLAIN = "benchmark_acdc_plain"  # labelled images are not augmented
 ACDC_MEAN_TEACHER = "benchmark_acdc_mean_teacher"  # with re-estimated statistics
 ACDC_LABELS = ("benchmark_acdc_labels", "benchmark_acdc_labels_plain")  # 1, 3 and 7 labelled patients
+ACDC_LENGTHS = ("benchmark_acdc_length/600", ACDC, "benchmark_acdc_length/7500")  # steps
 LA = "benchmark_la"  # reduced
 ACDC_SHORT = "benchmark_acdc_3_small_all"  # 600 steps, by an earlier recipe
 
@@ -95,6 +106,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "plan_augmented": plan_results.augmented_table,
     "atria": atria_table,
     "acdc_labels": lambda root: labels_table(root, *ACDC_LABELS),
+    "acdc_length": lambda root: length_table(root, *ACDC_LENGTHS),
     "la_8": lambda root: benchmark_table(root, LA),
     "readme": readme_table,
     "seeds": trajectory_results.seeds_table,
