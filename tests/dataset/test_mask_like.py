@@ -45,8 +45,9 @@ def test_a_mask_among_scans_is_named(example, mask: np.ndarray) -> None:
         np.clip(SCAN / 600, 0, 1),
         255 * MASK + (RNG.random(MASK.shape) < 0.01).astype(np.uint8) * 60 * (1 - MASK),  # nearly two values
         (SCAN % 17).astype(np.uint8) + 1,  # nothing is 0
+        np.where(np.arange(SCAN.size).reshape(SCAN.shape) == 5, 1e9, SCAN),  # beside which all others are alike
     ],
-    ids=["darker", "fractions", "edges", "small"],
+    ids=["darker", "fractions", "edges", "small", "far"],
 )
 def test_a_scan_is_not(example, scan: np.ndarray) -> None:
     assert told(example, SCAN, SCAN + 3, scan) == []

@@ -57,7 +57,7 @@ def test_a_corrected_label_leaves_the_fit_out_until_it_is_made_again(
     write_nifti(label, np.roll(image.voxels, 3, axis=0), image.affine)
     exported, packed, said = handed_on(run, "old", capsys)
     assert (exported, packed) == (False, False)
-    told = "fit of quality is left out: scans or labels of its cases were changed since. Fit again with"
+    told = "fit of quality is left out: scans or labels of its cases were changed since, or it is"
     assert said.count(told) == 2
     assert "written since an earlier fit" in estimate(run, run.parent / "again")
     assert handed_on(run, "new", capsys)[:2] == (True, True)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,14 +90,26 @@ def test_cases_of_other_data_with_common_names_are_a_doubt(place: Path) -> None:
     other = write_dataset(place / "other", n_train=3, n_val=2, seed=9)
     assert seen_in(place, other / "labelsTr") == SeenCases({}, USED)
     page, told = Page(write_report(place / "run")), list[str]()
-    assert "3 of 3 are named like cases that the run learned from or was validated with. They are of tiny" in page.text
-    assert "the run's are of study, so they may be others" in page.text
+    named = "3 of 3 are named like cases that the run, or one that made these masks, learned from or was validated with"
+    assert f"{named}. Whether they are the same is not known, as their references are of tiny" in page.text
     assert {"training?", "validation?"} <= {word for row in page.rows for word in row[0].split()}
     text = card(place, told)
-    words = "perhaps test, 3 cases, 3 of them named like cases that it learned from or was validated with"
+    words = "perhaps test, 3 cases, 3 of them named like cases that were learned from or validated with"
     assert f"| {words}, 2 others have no mask | RV |" in text
     assert "There are no test scores of these weights" in text
     assert told[-1].endswith(f"are no sure test scores, and the model card says so: {words}, 2 others have no mask")
+
+
+def test_another_image_under_the_name_of_a_used_case_is_a_doubt_in_data_of_the_same_name(place: Path) -> None:
+    """It may be another scan of a folder that has the same name, or the same scan that was stored again."""
+    seen_in(place, place / "study" / "labelsTr")
+    run = open_run(place / "run")
+    contents = {case: run.data["contents"][case] for case in USED} | {"case_001": "another"}
+    evaluation = replace(load_evaluation(place / "run" / "seen"), references_sha256={}, contents=contents)
+    assert evaluation.dataset == run.data["name"]
+    seen = seen_before(run, evaluation)
+    assert seen.by_name == {"case_001": "training"}
+    assert seen.certain == {case: kind for case, kind in USED.items() if case != "case_001"}
 
 
 def test_cases_of_other_names_are_test_cases(place: Path) -> None:

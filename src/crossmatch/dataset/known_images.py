@@ -23,6 +23,7 @@ from crossmatch.formats.seal import inode
 
 _CLOSE = 1e-8  # of the largest grey value: how far statistics of equal voxels of different types may lie apart
 _MOST = 10_000  # scans whose statistics are remembered
+_ALIKE_SINCE = 5  # the version of fingerprints since which cases are described as today
 _State = tuple[int, int, int]  # size and times of a file
 _Statistics = tuple[tuple[float, float, float, float], ...]  # least, largest, mean and deviation of each channel
 
@@ -31,18 +32,14 @@ class KnownImages:
     """The images of some cases of a dataset. Several threads may ask at once."""
 
     def __init__(self, root: Path, cases: Iterable[Case]) -> None:
-        prints = _prints(root)
-        self._prints: dict[str, CasePrint] = {}  # of the cases whose files are as they were
+        cases = list(cases)
+        self._prints = unchanged_prints(root, cases)
         self._by_file: dict[tuple[int, int], Case] = {}
         self._by_shape: dict[tuple[int, ...], list[Case]] = defaultdict(list)
         for case in cases:
             with suppress(UserError, OSError):  # one that cannot be read is for those to tell who need it
-                found = prints.get(case.id)
-                if found is not None and _is_of(found, root, case):
-                    self._prints[case.id] = found
-                    shape = found.shape
-                else:
-                    shape = formats.read_grid(case.images[0]).shape
+                found = self._prints.get(case.id)
+                shape = formats.read_grid(case.images[0]).shape if found is None else found.shape
                 self._by_shape[tuple(sorted(shape))].append(case)
             if (file := inode(case.images[0])) is not None:
                 self._by_file[file] = case
@@ -74,6 +71,16 @@ class KnownImages:
         return tuple((each.min, each.max, each.mean, each.std) for each in found.intensity)
 
 
+def unchanged_prints(root: Path, cases: Iterable[Case]) -> dict[str, CasePrint]:
+    """What the fingerprint of a dataset says of the cases whose image files have the sizes and times they had then."""
+    prints, found = _prints(root), dict[str, CasePrint]()
+    for case in cases:
+        with suppress(UserError, OSError):
+            if case.id in prints and _is_of(prints[case.id], root, case):
+                found[case.id] = prints[case.id]
+    return found
+
+
 class _StoredPrints(TypedDict):
     """What is read of fingerprint.json."""
 
@@ -87,7 +94,7 @@ def _prints(root: Path) -> dict[str, CasePrint]:
     for place in (root / "fingerprint.json", None):
         with suppress(UserError):  # none, or of another version
             stored = read_json(place or fingerprint_path(root), _StoredPrints, "")
-            if stored["version"] == VERSION:
+            if _ALIKE_SINCE <= stored["version"] <= VERSION:
                 return {case.id: case for case in stored["cases"]}
     return {}
 

@@ -24,8 +24,9 @@ def like_masks(cases: tuple[CasePrint, ...]) -> list[str]:
 
 def _two_values(image: Intensity) -> bool:
     """Whether every voxel is the lowest or the highest: then, and only then, the deviation is as large as it can be."""
-    largest = (image.mean - image.min) * (image.max - image.mean)
-    return abs(largest - image.std**2) <= _CLOSE * (image.max - image.min) ** 2
+    largest, ends = (image.mean - image.min) * (image.max - image.mean), {image.min, image.max}
+    as_large = abs(largest - image.std**2) <= _CLOSE * (image.max - image.min) ** 2
+    return as_large and {image.p00_5, image.p99_5} <= ends  # a single voxel far from all others makes it as large too
 
 
 def _like_labels(image: Intensity, usual: float) -> bool:

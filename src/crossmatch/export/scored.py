@@ -105,7 +105,7 @@ def _scored(run: Run, evaluation: Evaluation, references: Path | None) -> Scored
     else:
         what = DOUBTFUL if seen.by_name or nameless else "test"
     if seen.by_name:
-        apart += f", {len(seen.by_name)} of them named like cases that it learned from or was validated with"
+        apart += f", {len(seen.by_name)} of them named like cases that were learned from or validated with"
     elif nameless:
         apart += ", of which a packed model does not know whether it learned from them"
     if made.get("precision") == "bf16":

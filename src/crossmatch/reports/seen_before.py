@@ -49,13 +49,14 @@ def seen_before(run: Run, evaluation: Evaluation, references: Path | None = None
             if image in images:
                 note(seen.certain, case, images[image])
         found = {case: learned[case] for case in evaluation.case_means() if case in learned}
-        certain = set(found) if same else set[str]()
+        others_image = {case for case in found if _of_another_image(case, facts, evaluation)}
+        certain = set(found) - others_image if same else set[str]()
         if facts is run.data and len(certain) < len(found):
             certain |= _same_references(run, evaluation, found)
         for case, kind in found.items():
             if case in certain:
                 note(seen.certain, case, kind)
-            elif not _of_another_image(case, facts, evaluation):
+            elif same or case not in others_image:  # of the same data, an image may have been stored again
                 note(seen.by_name, case, kind)
     return SeenCases(seen.certain, {case: kind for case, kind in seen.by_name.items() if case not in seen.certain})
 
@@ -108,9 +109,10 @@ def about_seen(seen: SeenCases, run: Run, evaluation: Evaluation) -> list[str]:
         told.append(f"{'; '.join(known)}. Their scores say little about new scans.")
     if seen.by_name:
         told.append(
-            f"{len(seen.by_name)} of {cases} are named like cases that the run learned from or was validated with. "
-            f"They are of {evaluation.dataset or 'data without a name'}, the run's are of {run.data['name']}, so they "
-            "may be others. If they are the same, their scores say little about new scans."
+            f"{len(seen.by_name)} of {cases} are named like cases that the run, or one that made these masks, learned "
+            "from or was validated with. Whether they are the same is not known, as their references are of "
+            f"{evaluation.dataset or 'data without a name'} and nothing but the names was compared. If they are, their "
+            "scores say little about new scans."
         )
     return told
 

@@ -62,7 +62,8 @@ def pack(
     calibrations = _calibrations(run, is_old)
     if None in calibrations.values():
         warn(
-            "a fit of quality is left out: scans or labels of its cases were changed since. Fit again with "
+            "a fit of quality is left out: scans or labels of its cases were changed since, or it "
+            "is of an earlier version, which does not tell. Fit again with "
             "`crossmatch predict --quality`, then pack again"
         )
     kept = {name: fit for name, fit in calibrations.items() if fit is not None}

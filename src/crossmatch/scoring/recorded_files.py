@@ -1,6 +1,7 @@
 """Files as prediction.json records them, and whether they are still as they were when masks were made."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
@@ -35,7 +36,14 @@ def has_changed(path: Path, recorded: SourceFile) -> bool:
         return True
     if (stat.st_mtime_ns, stat.st_ctime_ns) == (recorded["mtime_ns"], recorded["ctime_ns"]):
         return False
-    return recorded["sha256"] is None or file_sha256(path) != recorded["sha256"]
+    digest = _digest_once(path.absolute(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return recorded["sha256"] is None or digest != recorded["sha256"]
+
+
+@lru_cache(maxsize=100_000)
+def _digest_once(path: Path, *_state: int) -> str:
+    """The digest of a file, read once as long as its size and times stay."""
+    return file_sha256(path)
 
 
 def rewritten_scans(masks: Mapping[str, Path]) -> list[str]:

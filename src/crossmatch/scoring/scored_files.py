@@ -8,7 +8,7 @@ from pathlib import Path
 from crossmatch import formats
 from crossmatch.atomic import file_sha256
 from crossmatch.dataset.dataset import open_dataset
-from crossmatch.dataset.fingerprint import read_fresh
+from crossmatch.dataset.known_images import unchanged_prints
 from crossmatch.dataset.same_image import content_of
 from crossmatch.errors import UserError, listed
 from crossmatch.scoring.recorded_files import rewritten_scans
@@ -40,13 +40,13 @@ def seen_from(folder: Path, path: Path) -> str | None:
 
 
 def contents_beside(references: Path, cases: Iterable[str]) -> dict[str, str]:
-    """Case -> `content_of` its image, where references lie in a dataset that `check` has read, and it is as it was."""
+    """Case -> `content_of` its image, where references lie in a dataset that `check` has read and it is as it was."""
     folder = (references if references.is_dir() else references.parent).resolve()
     with suppress(UserError):
         dataset = open_dataset(folder.parent)
-        found = read_fresh(dataset)
-        of_cases = {case.id: case for case in found.cases} if found is not None else {}
-        return {case: content_of(of_cases[case]) for case in cases if case in of_cases}
+        wanted = set(cases)
+        found = unchanged_prints(dataset.root, [case for case in dataset.cases if case.id in wanted])
+        return {case: content_of(each) for case, each in found.items()}
     return {}
 
 
