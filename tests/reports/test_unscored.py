@@ -5,7 +5,7 @@ import re
 
 import pytest
 from estimated_masks import SCRIPT, predicted, write_estimates
-from written_runs import log, write_predictions, write_run
+from written_runs import write_predictions
 
 from crossmatch import formats
 from crossmatch.errors import UserError
@@ -13,17 +13,6 @@ from crossmatch.reports import write_report
 from crossmatch.reports.overlays import spread_slices
 from crossmatch.scoring.evaluate import evaluate
 from page import Page
-from tiny import write_dataset
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write_dataset(tmp_path / "data", n_train=3, n_val=1, n_test=4, unlabelled=1)
-
-
-@pytest.fixture
-def run(tmp_path, data):
-    return write_run(tmp_path / "run", data, log())
 
 
 def test_masks_without_a_reference_have_pictures_chosen_by_volume(run, data):

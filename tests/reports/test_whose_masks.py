@@ -5,7 +5,6 @@ import re
 import shutil
 
 import numpy as np
-import pytest
 import torch
 from estimated_masks import predicted, scan_state, write_estimates
 from written_runs import log, write_predictions, write_run
@@ -20,16 +19,6 @@ from tiny import write_dataset
 
 SWAPPED = {"background": 0, "MYO": 1, "RV": 2}
 CHOSEN = r"(?:Best|Middle|Worst) by estimate[^:]*: (case_\d+)"
-
-
-@pytest.fixture
-def data(tmp_path):
-    return write_dataset(tmp_path / "data", n_train=3, n_val=1, n_test=4, unlabelled=1)
-
-
-@pytest.fixture
-def run(tmp_path, data):
-    return write_run(tmp_path / "run", data, log())
 
 
 def rewrite(path):

@@ -41,9 +41,8 @@ def carried_quality(
         return None
     if changed_since_fit(run, known):
         warn(
-            "the fit of quality is left out: scans or labels of its cases were changed since, or it "
-            "is of an earlier version, which does not tell. Fit again with "
-            "`crossmatch predict --quality`, then export again"
+            "the fit of quality is left out: scans or labels of its cases were changed since, or it is of "
+            "an earlier version, which does not tell. Fit again with `crossmatch predict --quality`, then export again"
         )
         return None
     entropy, dice = (np.array(known[key], float) for key in ("border_entropy", "dice"))  # null is NaN

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict  # as pydantic asks for before Python 3.12
 
-from crossmatch.inference.origin import SourceFile
+from crossmatch.scoring.recorded_files import SourceFile
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -22,7 +22,7 @@ def state_of(cases: Sequence[Case]) -> str:
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()
 
 
-def content_of(cases: Sequence[Case]) -> str:
+def digest_of_files(cases: Sequence[Case]) -> str:
     """Changes when a case joins or leaves, or one of its files gets another content."""
     found = [[case, path.name, file_sha256(path)] for case, path in _files(cases)]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
@@ -44,7 +44,7 @@ def changed_since_fit(run: Run, kept: Mapping[str, Any]) -> bool:
     cases = [labelled[name] for name in kept["references"] if name in labelled]
     if len(cases) < len(kept["references"]):
         return bool(cases)
-    return state_of(cases) != kept.get("reference_files") and content_of(cases) != kept.get("content")
+    return state_of(cases) != kept.get("reference_files") and digest_of_files(cases) != kept.get("content")
 
 
 def _files(cases: Sequence[Case]) -> Iterator[tuple[str, Path]]:

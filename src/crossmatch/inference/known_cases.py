@@ -35,7 +35,7 @@ from crossmatch.dataset.voxels import count_labels
 from crossmatch.errors import UserError
 from crossmatch.formats import Volume
 from crossmatch.inference.estimates import Reliability
-from crossmatch.inference.fitted_files import content_of, state_of
+from crossmatch.inference.fitted_files import digest_of_files, state_of
 from crossmatch.inference.inputs import usable_scans
 from crossmatch.inference.predictor import Predictor
 from crossmatch.inference.reliability import Voxels, reliability, voxels_around
@@ -111,7 +111,7 @@ def known_cases(
     files, reference_files = state_of(chosen), state_of(labelled + validation)
     if kept is not None and (kept["files"], kept.get("reference_files")) == (files, reference_files):
         return kept
-    content = content_of(labelled + validation)
+    content = digest_of_files(labelled + validation)
     if kept is not None and (kept["method"], kept.get("content")) == (_method(validation), content):  # copied files
         kept["files"], kept["reference_files"] = files, reference_files
         _keep(path, kept)

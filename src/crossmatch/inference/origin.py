@@ -18,8 +18,7 @@ from crossmatch.recipes.schema import Recipe
 from crossmatch.runs.checkpoint import Checkpoint, load_facts
 from crossmatch.runs.record import ever_labelled
 from crossmatch.runs.run import Run
-from crossmatch.scoring.recorded_files import SourceFile as SourceFile
-from crossmatch.scoring.recorded_files import has_changed as has_changed
+from crossmatch.scoring.recorded_files import SourceFile
 
 ORIGIN = "prediction.json"
 

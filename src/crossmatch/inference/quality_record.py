@@ -16,7 +16,8 @@ from typing_extensions import TypedDict  # as pydantic asks for before Python 3.
 from crossmatch.atomic import read_json, write_json, write_text
 from crossmatch.errors import listed, no_formula
 from crossmatch.inference.estimates import CalibrationFacts, CaseQuality, MadeBy, StoredQuality
-from crossmatch.inference.origin import ORIGIN, Recorded, has_changed
+from crossmatch.inference.origin import ORIGIN, Recorded
+from crossmatch.scoring.recorded_files import has_changed
 
 QUALITY, TABLE = "quality.json", "quality.csv"
 

@@ -13,9 +13,9 @@ from typing_extensions import TypedDict  # as pydantic asks for before Python 3.
 from crossmatch import formats
 from crossmatch.atomic import file_sha256, read_json, write_json, write_text
 from crossmatch.errors import listed, no_formula, quoted
-from crossmatch.inference.origin import SourceFile, has_changed
 from crossmatch.inference.present_weights import present_weights
 from crossmatch.runs.run import Run
+from crossmatch.scoring.recorded_files import SourceFile, has_changed
 
 RANKING, RANKING_TABLE = "rank.json", "rank.csv"
 

@@ -22,12 +22,11 @@ from crossmatch.inference.inputs import Scan
 from crossmatch.inference.origin import (
     Masks,
     Recorded,
-    SourceFile,
     file_state,
-    has_changed,
     read_recorded,
     write_origin,
 )
+from crossmatch.scoring.recorded_files import SourceFile, has_changed
 
 _SECONDS = 30.0  # between two writings of the digests; what a killed process has not written is told by sizes and times
 

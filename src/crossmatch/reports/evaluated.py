@@ -65,7 +65,7 @@ def evaluation_section(run: Run, evaluation: Evaluation, since: Sequence[str], r
         "mean ± standard deviation."
     )
     seen = seen_before(run, evaluation, references)
-    notes = notices([f"{note}." for note in evaluation.notes()] + about_seen(seen, run, evaluation) + [*since])
+    notes = notices([f"{note}." for note in evaluation.notes()] + about_seen(seen, evaluation) + [*since])
     folded = "" if cases > OPEN_CASES else " open"
     return (
         f'<section><h2>Evaluation</h2><p class="aside">{escape(text + origin)}</p>{notes}'

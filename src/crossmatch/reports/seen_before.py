@@ -96,7 +96,7 @@ def used_labels(facts: Any) -> dict[str, str]:
     return {case: kind for kind, keys in _KEYS.items() for key in keys for case in facts.get(key, [])}
 
 
-def about_seen(seen: SeenCases, run: Run, evaluation: Evaluation) -> list[str]:
+def about_seen(seen: SeenCases, evaluation: Evaluation) -> list[str]:
     """What is said of such cases, a sentence each."""
     kinds = {
         "training": "the run learned from their labels",

@@ -3,20 +3,20 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from crossmatch import formats
-from crossmatch.atomic import file_sha256, read_json
+from crossmatch.atomic import read_json
 from crossmatch.errors import UserError
 from crossmatch.inference.estimates import CaseQuality
-from crossmatch.inference.origin import MASKS, ORIGIN, RECORDED, SourceFile, has_changed
+from crossmatch.inference.origin import MASKS, ORIGIN, RECORDED
 from crossmatch.inference.quality_record import QualityRecord, read_quality
 from crossmatch.review.made_elsewhere import made_elsewhere
 from crossmatch.runs.run import Run
+from crossmatch.scoring.recorded_files import SourceFile, digest_once, has_changed
 
 UNLABELLED = "unlabelled"  # the folder in the run's into which this page lets masks be made
 Key = tuple[str, str]  # the real folder of a file and its name
@@ -37,7 +37,7 @@ class FoundMask:
 
     def scan_has_changed(self) -> bool:
         """Whether a file of the scan that is still there is not as it was when the mask was made."""
-        return any(path.is_file() and _is_another(path, state) for path, state in self.files)
+        return any(path.is_file() and has_changed(path, state) for path, state in self.files)
 
     def moved_to(self, images: Sequence[Path]) -> "FoundMask | None":
         """The same mask of a scan that lies elsewhere; None where a file has not the digest that is recorded."""
@@ -150,23 +150,7 @@ class MaskFolders:
 
 def digests(images: Iterable[Path]) -> list[str]:
     """Of all files of a scan, in order."""
-    parts = [(part, part.stat()) for path in images for part in formats.parts(path)]
-    return [_digest(part, (stat.st_mtime_ns, stat.st_ctime_ns)) for part, stat in parts]
-
-
-def _is_another(path: Path, recorded: SourceFile) -> bool:
-    """As `has_changed`, but a file is read once as long as its times stay."""
-    stat = path.stat()
-    times = (stat.st_mtime_ns, stat.st_ctime_ns)
-    if stat.st_size == recorded["size"] and times == (recorded["mtime_ns"], recorded["ctime_ns"]):
-        return False
-    return stat.st_size != recorded["size"] or recorded["sha256"] is None or _digest(path, times) != recorded["sha256"]
-
-
-@cache
-def _digest(path: Path, times: tuple[int, int]) -> str:
-    """The digest of a file, read once as long as its times stay."""
-    return file_sha256(path)
+    return [digest_once(part) for path in images for part in formats.parts(path)]
 
 
 def key_of(path: Path) -> Key:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from crossmatch.inference.present_weights import present_weights
+from crossmatch.inference.present_weights import KEPT, present_weights
 from crossmatch.runs.run import Run
 
 
@@ -17,7 +17,7 @@ def made_elsewhere(run: Run, folder: Path, facts: dict[str, Any]) -> str | None:
         run: that is reviewed; facts: of the folder's prediction.json.
     """
     by, step, checkpoint = facts.get("run"), facts.get("step"), facts.get("checkpoint")
-    own, named = by == run.folder.resolve().name, checkpoint in ("last", "best")
+    own, named = by == run.folder.resolve().name, checkpoint in KEPT
     if own and not named:
         return None  # the user chose a file of an earlier step
     chosen = str(checkpoint) if named else "last"

@@ -62,9 +62,8 @@ def pack(
     calibrations = _calibrations(run, is_old)
     if None in calibrations.values():
         warn(
-            "a fit of quality is left out: scans or labels of its cases were changed since, or it "
-            "is of an earlier version, which does not tell. Fit again with "
-            "`crossmatch predict --quality`, then pack again"
+            "a fit of quality is left out: scans or labels of its cases were changed since, or it is "
+            "of an earlier version, which does not tell. Fit again with `crossmatch predict --quality`, then pack again"
         )
     kept = {name: fit for name, fit in calibrations.items() if fit is not None}
     record = json.dumps(_without_origin(run, checkpoint, loaded.facts, kept), indent=1, allow_nan=False)

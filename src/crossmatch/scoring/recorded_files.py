@@ -36,13 +36,17 @@ def has_changed(path: Path, recorded: SourceFile) -> bool:
         return True
     if (stat.st_mtime_ns, stat.st_ctime_ns) == (recorded["mtime_ns"], recorded["ctime_ns"]):
         return False
-    digest = _digest_once(path.absolute(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    return recorded["sha256"] is None or digest != recorded["sha256"]
+    return recorded["sha256"] is None or digest_once(path) != recorded["sha256"]
+
+
+def digest_once(path: Path) -> str:
+    """The digest of a file, which is read once as long as its size and times stay."""
+    stat = path.stat()
+    return _read(path.absolute(), (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
 
 
 @lru_cache(maxsize=100_000)
-def _digest_once(path: Path, *_state: int) -> str:
-    """The digest of a file, read once as long as its size and times stay."""
+def _read(path: Path, state: tuple[int, int, int]) -> str:
     return file_sha256(path)
 
 
